@@ -1,0 +1,1 @@
+//! The promptopt command.

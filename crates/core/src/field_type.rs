@@ -1,0 +1,155 @@
+//! The types a field can have.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The type of a field.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FieldType {
+    /// Any text.
+    #[default]
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+    /// One of a few literal texts.
+    Enum(Vec<String>),
+    /// A list whose items all have one type.
+    List(Box<FieldType>),
+    /// An object that adheres to a JSON schema.
+    Object(Value),
+}
+
+impl FieldType {
+    /// An enum of literals.
+    pub fn literals<S: Into<String>>(values: impl IntoIterator<Item = S>) -> Self {
+        Self::Enum(values.into_iter().map(Into::into).collect())
+    }
+
+    /// A list of one type.
+    pub fn list(item: FieldType) -> Self {
+        Self::List(Box::new(item))
+    }
+
+    /// Whether a value of this type is more than one word or number: a list or an object.
+    pub fn is_structured(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Object(_))
+    }
+
+    /// The JSON schema of this type.
+    pub fn json_schema(&self) -> Value {
+        match self {
+            Self::String => json!({"type": "string"}),
+            Self::Integer => json!({"type": "integer"}),
+            Self::Float => json!({"type": "number"}),
+            Self::Bool => json!({"type": "boolean"}),
+            Self::Enum(values) => json!({"type": "string", "enum": values}),
+            Self::List(item) => json!({"type": "array", "items": item.json_schema()}),
+            Self::Object(schema) => schema.clone(),
+        }
+    }
+
+    /// Whether a JSON value is of this type. An object is checked for being one; its schema is
+    /// for the model.
+    pub fn admits(&self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Float => value.is_number(),
+            Self::Bool => value.is_boolean(),
+            Self::Enum(values) => value.as_str().is_some_and(|text| values.iter().any(|one| one == text)),
+            Self::List(item) => {
+                value.as_array().is_some_and(|items| items.iter().all(|one| item.admits(one)))
+            }
+            Self::Object(_) => value.is_object(),
+        }
+    }
+
+    /// Reads the short form used in signatures and task files: `str`, `int`, `float`, `bool`,
+    /// `enum[a, b]` (or `literal[…]`), `list[str]`, `object`.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what was not understood.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let lower = text.to_ascii_lowercase();
+        if let Some((head, rest)) = text.split_once('[') {
+            let inner =
+                rest.strip_suffix(']').ok_or_else(|| format!("the type `{text}` lacks its closing `]`"))?;
+            return match head.trim().to_ascii_lowercase().as_str() {
+                "enum" | "literal" => Self::parse_literals(inner),
+                "list" => Ok(Self::list(Self::parse(inner)?)),
+                other => Err(format!("unknown type `{other}[…]`: use enum[a, b] or list[type]")),
+            };
+        }
+        match lower.as_str() {
+            "str" | "string" => Ok(Self::String),
+            "int" | "integer" => Ok(Self::Integer),
+            "float" | "number" => Ok(Self::Float),
+            "bool" | "boolean" => Ok(Self::Bool),
+            "object" | "dict" => Ok(Self::Object(json!({"type": "object", "additionalProperties": true}))),
+            "list" => Ok(Self::list(Self::String)),
+            _ => Err(format!(
+                "unknown type `{text}`: use str, int, float, bool, enum[a, b], list[type] or object"
+            )),
+        }
+    }
+
+    fn parse_literals(inner: &str) -> Result<Self, String> {
+        let values: Vec<String> = inner
+            .split(',')
+            .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+            .filter(|value| !value.is_empty())
+            .collect();
+        if values.is_empty() {
+            return Err("an enum needs at least one value, as in enum[yes, no]".to_owned());
+        }
+        Ok(Self::Enum(values))
+    }
+}
+
+impl fmt::Display for FieldType {
+    /// The short form that [`FieldType::parse`] reads.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => formatter.write_str("str"),
+            Self::Integer => formatter.write_str("int"),
+            Self::Float => formatter.write_str("float"),
+            Self::Bool => formatter.write_str("bool"),
+            Self::Enum(values) => write!(formatter, "enum[{}]", values.join(", ")),
+            Self::List(item) => write!(formatter, "list[{item}]"),
+            Self::Object(_) => formatter.write_str("object"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms_are_read_and_written() {
+        for text in ["str", "int", "float", "bool", "enum[a, b]", "list[list[int]]", "object"] {
+            assert_eq!(FieldType::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "text", "enum[]", "list[", "map[int]"] {
+            assert!(FieldType::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_checked_against_the_type() {
+        assert!(FieldType::list(FieldType::Integer).admits(&json!([1, 2])));
+        assert!(!FieldType::list(FieldType::Integer).admits(&json!([1, "2"])));
+        assert!(FieldType::literals(["a"]).admits(&json!("a")));
+        assert!(!FieldType::literals(["a"]).admits(&json!("A")));
+    }
+}

@@ -1,0 +1,138 @@
+//! Metrics, and modules that come with one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{CallContext, Example, Fields, LanguageModel, Module, Prediction, Predictor, Score};
+
+/// Judges a prediction. Async, because a judge may be a language model.
+#[async_trait]
+pub trait Metric: Send + Sync {
+    /// Scores a prediction for an example; higher is better.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the metric from judging. That is recorded as a failure of the metric, not
+    /// as a score of 0; so is a score that is not a finite number.
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score>;
+}
+
+#[async_trait]
+impl<T: Metric + ?Sized> Metric for Box<T> {
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        (**self).score(example, prediction).await
+    }
+}
+
+#[async_trait]
+impl<T: Metric + ?Sized> Metric for Arc<T> {
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        (**self).score(example, prediction).await
+    }
+}
+
+/// A closure as a metric; see [`metric_fn`].
+#[derive(Debug, Clone, Copy)]
+pub struct MetricFn<F>(F);
+
+/// Makes a metric of a closure that returns a number, a truth value or a [`Score`].
+///
+/// ```
+/// use promptopt_core::{Example, Prediction, metric_fn};
+///
+/// let exact = metric_fn(|example: &Example, prediction: &Prediction| {
+///     example.get("answer") == prediction.get("answer")
+/// });
+/// # let _ = exact;
+/// ```
+pub fn metric_fn<F, S>(score: F) -> MetricFn<F>
+where
+    F: Fn(&Example, &Prediction) -> S + Send + Sync,
+    S: Into<Score>,
+{
+    MetricFn(score)
+}
+
+#[async_trait]
+impl<F, S> Metric for MetricFn<F>
+where
+    F: Fn(&Example, &Prediction) -> S + Send + Sync,
+    S: Into<Score>,
+{
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        Ok((self.0)(example, prediction).into())
+    }
+}
+
+/// A module with its metric: what an optimizer works on.
+#[async_trait]
+pub trait Evaluator: Module {
+    /// Scores a prediction of this module.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::score`].
+    async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score>;
+}
+
+#[async_trait]
+impl<T: Evaluator + ?Sized> Evaluator for Box<T> {
+    async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        (**self).evaluate(example, prediction).await
+    }
+}
+
+/// A module and a metric put together.
+#[derive(Debug, Clone)]
+pub struct WithMetric<M, S> {
+    /// The module.
+    pub module: M,
+    /// The metric.
+    pub metric: S,
+}
+
+impl<M, S> WithMetric<M, S> {
+    /// Puts them together.
+    pub fn new(module: M, metric: S) -> Self {
+        Self { module, metric }
+    }
+}
+
+#[async_trait]
+impl<M: Module, S: Metric> Module for WithMetric<M, S> {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        self.module.predictors()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        self.module.predictors_mut()
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        self.module.run(context, inputs).await
+    }
+
+    fn name(&self) -> &str {
+        self.module.name()
+    }
+
+    fn source(&self) -> Option<String> {
+        self.module.source()
+    }
+
+    fn language_model(&self) -> Option<Arc<dyn LanguageModel>> {
+        self.module.language_model()
+    }
+
+    fn max_calls(&self) -> u64 {
+        self.module.max_calls()
+    }
+}
+
+#[async_trait]
+impl<M: Module, S: Metric> Evaluator for WithMetric<M, S> {
+    async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        self.metric.score(example, prediction).await
+    }
+}

@@ -1,0 +1,99 @@
+//! Prompts: what an optimizer may change, as data.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, Fields};
+
+/// A worked example inside a prompt.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Demo {
+    /// Inputs and outputs of the predictor. Missing outputs make it an incomplete demo.
+    #[serde(flatten)]
+    pub fields: Fields,
+    /// Whether a run of the program produced the outputs (and not a data set).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub augmented: bool,
+    /// The example it was made from. An example never sees its own demo.
+    #[serde(default, rename = "promptopt_source", skip_serializing_if = "Option::is_none")]
+    pub source: Option<ContentHash>,
+}
+
+/// Instruction and demos of one predictor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// The instruction.
+    pub instruction: String,
+    /// The demos, in the order in which they are shown.
+    #[serde(default)]
+    pub demos: Vec<Demo>,
+}
+
+impl Prompt {
+    /// A prompt without demos.
+    pub fn new(instruction: impl Into<String>) -> Self {
+        Self { instruction: instruction.into(), demos: Vec::new() }
+    }
+}
+
+/// The prompts of a whole program: predictor path -> prompt, in the program's order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Prompts(IndexMap<String, Prompt>);
+
+impl Prompts {
+    /// No prompts: every predictor uses its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The prompt of a predictor.
+    pub fn get(&self, predictor: &str) -> Option<&Prompt> {
+        self.0.get(predictor)
+    }
+
+    /// Sets the prompt of a predictor.
+    pub fn insert(&mut self, predictor: impl Into<String>, prompt: Prompt) {
+        self.0.insert(predictor.into(), prompt);
+    }
+
+    /// The prompts with the paths of their predictors, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Prompt)> {
+        self.0.iter().map(|(path, prompt)| (path.as_str(), prompt))
+    }
+
+    /// How many predictors have a prompt here.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no predictor has a prompt here.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A hash of the content.
+    pub fn content_hash(&self) -> ContentHash {
+        ContentHash::of(self)
+    }
+
+    /// These prompts for one example: demos that were made from it are left out, so that no
+    /// example is answered by its own demo. `None` when nothing has to be left out.
+    pub fn without_source(&self, source: ContentHash) -> Option<Self> {
+        let own = |demo: &Demo| demo.source == Some(source);
+        if !self.0.values().any(|prompt| prompt.demos.iter().any(own)) {
+            return None;
+        }
+        let mut prompts = self.clone();
+        for prompt in prompts.0.values_mut() {
+            prompt.demos.retain(|demo| !own(demo));
+        }
+        Some(prompts)
+    }
+}
+
+impl<S: Into<String>> FromIterator<(S, Prompt)> for Prompts {
+    fn from_iter<I: IntoIterator<Item = (S, Prompt)>>(iter: I) -> Self {
+        Self(iter.into_iter().map(|(path, prompt)| (path.into(), prompt)).collect())
+    }
+}

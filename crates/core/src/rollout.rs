@@ -1,0 +1,390 @@
+//! Rollouts: the one way in which every stage runs a program.
+//!
+//! It stands in core because two stages that may not know each other need it. It needs no
+//! runtime: all rollouts of a batch are futures of one task.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::pin::pin;
+
+use crate::{
+    Admission, CallContext, Cancellation, ContentHash, Error, Evaluator, Event, Example, Failure,
+    FailureCounts, LanguageModel, Ledger, NoObserver, Observer, Prompts, RolloutKey, RolloutStore,
+    StopReason, Trace, Usage,
+};
+
+/// One rollout to be made: an example under the prompts of a candidate.
+#[derive(Debug, Clone)]
+pub struct RolloutJob {
+    /// The prompts in force.
+    pub prompts: Arc<Prompts>,
+    /// The example.
+    pub example: Arc<Example>,
+    /// Which draw this is, for repeated sampling of one example.
+    pub sample: u64,
+}
+
+impl RolloutJob {
+    /// The first draw of an example under some prompts.
+    pub fn new(prompts: Arc<Prompts>, example: Arc<Example>) -> Self {
+        Self { prompts, example, sample: 0 }
+    }
+}
+
+/// The traces of a batch of jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// One place a job, in the order of the jobs; `None` where the run ended before it.
+    pub traces: Vec<Option<Arc<Trace>>>,
+    /// Why the batch is not complete.
+    pub stop: Option<StopReason>,
+}
+
+/// What a runner has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RolloutTotals {
+    /// What the rollouts cost.
+    pub usage: Usage,
+    /// Rollouts made.
+    pub made: u64,
+    /// Rollouts that were known already.
+    pub reused: u64,
+    /// Failures among those made.
+    pub failures: FailureCounts,
+}
+
+/// Runs a program on examples: concurrently within a bound, through a store, within a budget, and
+/// with results that do not depend on what finishes first.
+pub struct RolloutRunner<'a> {
+    program: &'a dyn Evaluator,
+    program_hash: ContentHash,
+    model: Arc<dyn LanguageModel>,
+    model_id: String,
+    store: Option<Arc<dyn RolloutStore>>,
+    ledger: Arc<Ledger>,
+    concurrency: usize,
+    max_errors: Option<u64>,
+    cancellation: Cancellation,
+    observer: Arc<dyn Observer>,
+    totals: Mutex<RolloutTotals>,
+}
+
+impl<'a> RolloutRunner<'a> {
+    /// A runner of `program` on `model`: eight rollouts at once, no store, no budget.
+    pub fn new(program: &'a dyn Evaluator, model: Arc<dyn LanguageModel>) -> Self {
+        let signatures: Vec<_> =
+            program.predictors().iter().map(|one| (one.path(), one.signature())).collect();
+        Self {
+            program_hash: ContentHash::of(&(program.name(), signatures)),
+            program,
+            model_id: model.id(),
+            model,
+            store: None,
+            ledger: Arc::default(),
+            concurrency: 8,
+            max_errors: None,
+            cancellation: Cancellation::new(),
+            observer: Arc::new(NoObserver),
+            totals: Mutex::default(),
+        }
+    }
+
+    /// How many rollouts may be under way at once; at least one.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Where rollouts are kept and found again.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn RolloutStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The ledger that every rollout is reserved in.
+    #[must_use]
+    pub fn ledger(mut self, ledger: Arc<Ledger>) -> Self {
+        self.ledger = ledger;
+        self
+    }
+
+    /// How many errors of program, provider or metric end the run when one more comes. `None`:
+    /// any number is borne.
+    #[must_use]
+    pub fn max_errors(mut self, max_errors: Option<u64>) -> Self {
+        self.max_errors = max_errors;
+        self
+    }
+
+    /// The flag that ends the run.
+    #[must_use]
+    pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.cancellation = cancellation;
+        self
+    }
+
+    /// Who hears of finished rollouts.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// The program.
+    pub fn program(&self) -> &'a dyn Evaluator {
+        self.program
+    }
+
+    /// Language-model calls that the budget has left; `None` without a limit.
+    pub fn remaining_calls(&self) -> Option<u64> {
+        self.ledger.remaining()
+    }
+
+    /// Language-model calls spent on the ledger so far, by whoever shares it.
+    pub fn spent_calls(&self) -> u64 {
+        self.ledger.spent()
+    }
+
+    /// What was done so far.
+    pub fn totals(&self) -> RolloutTotals {
+        self.with_totals(|totals| *totals)
+    }
+
+    /// Makes the rollouts of `jobs`.
+    ///
+    /// Equal jobs are made once. Jobs are admitted to the budget in their order, so which of them
+    /// are made does not depend on timing; `traces` is complete unless `stop` says why not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the store fails.
+    pub async fn run(&self, jobs: &[RolloutJob]) -> Result<Batch, Error> {
+        let mut plan = self.plan(jobs).await?;
+        let stop = self.execute(&mut plan).await?;
+        let traces = plan
+            .places
+            .iter()
+            .map(|unit| plan.units.get(*unit).and_then(|unit| unit.trace.clone()))
+            .collect();
+        Ok(Batch { traces, stop })
+    }
+
+    async fn plan(&self, jobs: &[RolloutJob]) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        let mut by_key = HashMap::new();
+        // Jobs share their prompts, which are long, so each is hashed once.
+        let mut prompt_hashes: HashMap<usize, ContentHash> = HashMap::new();
+        for job in jobs {
+            let hash = *prompt_hashes
+                .entry(Arc::as_ptr(&job.prompts).addr())
+                .or_insert_with(|| job.prompts.content_hash());
+            let key = self.key(hash, job);
+            let place = match by_key.entry(key) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let trace = self.known(&key).await?;
+                    if let Some(trace) = &trace {
+                        self.note(trace, true);
+                    }
+                    plan.units.push(Unit { job: job.clone(), key, trace });
+                    *new.insert(plan.units.len() - 1)
+                }
+            };
+            plan.places.push(place);
+        }
+        Ok(plan)
+    }
+
+    async fn execute(&self, plan: &mut Plan) -> Result<Option<StopReason>, Error> {
+        let waiting: Vec<usize> = plan
+            .units
+            .iter()
+            .enumerate()
+            .filter(|(_, unit)| unit.trace.is_none())
+            .map(|(index, _)| index)
+            .collect();
+        let mut waiting = waiting.into_iter().peekable();
+        let mut under_way = FuturesUnordered::new();
+        let mut stop = None;
+        let bound = self.program.max_calls();
+        loop {
+            while stop.is_none() && under_way.len() < self.concurrency {
+                if self.cancellation.is_cancelled() {
+                    stop = Some(StopReason::Cancelled);
+                    break;
+                }
+                let Some(index) = waiting.peek().copied() else { break };
+                match self.ledger.reserve(bound) {
+                    Admission::Granted => {}
+                    Admission::Wait if !under_way.is_empty() => break,
+                    Admission::Wait | Admission::Exhausted => {
+                        stop = Some(StopReason::Budget);
+                        break;
+                    }
+                }
+                waiting.next();
+                let Some(unit) = plan.units.get(index) else { break };
+                let job = unit.job.clone();
+                under_way.push(async move { (index, self.rollout(&job, bound).await) });
+            }
+            let finished = {
+                let cancelled = pin!(self.cancellation.cancelled());
+                match select(under_way.next(), cancelled).await {
+                    Either::Left((finished, _)) => finished,
+                    Either::Right(_) => {
+                        // Dropping what is under way ends it; nothing of it was used.
+                        return Ok(Some(StopReason::Cancelled));
+                    }
+                }
+            };
+            let Some((index, trace)) = finished else { return Ok(stop) };
+            let trace = Arc::new(trace);
+            let totals = self.note(&trace, false);
+            if let Some(failure) = &trace.error {
+                if failure.fatal {
+                    stop.get_or_insert(StopReason::Provider { message: failure.message.clone() });
+                } else if self.max_errors.is_some_and(|limit| totals.failures.errors() > limit) {
+                    stop.get_or_insert(StopReason::MaxErrors { last: failure.message.clone() });
+                }
+            }
+            if let Some(unit) = plan.units.get_mut(index) {
+                self.keep(unit.key, &trace).await?;
+                unit.trace = Some(trace);
+            }
+        }
+    }
+
+    async fn rollout(&self, job: &RolloutJob, bound: u64) -> Trace {
+        let limit = self.ledger.is_limited().then_some(bound);
+        let prompts = match job.prompts.without_source(job.example.content_hash()) {
+            Some(prompts) => Arc::new(prompts),
+            None => Arc::clone(&job.prompts),
+        };
+        let context = CallContext::for_run(
+            Arc::clone(&self.model),
+            prompts,
+            self.cancellation.clone(),
+            job.sample,
+            limit,
+        );
+        // A dropped rollout must give its reservation back, so the settlement is a guard.
+        let mut reservation = Reservation { ledger: &self.ledger, reserved: bound, context: &context };
+        let trace = run_once(self.program, &context, Arc::clone(&job.example)).await;
+        reservation.close();
+        trace
+    }
+
+    fn key(&self, prompts: ContentHash, job: &RolloutJob) -> RolloutKey {
+        ContentHash::join([
+            self.program_hash.as_bytes(),
+            self.model_id.as_bytes(),
+            prompts.as_bytes(),
+            job.example.content_hash().as_bytes(),
+            &job.sample.to_le_bytes(),
+        ])
+    }
+
+    async fn known(&self, key: &RolloutKey) -> Result<Option<Arc<Trace>>, Error> {
+        let Some(store) = &self.store else { return Ok(None) };
+        store.get(key).await.map_err(|source| Error::Store { doing: "looking up a rollout".into(), source })
+    }
+
+    async fn keep(&self, key: RolloutKey, trace: &Arc<Trace>) -> Result<(), Error> {
+        let Some(store) = &self.store else { return Ok(()) };
+        // What the provider or the metric failed at may succeed another time, so it is not known.
+        if trace.evidence().is_none() {
+            return Ok(());
+        }
+        store
+            .put(key, Arc::clone(trace))
+            .await
+            .map_err(|source| Error::Store { doing: "keeping a rollout".into(), source })
+    }
+
+    fn note(&self, trace: &Trace, reused: bool) -> RolloutTotals {
+        let failure = trace.error.as_ref().map(|failure| failure.kind);
+        let totals = self.with_totals(|totals| {
+            if reused {
+                totals.reused += 1;
+            } else {
+                totals.made += 1;
+                totals.usage += trace.usage;
+                if let Some(kind) = failure {
+                    totals.failures.count(kind);
+                }
+            }
+            *totals
+        });
+        let calls = if reused { 0 } else { trace.usage.calls };
+        self.observer.observe(&Event::Rollout { score: trace.score_value(), failure, reused, calls });
+        totals
+    }
+
+    fn with_totals<T>(&self, work: impl FnOnce(&mut RolloutTotals) -> T) -> T {
+        work(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Runs a program once on one example and judges what it answers. Never fails: what goes wrong is
+/// part of the trace.
+pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: Arc<Example>) -> Trace {
+    let answered = program.run(context, &example.inputs()).await;
+    let (steps, usage) = context.record();
+    let mut trace = Trace { example, steps, usage, ..Trace::default() };
+    match answered {
+        Err(error) => trace.error = Some(Failure::from_program(&error)),
+        Ok(prediction) => {
+            match program.evaluate(&trace.example, &prediction).await {
+                Ok(score) if score.value.is_finite() => trace.score = Some(score),
+                Ok(score) => {
+                    trace.error = Some(Failure::metric(format!(
+                        "the metric returned {}, which is not a finite number",
+                        score.value
+                    )));
+                }
+                Err(error) => trace.error = Some(Failure::metric(format!("the metric failed: {error:#}"))),
+            }
+            trace.prediction = Some(prediction);
+        }
+    }
+    trace
+}
+
+#[derive(Default)]
+struct Plan {
+    units: Vec<Unit>,
+    places: Vec<usize>,
+}
+
+struct Unit {
+    job: RolloutJob,
+    key: RolloutKey,
+    trace: Option<Arc<Trace>>,
+}
+
+struct Reservation<'a> {
+    ledger: &'a Ledger,
+    reserved: u64,
+    context: &'a CallContext,
+}
+
+impl Reservation<'_> {
+    fn close(&mut self) {
+        let reserved = std::mem::take(&mut self.reserved);
+        if reserved > 0 {
+            self.ledger.settle(reserved, self.context.record().1.calls);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

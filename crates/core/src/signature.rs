@@ -1,0 +1,247 @@
+//! Signatures: what a predictor takes, what it gives, and the basic instruction.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, FieldType};
+
+/// One field of a signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Name: a letter or `_`, then letters, digits and `_`.
+    pub name: String,
+    /// Type of its values.
+    #[serde(default, rename = "type")]
+    pub kind: FieldType,
+    /// What it means; empty when the name says it.
+    #[serde(default)]
+    pub description: String,
+}
+
+impl Field {
+    /// A text field.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: FieldType::String, description: String::new() }
+    }
+
+    /// The same field with a type.
+    #[must_use]
+    pub fn typed(mut self, kind: FieldType) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same field with a description.
+    #[must_use]
+    pub fn described(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        let (name, kind) = match text.split_once(':') {
+            Some((name, kind)) => {
+                (name, FieldType::parse(kind).map_err(|reason| Error::signature(text, reason))?)
+            }
+            None => (text, FieldType::String),
+        };
+        Ok(Self::new(name.trim()).typed(kind))
+    }
+}
+
+impl From<&str> for Field {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+/// What a predictor takes and gives, and the instruction it starts with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signature {
+    instructions: String,
+    inputs: Vec<Field>,
+    outputs: Vec<Field>,
+}
+
+impl Signature {
+    /// A signature from fields and an instruction; an empty instruction becomes "Given the fields
+    /// …, produce the fields …".
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signature`] when there is no input or no output, or a name is not an identifier,
+    /// stands twice or is the reserved `completed`.
+    pub fn new(
+        inputs: impl IntoIterator<Item = Field>,
+        outputs: impl IntoIterator<Item = Field>,
+        instructions: impl Into<String>,
+    ) -> Result<Self, Error> {
+        let mut signature = Self {
+            instructions: instructions.into(),
+            inputs: inputs.into_iter().collect(),
+            outputs: outputs.into_iter().collect(),
+        };
+        signature.check()?;
+        if signature.instructions.trim().is_empty() {
+            signature.instructions = signature.default_instructions();
+        }
+        Ok(signature)
+    }
+
+    /// Reads the short form `question, context -> answer: enum[yes, no], pages: list[int]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signature`] says which part was not understood.
+    ///
+    /// ```
+    /// # use promptopt_core::Signature;
+    /// let signature = Signature::parse("ticket -> department: enum[billing, sales]")?;
+    /// assert_eq!(signature.to_string(), "ticket: str -> department: enum[billing, sales]");
+    /// # Ok::<(), promptopt_core::Error>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (inputs, outputs) = text
+            .split_once("->")
+            .ok_or_else(|| Error::signature(text, "there is no `->` between inputs and outputs"))?;
+        let side = |part: &str| {
+            split_outside_brackets(part).into_iter().map(Field::parse).collect::<Result<Vec<_>, _>>()
+        };
+        Self::new(side(inputs)?, side(outputs)?, "")
+    }
+
+    /// The same signature with another instruction.
+    #[must_use]
+    pub fn with_instructions(mut self, instructions: impl Into<String>) -> Self {
+        self.instructions = instructions.into();
+        self
+    }
+
+    /// The same signature with one more output in front, such as the reasoning of a chain of
+    /// thought.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signature`] when a field of that name is there already.
+    pub fn prepend_output(mut self, field: Field) -> Result<Self, Error> {
+        self.outputs.insert(0, field);
+        self.check()?;
+        Ok(self)
+    }
+
+    /// The basic instruction.
+    pub fn instructions(&self) -> &str {
+        &self.instructions
+    }
+
+    /// The input fields, in order.
+    pub fn inputs(&self) -> &[Field] {
+        &self.inputs
+    }
+
+    /// The output fields, in order.
+    pub fn outputs(&self) -> &[Field] {
+        &self.outputs
+    }
+
+    /// Inputs, then outputs.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.inputs.iter().chain(&self.outputs)
+    }
+
+    /// The field of a name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields().find(|field| field.name == name)
+    }
+
+    fn default_instructions(&self) -> String {
+        let names = |fields: &[Field]| {
+            fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(", ")
+        };
+        format!("Given the fields {}, produce the fields {}.", names(&self.inputs), names(&self.outputs))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |reason: String| Err(Error::signature(self.to_string(), reason));
+        if self.inputs.is_empty() || self.outputs.is_empty() {
+            return wrong("at least one input and one output are needed".to_owned());
+        }
+        let mut seen = std::collections::HashSet::new();
+        for field in self.fields() {
+            let mut letters = field.name.chars();
+            let starts_well = letters.next().is_some_and(|letter| letter.is_alphabetic() || letter == '_');
+            if !starts_well || !letters.all(|letter| letter.is_alphanumeric() || letter == '_') {
+                return wrong(format!("`{}` is not a field name: use letters, digits and _", field.name));
+            }
+            if field.name == "completed" {
+                return wrong("the field name `completed` is reserved for the end marker".to_owned());
+            }
+            if !seen.insert(&field.name) {
+                return wrong(format!("the field `{}` stands twice", field.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Signature {
+    /// The short form that [`Signature::parse`] reads.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |fields: &[Field]| {
+            fields
+                .iter()
+                .map(|field| format!("{}: {}", field.name, field.kind))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        write!(formatter, "{} -> {}", side(&self.inputs), side(&self.outputs))
+    }
+}
+
+fn split_outside_brackets(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    text.split(|letter: char| {
+        match letter {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+    .map(str::trim)
+    .filter(|part| !part.is_empty())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_round_trips() {
+        for text in ["a: str -> b: str", "a: str, b: list[int] -> c: enum[x, y], d: bool"] {
+            assert_eq!(Signature::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn wrong_signatures_say_why() {
+        let reason = |text: &str| Signature::parse(text).unwrap_err().to_string();
+        assert!(reason("a, b").contains("no `->`"));
+        assert!(reason("a -> ").contains("at least one"));
+        assert!(reason("a -> a").contains("stands twice"));
+        assert!(reason("a -> b c").contains("not a field name"));
+        assert!(reason("a -> completed").contains("reserved"));
+        assert!(reason("a -> b: text").contains("unknown type"));
+    }
+
+    #[test]
+    fn an_empty_instruction_is_derived_from_the_fields() {
+        let signature = Signature::parse("question, context -> answer").unwrap();
+        assert_eq!(
+            signature.instructions(),
+            "Given the fields `question`, `context`, produce the fields `answer`."
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! The store seam: rollouts that are known are never bought again.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{ContentHash, Trace};
+
+/// What identifies a rollout: program, prompts, example, model settings and sample index.
+pub type RolloutKey = ContentHash;
+
+/// Keeps traces by key. The evaluator's default lives in memory.
+#[async_trait]
+pub trait RolloutStore: Send + Sync {
+    /// The trace of a key, if it is known.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from answering.
+    async fn get(&self, key: &RolloutKey) -> anyhow::Result<Option<Arc<Trace>>>;
+
+    /// Keeps a trace. When this returns, the trace is as durable as the store promises.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from keeping it.
+    async fn put(&self, key: RolloutKey, trace: Arc<Trace>) -> anyhow::Result<()>;
+}

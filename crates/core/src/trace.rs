@@ -1,0 +1,212 @@
+//! Traces: what happened in one run of the program on one example.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Example, Fields, LmError, Prediction, ReplyError, Score, Usage};
+
+/// One call of one predictor inside a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Path of the predictor.
+    pub predictor: String,
+    /// What it was given.
+    pub inputs: Fields,
+    /// What it answered; empty when it failed.
+    pub outputs: Fields,
+    /// What its calls cost.
+    pub usage: Usage,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whose failure it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The model answered, but not in a form the program could use. Evidence about the prompt.
+    Reply,
+    /// The program's own code failed. Counts against the prompt that was in force, because
+    /// programs fail on replies they did not expect.
+    Program,
+    /// The provider gave no reply. Says nothing about the prompt.
+    Provider,
+    /// The metric failed or gave no number. Says nothing about the prompt.
+    Metric,
+}
+
+/// Why a run gave no score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Whose failure it was.
+    pub kind: FailureKind,
+    /// What happened, from the outermost context to the cause.
+    pub message: String,
+    /// Whether every further call would fail the same way.
+    #[serde(default)]
+    pub fatal: bool,
+}
+
+impl Failure {
+    /// The failure behind an error of the program: what the model's client or a reply parser said
+    /// is found anywhere in the chain of causes.
+    pub fn from_program(error: &anyhow::Error) -> Self {
+        let message = format!("{error:#}");
+        if let Some(lm) = error.chain().find_map(|cause| cause.downcast_ref::<LmError>()) {
+            let kind = if lm.is_caused_by_prompt() { FailureKind::Reply } else { FailureKind::Provider };
+            return Self { kind, message, fatal: lm.is_fatal() };
+        }
+        let reply = error.chain().any(|cause| cause.is::<ReplyError>());
+        let kind = if reply { FailureKind::Reply } else { FailureKind::Program };
+        Self { kind, message, fatal: false }
+    }
+
+    /// A failed metric.
+    pub fn metric(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Metric, message: message.into(), fatal: false }
+    }
+}
+
+/// One run of the program on one example with the prompts of one candidate.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The example.
+    pub example: Arc<Example>,
+    /// What the program answered, if it did.
+    pub prediction: Option<Prediction>,
+    /// The calls of its predictors, in the order in which they began.
+    pub steps: Vec<Step>,
+    /// What the metric said, if there was something to judge and the metric could.
+    pub score: Option<Score>,
+    /// What it cost.
+    pub usage: Usage,
+    /// Why there is no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+impl Trace {
+    /// What the metric said, as a number.
+    pub fn score_value(&self) -> Option<f64> {
+        self.score.as_ref().map(|score| score.value)
+    }
+
+    /// What this trace says about the prompt: its score; 0 when the prompt brought about a reply
+    /// that the program could not use (a prompt must not win by failing on the hard examples);
+    /// `None` when provider or metric failed, which says nothing about the prompt.
+    pub fn evidence(&self) -> Option<f64> {
+        match &self.error {
+            None => self.score_value(),
+            Some(failure) if matches!(failure.kind, FailureKind::Reply | FailureKind::Program) => Some(0.0),
+            Some(_) => None,
+        }
+    }
+
+    /// The trace as text for a prompt: inputs, outputs, what was expected, score and feedback or
+    /// error. Every value is cut to `max_value_chars` characters.
+    ///
+    /// ```
+    /// # use promptopt_core::{Example, Prediction, Score, Trace};
+    /// let trace = Trace {
+    ///     example: Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"]).into(),
+    ///     prediction: Some(Prediction::from_iter([("answer", "3")])),
+    ///     score: Some(Score::new(0.0)),
+    ///     ..Trace::default()
+    /// };
+    /// assert_eq!(
+    ///     trace.format_for_prompt(200),
+    ///     "question: 1 + 1?\npredicted answer: 3\nexpected answer: 2\nscore: 0"
+    /// );
+    /// ```
+    pub fn format_for_prompt(&self, max_value_chars: usize) -> String {
+        let mut text = String::new();
+        let mut line = |prefix: &str, name: &str, value: &Value| {
+            let _ = writeln!(text, "{prefix}{name}: {}", shorten(&plain_text(value), max_value_chars));
+        };
+        for (name, value) in &self.example.inputs() {
+            line("", name, value);
+        }
+        for (name, value) in self.prediction.iter().flat_map(|prediction| prediction.fields()) {
+            line("predicted ", name, value);
+        }
+        for (name, value) in &self.example.labels() {
+            line("expected ", name, value);
+        }
+        if let Some(score) = &self.score {
+            let _ = writeln!(text, "score: {}", score.value);
+            if let Some(feedback) = &score.feedback {
+                let _ = writeln!(text, "feedback: {}", shorten(feedback, max_value_chars));
+            }
+        }
+        if let Some(failure) = &self.error {
+            let _ = writeln!(text, "failed: {}", shorten(&failure.message, max_value_chars));
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+/// A JSON value as plain text: strings as they are, everything else as JSON.
+pub fn plain_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A text cut to at most `max_chars` characters, with an ellipsis where something was cut.
+pub fn shorten(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_apart_through_layers_of_context() {
+        let check = |error: anyhow::Error, kind, fatal| {
+            let failure = Failure::from_program(&error.context("while routing"));
+            assert_eq!((failure.kind, failure.fatal), (kind, fatal), "{}", failure.message);
+            assert!(failure.message.starts_with("while routing: "));
+        };
+        let refused = LmError::Unauthorized { status: 401, message: "bad key".into() };
+        check(refused.into(), FailureKind::Provider, true);
+        check(LmError::ContextLength { message: String::new() }.into(), FailureKind::Reply, false);
+        let reply = ReplyError {
+            predictor: "p".into(),
+            reason: "no `answer`".into(),
+            reply: String::new(),
+            finish_reason: crate::FinishReason::Stop,
+        };
+        check(reply.into(), FailureKind::Reply, false);
+        check(anyhow::anyhow!("index out of range"), FailureKind::Program, false);
+    }
+
+    #[test]
+    fn only_the_prompts_own_failures_are_evidence() {
+        let failed = |kind| Trace {
+            error: Some(Failure { kind, message: String::new(), fatal: false }),
+            ..Trace::default()
+        };
+        assert_eq!(failed(FailureKind::Reply).evidence(), Some(0.0));
+        assert_eq!(failed(FailureKind::Program).evidence(), Some(0.0));
+        assert_eq!(failed(FailureKind::Provider).evidence(), None);
+        assert_eq!(failed(FailureKind::Metric).evidence(), None);
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        assert_eq!(shorten("äöü", 3), "äöü");
+        assert_eq!(shorten("äöüß", 3), "äö…");
+        assert_eq!(shorten("abc", 0), "…");
+    }
+}

@@ -1,0 +1,144 @@
+//! Files: the format by extension, and what to say when there is none of that name.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use promptopt_core::Example;
+
+use crate::{DataError, LoadOptions, Rows, read_csv, read_json, read_jsonl, words};
+
+/// How many entries of a folder are looked at to find a file of a similar name.
+const MAX_FILES_LOOKED_AT: usize = 10_000;
+
+/// Opens a data file by its extension: `.jsonl` or `.ndjson`, `.json` (an array of objects), `.csv`,
+/// `.tsv`. Rows are read as the iterator is driven.
+///
+/// # Errors
+///
+/// [`DataError`] when the file is not there, cannot be opened or has another extension, when the
+/// options contradict each other, or when the header of a CSV file is wrong.
+pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'static>, DataError> {
+    let path = path.as_ref();
+    let cannot_open = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => DataError::NotFound { path: path.to_owned(), hint: similar(path) },
+        _ => DataError::Open { path: path.to_owned(), source },
+    };
+    if fs::metadata(path).map_err(cannot_open)?.is_dir() {
+        return Err(cannot_open(io::ErrorKind::IsADirectory.into()));
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let extension = extension.to_ascii_lowercase();
+    if !is_known(&extension) {
+        return Err(DataError::UnknownFormat { path: path.to_owned() });
+    }
+    let reader = BufReader::new(File::open(path).map_err(cannot_open)?);
+    let name = path.display().to_string();
+    match extension.as_str() {
+        "json" => read_json(reader, &name, options),
+        "csv" => read_csv(reader, &name, options),
+        "tsv" => {
+            let options = LoadOptions { delimiter: options.delimiter.or(Some('\t')), ..options.clone() };
+            read_csv(reader, &name, &options)
+        }
+        _ => read_jsonl(reader, &name, options),
+    }
+}
+
+/// Loads all rows of a data file; [`open`] streams them.
+///
+/// # Errors
+///
+/// Those of [`open`], and the first one of any row.
+///
+/// ```
+/// use promptopt_data::{LoadOptions, load};
+///
+/// let error = load("no/such/file.jsonl", &LoadOptions::default()).unwrap_err();
+/// assert!(error.to_string().contains("there is no folder `no/such`"));
+/// ```
+pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Vec<Example>, DataError> {
+    open(path, options)?.collect()
+}
+
+fn is_known(extension: &str) -> bool {
+    matches!(extension, "jsonl" | "ndjson" | "json" | "csv" | "tsv")
+}
+
+/// What to tell about a file that is not there.
+fn similar(path: &Path) -> String {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let shown = if folder == Path::new(".") {
+        "the current folder".to_owned()
+    } else {
+        format!("`{}`", folder.display())
+    };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return format!("there is no folder {shown}; a relative path starts at the current folder");
+    };
+    let mut names: Vec<String> = entries
+        .take(MAX_FILES_LOOKED_AT)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| {
+            let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+            extension.is_some_and(|extension| is_known(&extension.to_ascii_lowercase()))
+        })
+        .collect();
+    // The order of a folder's entries differs between file systems.
+    names.sort_unstable();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match words::nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{}`?", words::shorten(&folder.join(near).display().to_string())),
+        None if names.is_empty() => format!("there is no data file in {shown}; check the path"),
+        None => format!("the data files in {shown} are {}", words::list(names.iter().map(String::as_str))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::FieldType;
+
+    use super::*;
+
+    fn check_error(path: &Path, expected: &str) {
+        let error = load(path, &LoadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn the_extension_picks_the_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let types = [("n".to_owned(), FieldType::Integer)].into();
+        let options = LoadOptions { types, ..LoadOptions::default() };
+        for (name, text) in [
+            ("a.jsonl", "{\"n\": 1}\n"),
+            ("a.NDJSON", "{\"n\": 1}\n"),
+            ("a.json", "[{\"n\": 1}]"),
+            ("a.csv", "n,t\n1,x\n"),
+            ("a.tsv", "n\tt\n1\t,\n"),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            let examples = load(&path, &options).unwrap();
+            assert_eq!(examples[0].get("n"), Some(&1.into()), "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        check_error(&path("tickets.jsonl"), "there is no data file in");
+        fs::write(path("tickets.jsonl"), "{}\nx\n").unwrap();
+        fs::write(path("notes.txt"), "").unwrap();
+        check_error(&path("ticket.jsonl"), "tickets.jsonl`?");
+        check_error(&path("rows.csv"), "are `tickets.jsonl`");
+        check_error(&path("nowhere/rows.csv"), "there is no folder");
+        check_error(&path("notes.txt"), "rename it to .jsonl");
+        check_error(&path("tickets.jsonl"), "tickets.jsonl, row 2 (line 2): invalid JSON");
+        check_error(folder.path(), "could not be opened");
+    }
+}

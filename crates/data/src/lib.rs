@@ -1,0 +1,60 @@
+//! Data sets from JSONL, JSON and CSV files, and seeded splits.
+//!
+//! A measurement is worth what its data is worth. So rows become
+//! [`Example`](promptopt_core::Example)s one by one and are checked on the way: a field that is
+//! missing or of the wrong type is an error that names file, row and field, and says what to do.
+//! And [`split`] keeps what an optimizer learns from, what it chooses by and what it is judged by
+//! apart, even where the same inputs stand in several rows; the test part stays
+//! [sealed](SealedTest) until it is opened on purpose.
+//!
+//! ```
+//! use promptopt_core::Signature;
+//! use promptopt_data::{LoadOptions, Portion, SplitOptions, read_csv, split};
+//!
+//! let csv = "body,department,pages\nI was charged twice,billing,1\nIt crashes,support,2\nDo you deliver?,sales,1\n";
+//!
+//! let signature = Signature::parse("ticket, pages: int -> department: enum[billing, sales, support]")?;
+//! let mut options = LoadOptions::for_signature(&signature);
+//! options.columns.insert("ticket".into(), "body".into());
+//! let examples = read_csv(csv.as_bytes(), "tickets.csv", &options)?.collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(examples[0].get_str("ticket"), Some("I was charged twice"));
+//! assert_eq!(examples[1].get("pages"), Some(&2.into()));
+//!
+//! let parts = split(examples, &SplitOptions { train: Some(Portion::Count(1)), ..SplitOptions::default() })?;
+//! assert_eq!((parts.train.len(), parts.selection.len(), parts.test.len()), (1, 1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here waits on a network or needs a runtime. Rows are read one at a time, each within
+//! [`LoadOptions::max_row_bytes`], so a file may be larger than memory.
+
+mod assign;
+mod convert;
+mod csv_rows;
+mod error;
+mod file;
+mod json_array;
+mod jsonl;
+mod mapping;
+mod options;
+mod overlap;
+mod portion;
+mod quota;
+mod report;
+mod rows;
+mod sealed;
+mod split;
+mod words;
+
+pub use csv_rows::read_csv;
+pub use error::{DataError, Location};
+pub use file::{load, open};
+pub use json_array::read_json;
+pub use jsonl::read_jsonl;
+pub use options::{DEFAULT_MAX_ROW_BYTES, LoadOptions, UnknownFields};
+pub use overlap::{Overlap, overlap};
+pub use portion::Portion;
+pub use report::SplitReport;
+pub use rows::Rows;
+pub use sealed::SealedTest;
+pub use split::{SplitOptions, Splits, split};

@@ -1,0 +1,249 @@
+//! From a raw row to an example: renaming, required fields, types.
+
+use std::collections::HashSet;
+
+use promptopt_core::{Example, Fields};
+use serde_json::Value;
+
+use crate::{DataError, LoadOptions, Location, UnknownFields, convert, words};
+
+/// A row as a reader found it.
+pub(crate) struct RawRow {
+    /// Where it stands.
+    pub(crate) at: Location,
+    /// Its columns.
+    pub(crate) fields: Fields,
+    /// Whether all values are text cells, so that types mean conversion.
+    pub(crate) is_text: bool,
+}
+
+/// The rules of [`LoadOptions`], checked and ready for many rows.
+pub(crate) struct Mapping {
+    options: LoadOptions,
+    required: Vec<String>,
+    mapped_columns: HashSet<String>,
+}
+
+impl Mapping {
+    pub(crate) fn new(options: &LoadOptions) -> Result<Self, DataError> {
+        let wrong = |reason: &str| Err(DataError::InvalidOptions { reason: reason.to_owned() });
+        if options.limit == Some(0) {
+            return wrong("a `limit` of 0 would load nothing: give 1 or more, or leave it out");
+        }
+        if options.max_row_bytes == 0 {
+            return wrong("`max_row_bytes` of 0 admits no row: leave it out for the default of 16 MiB");
+        }
+        let mut required: Vec<String> = Vec::new();
+        for field in options.inputs.iter().chain(&options.required).chain(options.columns.keys()) {
+            if !required.contains(field) {
+                required.push(field.clone());
+            }
+        }
+        let mapped_columns = options.columns.values().cloned().collect();
+        Ok(Self { options: options.clone(), required, mapped_columns })
+    }
+
+    pub(crate) fn example(&self, row: RawRow) -> Result<Example, DataError> {
+        let mut fields = self.rename(&row)?;
+        self.check_required(&row, &fields)?;
+        for (field, kind) in &self.options.types {
+            let Some(value) = fields.get_mut(field) else { continue };
+            match value {
+                Value::String(text) if row.is_text => match convert::from_text(text, kind) {
+                    Some(converted) => *value = converted,
+                    None => return Err(wrong_type(&row.at, field, convert::describe(kind), value)),
+                },
+                // A null is an absent value; where one is needed, it was refused above.
+                Value::Null => {}
+                other if kind.admits(other) => {}
+                other => return Err(wrong_type(&row.at, field, convert::describe(kind), other)),
+            }
+        }
+        Ok(Example::new(fields, self.options.inputs.iter().cloned()))
+    }
+
+    /// The columns under the names of their fields, in the order of the row.
+    fn rename(&self, row: &RawRow) -> Result<Fields, DataError> {
+        let mut fields = Fields::new();
+        for (column, value) in &row.fields {
+            for (field, _) in self.options.columns.iter().filter(|(_, source)| *source == column) {
+                fields.insert(field.clone(), value.clone());
+            }
+            if self.mapped_columns.contains(column) || self.options.columns.contains_key(column) {
+                continue;
+            }
+            let known = self.required.contains(column) || self.options.types.contains_key(column);
+            if known || self.options.unknown_fields == UnknownFields::Keep {
+                fields.insert(column.clone(), value.clone());
+            } else if self.options.unknown_fields == UnknownFields::Error {
+                return Err(self.unknown(row, column));
+            }
+        }
+        Ok(fields)
+    }
+
+    fn check_required(&self, row: &RawRow, fields: &Fields) -> Result<(), DataError> {
+        for field in &self.required {
+            match fields.get(field) {
+                None => return Err(self.missing(row, field)),
+                Some(value @ Value::Null) => {
+                    let expected =
+                        self.options.types.get(field).map_or("a value".to_owned(), convert::describe);
+                    return Err(wrong_type(&row.at, field, expected, value));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, row: &RawRow, field: &str) -> DataError {
+        let names = || row.fields.keys().map(String::as_str);
+        let has = format!("the row has {}", words::list(names()));
+        let hint = match self.options.columns.get(field) {
+            Some(column) => {
+                let meant = words::nearest(column, names())
+                    .map_or_else(String::new, |near| format!("; did you mean `{}`?", words::shorten(near)));
+                format!("it is mapped to the column `{column}`, but {has}{meant}")
+            }
+            None => match words::nearest(field, names()) {
+                Some(near) => format!(
+                    "{has}; did you mean `{near}`? then map it with `columns`: {field} <- {near}",
+                    near = words::shorten(near)
+                ),
+                None => format!("{has}; add it to the row, or map it to a column with `columns`"),
+            },
+        };
+        DataError::MissingField { at: row.at.clone(), field: field.to_owned(), hint }
+    }
+
+    fn unknown(&self, row: &RawRow, column: &str) -> DataError {
+        let mut known: Vec<&str> =
+            self.required.iter().chain(self.options.types.keys()).map(String::as_str).collect();
+        known.sort_unstable();
+        known.dedup();
+        let hint = match words::nearest(column, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? if not, set `unknown_fields` to keep or drop"),
+            None => format!(
+                "known are {}; remove it, or set `unknown_fields` to keep or drop",
+                words::list(known.iter().copied())
+            ),
+        };
+        DataError::UnknownField { at: row.at.clone(), field: words::shorten(column), hint }
+    }
+}
+
+fn wrong_type(at: &Location, field: &str, expected: String, found: &Value) -> DataError {
+    DataError::WrongType { at: at.clone(), field: field.to_owned(), expected, found: words::show(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::{FieldType, Signature};
+    use serde_json::json;
+
+    use super::*;
+    use crate::read_jsonl;
+
+    fn options(signature: &str, columns: &[(&str, &str)], unknown_fields: UnknownFields) -> LoadOptions {
+        let mut options = LoadOptions::for_signature(&Signature::parse(signature).unwrap());
+        options.columns = columns.iter().map(|(field, column)| ((*field).into(), (*column).into())).collect();
+        LoadOptions { unknown_fields, ..options }
+    }
+
+    fn load(row: &Value, options: &LoadOptions) -> Result<Example, DataError> {
+        read_jsonl(row.to_string().as_bytes(), "rows.jsonl", options)?.next().unwrap()
+    }
+
+    fn check(row: Value, options: &LoadOptions, expected: Value) {
+        let example = load(&row, options).unwrap();
+        assert_eq!(Value::Object(example.fields().clone()), expected);
+        assert_eq!(example.input_names(), options.inputs);
+    }
+
+    fn check_error(row: Value, options: &LoadOptions, expected: &str) {
+        let error = load(&row, options).unwrap_err().to_string();
+        assert!(error.starts_with("rows.jsonl, row 1 (line 1): ") && error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn columns_are_renamed_kept_and_dropped() {
+        let row = || json!({"body": "b", "dept": "d", "id": 1});
+        let columns = [("ticket", "body"), ("department", "dept")];
+        let keep = options("ticket -> department", &columns, UnknownFields::Keep);
+        check(row(), &keep, json!({"ticket": "b", "department": "d", "id": 1}));
+        let drop = options("ticket -> department", &columns, UnknownFields::Drop);
+        check(row(), &drop, json!({"ticket": "b", "department": "d"}));
+        let error = options("ticket -> department", &columns, UnknownFields::Error);
+        check_error(row(), &error, "the field `id` is not known: known are `department`, `ticket`");
+    }
+
+    #[test]
+    fn a_mapping_may_swap_and_repeat_columns() {
+        let swap = options("a -> b", &[("a", "b"), ("b", "a")], UnknownFields::Error);
+        check(json!({"a": "1", "b": "2"}), &swap, json!({"b": "1", "a": "2"}));
+        let repeat = options("a -> b", &[("a", "x"), ("b", "x")], UnknownFields::Error);
+        check(json!({"x": "1", "b": "2"}), &repeat, json!({"a": "1", "b": "1"}));
+    }
+
+    #[test]
+    fn missing_fields_say_what_there_is() {
+        let plain = options("ticket -> department", &[], UnknownFields::Keep);
+        check_error(
+            json!({"tickets": "b"}),
+            &plain,
+            "`ticket` is missing: the row has `tickets`; did you mean `tickets`?",
+        );
+        check_error(json!({"ticket": "b"}), &plain, "`department` is missing: the row has `ticket`; add it");
+        let mapped = options("ticket -> department", &[("ticket", "body")], UnknownFields::Keep);
+        check_error(
+            json!({"Body": "b"}),
+            &mapped,
+            "mapped to the column `body`, but the row has `Body`; did you mean `Body`?",
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_where_asked() {
+        let strict = options("ticket -> department", &[], UnknownFields::Error);
+        let row = json!({"ticket": "b", "department": "d", "departement": "d"});
+        check_error(row, &strict, "the field `departement` is not known: did you mean `department`?");
+    }
+
+    #[test]
+    fn json_values_must_be_of_the_type_as_they_stand() {
+        let typed = options("n: int -> label: enum[a, b], score: float", &[], UnknownFields::Keep);
+        check(json!({"n": 1, "label": "a", "score": 1}), &typed, json!({"n": 1, "label": "a", "score": 1}));
+        check_error(
+            json!({"n": "1", "label": "a", "score": 1}),
+            &typed,
+            "`n` must be a whole number, but holds the text `1`",
+        );
+        check_error(
+            json!({"n": 1, "label": "c", "score": 1}),
+            &typed,
+            "`label` must be one of `a`, `b`, but holds the text `c`",
+        );
+        check_error(
+            json!({"n": null, "label": "a", "score": 1}),
+            &typed,
+            "`n` must be a whole number, but holds `null`",
+        );
+    }
+
+    #[test]
+    fn an_optional_value_may_be_null() {
+        let types = [("note".to_owned(), FieldType::String)].into();
+        check(json!({"note": null}), &LoadOptions { types, ..LoadOptions::default() }, json!({"note": null}));
+    }
+
+    #[test]
+    fn options_that_load_nothing_are_refused() {
+        for options in [
+            LoadOptions { limit: Some(0), ..LoadOptions::default() },
+            LoadOptions { max_row_bytes: 0, ..LoadOptions::default() },
+        ] {
+            assert!(matches!(load(&json!({}), &options), Err(DataError::InvalidOptions { .. })));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a program needs of a row, and how rows are to be read.
+
+use std::collections::BTreeMap;
+
+use promptopt_core::{FieldType, Signature};
+use serde::{Deserialize, Serialize};
+
+/// The default of [`LoadOptions::max_row_bytes`]: 16 MiB.
+pub const DEFAULT_MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+
+/// What to do with a field that is neither mapped, nor an input, nor required, nor typed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownFields {
+    /// It stays in the example, as a label.
+    #[default]
+    Keep,
+    /// It is left out.
+    Drop,
+    /// It is an error.
+    Error,
+}
+
+/// How rows become examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// Field -> the column it is taken from, where their names differ. Such a column no longer
+    /// counts as a field of its own name; one column may feed several fields. A column whose name
+    /// is that of a mapped field is left out. Default: none.
+    pub columns: BTreeMap<String, String>,
+    /// The fields that are inputs of the program. Every row must have them. Default: none, and
+    /// then examples do not know their inputs.
+    pub inputs: Vec<String>,
+    /// Further fields that every row must have, such as the outputs the metric compares. A field
+    /// of [`columns`](Self::columns) must always be there. Default: none.
+    pub required: Vec<String>,
+    /// Types of fields. A CSV cell is converted: numbers; `true`, `yes`, `1` and `false`, `no`, `0`
+    /// for bool, in any case; JSON for lists and objects. A JSON value must be of the type as it
+    /// stands. A field without a type is taken as it is. Default: none.
+    pub types: BTreeMap<String, FieldType>,
+    /// What to do with other fields. Default: keep them.
+    pub unknown_fields: UnknownFields,
+    /// Stop after this many rows. Default: none, read all.
+    pub limit: Option<usize>,
+    /// The delimiter of CSV files, an ASCII character. Default: none, which means a tab for
+    /// `.tsv` and a comma otherwise.
+    pub delimiter: Option<char>,
+    /// The largest size of one row in bytes. Default: [`DEFAULT_MAX_ROW_BYTES`].
+    pub max_row_bytes: usize,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            columns: BTreeMap::new(),
+            inputs: Vec::new(),
+            required: Vec::new(),
+            types: BTreeMap::new(),
+            unknown_fields: UnknownFields::Keep,
+            limit: None,
+            delimiter: None,
+            max_row_bytes: DEFAULT_MAX_ROW_BYTES,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// Options that ask for all fields of a program's signature, with their types: its inputs as
+    /// inputs, its outputs as required labels. Give the signature without outputs that no data set
+    /// has, such as the reasoning of a chain of thought.
+    pub fn for_signature(signature: &Signature) -> Self {
+        let names =
+            |fields: &[promptopt_core::Field]| fields.iter().map(|field| field.name.clone()).collect();
+        Self {
+            inputs: names(signature.inputs()),
+            required: names(signature.outputs()),
+            types: signature.fields().map(|field| (field.name.clone(), field.kind.clone())).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_names_inputs_outputs_and_types() {
+        let signature = Signature::parse("ticket, pages: int -> department: enum[a, b]").unwrap();
+        let options = LoadOptions::for_signature(&signature);
+        assert_eq!(options.inputs, ["ticket", "pages"]);
+        assert_eq!(options.required, ["department"]);
+        assert_eq!(options.types["department"], FieldType::literals(["a", "b"]));
+    }
+
+    #[test]
+    fn options_are_read_from_json_and_misspelt_ones_refused() {
+        let options: LoadOptions = serde_json::from_str(
+            r#"{"columns": {"a": "b"}, "types": {"a": "integer"}, "unknown_fields": "drop"}"#,
+        )
+        .unwrap();
+        assert_eq!(options.unknown_fields, UnknownFields::Drop);
+        assert_eq!(options.max_row_bytes, DEFAULT_MAX_ROW_BYTES);
+        let error = serde_json::from_str::<LoadOptions>(r#"{"column": {}}"#).unwrap_err().to_string();
+        assert!(error.contains("unknown field `column`"), "{error}");
+    }
+}

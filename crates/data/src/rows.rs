@@ -1,0 +1,101 @@
+//! The stream of examples, whatever they are read from.
+
+use std::fmt;
+use std::io::{self, Cursor, Read};
+
+use promptopt_core::Example;
+
+use crate::mapping::{Mapping, RawRow};
+use crate::{DataError, LoadOptions, Location};
+
+/// A format: something that finds the next row.
+pub(crate) trait RowSource {
+    /// The next row, or `None` at the end.
+    fn next_row(&mut self) -> Result<Option<RawRow>, DataError>;
+}
+
+/// Examples, one row at a time.
+///
+/// The first error is the last item: what stands behind a broken row cannot be trusted. A source
+/// without any row gives [`DataError::Empty`].
+pub struct Rows<'r> {
+    source: Box<dyn RowSource + Send + 'r>,
+    mapping: Mapping,
+    file: String,
+    limit: Option<usize>,
+    count: usize,
+    done: bool,
+}
+
+impl<'r> Rows<'r> {
+    pub(crate) fn new(
+        source: impl RowSource + Send + 'r,
+        file: String,
+        options: &LoadOptions,
+    ) -> Result<Self, DataError> {
+        let mapping = Mapping::new(options)?;
+        Ok(Self { source: Box::new(source), mapping, file, limit: options.limit, count: 0, done: false })
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Example, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done || self.limit.is_some_and(|limit| self.count >= limit) {
+            return None;
+        }
+        let example =
+            self.source.next_row().and_then(|row| row.map(|row| self.mapping.example(row)).transpose());
+        match example {
+            Ok(Some(example)) => {
+                self.count += 1;
+                Some(Ok(example))
+            }
+            Ok(None) => {
+                self.done = true;
+                (self.count == 0).then(|| Err(DataError::Empty { file: self.file.clone() }))
+            }
+            Err(error) => {
+                self.done = true;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Rows<'_> {}
+
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Rows")
+            .field("file", &self.file)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The reader without the byte order mark that some programs put in front of UTF-8.
+pub(crate) fn without_bom<R: Read>(
+    mut reader: R,
+    file: &str,
+) -> Result<io::Chain<Cursor<Vec<u8>>, R>, DataError> {
+    let mut start = Vec::new();
+    let read = reader.by_ref().take(3).read_to_end(&mut start);
+    read.map_err(|source| DataError::Read { file: file.to_owned(), rows: 0, source })?;
+    if start == b"\xef\xbb\xbf" {
+        start.clear();
+    }
+    Ok(Cursor::new(start).chain(reader))
+}
+
+/// The place before the first row of a file.
+pub(crate) fn beginning(file: &str) -> Location {
+    Location { file: file.to_owned(), row: 0, line: 0 }
+}
+
+/// The error for a read that failed after the rows before `at`.
+pub(crate) fn read_error(at: &Location, source: io::Error) -> DataError {
+    DataError::Read { file: at.file.clone(), rows: at.row, source }
+}

@@ -1,0 +1,170 @@
+//! The scoreboard: what is known of every candidate on every example.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use promptopt_core::{
+    ContentHash, Estimate, Example, PromptCandidate, Prompts, RolloutJob, RolloutRunner, StopReason,
+};
+
+use crate::evaluate::counts_as_zero;
+use crate::{Error, statistics};
+
+/// What one rollout said about a candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// The score; 0 for a failure of reply or program, `None` for one of provider or metric.
+    pub score: Option<f64>,
+    /// Whether it was a failure of any kind.
+    pub failed: bool,
+    /// Whether it was a failure that counts as 0.
+    pub zero: bool,
+}
+
+/// Keeps what is known of every (candidate, example) pair. Each pair is bought once.
+pub struct Scoreboard<'r, 'p> {
+    runner: &'r RolloutRunner<'p>,
+    examples: Vec<Arc<Example>>,
+    candidates: Vec<PromptCandidate>,
+    prompts: Vec<Arc<Prompts>>,
+    rows: Vec<Vec<Option<Evidence>>>,
+    by_content: HashMap<ContentHash, usize>,
+}
+
+impl<'r, 'p> Scoreboard<'r, 'p> {
+    /// An empty board over a selection set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptySelection`] when there are no examples.
+    pub fn new(runner: &'r RolloutRunner<'p>, examples: Vec<Arc<Example>>) -> Result<Self, Error> {
+        if examples.is_empty() {
+            return Err(Error::EmptySelection);
+        }
+        Ok(Self {
+            runner,
+            examples,
+            candidates: Vec::new(),
+            prompts: Vec::new(),
+            rows: Vec::new(),
+            by_content: HashMap::new(),
+        })
+    }
+
+    /// The runner that rollouts are made with.
+    pub fn runner(&self) -> &'r RolloutRunner<'p> {
+        self.runner
+    }
+
+    /// The selection set.
+    pub fn examples(&self) -> &[Arc<Example>] {
+        &self.examples
+    }
+
+    /// The candidates, in the order in which they came.
+    pub fn candidates(&self) -> &[PromptCandidate] {
+        &self.candidates
+    }
+
+    /// Enters a candidate. One with the same prompts is the same candidate.
+    pub fn enter(&mut self, candidate: PromptCandidate) -> usize {
+        let next = self.candidates.len();
+        let index = *self.by_content.entry(candidate.content_hash()).or_insert(next);
+        if index == next {
+            self.prompts.push(Arc::new(candidate.prompts.clone()));
+            self.candidates.push(candidate);
+            self.rows.push(vec![None; self.examples.len()]);
+        }
+        index
+    }
+
+    /// Rolls out candidates on examples (by index). Pairs that are known are not run again; all
+    /// others run at once within the runner's bound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rollouts`] when the rollout store fails. A budget or a cancellation that ends it
+    /// early is returned; what was done until there is on the board.
+    pub async fn roll_out(&mut self, wanted: &[(usize, Vec<usize>)]) -> Result<Option<StopReason>, Error> {
+        let mut pairs = Vec::new();
+        let mut jobs = Vec::new();
+        for (candidate, examples) in wanted {
+            for example in examples {
+                if self.evidence(*candidate, *example).is_some() || pairs.contains(&(*candidate, *example)) {
+                    continue;
+                }
+                if let (Some(prompts), Some(row)) =
+                    (self.prompts.get(*candidate), self.examples.get(*example))
+                {
+                    pairs.push((*candidate, *example));
+                    jobs.push(RolloutJob::new(Arc::clone(prompts), Arc::clone(row)));
+                }
+            }
+        }
+        let batch = self.runner.run(&jobs).await.map_err(Error::Rollouts)?;
+        for ((candidate, example), trace) in pairs.into_iter().zip(batch.traces) {
+            let place = self.rows.get_mut(candidate).and_then(|row| row.get_mut(example));
+            if let (Some(place), Some(trace)) = (place, trace) {
+                *place = Some(Evidence {
+                    score: trace.evidence(),
+                    failed: trace.error.is_some(),
+                    zero: counts_as_zero(&trace),
+                });
+            }
+        }
+        for (candidate, _) in wanted {
+            self.update_score(*candidate);
+        }
+        Ok(batch.stop)
+    }
+
+    fn update_score(&mut self, candidate: usize) {
+        let score = self.is_full(candidate).then(|| self.mean(candidate)).flatten();
+        if let Some(candidate) = self.candidates.get_mut(candidate) {
+            candidate.score = score;
+        }
+    }
+
+    /// What is known of a pair.
+    pub fn evidence(&self, candidate: usize, example: usize) -> Option<Evidence> {
+        self.rows.get(candidate)?.get(example).copied().flatten()
+    }
+
+    /// The scores of a candidate, example by example.
+    pub fn scores(&self, candidate: usize) -> Vec<Option<f64>> {
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        row.iter().map(|evidence| evidence.and_then(|evidence| evidence.score)).collect()
+    }
+
+    /// The examples (by index) that a candidate has not been tried on.
+    pub fn open(&self, candidate: usize) -> Vec<usize> {
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        row.iter().enumerate().filter(|(_, evidence)| evidence.is_none()).map(|(index, _)| index).collect()
+    }
+
+    /// Whether a candidate was tried on the whole selection set.
+    pub fn is_full(&self, candidate: usize) -> bool {
+        self.rows.get(candidate).is_some_and(|row| row.iter().all(Option::is_some))
+    }
+
+    /// How many examples a candidate has a score on.
+    pub fn count(&self, candidate: usize) -> usize {
+        self.scores(candidate).iter().flatten().count()
+    }
+
+    /// The mean score of a candidate over what is known; `None` when nothing is.
+    pub fn mean(&self, candidate: usize) -> Option<f64> {
+        let scores: Vec<f64> = self.scores(candidate).into_iter().flatten().collect();
+        (!scores.is_empty()).then(|| statistics::mean(&scores))
+    }
+
+    /// The mean score of a candidate with its interval.
+    pub fn estimate(&self, candidate: usize, level: f64) -> Estimate {
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        let scores: Vec<f64> = self.scores(candidate).into_iter().flatten().collect();
+        let mut estimate = statistics::estimate(&scores, level);
+        estimate.failed = row.iter().flatten().filter(|evidence| evidence.zero).count();
+        estimate.missing = row.len() - scores.len();
+        estimate
+    }
+}

@@ -1,0 +1,413 @@
+//! The search for the best combination of instructions and demo sets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use promptopt_core::{
+    Comparison, Estimate, Event, Example, NoObserver, Observer, Origin, PromptCandidate, RolloutRunner,
+    StopReason, Trial, TrialKind,
+};
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{Choice, Error, MinibatchSampler, Scoreboard, Space, Tpe, statistics};
+
+/// How to search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchOptions {
+    /// Evaluate trials on minibatches, and only leaders on the full selection set. Default: true.
+    pub minibatch: bool,
+    /// Examples of a minibatch. Default: 25.
+    pub minibatch_size: usize,
+    /// After how many minibatch trials the leader is evaluated in full. Default: 5.
+    pub full_eval_steps: usize,
+    /// How many trials are chosen and run at once. Part of the algorithm: it does not depend on
+    /// how many rollouts may be under way. Default: 5.
+    pub parallel_trials: usize,
+    /// Drop a leader during its full evaluation once its upper bound cannot win. Default: true.
+    pub racing: bool,
+    /// Confidence level of intervals, in (0.5, 1). Default: 0.95.
+    pub level: f64,
+    /// Seed of every choice. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self {
+            minibatch: true,
+            minibatch_size: 25,
+            full_eval_steps: 5,
+            parallel_trials: 5,
+            racing: true,
+            level: 0.95,
+            seed: 0,
+        }
+    }
+}
+
+/// Spaces up to this size are searched point by point; larger ones by drawing points.
+const MAX_ENUMERATED: usize = 4096;
+/// A mean of few examples is pulled towards the mean of all candidates with this weight.
+const PRIOR_WEIGHT: f64 = 5.0;
+/// A leader is dropped from its full evaluation when it is this unlikely to be the best.
+const RACING_LEVEL: f64 = 0.99;
+
+/// What a search found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The candidates that were tried; the original is the first.
+    pub candidates: Vec<PromptCandidate>,
+    /// Index of the winner.
+    pub best: usize,
+    /// The original on the selection set.
+    pub baseline: Estimate,
+    /// The winner on the selection set.
+    pub selected: Estimate,
+    /// Winner against original; `None` when the original won.
+    pub comparison: Option<Comparison>,
+    /// How the winner was chosen.
+    pub choice: String,
+    /// Every evaluation, in logical order.
+    pub trials: Vec<Trial>,
+    /// Why it ended before its time.
+    pub stop: Option<StopReason>,
+}
+
+/// A search in progress. The original goes in first; trials may be run in several portions, with
+/// instructions added to the space in between.
+pub struct Search<'r, 'p> {
+    board: Scoreboard<'r, 'p>,
+    space: Space,
+    options: SearchOptions,
+    points: BTreeMap<Choice, usize>,
+    sampler: MinibatchSampler,
+    rng: ChaCha8Rng,
+    observer: Arc<dyn Observer>,
+    trials: Vec<Trial>,
+    trials_since_full: usize,
+    dropped: Vec<usize>,
+    stop: Option<StopReason>,
+}
+
+impl<'r, 'p> Search<'r, 'p> {
+    /// Begins a search: evaluates the original candidate on the whole selection set.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to choose from or to select on, or the rollout store fails.
+    pub async fn begin(
+        runner: &'r RolloutRunner<'p>,
+        original: PromptCandidate,
+        selection: Vec<Arc<Example>>,
+        options: SearchOptions,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Self, Error> {
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        let mut board = Scoreboard::new(runner, selection)?;
+        let sampler = MinibatchSampler::new(board.examples().len(), ChaCha8Rng::seed_from_u64(rng.random()));
+        let original = board.enter(PromptCandidate { origin: Origin::Original, ..original });
+        let mut search = Self {
+            board,
+            space: Space::default(),
+            options,
+            points: BTreeMap::new(),
+            sampler,
+            rng,
+            observer: observer.unwrap_or_else(|| Arc::new(NoObserver)),
+            trials: Vec::new(),
+            trials_since_full: 0,
+            dropped: Vec::new(),
+            stop: None,
+        };
+        let everything = search.board.open(original);
+        search.stop = search.board.roll_out(&[(original, everything.clone())]).await?;
+        search.note_trial(TrialKind::Baseline, original, &everything);
+        Ok(search)
+    }
+
+    /// Whether the original was evaluated on the whole selection set, without which nothing can
+    /// be compared.
+    pub fn has_baseline(&self) -> bool {
+        self.board.is_full(0) && self.board.mean(0).is_some()
+    }
+
+    /// Why the search has to end, if it has.
+    pub fn stop(&self) -> Option<&StopReason> {
+        self.stop.as_ref()
+    }
+
+    /// Ends the search before its time: nothing more is rolled out.
+    pub fn halt(&mut self, reason: StopReason) {
+        self.stop.get_or_insert(reason);
+    }
+
+    /// Sets or widens the space. Points that were tried keep their evidence, because options are
+    /// only ever added at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptySpace`] when a predictor has nothing to choose from.
+    pub fn widen(&mut self, space: Space) -> Result<(), Error> {
+        space.check()?;
+        self.space = space;
+        Ok(())
+    }
+
+    /// The mean score of every instruction of a predictor over the points it was tried in, for
+    /// those that were.
+    pub fn instruction_scores(&self, predictor: usize) -> Vec<(String, f64)> {
+        let Some(space) = self.space.predictors.get(predictor) else { return Vec::new() };
+        let mut scored = Vec::new();
+        for (index, instruction) in space.instructions.iter().enumerate() {
+            let points = self
+                .points
+                .iter()
+                .filter(|(point, _)| point.0.get(predictor).is_some_and(|at| at.0 == index));
+            let best = points.map(|(_, candidate)| self.shrunk(*candidate)).max_by(f64::total_cmp);
+            scored.extend(best.map(|best| (instruction.clone(), best)));
+        }
+        scored
+    }
+
+    /// Runs up to `trials` trials, in groups of `parallel_trials`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rollouts`] when the rollout store fails. A budget or a cancellation that ends the
+    /// search early is [`Search::stop`].
+    pub async fn run(&mut self, trials: usize) -> Result<(), Error> {
+        let mut left = trials;
+        while left > 0 && self.stop.is_none() {
+            let group = left.min(self.options.parallel_trials.max(1));
+            let minibatch = self.minibatch();
+            if !self.can_afford(group, minibatch.len()) {
+                break;
+            }
+            let chosen = self.choose(group, &minibatch);
+            if chosen.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(chosen.len());
+            self.stop = self.board.roll_out(&chosen).await?;
+            for (candidate, examples) in &chosen {
+                let kind = if self.options.minibatch { TrialKind::Minibatch } else { TrialKind::Full };
+                self.note_trial(kind, *candidate, examples);
+                self.trials_since_full += 1;
+                if self.options.minibatch
+                    && self.trials_since_full >= self.options.full_eval_steps.max(1)
+                    && self.stop.is_none()
+                {
+                    self.trials_since_full = 0;
+                    self.evaluate_leader().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the search: evaluates the leader in full, if it is not yet, and chooses the winner.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rollouts`] when the rollout store fails.
+    pub async fn finish(mut self) -> Result<Found, Error> {
+        if self.stop.is_none() && self.options.minibatch {
+            self.evaluate_leader().await?;
+        }
+        let full: Vec<usize> =
+            (0..self.board.candidates().len()).filter(|candidate| self.board.is_full(*candidate)).collect();
+        // A candidate that provider failures left without most of its scores cannot be compared.
+        let ranked: Vec<PromptCandidate> =
+            full.iter().filter_map(|candidate| self.board.candidates().get(*candidate)).cloned().collect();
+        let leader = PromptCandidate::best(&ranked).and_then(|index| full.get(index)).copied().unwrap_or(0);
+        let level = self.options.level;
+        let comparison = statistics::compare(&self.board.scores(0), &self.board.scores(leader), level);
+        let best = if comparison.difference > 0.0 { leader } else { 0 };
+        let choice = format!(
+            "the highest mean over all {} examples of the selection set, among {} candidates that were evaluated on \
+             all of them; a tie keeps the original",
+            self.board.examples().len(),
+            full.len()
+        );
+        Ok(Found {
+            best,
+            baseline: self.board.estimate(0, level),
+            selected: self.board.estimate(best, level),
+            comparison: (best != 0).then_some(comparison),
+            choice,
+            candidates: self.board.candidates().to_vec(),
+            trials: self.trials,
+            stop: self.stop,
+        })
+    }
+
+    fn minibatch(&mut self) -> Vec<usize> {
+        let all = self.board.examples().len();
+        if self.options.minibatch {
+            self.sampler.next(self.options.minibatch_size.clamp(1, all))
+        } else {
+            (0..all).collect()
+        }
+    }
+
+    /// Whether a group of trials leaves enough to evaluate a leader in full. A search that ends
+    /// with nothing but minibatches has nothing to install.
+    fn can_afford(&self, group: usize, minibatch: usize) -> bool {
+        let Some(remaining) = self.board.runner().remaining_calls() else { return true };
+        let rollout = self.board.runner().program().max_calls();
+        let full = if self.options.minibatch { self.board.examples().len() - minibatch } else { 0 };
+        remaining >= rollout.saturating_mul((group * minibatch + full) as u64)
+    }
+
+    /// The next group of trials: candidates, and the examples each is to be tried on.
+    fn choose(&mut self, group: usize, minibatch: &[usize]) -> Vec<(usize, Vec<usize>)> {
+        let mut chosen: Vec<(usize, Vec<usize>)> = Vec::new();
+        while chosen.len() < group {
+            let Some(choice) = self.next_point() else { break };
+            let known = self.board.candidates().len();
+            let candidate = self.board.enter(self.space.candidate(&choice));
+            self.points.insert(choice, candidate);
+            // Other indices may make the same prompts; those need no second look.
+            if candidate == known {
+                chosen.push((candidate, minibatch.to_vec()));
+            }
+        }
+        // Where the space is used up, the promising ones are looked at more closely.
+        while chosen.len() < group {
+            let taken: Vec<usize> = chosen.iter().map(|(candidate, _)| *candidate).collect();
+            let Some(candidate) = self.leader(&taken) else { break };
+            let open = self.board.open(candidate);
+            let more = open.into_iter().take(minibatch.len()).collect();
+            chosen.push((candidate, more));
+        }
+        chosen
+    }
+
+    /// A point that was not tried: first such that every option is seen once, then where TPE
+    /// points to.
+    fn next_point(&mut self) -> Option<Choice> {
+        let tried = |choice: &Choice| self.points.contains_key(choice);
+        let size = self.space.size();
+        let mut open: Vec<Choice> = if size <= MAX_ENUMERATED {
+            (0..size).map(|number| self.space.point(number)).filter(|choice| !tried(choice)).collect()
+        } else {
+            let mut drawn: Vec<Choice> = (0..MAX_ENUMERATED / 8)
+                .map(|_| self.rng.random_range(0..size))
+                .map(|number| self.space.point(number))
+                .collect();
+            drawn.sort();
+            drawn.dedup();
+            drawn.into_iter().filter(|choice| !self.points.contains_key(choice)).collect()
+        };
+        let options = self.space.options();
+        let seen = |dimension: usize, option: usize| {
+            self.points.keys().any(|point| point.flat().get(dimension) == Some(&option))
+        };
+        let unseen: Vec<Vec<bool>> = options
+            .iter()
+            .enumerate()
+            .map(|(dimension, count)| (0..*count).map(|option| !seen(dimension, option)).collect())
+            .collect();
+        let news = |choice: &Choice| {
+            let flat = choice.flat();
+            flat.iter().zip(&unseen).filter(|(option, unseen)| unseen.get(**option) == Some(&true)).count()
+        };
+        open.shuffle(&mut self.rng);
+        let most = open.iter().map(news).max()?;
+        if most > 0 {
+            return open.into_iter().find(|choice| news(choice) == most);
+        }
+        let observations: Vec<(Vec<usize>, f64)> =
+            self.points.iter().map(|(point, candidate)| (point.flat(), self.shrunk(*candidate))).collect();
+        let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
+        let pick = Tpe::default().suggest(&options, &observations, &flat, &mut self.rng)?;
+        open.get(pick).cloned()
+    }
+
+    /// The mean of a candidate, pulled towards the mean of all where it rests on few examples.
+    fn shrunk(&self, candidate: usize) -> f64 {
+        let means: Vec<f64> =
+            self.points.values().filter_map(|candidate| self.board.mean(*candidate)).collect();
+        let prior = statistics::mean(&means);
+        let n = self.board.count(candidate) as f64;
+        let sum = self.board.mean(candidate).unwrap_or(prior) * n;
+        (sum + PRIOR_WEIGHT * prior) / (n + PRIOR_WEIGHT)
+    }
+
+    /// The most promising candidate that was tried but not on the whole selection set.
+    fn leader(&self, except: &[usize]) -> Option<usize> {
+        let contenders = (1..self.board.candidates().len()).filter(|candidate| {
+            self.board.count(*candidate) > 0
+                && !self.board.is_full(*candidate)
+                && !except.contains(candidate)
+                && !self.dropped.contains(candidate)
+        });
+        let mut best: Option<(usize, f64)> = None;
+        for candidate in contenders {
+            let score = self.shrunk(candidate);
+            if best.is_none_or(|(_, leader)| score > leader) {
+                best = Some((candidate, score));
+            }
+        }
+        best.map(|(candidate, _)| candidate)
+    }
+
+    /// The best mean on the full selection set.
+    fn best_full(&self) -> (usize, f64) {
+        let best = PromptCandidate::best(self.board.candidates()).unwrap_or(0);
+        (best, self.board.mean(best).unwrap_or(f64::NEG_INFINITY))
+    }
+
+    /// Evaluates the leader on the rest of the selection set, in portions, and drops it when it
+    /// cannot win any more.
+    async fn evaluate_leader(&mut self) -> Result<(), Error> {
+        let Some(leader) = self.leader(&[]) else { return Ok(()) };
+        // What is expected to stay behind the best is not worth a full evaluation.
+        let mut seen = Vec::new();
+        while self.stop.is_none() && !self.board.is_full(leader) {
+            if self.options.racing && self.is_hopeless(leader) {
+                self.dropped.push(leader);
+                break;
+            }
+            let portion: Vec<usize> =
+                self.board.open(leader).into_iter().take(self.options.minibatch_size.max(1)).collect();
+            self.stop = self.board.roll_out(&[(leader, portion.clone())]).await?;
+            seen.extend(portion);
+        }
+        if !seen.is_empty() {
+            self.note_trial(TrialKind::Full, leader, &seen);
+        }
+        Ok(())
+    }
+
+    /// Whether even the upper bound of what is known of a candidate stays below the best.
+    fn is_hopeless(&self, candidate: usize) -> bool {
+        let (best, mean) = self.best_full();
+        let upper = self.board.estimate(candidate, RACING_LEVEL).high;
+        let paired =
+            statistics::compare(&self.board.scores(best), &self.board.scores(candidate), RACING_LEVEL);
+        self.board.count(candidate) > 0 && (upper < mean || paired.high < 0.0)
+    }
+
+    fn note_trial(&mut self, kind: TrialKind, candidate: usize, examples: &[usize]) {
+        let known: Vec<_> =
+            examples.iter().filter_map(|example| self.board.evidence(candidate, *example)).collect();
+        let scores: Vec<f64> = known.iter().filter_map(|evidence| evidence.score).collect();
+        let trial = Trial {
+            kind,
+            candidate,
+            examples: known.len(),
+            score: (!scores.is_empty()).then(|| statistics::mean(&scores)),
+            failures: known.iter().filter(|evidence| evidence.failed).count(),
+            calls_so_far: self.board.runner().spent_calls(),
+            best_so_far: self.best_full().1.max(0.0),
+        };
+        tracing::debug!(?kind, candidate, score = trial.score, "trial");
+        self.observer.observe(&Event::Trial(trial.clone()));
+        self.trials.push(trial);
+    }
+}

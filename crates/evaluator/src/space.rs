@@ -1,0 +1,89 @@
+//! The search space: for every predictor an instruction and a demo set.
+
+use promptopt_core::{Demo, Origin, Prompt, PromptCandidate, Prompts};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// What one predictor chooses from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictorSpace {
+    /// Path of the predictor.
+    pub path: String,
+    /// The instructions; the first is the one it has.
+    pub instructions: Vec<String>,
+    /// The demo sets; one of them may be empty.
+    pub demo_sets: Vec<Vec<Demo>>,
+}
+
+/// One point of a space: instruction and demo set of every predictor, by index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Choice(pub Vec<(usize, usize)>);
+
+impl Choice {
+    /// The point as one number a dimension: instruction, demo set, instruction, demo set …
+    pub(crate) fn flat(&self) -> Vec<usize> {
+        self.0.iter().flat_map(|(instruction, demos)| [*instruction, *demos]).collect()
+    }
+}
+
+/// The space of a program: what all predictors choose from, together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Space {
+    /// The predictors, in the program's order.
+    pub predictors: Vec<PredictorSpace>,
+}
+
+impl Space {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let empty =
+            self.predictors.iter().find(|one| one.instructions.is_empty() || one.demo_sets.is_empty());
+        match empty {
+            Some(predictor) => Err(Error::EmptySpace(predictor.path.clone())),
+            None if self.predictors.is_empty() => Err(Error::EmptySpace("any".to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// How many options each dimension has.
+    pub(crate) fn options(&self) -> Vec<usize> {
+        self.predictors.iter().flat_map(|one| [one.instructions.len(), one.demo_sets.len()]).collect()
+    }
+
+    /// How many points there are; saturates.
+    pub fn size(&self) -> usize {
+        self.options().into_iter().fold(1, usize::saturating_mul)
+    }
+
+    /// The point of a number below [`Space::size`].
+    pub(crate) fn point(&self, mut number: usize) -> Choice {
+        let mut digit = |base: usize| {
+            let digit = number % base.max(1);
+            number /= base.max(1);
+            digit
+        };
+        Choice(
+            self.predictors
+                .iter()
+                .map(|one| (digit(one.instructions.len()), digit(one.demo_sets.len())))
+                .collect(),
+        )
+    }
+
+    /// The candidate of a point.
+    pub(crate) fn candidate(&self, choice: &Choice) -> PromptCandidate {
+        let prompts: Prompts = self
+            .predictors
+            .iter()
+            .zip(&choice.0)
+            .map(|(one, (instruction, demos))| {
+                let prompt = Prompt {
+                    instruction: one.instructions.get(*instruction).cloned().unwrap_or_default(),
+                    demos: one.demo_sets.get(*demos).cloned().unwrap_or_default(),
+                };
+                (one.path.clone(), prompt)
+            })
+            .collect();
+        PromptCandidate::new(prompts, Origin::Search { choices: choice.0.clone() })
+    }
+}

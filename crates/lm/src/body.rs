@@ -1,0 +1,226 @@
+//! The JSON body of a request.
+
+use promptopt_core::{LmError, LmRequest, Message, ResponseFormat, Role, Sampling};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::ConfigError;
+
+/// The name under which the bound on the completion is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    /// `max_tokens`: understood by nearly every server.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`: the only name that OpenAI's reasoning models take.
+    MaxCompletionTokens,
+}
+
+impl MaxTokensField {
+    /// The name as it goes over the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// Everything in a body that is the same for every request of a client.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyTemplate {
+    pub(crate) model: String,
+    pub(crate) sampling: Sampling,
+    pub(crate) max_tokens_field: MaxTokensField,
+    pub(crate) strict_schemas: bool,
+    pub(crate) extra: Map<String, Value>,
+}
+
+impl BodyTemplate {
+    /// Checks that the extra parameters leave the client's own alone.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        for name in self.extra.keys() {
+            let instead = match name.as_str() {
+                "model" => "use the option `model`",
+                "temperature" | "top_p" | "max_tokens" | "stop" | "seed" => "use the option `sampling`",
+                "max_completion_tokens" => {
+                    "set `max_tokens` in the option `sampling`, and `max_tokens_field` for its name"
+                }
+                "messages" | "n" | "response_format" => "it comes from each request",
+                "stream" | "stream_options" => "replies are always read whole",
+                _ => continue,
+            };
+            return Err(ConfigError::BodyParameter { name: name.clone(), instead: instead.to_owned() });
+        }
+        check_sampling(&self.sampling).map_err(|reason| ConfigError::Option { option: "sampling", reason })
+    }
+
+    /// The body for `request`; its `response_format` is left out on demand.
+    pub(crate) fn render(&self, request: &LmRequest, with_format: bool) -> Result<Vec<u8>, LmError> {
+        check_sampling(&request.sampling).map_err(|reason| LmError::InvalidRequest {
+            status: 400,
+            message: format!("{reason} (nothing was sent)"),
+        })?;
+        let sampling = self.merged(&request.sampling);
+        let mut body = Map::new();
+        body.insert("model".into(), json!(self.model));
+        body.insert("messages".into(), request.messages.iter().map(message).collect());
+        if let Some(temperature) = sampling.temperature {
+            body.insert("temperature".into(), json!(temperature));
+        }
+        if let Some(top_p) = sampling.top_p {
+            body.insert("top_p".into(), json!(top_p));
+        }
+        if let Some(max_tokens) = sampling.max_tokens {
+            body.insert(self.max_tokens_field.as_str().into(), json!(max_tokens));
+        }
+        if !sampling.stop.is_empty() {
+            body.insert("stop".into(), json!(sampling.stop));
+        }
+        if let Some(seed) = sampling.seed {
+            body.insert("seed".into(), json!(seed));
+        }
+        if request.n > 1 {
+            body.insert("n".into(), json!(request.n));
+        }
+        if let Some(format) = self.format(&request.response_format).filter(|_| with_format) {
+            body.insert("response_format".into(), format);
+        }
+        body.extend(self.extra.iter().map(|(name, value)| (name.clone(), value.clone())));
+        serde_json::to_vec(&body).map_err(|error| LmError::InvalidRequest {
+            status: 400,
+            message: format!("the request can not be written as JSON: {error} (nothing was sent)"),
+        })
+    }
+
+    /// The request's own sampling, completed by the client's.
+    fn merged(&self, own: &Sampling) -> Sampling {
+        let fallback = &self.sampling;
+        Sampling {
+            temperature: own.temperature.or(fallback.temperature),
+            top_p: own.top_p.or(fallback.top_p),
+            max_tokens: own.max_tokens.or(fallback.max_tokens),
+            stop: if own.stop.is_empty() { fallback.stop.clone() } else { own.stop.clone() },
+            seed: own.seed.or(fallback.seed),
+        }
+    }
+
+    fn format(&self, format: &ResponseFormat) -> Option<Value> {
+        match format {
+            ResponseFormat::JsonObject => Some(json!({"type": "json_object"})),
+            ResponseFormat::JsonSchema { name, schema } => Some(json!({
+                "type": "json_schema",
+                "json_schema": {"name": name, "schema": schema, "strict": self.strict_schemas},
+            })),
+            _ => None,
+        }
+    }
+}
+
+fn message(message: &Message) -> Value {
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    json!({"role": role, "content": message.content})
+}
+
+/// JSON has no infinity and no NaN; a `null` in their place would mean "the provider's default".
+fn check_sampling(sampling: &Sampling) -> Result<(), String> {
+    for (name, value) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
+        if value.is_some_and(|value| !value.is_finite()) {
+            return Err(format!("`{name}` is not a finite number"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template() -> BodyTemplate {
+        BodyTemplate {
+            model: "m".into(),
+            sampling: Sampling {
+                temperature: Some(0.5),
+                max_tokens: Some(9),
+                stop: vec!["a".into()],
+                ..Sampling::default()
+            },
+            max_tokens_field: MaxTokensField::MaxCompletionTokens,
+            strict_schemas: false,
+            extra: Map::new(),
+        }
+    }
+
+    fn check(template: &BodyTemplate, request: &LmRequest, with_format: bool, expected: Value) {
+        let body = template.render(request, with_format).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_requests_sampling_goes_before_the_clients() {
+        let mut request = LmRequest::new(vec![Message::user("hi")]);
+        let messages = json!([{"role": "user", "content": "hi"}]);
+        check(
+            &template(),
+            &request,
+            true,
+            json!({"model": "m", "messages": messages, "temperature": 0.5, "max_completion_tokens": 9,
+                   "stop": ["a"]}),
+        );
+        request.sampling = Sampling {
+            temperature: Some(0.0),
+            top_p: Some(0.9),
+            max_tokens: Some(1),
+            stop: vec!["b".into()],
+            seed: Some(u64::MAX),
+        };
+        request.n = 3;
+        check(
+            &template(),
+            &request,
+            true,
+            json!({"model": "m", "messages": messages, "temperature": 0.0, "top_p": 0.9,
+                   "max_completion_tokens": 1, "stop": ["b"], "seed": u64::MAX, "n": 3}),
+        );
+    }
+
+    #[test]
+    fn the_format_is_sent_unless_left_out() {
+        let mut request = LmRequest::new(Vec::new());
+        let schema = json!({"type": "object"});
+        request.response_format = ResponseFormat::JsonSchema { name: "s".into(), schema: schema.clone() };
+        let plain = json!({"model": "m", "messages": [], "temperature": 0.5, "max_completion_tokens": 9,
+                           "stop": ["a"]});
+        check(&template(), &request, false, plain.clone());
+        let mut with_format = plain;
+        with_format["response_format"] =
+            json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": false}});
+        check(&template(), &request, true, with_format);
+    }
+
+    #[test]
+    fn a_number_that_json_has_not_is_refused() {
+        let mut request = LmRequest::new(Vec::new());
+        request.sampling.temperature = Some(f64::NAN);
+        let error = template().render(&request, true).unwrap_err();
+        assert!(error.to_string().contains("`temperature` is not a finite number"), "{error}");
+        let sampling = Sampling { top_p: Some(f64::INFINITY), ..Sampling::default() };
+        assert!(BodyTemplate { sampling, ..template() }.check().is_err());
+    }
+
+    #[test]
+    fn extra_parameters_may_not_clash() {
+        for name in ["model", "messages", "n", "stream", "max_tokens", "max_completion_tokens", "seed"] {
+            let extra = Map::from_iter([(name.to_owned(), json!(1))]);
+            let error = BodyTemplate { extra, ..template() }.check().unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let extra = Map::from_iter([("top_k".to_owned(), json!(1))]);
+        assert!(BodyTemplate { extra, ..template() }.check().is_ok());
+    }
+}

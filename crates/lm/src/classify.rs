@@ -1,0 +1,203 @@
+//! Turns a failed reply into the error that says what happened and what the user can do.
+
+use std::time::{Duration, SystemTime};
+
+use promptopt_core::LmError;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use serde_json::Value;
+
+use crate::MaxTokensField;
+use crate::endpoint::without_secrets;
+use crate::format_support::{FormatRefusal, format_refusal};
+use crate::provider_error::ProviderError;
+use crate::reply::ReplyProblem;
+use crate::retry_after::asked_wait;
+use crate::secrets::{KeyOrigin, Redactor};
+use crate::text::{EXCERPT_LIMIT, WORDS_LIMIT, html_title};
+use crate::transport::RawReply;
+
+/// A failed attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AttemptError {
+    /// What the caller will see.
+    pub(crate) error: LmError,
+    /// Set when the server objects to `response_format`.
+    pub(crate) format_refusal: Option<FormatRefusal>,
+}
+
+impl From<LmError> for AttemptError {
+    fn from(error: LmError) -> Self {
+        Self { error, format_refusal: None }
+    }
+}
+
+/// Knows what an error message needs: what to hide, and what the user could have got wrong.
+#[derive(Debug)]
+pub(crate) struct Classifier {
+    pub(crate) redactor: Redactor,
+    pub(crate) url: String,
+    pub(crate) model: String,
+    pub(crate) key: KeyOrigin,
+    pub(crate) max_tokens_field: MaxTokensField,
+}
+
+impl Classifier {
+    /// The error for a reply with any status but a success.
+    pub(crate) fn failed_status(&self, reply: &RawReply, now: SystemTime) -> AttemptError {
+        let json: Option<Value> = serde_json::from_slice(&reply.body).ok();
+        let asked = asked_wait(&reply.headers, json.as_ref(), now);
+        let error = json.as_ref().and_then(ProviderError::from_body).unwrap_or_else(|| ProviderError {
+            message: unstructured_words(&reply.body),
+            ..ProviderError::default()
+        });
+        if (300..400).contains(&reply.status) {
+            return self.redirected(reply).into();
+        }
+        AttemptError {
+            format_refusal: format_refusal(reply.status, &error),
+            error: self.provider_error(reply.status, &error, asked),
+        }
+    }
+
+    /// The error for a reply with a success status that holds no completion.
+    pub(crate) fn failed_reply(&self, problem: ReplyProblem, reply: &RawReply) -> LmError {
+        match problem {
+            ReplyProblem::Refused(words) => LmError::Refused { message: self.words(&words) },
+            ReplyProblem::Failed(error) => match error.status {
+                Some(status) => self.provider_error(status, &error, None),
+                // Without a status the failure is the server's own, and passing for all we know.
+                None => self.provider_error(502, &error, None),
+            },
+            ReplyProblem::Malformed(reason) => self.malformed(&reason, reply),
+        }
+    }
+
+    fn provider_error(&self, status: u16, error: &ProviderError, asked: Option<Duration>) -> LmError {
+        let words = self.words(&error.message);
+        let lower = words.to_lowercase();
+        let client_error = (400..500).contains(&status) && status != 429 && status != 401;
+        if is_context_length(error, &lower) && (client_error || status == 500) {
+            return LmError::ContextLength { message: words };
+        }
+        if client_error && is_refusal(error, &lower) {
+            return LmError::Refused { message: words };
+        }
+        let with_hint = |hint: &str| join(&words, hint);
+        match status {
+            401 | 403 => LmError::Unauthorized { status, message: with_hint(&self.key.hint()) },
+            402 => LmError::InvalidRequest { status, message: with_hint(NO_CREDIT) },
+            // The code decides, not the wording: providers also speak of a "quota" for a limit per minute.
+            429 if error.has_label(&SPENT_QUOTA) => {
+                LmError::InvalidRequest { status, message: with_hint(NO_CREDIT) }
+            }
+            429 => LmError::RateLimited { message: words, retry_after: asked },
+            408 | 409 | 500..=599 => LmError::Server { status, message: words, retry_after: asked },
+            404 => LmError::InvalidRequest {
+                status,
+                message: with_hint(&format!(
+                    "check the model name `{}` and the base URL (requests go to {}; many servers want it to \
+                     end in `/v1`)",
+                    self.model, self.url
+                )),
+            },
+            _ if self.max_tokens_field == MaxTokensField::MaxTokens
+                && lower.contains("max_completion_tokens") =>
+            {
+                LmError::InvalidRequest {
+                    status,
+                    message: with_hint("set the option `max_tokens_field` to `max_completion_tokens`"),
+                }
+            }
+            _ => LmError::InvalidRequest { status, message: words },
+        }
+    }
+
+    fn redirected(&self, reply: &RawReply) -> LmError {
+        let target = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
+        let target = self.redactor.tidy(&without_secrets(target), EXCERPT_LIMIT);
+        // Following would hand the key to whatever server the reply names.
+        LmError::InvalidRequest {
+            status: reply.status,
+            message: format!("{} redirects to {target}, which is not followed; mend the base URL", self.url),
+        }
+    }
+
+    fn malformed(&self, reason: &str, reply: &RawReply) -> LmError {
+        let text = String::from_utf8_lossy(&reply.body);
+        let content_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = self.redactor.tidy(content_type.unwrap_or("no content type"), 80);
+        let message = if let Some(title) = html_title(&text) {
+            let title = self.redactor.tidy(title, EXCERPT_LIMIT);
+            format!("{} answered with an HTML page \"{title}\"; check the base URL", self.url)
+        } else if text.trim().is_empty() {
+            format!("{} answered with an empty body ({content_type})", self.url)
+        } else {
+            let excerpt = self.redactor.tidy(&text, EXCERPT_LIMIT);
+            let reason = self.redactor.tidy(reason, EXCERPT_LIMIT);
+            format!("expected a chat completion, but {reason} ({content_type}): {excerpt}")
+        };
+        LmError::MalformedReply { message }
+    }
+
+    fn words(&self, message: &str) -> String {
+        let words = self.redactor.tidy(message, WORDS_LIMIT);
+        if words.is_empty() { "the provider gave no reason".to_owned() } else { words }
+    }
+}
+
+const NO_CREDIT: &str =
+    "the account has no credit left: add credit or use another key; waiting does not help";
+
+/// Codes of a 429 that no wait mends.
+const SPENT_QUOTA: [&str; 4] =
+    ["insufficient_quota", "insufficient_user_quota", "billing_hard_limit_reached", "billing_not_active"];
+
+/// The words of an error body that is no JSON we know.
+fn unstructured_words(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    match html_title(&text) {
+        Some("") => "an HTML page without a title".to_owned(),
+        Some(title) => title.to_owned(),
+        None => text.into_owned(),
+    }
+}
+
+fn join(words: &str, hint: &str) -> String {
+    format!("{}; {hint}", words.trim_end_matches(['.', ';', ' ']))
+}
+
+fn is_context_length(error: &ProviderError, message: &str) -> bool {
+    const WORDINGS: [&str; 8] = [
+        "maximum context length",
+        "context_length_exceeded",
+        "prompt is too long",
+        "input is too long",
+        "exceed context limit",
+        "exceeds the maximum number of tokens",
+        "please reduce the length of the messages",
+        "please reduce the length of the prompt",
+    ];
+    let is_about_context =
+        ["context length", "context window", "context size"].iter().any(|it| message.contains(it));
+    let is_about_excess = ["exceed", "too long", "too large", "larger than", "longer than"]
+        .iter()
+        .any(|it| message.contains(it));
+    error.has_label(&["context_length_exceeded", "exceed_context_size_error"])
+        || WORDINGS.iter().any(|wording| message.contains(wording))
+        || (is_about_context && is_about_excess)
+}
+
+fn is_refusal(error: &ProviderError, message: &str) -> bool {
+    const LABELS: [&str; 5] = [
+        "content_filter",
+        "content_policy_violation",
+        "responsibleaipolicyviolation",
+        "moderation_blocked",
+        "data_inspection_failed",
+    ];
+    error.has_label(&LABELS) || message.contains("content management policy")
+}
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

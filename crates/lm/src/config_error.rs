@@ -1,0 +1,66 @@
+//! What can be wrong with a client before it has sent anything.
+
+use std::error::Error;
+
+/// Why a [`ChatClient`](crate::ChatClient) could not be built.
+///
+/// No message holds a key, a password or the value of a header.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The base URL can not be used.
+    #[error("the base URL `{url}` can not be used: {reason}")]
+    BaseUrl {
+        /// The URL, without user name, password and query.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The environment variable named for the key is not set.
+    #[error("the environment variable `{variable}`, which should hold the API key, is not set or is empty")]
+    MissingKey {
+        /// Name of the variable.
+        variable: String,
+    },
+    /// The key can not be sent in a header.
+    #[error("the API key from {origin} can not be used: {reason}")]
+    Key {
+        /// Where the key came from.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An extra header can not be sent.
+    #[error("the header `{name}` can not be used: {reason}")]
+    Header {
+        /// Name of the header.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An extra body parameter is one that the client sets itself.
+    #[error("the extra body parameter `{name}` clashes with one of the client's own; {instead}")]
+    BodyParameter {
+        /// Name of the parameter.
+        name: String,
+        /// What to use instead.
+        instead: String,
+    },
+    /// An option has a value that makes no sense.
+    #[error("the option `{option}` can not be used: {reason}")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
+    /// The HTTP stack could not be set up, for example for want of root certificates.
+    #[error("the HTTP client could not be set up: {reason}")]
+    Http {
+        /// What failed.
+        reason: String,
+        /// The error of the HTTP library.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,65 @@
+//! A client for OpenAI-compatible chat endpoints.
+//!
+//! [`ChatClient`] implements [`LanguageModel`](promptopt_core::LanguageModel) over
+//! `POST {base_url}/chat/completions`: the dialect that hosted providers, vLLM, llama.cpp, Ollama and
+//! most gateways speak. It does the tedious part well and nothing else:
+//!
+//! - **Retries** for what passes by itself (HTTP 408, 409, 429, 5xx, broken connections, timeouts,
+//!   unreadable bodies), with exponential backoff and full jitter. A wait that the provider asks for, in
+//!   any of the four dialects in use, is honoured in full. What can not pass by itself (400, 401, 403,
+//!   404, 422, an exhausted quota) is never tried again.
+//! - **Bounds** on every wait and on the size of a reply, which is cut off while it streams in.
+//! - **Errors** with the provider's own words, shortened and cleaned, and what the user can do.
+//! - **Secrets** stay secret: the key is in no message, no log and no `Debug` output, even where a
+//!   provider echoes it.
+//!
+//! Budgets, caches and rate control wrap a client from outside: they are
+//! [`LanguageModel`](promptopt_core::LanguageModel)s around a
+//! [`LanguageModel`](promptopt_core::LanguageModel). One that wants to see every attempt sets
+//! `max_retries(0)` and reads [`LmError::is_retryable`](promptopt_core::LmError::is_retryable) and
+//! [`LmError::retry_after`](promptopt_core::LmError::retry_after).
+//!
+//! ```
+//! use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
+//! use promptopt_lm::ChatClient;
+//!
+//! # fn main() -> Result<(), promptopt_lm::ConfigError> {
+//! let client = ChatClient::builder()
+//!     .base_url("http://localhost:8000/v1")
+//!     .model("my-model")
+//!     .sampling(Sampling { temperature: Some(0.0), max_tokens: Some(200), ..Sampling::default() })
+//!     .build()?;
+//! assert_eq!(client.id(), "localhost:8000/v1 my-model temperature=0.0 max_tokens=200");
+//!
+//! # async fn ask(client: &ChatClient) -> Result<(), promptopt_core::LmError> {
+//! let reply = client.complete(&LmRequest::new(vec![Message::user("Say hello.")])).await?;
+//! println!("{}", reply.first_text());
+//! # Ok(())
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+
+mod body;
+mod builder;
+mod classify;
+mod client;
+mod clock;
+mod config_error;
+mod endpoint;
+mod format_support;
+mod headers;
+mod identity;
+mod provider_error;
+mod reply;
+mod retry;
+mod retry_after;
+mod secrets;
+mod text;
+mod transport;
+
+pub use body::MaxTokensField;
+pub use builder::ChatClientBuilder;
+pub use client::ChatClient;
+pub use clock::{Clock, SystemClock};
+pub use config_error::ConfigError;

@@ -1,0 +1,76 @@
+//! Settings that can not work are refused before anything is sent.
+
+use std::time::Duration;
+
+use promptopt_core::{LanguageModel, Sampling};
+use promptopt_lm::{ChatClient, ConfigError};
+
+use crate::support::{CANARY, config_error};
+
+fn check(error: ConfigError, parts: &[&str]) {
+    let message = error.to_string();
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is missing in: {message}");
+    }
+    assert!(!format!("{message} {error:?}").contains("canary"), "{message}");
+}
+
+#[test]
+fn a_base_url_that_is_none() {
+    let error = config_error(ChatClient::builder().model("m").base_url("localhost:8000/v1").build());
+    check(error, &["`localhost:8000/v1`", "does not start with `http://`"]);
+    let error =
+        config_error(ChatClient::builder().model("m").base_url(format!("http://a:{CANARY}@:1:2")).build());
+    check(error, &["is not a URL"]);
+}
+
+#[test]
+fn a_variable_without_a_key() {
+    let error = config_error(ChatClient::builder().model("m").api_key_env("PROMPTOPT_TEST_UNSET").build());
+    check(error, &["`PROMPTOPT_TEST_UNSET`", "is not set"]);
+}
+
+#[test]
+fn a_key_that_no_header_can_hold() {
+    let error = config_error(ChatClient::builder().model("m").api_key(format!("{CANARY}\nmore")).build());
+    check(error, &["from `api_key`", "was it copied whole?"]);
+    assert!(ChatClient::builder().model("m").api_key(format!("{CANARY}\n")).build().is_ok());
+}
+
+#[test]
+fn extra_parameters_and_headers_that_clash() {
+    let error = config_error(ChatClient::builder().model("m").extra("temperature", 1).build());
+    check(error, &["`temperature`", "`sampling`"]);
+    let error = config_error(ChatClient::builder().model("m").header("content-type", "x").build());
+    check(error, &["`content-type`"]);
+    let error = config_error(ChatClient::builder().model("m").header("a b", CANARY).build());
+    check(error, &["`a b`"]);
+    let twice = ChatClient::builder().model("m").api_key("k").header("Authorization", CANARY).build();
+    check(config_error(twice), &["`Authorization`", "only one can be sent"]);
+    let twice = ChatClient::builder().model("m").api_key("k").base_url("https://a:canary@x.io").build();
+    check(config_error(twice), &["https://x.io/chat/completions", "only one can be sent"]);
+}
+
+#[test]
+fn values_that_make_no_sense() {
+    check(config_error(ChatClient::builder().model(" ").build()), &["`model`"]);
+    let zero = Duration::ZERO;
+    check(config_error(ChatClient::builder().model("m").timeout(zero).build()), &["`timeout`"]);
+    check(
+        config_error(ChatClient::builder().model("m").connect_timeout(zero).build()),
+        &["`connect_timeout`"],
+    );
+    check(config_error(ChatClient::builder().model("m").first_byte_timeout(zero).build()), &["first_byte"]);
+    check(config_error(ChatClient::builder().model("m").max_reply_bytes(0).build()), &["`max_reply_bytes`"]);
+    let sampling = Sampling { temperature: Some(f64::NAN), ..Sampling::default() };
+    check(config_error(ChatClient::builder().model("m").sampling(sampling).build()), &["`temperature`"]);
+}
+
+#[test]
+fn a_client_knows_who_it_is() {
+    let client = ChatClient::builder().model("gpt-5-mini").api_key(CANARY).build().unwrap();
+    assert_eq!(client.id(), "api.openai.com/v1 gpt-5-mini");
+    assert_eq!(client.model(), "gpt-5-mini");
+    assert_eq!(client.url(), "https://api.openai.com/v1/chat/completions");
+    assert!(!format!("{client:?}").contains("canary"));
+}

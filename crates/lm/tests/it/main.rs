@@ -1,0 +1,15 @@
+//! The client against real servers on the loopback interface.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the lint exempts test functions, but not the helpers they call"
+)]
+
+mod config;
+mod errors;
+mod faults;
+mod formats;
+mod requests;
+mod retries;
+mod secrets;
+mod support;

@@ -1,0 +1,135 @@
+//! What goes over the wire, and what comes back when all is well.
+
+use promptopt_core::{FinishReason, LanguageModel, LmRequest, Message, ResponseFormat, Sampling, Usage};
+use promptopt_lm::{ChatClient, MaxTokensField};
+use serde_json::{Map, json};
+
+use crate::support::{Answer, Server, ask, client};
+
+#[tokio::test]
+async fn a_plain_request_sends_nothing_that_was_not_asked_for() {
+    let server = Server::start([Answer::text("Paris")]).await;
+    let (client, clock) = client(&server.base_url);
+    let reply = client.complete(&ask()).await.unwrap();
+    assert_eq!(reply.first_text(), "Paris");
+    assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
+    assert_eq!(reply.usage, Usage::call(11, 5));
+    assert!(clock.waits().is_empty());
+
+    let [seen] = server.seen().try_into().unwrap();
+    assert_eq!(seen.uri, "/v1/chat/completions");
+    assert_eq!(seen.headers["authorization"], format!("Bearer {}", crate::support::CANARY));
+    assert_eq!(seen.headers["content-type"], "application/json");
+    assert!(seen.headers["user-agent"].to_str().unwrap().starts_with("promptopt/"));
+    let messages = json!([{"role": "user", "content": "What is the capital of France?"}]);
+    assert_eq!(seen.body, json!({"model": "tiny", "messages": messages}));
+}
+
+#[tokio::test]
+async fn every_setting_reaches_the_server() {
+    let server = Server::start([Answer::text("{}")]).await;
+    let client = ChatClient::builder()
+        .base_url(format!("{}/?api-version=3", server.base_url))
+        .model("tiny")
+        .api_key("k")
+        .sampling(Sampling {
+            temperature: Some(0.7),
+            max_tokens: Some(50),
+            stop: vec!["END".into()],
+            ..Sampling::default()
+        })
+        .max_tokens_field(MaxTokensField::MaxCompletionTokens)
+        .user_agent("tester/1")
+        .header("x-title", "a test")
+        .secret_header("x-team", "blue")
+        .extra("top_k", 40)
+        .extra_body(Map::from_iter([("reasoning".to_owned(), json!({"effort": "low"}))]))
+        .build()
+        .unwrap();
+    let request = LmRequest {
+        sampling: Sampling { temperature: Some(0.0), seed: Some(3), ..Sampling::default() },
+        response_format: ResponseFormat::JsonSchema {
+            name: "answer".into(),
+            schema: json!({"type": "object"}),
+        },
+        n: 4,
+        sample_index: 9,
+        ..LmRequest::new(vec![Message::system("s"), Message::user("u"), Message::assistant("a")])
+    };
+    client.complete(&request).await.unwrap();
+
+    let [seen] = server.seen().try_into().unwrap();
+    assert_eq!(seen.uri, "/v1/chat/completions?api-version=3");
+    assert_eq!(seen.headers["user-agent"], "tester/1");
+    assert_eq!(
+        (&seen.headers["x-title"], &seen.headers["x-team"]),
+        (&"a test".parse().unwrap(), &"blue".parse().unwrap())
+    );
+    let expected = json!({
+        "model": "tiny",
+        "messages": [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": "u"},
+            {"role": "assistant", "content": "a"},
+        ],
+        "temperature": 0.0,
+        "max_completion_tokens": 50,
+        "stop": ["END"],
+        "seed": 3,
+        "n": 4,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": true},
+        },
+        "top_k": 40,
+        "reasoning": {"effort": "low"},
+    });
+    assert_eq!(seen.body, expected);
+}
+
+#[tokio::test]
+async fn max_tokens_goes_by_its_usual_name() {
+    let server = Server::start([Answer::text("x")]).await;
+    let (client, _) = client(&server.base_url);
+    let mut request = ask();
+    request.sampling.max_tokens = Some(12);
+    client.complete(&request).await.unwrap();
+    assert_eq!(server.seen()[0].body["max_tokens"], json!(12));
+}
+
+#[tokio::test]
+async fn several_completions_come_in_order_and_fewer_than_asked_are_returned_as_they_came() {
+    let two = json!({
+        "choices": [
+            {"index": 1, "message": {"content": "b"}, "finish_reason": "length"},
+            {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"},
+        ],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+    });
+    let server = Server::start([Answer::new(200, two), Answer::text("one")]).await;
+    let (client, _) = client(&server.base_url);
+    let request = LmRequest { n: 2, ..ask() };
+    let reply = client.complete(&request).await.unwrap();
+    let texts: Vec<_> = reply.completions.iter().map(|completion| completion.text.as_str()).collect();
+    assert_eq!(texts, ["a", "b"]);
+    assert_eq!(reply.completions[1].finish_reason, FinishReason::Length);
+    assert_eq!(client.complete(&request).await.unwrap().completions.len(), 1);
+}
+
+#[tokio::test]
+async fn one_client_serves_many_requests_at_once() {
+    let server = Server::start([Answer::text("x")]).await;
+    let (client, _) = client(&server.base_url);
+    let request = ask();
+    let (a, b, c) =
+        tokio::join!(client.complete(&request), client.complete(&request), client.complete(&request));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_reply_in_json_is_read_whatever_its_content_type_says() {
+    let server = Server::start([Answer::text("x").header("content-type", "text/plain")]).await;
+    let (client, _) = client(&server.base_url);
+    assert_eq!(client.complete(&ask()).await.unwrap().first_text(), "x");
+}

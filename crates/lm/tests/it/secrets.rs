@@ -1,0 +1,59 @@
+//! Keys and passwords: where they must not show.
+
+use promptopt_core::LanguageModel;
+use promptopt_lm::ChatClient;
+use serde_json::json;
+
+use crate::support::{Answer, CANARY, Server, ask};
+
+/// Everything that a client says about a request that the server answers so.
+async fn said(client: &ChatClient) -> String {
+    let error = client.complete(&ask()).await.unwrap_err();
+    format!("{error} {error:?} {client:?} {}", client.id())
+}
+
+#[tokio::test]
+async fn no_echo_brings_a_secret_back() {
+    let bodies = [
+        (400, json!({"error": {"message": format!("you sent {CANARY}")}}).to_string()),
+        (400, json!({"error": CANARY}).to_string()),
+        (400, format!("<html><title>{CANARY}</title>")),
+        (400, "team-canary-77 query-canary-1".to_owned()),
+        (500, format!("raw {CANARY} text")),
+        (200, format!("{{\"no\": \"{CANARY}\"")),
+        (200, json!({"choices": [{"message": {"refusal": CANARY}}]}).to_string()),
+        (307, CANARY.to_owned()),
+    ];
+    for (status, body) in bodies {
+        let answer = Answer::new(status, &body).header("content-type", CANARY).header("location", CANARY);
+        let server = Server::start([answer]).await;
+        let client = ChatClient::builder()
+            .base_url(format!("{}?token=query-canary-1", server.base_url))
+            .model("tiny")
+            .api_key(CANARY)
+            .secret_header("x-team", "team-canary-77")
+            .header("x-api-key", format!("Token {CANARY}"))
+            .extra("user", CANARY)
+            .max_retries(0)
+            .build()
+            .unwrap();
+        let said = said(&client).await;
+        assert!(!said.contains("canary"), "{status} {body}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_in_the_base_url_is_sent_and_never_shown() {
+    let encoded = "YW5uOnNrLWNhbmFyeS1wYXNz";
+    let echo = format!("sk-canary-pass, Basic {encoded}");
+    let server = Server::start([Answer::error(401, &echo)]).await;
+    let client = ChatClient::builder()
+        .base_url(server.base_url.replace("http://", "http://ann:sk-canary-pass@"))
+        .model("tiny")
+        .build()
+        .unwrap();
+    let said = said(&client).await;
+    assert!(!said.contains("canary") && !said.contains(encoded), "{said}");
+    assert!(said.contains("check the user name and password in the base URL"), "{said}");
+    assert_eq!(server.seen()[0].headers["authorization"], format!("Basic {encoded}"));
+}

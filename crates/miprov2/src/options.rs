@@ -1,0 +1,129 @@
+//! The optimizer and its options.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::{
+    Cancellation, Error, Evaluator, Example, LanguageModel, Module, ModuleExt as _, Observer, Optimizer,
+    Outcome, RolloutStore,
+};
+use promptopt_proposer::Proposer;
+use promptopt_tips::PromptingTips;
+
+use crate::plan::Plan;
+use crate::{Auto, pipeline};
+
+/// The MIPROv2 optimizer. Every option has a default; see the crate's page for its use.
+#[derive(Clone, bon::Builder)]
+pub struct MIPROv2 {
+    /// Instructions and demo sets to choose from for every predictor, the original instruction
+    /// and the empty set included. Default: 10.
+    #[builder(default = 10)]
+    pub(crate) num_candidates: usize,
+    /// Combinations to try. Default: 20.
+    #[builder(default = 20)]
+    pub(crate) num_trials: usize,
+    /// Try combinations on minibatches and only leaders on the full selection set. Without, every
+    /// trial is a full evaluation. Default: true.
+    #[builder(default = true)]
+    pub(crate) minibatch: bool,
+    /// Examples of a minibatch. Default: 25.
+    #[builder(default = 25)]
+    pub(crate) minibatch_size: usize,
+    /// After how many minibatch trials the leader is evaluated on the full selection set.
+    /// Default: 5.
+    #[builder(default = 5)]
+    pub(crate) minibatch_full_eval_steps: usize,
+    /// How many trials are chosen and run at once. Default: 5.
+    #[builder(default = 5)]
+    pub(crate) parallel_trials: usize,
+    /// Softmax temperature of the prompt model, from 0 to 2. Default: 1.0.
+    #[builder(default = 1.0)]
+    pub(crate) temperature: f64,
+    /// Keep a log of all trials in the outcome and tell the observer of them. Default: true.
+    #[builder(default = true)]
+    pub(crate) track_stats: bool,
+    /// The most bootstrapped demos in a prompt. Default: 4. With `max_labeled_demos` 0 as well,
+    /// instructions alone are optimized.
+    #[builder(default = 4)]
+    pub(crate) max_bootstrapped_demos: usize,
+    /// The most labelled demos in a prompt, besides the bootstrapped ones. Default: 4.
+    #[builder(default = 4)]
+    pub(crate) max_labeled_demos: usize,
+    /// Sizes the run by itself; then `num_candidates` and `num_trials` have no say.
+    pub(crate) auto: Option<Auto>,
+    /// Seed of every random choice. Default: 0.
+    #[builder(default = 0)]
+    pub(crate) seed: u64,
+    /// Language-model calls that may be under way at once. Never changes the outcome. Default: 8.
+    #[builder(default = 8)]
+    pub(crate) concurrency: usize,
+    /// The lowest score of a rollout that may become a demo. Default: any above 0.
+    pub(crate) metric_threshold: Option<f64>,
+    /// The model that writes instructions. Default: the task model.
+    #[builder(with = |model: Arc<dyn LanguageModel>| model)]
+    pub(crate) prompt_model: Option<Arc<dyn LanguageModel>>,
+    /// The model the program runs on. Default: the program's own.
+    #[builder(with = |model: Arc<dyn LanguageModel>| model)]
+    pub(crate) task_model: Option<Arc<dyn LanguageModel>>,
+    /// A program with the same predictors whose rollouts become the demos. Default: the program
+    /// itself.
+    pub(crate) teacher: Option<Arc<dyn Module>>,
+    /// Describe program and predictors to the prompt model. Default: true.
+    #[builder(default = true)]
+    pub(crate) program_aware: bool,
+    /// Describe the data to the prompt model. Default: true.
+    #[builder(default = true)]
+    pub(crate) data_aware: bool,
+    /// Give the prompt model a tip with every request. Default: true.
+    #[builder(default = true)]
+    pub(crate) tip_aware: bool,
+    /// Show the prompt model demos and examples. Default: true.
+    #[builder(default = true)]
+    pub(crate) few_shot_aware: bool,
+    /// In how many rounds instructions are written; later rounds see what was tried with its
+    /// scores. Default: 2.
+    #[builder(default = 2)]
+    pub(crate) proposal_rounds: usize,
+    /// Tips to draw from. Default: the library of the tips crate.
+    pub(crate) tips: Option<PromptingTips>,
+    /// What writes instructions, instead of the prompt model.
+    pub(crate) proposer: Option<Arc<dyn Proposer>>,
+    /// Examples to select candidates on. Default: three fifths of the training examples, drawn by
+    /// the seed.
+    pub(crate) valset: Option<Vec<Example>>,
+    /// How many errors of program, provider or metric are borne; one more ends the run with the
+    /// best so far. Replies that cannot be used do not count. Default: 10.
+    #[builder(default = 10)]
+    pub(crate) max_errors: u64,
+    /// The most language-model calls to make, of both models together. Default: no limit.
+    pub(crate) max_calls: Option<u64>,
+    /// Where rollouts are kept and found again. Default: in memory, for this run.
+    pub(crate) store: Option<Arc<dyn RolloutStore>>,
+    /// Who hears of what happens.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// A flag that ends the run with the best so far.
+    #[builder(default)]
+    pub(crate) cancellation: Cancellation,
+}
+
+impl Default for MIPROv2 {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+#[async_trait]
+impl Optimizer for MIPROv2 {
+    fn name(&self) -> &str {
+        "MIPROv2"
+    }
+
+    async fn compile(&self, program: &mut dyn Evaluator, trainset: Vec<Example>) -> Result<Outcome, Error> {
+        let outcome = pipeline::run(&Plan::new(self, &*program, trainset)?, &*program).await?;
+        if let Some(winner) = outcome.winner().filter(|_| outcome.improved()) {
+            program.install(&winner.prompts)?;
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,85 @@
+//! The adapter seam: how a signature, a prompt and inputs become a chat, and a reply fields.
+
+use promptopt_core::{Demo, Fields, Message, Prompt, ResponseFormat, Signature};
+use serde_json::Value;
+
+/// Replies longer than this many bytes are not parsed.
+pub(crate) const MAX_REPLY_BYTES: usize = 256 * 1024;
+
+const INCOMPLETE: &str =
+    "This is an example of the task, though some input or output fields are not supplied.";
+pub(crate) const NOT_SUPPLIED: &str = "Not supplied for this particular example. ";
+
+/// Writes chats and reads replies.
+pub trait Adapter: Send + Sync {
+    /// The system message.
+    fn system(&self, signature: &Signature, instruction: &str) -> String;
+
+    /// The inputs as a user message; with `ask`, followed by the request to answer.
+    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String;
+
+    /// The outputs as an assistant message; missing ones are said to be missing.
+    fn assistant(&self, signature: &Signature, outputs: &Fields) -> String;
+
+    /// Reads the outputs from a reply.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the field and says what is wrong.
+    fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String>;
+
+    /// The form the model is asked to reply in.
+    fn response_format(&self, _signature: &Signature) -> ResponseFormat {
+        ResponseFormat::Text
+    }
+
+    /// The whole chat: system message, demos (incomplete ones first), inputs.
+    fn chat(&self, signature: &Signature, prompt: &Prompt, inputs: &Fields) -> Vec<Message> {
+        let mut messages = vec![Message::system(self.system(signature, &prompt.instruction))];
+        let supplied = |demo: &Demo, name: &str| demo.fields.get(name).is_some_and(|value| !value.is_null());
+        let is_complete = |demo: &&Demo| signature.fields().all(|field| supplied(demo, &field.name));
+        let is_usable = |demo: &&Demo| {
+            signature.inputs().iter().any(|field| demo.fields.contains_key(&field.name))
+                && signature.outputs().iter().any(|field| demo.fields.contains_key(&field.name))
+        };
+        let mut show = |demo: &Demo, preface: &str| {
+            messages.push(Message::user(self.user(signature, &demo.fields, preface, false)));
+            messages.push(Message::assistant(self.assistant(signature, &demo.fields)));
+        };
+        for demo in prompt.demos.iter().filter(|demo| !is_complete(demo)).filter(is_usable) {
+            show(demo, INCOMPLETE);
+        }
+        for demo in prompt.demos.iter().filter(is_complete) {
+            show(demo, "");
+        }
+        messages.push(Message::user(self.user(signature, inputs, "", true)));
+        messages
+    }
+}
+
+/// The value of an output in a demo, or the words that say it is missing.
+pub(crate) fn output_or_missing(outputs: &Fields, name: &str) -> Value {
+    match outputs.get(name) {
+        Some(value) => value.clone(),
+        None => Value::from(NOT_SUPPLIED),
+    }
+}
+
+/// Checks that every output is there and puts them in the signature's order.
+pub(crate) fn in_order(signature: &Signature, mut found: Fields) -> Result<Fields, String> {
+    let mut outputs = Fields::new();
+    for field in signature.outputs() {
+        let value =
+            found.remove(&field.name).ok_or_else(|| format!("the field `{}` is missing", field.name))?;
+        outputs.insert(field.name.clone(), value);
+    }
+    Ok(outputs)
+}
+
+/// Refuses replies over the bound.
+pub(crate) fn check_size(reply: &str) -> Result<(), String> {
+    if reply.len() > MAX_REPLY_BYTES {
+        return Err(format!("the reply has {} bytes; at most {MAX_REPLY_BYTES} are read", reply.len()));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! A predictor that reasons before it answers.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::{
+    CallContext, Error, Field, Fields, LanguageModel, Module, Prediction, Predictor, Prompt, Signature,
+};
+
+use crate::Predict;
+
+/// A [`Predict`] whose first output is `reasoning`: chain of thought (Wei et al. 2022).
+#[derive(Clone)]
+pub struct ChainOfThought(Predict);
+
+impl ChainOfThought {
+    /// A predictor at `path` that writes its `reasoning` before the outputs of `signature`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signature`] when the signature has a field `reasoning` already.
+    pub fn new(path: impl Into<String>, signature: Signature) -> Result<Self, Error> {
+        let signature = signature.prepend_output(Field::new("reasoning"))?;
+        Ok(Self(Predict::new(path, signature)))
+    }
+
+    /// The predictor underneath changed by one of its `with_…` methods.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(Predict) -> Predict) -> Self {
+        Self(change(self.0))
+    }
+}
+
+impl Deref for ChainOfThought {
+    type Target = Predict;
+
+    fn deref(&self) -> &Predict {
+        &self.0
+    }
+}
+
+impl DerefMut for ChainOfThought {
+    fn deref_mut(&mut self) -> &mut Predict {
+        &mut self.0
+    }
+}
+
+impl Predictor for ChainOfThought {
+    fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn prompt(&self) -> &Prompt {
+        self.0.prompt()
+    }
+
+    fn set_prompt(&mut self, prompt: Prompt) {
+        self.0.set_prompt(prompt);
+    }
+}
+
+#[async_trait]
+impl Module for ChainOfThought {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        vec![self]
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        vec![self]
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        self.0.run(context, inputs).await
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn language_model(&self) -> Option<Arc<dyn LanguageModel>> {
+        self.0.language_model()
+    }
+}

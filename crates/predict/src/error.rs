@@ -1,0 +1,36 @@
+//! Why a predictor gave no prediction.
+
+use promptopt_core::{LmError, ReplyError};
+
+/// Why a predictor gave no prediction. The cause stays in the chain, so that a failure of the
+/// provider is told apart from a reply that does not fit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The program gave the predictor no value for one of its inputs.
+    #[error("predictor `{predictor}` needs the input `{field}`, but was given {given}")]
+    MissingInput {
+        /// Path of the predictor.
+        predictor: String,
+        /// The input that is missing.
+        field: String,
+        /// The fields it was given.
+        given: String,
+    },
+    /// The model gave no reply.
+    #[error("predictor `{predictor}` got no reply")]
+    Model {
+        /// Path of the predictor.
+        predictor: String,
+        /// What the model's client said.
+        source: LmError,
+    },
+    /// The model replied, but not in the form asked for.
+    #[error("predictor `{predictor}` got a reply it cannot use")]
+    Reply {
+        /// Path of the predictor.
+        predictor: String,
+        /// What is wrong with it.
+        source: ReplyError,
+    },
+}

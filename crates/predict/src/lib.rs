@@ -1,0 +1,49 @@
+//! Predictors, and the adapters between a signature and a chat.
+//!
+//! A [`Predict`] asks a language model once; a [`ChainOfThought`] asks it to reason first. Both
+//! find the prompt in force in the [`CallContext`](promptopt_core::CallContext), write the chat
+//! with an [`Adapter`] (by default [`ChatAdapter`], byte for byte the chat format of DSPy 3, so
+//! that prompts carry over) and read typed values out of the reply. When the reply does not fit,
+//! one retry goes out in JSON form ([`JsonAdapter`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use promptopt_core::{CallContext, Example, LanguageModel, LmError, LmReply, LmRequest, Signature, Usage};
+//! use promptopt_predict::Predict;
+//! # use futures_util::FutureExt as _;
+//! # struct Fixed;
+//! # #[async_trait::async_trait]
+//! # impl LanguageModel for Fixed {
+//! #     fn id(&self) -> String { "fixed".into() }
+//! #     async fn complete(&self, _: &LmRequest) -> Result<LmReply, LmError> {
+//! #         Ok(LmReply::text("[[ ## department ## ]]\nsales\n\n[[ ## completed ## ]]", Usage::call(9, 9)))
+//! #     }
+//! # }
+//! # let model: Arc<dyn LanguageModel> = Arc::new(Fixed);
+//!
+//! let signature = Signature::parse("ticket -> department: enum[billing, sales]")?;
+//! let route = Predict::new("route", signature);
+//! let inputs = Example::new([("ticket", "Do you have blue ones?")], ["ticket"]).inputs();
+//! let prediction = route.call(&CallContext::new(model), &inputs).now_or_never().unwrap()?;
+//! assert_eq!(prediction.get_str("department"), Some("sales"));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+//!
+//! Limits: a reply of more than 256 KiB is not parsed, JSON nests at most 128 deep.
+
+mod adapter;
+mod chain_of_thought;
+mod chat;
+mod error;
+mod json;
+mod predict;
+mod python;
+mod value;
+
+pub use adapter::Adapter;
+pub use chain_of_thought::ChainOfThought;
+pub use chat::ChatAdapter;
+pub use error::Error;
+pub use json::JsonAdapter;
+pub use predict::Predict;
+pub use value::parse_value;

@@ -1,0 +1,203 @@
+//! A predictor that asks once.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::{
+    CallContext, Fields, LanguageModel, LmRequest, Module, Prediction, Predictor, Prompt, ReplyError,
+    Sampling, Signature, Step, Usage, shorten,
+};
+
+use crate::{Adapter, ChatAdapter, Error, JsonAdapter};
+
+/// A predictor: a signature, a prompt, and how to ask. By itself it is a whole program, too.
+#[derive(Clone)]
+pub struct Predict {
+    path: String,
+    signature: Signature,
+    prompt: Prompt,
+    sampling: Sampling,
+    adapter: Arc<dyn Adapter>,
+    json_retry: bool,
+    model: Option<Arc<dyn LanguageModel>>,
+}
+
+impl Predict {
+    /// A predictor at `path`, which must be unique inside its program. It starts with the
+    /// signature's instruction and no demos, speaks [`ChatAdapter`] and retries once in JSON.
+    pub fn new(path: impl Into<String>, signature: Signature) -> Self {
+        Self {
+            path: path.into(),
+            prompt: Prompt::new(signature.instructions()),
+            signature,
+            sampling: Sampling::default(),
+            adapter: Arc::new(ChatAdapter),
+            json_retry: true,
+            model: None,
+        }
+    }
+
+    /// Sampling parameters of its requests. Default: the model's own.
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// The adapter it speaks. Default: [`ChatAdapter`].
+    #[must_use]
+    pub fn with_adapter(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    /// Whether a reply that does not fit is asked for once more in JSON form. Default: true.
+    #[must_use]
+    pub fn with_json_retry(mut self, retry: bool) -> Self {
+        self.json_retry = retry;
+        self
+    }
+
+    /// The model it runs on when it is a program by itself.
+    #[must_use]
+    pub fn with_model(mut self, model: Arc<dyn LanguageModel>) -> Self {
+        self.model = Some(model);
+        self
+    }
+
+    /// The chat as it goes over the wire for some inputs, under the predictor's own prompt.
+    pub fn chat(&self, inputs: &Fields) -> Vec<promptopt_core::Message> {
+        self.adapter.chat(&self.signature, &self.prompt, inputs)
+    }
+
+    /// Asks the context's model and records the step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says whether an input was missing, the model gave no reply, or the reply does
+    /// not fit the signature (also after the retry).
+    pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
+        let slot = context.begin_step();
+        let mut usage = Usage::default();
+        let result = self.ask(context, inputs, &mut usage).await;
+        let mut step =
+            Step { predictor: self.path.clone(), inputs: self.own(inputs), usage, ..Step::default() };
+        match &result {
+            Ok(prediction) => step.outputs = prediction.fields().clone(),
+            Err(error) => step.error = Some(full_text(error)),
+        }
+        context.end_step(slot, step);
+        result
+    }
+
+    /// The inputs this predictor has a field for.
+    fn own(&self, inputs: &Fields) -> Fields {
+        let names = self.signature.inputs().iter().map(|field| &field.name);
+        names.filter_map(|name| Some((name.clone(), inputs.get(name)?.clone()))).collect()
+    }
+
+    async fn ask(
+        &self,
+        context: &CallContext,
+        inputs: &Fields,
+        usage: &mut Usage,
+    ) -> Result<Prediction, Error> {
+        if let Some(missing) = self.signature.inputs().iter().find(|field| !inputs.contains_key(&field.name))
+        {
+            let given: Vec<_> = inputs.keys().map(|name| format!("`{name}`")).collect();
+            return Err(Error::MissingInput {
+                predictor: self.path.clone(),
+                field: missing.name.clone(),
+                given: if given.is_empty() { "nothing".to_owned() } else { given.join(", ") },
+            });
+        }
+        match self.ask_through(&*self.adapter, context, inputs, usage).await {
+            Err(Error::Reply { .. }) if self.json_retry => {
+                self.ask_through(&JsonAdapter, context, inputs, usage).await
+            }
+            result => result,
+        }
+    }
+
+    async fn ask_through(
+        &self,
+        adapter: &dyn Adapter,
+        context: &CallContext,
+        inputs: &Fields,
+        usage: &mut Usage,
+    ) -> Result<Prediction, Error> {
+        let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
+        let request = LmRequest {
+            sampling: self.sampling.clone(),
+            response_format: adapter.response_format(&self.signature),
+            ..LmRequest::new(adapter.chat(&self.signature, prompt, inputs))
+        };
+        let reply = context
+            .complete(request)
+            .await
+            .map_err(|source| Error::Model { predictor: self.path.clone(), source })?;
+        *usage += reply.usage;
+        let text = reply.first_text();
+        adapter.parse(&self.signature, text).map(Prediction::new).map_err(|reason| Error::Reply {
+            predictor: self.path.clone(),
+            source: ReplyError {
+                predictor: self.path.clone(),
+                reason,
+                reply: shorten(text, 2000),
+                finish_reason: reply.completions.first().map(|one| one.finish_reason).unwrap_or_default(),
+            },
+        })
+    }
+}
+
+fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl Predictor for Predict {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn prompt(&self) -> &Prompt {
+        &self.prompt
+    }
+
+    fn set_prompt(&mut self, prompt: Prompt) {
+        self.prompt = prompt;
+    }
+}
+
+#[async_trait]
+impl Module for Predict {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        vec![self]
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        vec![self]
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        Ok(self.call(context, inputs).await?)
+    }
+
+    fn name(&self) -> &str {
+        &self.path
+    }
+
+    fn language_model(&self) -> Option<Arc<dyn LanguageModel>> {
+        self.model.clone()
+    }
+}

@@ -1,0 +1,206 @@
+//! Python's spelling of types and values, which the chat formats are defined in.
+
+use std::io;
+
+use promptopt_core::{FieldType, Signature};
+use serde::Serialize as _;
+use serde_json::Value;
+use serde_json::ser::Formatter;
+
+/// The type as Python writes it: `str`, `Literal['a', 'b']`, `list[int]`, `dict[str, Any]`.
+pub(crate) fn type_name(kind: &FieldType) -> String {
+    match kind {
+        FieldType::Integer => "int".to_owned(),
+        FieldType::Float => "float".to_owned(),
+        FieldType::Bool => "bool".to_owned(),
+        FieldType::Enum(values) => {
+            let quoted: Vec<_> = values.iter().map(|value| quoted(value)).collect();
+            format!("Literal[{}]", quoted.join(", "))
+        }
+        FieldType::List(item) => format!("list[{}]", type_name(item)),
+        FieldType::Object(_) => "dict[str, Any]".to_owned(),
+        _ => "str".to_owned(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    match (text.contains('\''), text.contains('"')) {
+        (true, false) => format!("\"{text}\""),
+        (true, true) => format!("'{}'", text.replace('\'', "\\'")),
+        (false, _) => format!("'{text}'"),
+    }
+}
+
+/// The remark behind an output's placeholder, empty for text.
+pub(crate) fn type_note(kind: &FieldType) -> String {
+    let note = match kind {
+        FieldType::String => return String::new(),
+        FieldType::Bool => "must be True or False".to_owned(),
+        FieldType::Integer | FieldType::Float => format!("must be a single {} value", type_name(kind)),
+        FieldType::Enum(values) => {
+            format!("must exactly match (no extra characters) one of: {}", values.join("; "))
+        }
+        other => {
+            format!("must adhere to the JSON schema: {}", spaced_json(&type_first(&other.json_schema())))
+        }
+    };
+    format!("{}# note: the value you produce {note}", " ".repeat(8))
+}
+
+/// What the closing request says of an output's type, empty for text.
+pub(crate) fn type_request(kind: &FieldType) -> String {
+    match kind {
+        FieldType::String => String::new(),
+        other => format!(" (must be formatted as a valid Python {})", type_name(other)),
+    }
+}
+
+/// The numbered descriptions of the fields of a signature.
+pub(crate) fn field_descriptions(signature: &Signature) -> String {
+    let list = |fields: &[promptopt_core::Field]| {
+        let lines: Vec<_> = fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| {
+                format!("{}. `{}` ({}): {}", index + 1, field.name, type_name(&field.kind), field.description)
+            })
+            .collect();
+        lines.join("\n").trim().to_owned()
+    };
+    format!(
+        "Your input fields are:\n{}\nYour output fields are:\n{}",
+        list(signature.inputs()),
+        list(signature.outputs())
+    )
+}
+
+/// The sentence that carries the instruction, every line indented by eight spaces.
+pub(crate) fn objective(instruction: &str) -> String {
+    let dedented = dedent(instruction);
+    let lines: String = dedented.lines().map(|line| format!("\n{}{line}", " ".repeat(8))).collect();
+    format!("In adhering to this structure, your objective is: {lines}")
+}
+
+/// Removes the white space that all lines with content begin with.
+fn dedent(text: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let margin = text.lines().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| if line.trim().is_empty() { "" } else { line.get(margin..).unwrap_or(line) })
+        .collect();
+    let end = if text.ends_with('\n') { "\n" } else { "" };
+    lines.join("\n") + end
+}
+
+/// A value as Python's `str` or `json.dumps` writes it.
+pub(crate) fn value_text(value: &Value, kind: &FieldType) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Null => "None".to_owned(),
+        Value::Array(items) if *kind == FieldType::String => numbered_list(items),
+        other => spaced_json(other),
+    }
+}
+
+fn numbered_list(items: &[Value]) -> String {
+    let blob = |item: &Value| {
+        let text = promptopt_core::plain_text(item);
+        if text.contains(['\n', '«', '»']) {
+            format!("«««\n    {}\n»»»", text.replace('\n', "\n    "))
+        } else {
+            format!("«{text}»")
+        }
+    };
+    match items {
+        [] => "N/A".to_owned(),
+        [single] => blob(single),
+        many => many
+            .iter()
+            .enumerate()
+            .map(|(index, item)| format!("[{}] {}", index + 1, blob(item)))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    }
+}
+
+/// JSON with a space after every comma and colon, as `json.dumps(…, ensure_ascii=False)` has it.
+pub(crate) fn spaced_json(value: &Value) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// A schema with `type` as the first key of every object and the others sorted.
+fn type_first(schema: &Value) -> Value {
+    match schema {
+        Value::Object(object) => {
+            let mut keys: Vec<&String> = object.keys().collect();
+            keys.sort_by_key(|key| (key.as_str() != "type", key.as_str()));
+            Value::Object(
+                keys.into_iter()
+                    .filter_map(|key| Some((key.clone(), type_first(object.get(key)?))))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => items.iter().map(type_first).collect(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_spelled_as_python_does() {
+        let check =
+            |value: Value, expected: &str| assert_eq!(value_text(&value, &FieldType::String), expected);
+        check(json!("a\nb"), "a\nb");
+        check(json!(true), "True");
+        check(json!(1.0), "1.0");
+        check(json!(null), "None");
+        check(json!([]), "N/A");
+        check(json!(["a"]), "«a»");
+        check(json!(["a", "b\nc"]), "[1] «a»\n[2] «««\n    b\n    c\n»»»");
+        assert_eq!(
+            value_text(&json!(["x", {"k": 1}]), &FieldType::list(FieldType::String)),
+            r#"["x", {"k": 1}]"#
+        );
+    }
+
+    #[test]
+    fn literals_are_quoted_as_python_does() {
+        assert_eq!(type_name(&FieldType::literals(["a", "it's"])), r#"Literal['a', "it's"]"#);
+    }
+
+    #[test]
+    fn instructions_keep_their_relative_indentation() {
+        assert_eq!(
+            objective("  a\n    b\n\n"),
+            "In adhering to this structure, your objective is: \n        a\n          b\n        "
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Checks that a proposed instruction can serve at all.
+
+use std::collections::HashSet;
+
+use promptopt_core::Signature;
+
+use crate::task::normalized;
+
+/// Why a proposal cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// There is no text.
+    Empty,
+    /// It is longer than any instruction has reason to be.
+    Runaway,
+    /// It says the same words over and over.
+    Repetitive,
+    /// It repeats the request it was written for.
+    Echo,
+    /// It shares no word with the fields, the data or the basic instruction.
+    Unrelated,
+    /// It is in another script than the task.
+    OtherScript,
+    /// It exists already.
+    Duplicate,
+}
+
+impl Flaw {
+    /// The flaw in words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Runaway => "too long",
+            Self::Repetitive => "repeats itself",
+            Self::Echo => "an echo of the request",
+            Self::Unrelated => "not about this task",
+            Self::OtherScript => "in another script than the task",
+            Self::Duplicate => "exists already",
+        }
+    }
+}
+
+/// The most characters of an instruction.
+const MAX_CHARS: usize = 6000;
+/// A run of words this long that also stands in the request is no coincidence.
+const SHINGLE: usize = 6;
+/// An instruction of which more than this share stands in the request is an echo of it.
+const MAX_ECHO: f64 = 0.4;
+/// A text of which more than this share of three-word runs are repetitions repeats itself.
+const MAX_REPETITION: f64 = 0.5;
+
+/// Knows the words of a task and of the request, and tells what cannot serve as an instruction.
+#[derive(Debug, Clone, Default)]
+pub struct Checker {
+    request: HashSet<String>,
+    vocabulary: HashSet<String>,
+    latin: bool,
+}
+
+impl Checker {
+    /// A checker for instructions of a predictor. `request` are the fixed texts of the request
+    /// (not the data in it); `material` is what an instruction may speak of: basic instruction,
+    /// descriptions, values of examples.
+    pub fn new<'a>(
+        signature: &'a Signature,
+        request: impl IntoIterator<Item = &'a str>,
+        material: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut checker = Self::default();
+        for text in request {
+            checker.request.extend(shingles(text, SHINGLE));
+        }
+        let mut letters = Letters::default();
+        let fields = signature.fields().flat_map(|field| [field.name.as_str(), field.description.as_str()]);
+        for text in fields.chain([signature.instructions()]).chain(material) {
+            letters.count(text);
+            checker.vocabulary.extend(stems(text));
+        }
+        checker.latin = letters.is_latin();
+        checker
+    }
+
+    /// The flaw of an instruction, if it has one.
+    pub fn flaw(&self, instruction: &str) -> Option<Flaw> {
+        let text = instruction.trim();
+        if !text.chars().any(char::is_alphanumeric) {
+            return Some(Flaw::Empty);
+        }
+        if text.chars().count() > MAX_CHARS {
+            return Some(Flaw::Runaway);
+        }
+        if repetition(text) > MAX_REPETITION {
+            return Some(Flaw::Repetitive);
+        }
+        let runs = shingles(text, SHINGLE);
+        let echoed = runs.iter().filter(|run| self.request.contains(*run)).count();
+        if text.contains("[[ ##") || echoed as f64 > MAX_ECHO * runs.len() as f64 {
+            return Some(Flaw::Echo);
+        }
+        let mut letters = Letters::default();
+        letters.count(text);
+        if letters.is_latin() != self.latin {
+            return Some(Flaw::OtherScript);
+        }
+        if !stems(text).any(|stem| self.vocabulary.contains(&stem)) {
+            return Some(Flaw::Unrelated);
+        }
+        None
+    }
+}
+
+/// How many letters are of the Latin script.
+#[derive(Debug, Default)]
+struct Letters {
+    latin: usize,
+    other: usize,
+}
+
+impl Letters {
+    fn count(&mut self, text: &str) {
+        for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
+            // Latin letters with their extensions end at U+024F.
+            if (letter as u32) < 0x250 { self.latin += 1 } else { self.other += 1 }
+        }
+    }
+
+    fn is_latin(&self) -> bool {
+        self.latin >= self.other
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    normalized(text)
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn shingles(text: &str, size: usize) -> Vec<String> {
+    words(text).windows(size).map(|window| window.join(" ")).collect()
+}
+
+/// The share of three-word runs that were there before.
+fn repetition(text: &str) -> f64 {
+    let runs = shingles(text, 3);
+    let distinct: HashSet<_> = runs.iter().collect();
+    if runs.len() < 12 { 0.0 } else { 1.0 - distinct.len() as f64 / runs.len() as f64 }
+}
+
+/// Words that carry meaning, cut to their first letters so that inflections agree.
+fn stems(text: &str) -> impl Iterator<Item = String> {
+    const COMMON: [&str; 24] = [
+        "this", "that", "with", "from", "your", "have", "will", "must", "given", "field", "fields", "should",
+        "which", "when", "what", "then", "there", "their", "they", "into", "each", "produce", "text", "use",
+    ];
+    words(text)
+        .into_iter()
+        .filter(|word| word.chars().count() >= 4 && !COMMON.contains(&word.as_str()))
+        .map(|word| word.chars().take(5).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(instruction: &str, expected: Option<Flaw>) {
+        let signature = Signature::parse("ticket -> department: enum[billing, sales]").unwrap();
+        let request =
+            "Use the information below to learn about a task that we are trying to solve with a model.";
+        let checker = Checker::new(&signature, [request], ["Route every support ticket.", "invoice"]);
+        assert_eq!(checker.flaw(instruction), expected, "{instruction}");
+    }
+
+    #[test]
+    fn what_cannot_serve_is_told() {
+        check("Send each ticket to the department that can answer it.", None);
+        check("Tickets about invoices go to billing.", None);
+        check("  \n ", Some(Flaw::Empty));
+        check("…!?", Some(Flaw::Empty));
+        check(&"ticket word ".repeat(1000), Some(Flaw::Runaway));
+        check(&"The ticket is good. ".repeat(20), Some(Flaw::Repetitive));
+        check(
+            "Use the information below to learn about a task that we are trying to solve.",
+            Some(Flaw::Echo),
+        );
+        check("[[ ## ticket ## ]] route it to the department", Some(Flaw::Echo));
+        check("Определи отдел по тексту обращения клиента", Some(Flaw::OtherScript));
+        check("Paint a watercolour of mountains.", Some(Flaw::Unrelated));
+    }
+}

@@ -1,0 +1,22 @@
+//! Why no instructions could be written.
+
+/// Why no instructions could be written. Proposals that fail the checks are not errors; they are
+/// replaced.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The prompt model could not be asked.
+    #[error("the prompt model could not be asked")]
+    Rollouts(#[source] promptopt_core::Error),
+    /// A signature of the proposer's own cannot be made.
+    #[error("the signature of a proposal prompt is wrong")]
+    Signature(#[source] promptopt_core::Error),
+    /// A prompt template cannot be rendered.
+    #[error("the prompt template `{name}` cannot be rendered")]
+    Template {
+        /// Name of the template.
+        name: &'static str,
+        /// What the template engine said.
+        source: minijinja::Error,
+    },
+}

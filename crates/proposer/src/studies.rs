@@ -1,0 +1,169 @@
+//! Descriptions of data, program and predictors by the prompt model, each written once.
+
+use promptopt_core::{Fields, StopReason};
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use crate::render::{self, DESCRIBE_PREDICTOR, DESCRIBE_PROGRAM, OBSERVE_DATA, SUMMARIZE_DATA};
+use crate::writer::{Assignment, Writer, Written};
+use crate::{Error, ModelProposerOptions, Study, Task};
+
+/// A first reading of at most this many batches describes a data set well enough.
+const MAX_BATCHES: usize = 5;
+
+/// An assignment's inputs.
+pub(crate) fn fields<const N: usize>(values: [(&str, String); N]) -> Fields {
+    values.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
+}
+
+struct Student<'a> {
+    writer: &'a Writer,
+    study: Study,
+}
+
+impl Student<'_> {
+    /// Has one kind of text written and books what it cost.
+    async fn ask(
+        &mut self,
+        name: &str,
+        instruction: &str,
+        inputs: &[(&str, &str)],
+        output: (&str, &str),
+        assignments: Vec<Fields>,
+    ) -> Result<Vec<Option<String>>, Error> {
+        if self.study.stop.is_some() {
+            return Ok(vec![None; assignments.len()]);
+        }
+        let assignments = assignments.into_iter().map(|inputs| Assignment { inputs, draw: 0 }).collect();
+        let Written { texts, usage, failure, stop } =
+            self.writer.write(name, instruction, inputs, output, assignments).await?;
+        self.study.usage += usage;
+        self.study.stop = stop;
+        if let Some(failure) = failure {
+            self.study.notes.push(format!("the prompt model could not write `{}`: {failure}", output.0));
+        }
+        Ok(texts.into_iter().map(|text| text.filter(|text| !text.is_empty())).collect())
+    }
+}
+
+pub(crate) async fn study(
+    writer: &Writer,
+    options: &ModelProposerOptions,
+    task: &Task,
+) -> Result<Study, Error> {
+    let mut student = Student { writer, study: Study::default() };
+    if options.data_aware {
+        describe_data(&mut student, options, task).await?;
+    }
+    if options.program_aware {
+        describe_program(&mut student, task).await?;
+    }
+    // Without its descriptions a proposal can still be written; the run goes on unless the
+    // provider refuses or the budget is gone.
+    if student.study.stop == Some(StopReason::Completed) {
+        student.study.stop = None;
+    }
+    Ok(student.study)
+}
+
+async fn describe_data(
+    student: &mut Student<'_>,
+    options: &ModelProposerOptions,
+    task: &Task,
+) -> Result<(), Error> {
+    let mut shown: Vec<_> = task.examples.iter().collect();
+    shown.shuffle(&mut ChaCha8Rng::seed_from_u64(task.seed));
+    let mut batches = Vec::new();
+    for batch in shown.chunks(options.view_data_batch_size.max(1)).take(MAX_BATCHES) {
+        batches.push(fields([("examples", render::examples(batch.iter().map(|example| example.fields()))?)]));
+    }
+    let observations = student
+        .ask(
+            "observe_data",
+            OBSERVE_DATA,
+            &[("examples", "Sample data points from the dataset.")],
+            ("observations", "Observations that hold true for most or all of the examples."),
+            batches,
+        )
+        .await?;
+    let observations: Vec<_> = observations.into_iter().flatten().collect();
+    if observations.is_empty() {
+        return Ok(());
+    }
+    let summary = student
+        .ask(
+            "summarize_data",
+            SUMMARIZE_DATA,
+            &[("observations", "Observations made about the dataset.")],
+            ("summary", "The most important of the observations, put together."),
+            vec![fields([("observations", observations.join("\n\n"))])],
+        )
+        .await?;
+    // Where the summary fails, the observations themselves serve.
+    student.study.data_summary =
+        summary.into_iter().next().flatten().or_else(|| observations.into_iter().next());
+    Ok(())
+}
+
+async fn describe_program(student: &mut Student<'_>, task: &Task) -> Result<(), Error> {
+    let code = render::program(&task.program)?;
+    let example = render::examples(task.examples.iter().take(1).map(|example| example.fields()))?;
+    let description = student
+        .ask(
+            "describe_program",
+            DESCRIBE_PROGRAM,
+            &[
+                (
+                    "program_code",
+                    "Pseudo-code of a language model program designed to solve a particular task.",
+                ),
+                ("program_example", "An example of the program in use."),
+            ],
+            ("program_description", "What the program is for, and how it goes about it."),
+            vec![fields([("program_code", code.clone()), ("program_example", example.clone())])],
+        )
+        .await?
+        .into_iter()
+        .next()
+        .flatten();
+    let Some(description) = description else { return Ok(()) };
+    let assignments = task
+        .program
+        .predictors
+        .iter()
+        .map(|predictor| {
+            fields([
+                ("program_code", code.clone()),
+                ("program_example", example.clone()),
+                ("program_description", description.clone()),
+                ("module", format!("{}: {}", predictor.path, predictor.signature)),
+            ])
+        })
+        .collect();
+    let described = student
+        .ask(
+            "describe_predictor",
+            DESCRIBE_PREDICTOR,
+            &[
+                (
+                    "program_code",
+                    "Pseudo-code of a language model program designed to solve a particular task.",
+                ),
+                ("program_example", "An example of the program in use."),
+                ("program_description", "What the program is for, and how it goes about it."),
+                ("module", "The module of the program to describe."),
+            ],
+            ("module_description", "The module's role in the program."),
+            assignments,
+        )
+        .await?;
+    student.study.program_description = Some(description);
+    for (predictor, text) in task.program.predictors.iter().zip(described) {
+        if let Some(text) = text {
+            student.study.predictor_descriptions.insert(predictor.path.clone(), text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Instructions composed from signature and data, without any model.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::{Example, FieldType, Signature};
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::render::{InstructionParts, instruction};
+use crate::task::normalized;
+use crate::{DataFacts, Error, PredictorInfo, Proposal, ProposalSource, Proposals, Proposer, Study, Task};
+
+/// How many draws a proposal may take before the possibilities count as used up.
+const DRAWS: usize = 40;
+
+/// Composes instructions from the signature, what the data shows and common practice. Needs no
+/// model, so it serves where there is none that can write, and it costs nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TemplateProposer;
+
+#[async_trait]
+impl Proposer for TemplateProposer {
+    async fn study(&self, task: &Task) -> Result<Study, Error> {
+        let facts = task
+            .program
+            .predictors
+            .iter()
+            .map(|predictor| DataFacts::of(&predictor.signature, &task.examples));
+        let summary =
+            facts.map(|facts| facts.summary()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+        Ok(Study { data_summary: (!summary.is_empty()).then_some(summary), ..Study::default() })
+    }
+
+    async fn propose(&self, task: &Task, _study: &Study, count: usize) -> Result<Proposals, Error> {
+        let mut proposals = Proposals::default();
+        for (index, predictor) in task.program.predictors.iter().enumerate() {
+            let mut rng = ChaCha8Rng::seed_from_u64(task.seed.wrapping_add(index as u64));
+            let composed = compose(predictor, &task.examples, count, &mut rng, |text| {
+                task.is_taken(&predictor.path, text)
+            })?;
+            proposals.instructions.insert(predictor.path.clone(), composed);
+        }
+        Ok(proposals)
+    }
+}
+
+/// Up to `count` different instructions for a predictor that are not taken.
+pub(crate) fn compose(
+    predictor: &PredictorInfo,
+    examples: &[Arc<Example>],
+    count: usize,
+    rng: &mut ChaCha8Rng,
+    is_taken: impl Fn(&str) -> bool,
+) -> Result<Vec<Proposal>, Error> {
+    let facts = DataFacts::of(&predictor.signature, examples);
+    let mut written: Vec<Proposal> = Vec::new();
+    for _ in 0..count.saturating_mul(DRAWS) {
+        if written.len() >= count {
+            break;
+        }
+        let text = instruction(&parts(predictor, &facts, rng))?;
+        let known = written.iter().any(|other| normalized(&other.instruction) == normalized(&text));
+        if !known && !is_taken(&text) {
+            written.push(Proposal { instruction: text, source: ProposalSource::Template, tip: None });
+        }
+    }
+    Ok(written)
+}
+
+fn names(fields: &[promptopt_core::Field]) -> String {
+    fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(" and ")
+}
+
+fn parts(predictor: &PredictorInfo, facts: &DataFacts, rng: &mut ChaCha8Rng) -> InstructionParts {
+    let signature = &predictor.signature;
+    let (inputs, outputs) = (names(signature.inputs()), names(signature.outputs()));
+    let tasks = [
+        predictor.instruction.clone(),
+        format!("Read {inputs} and answer with {outputs}."),
+        format!("Decide {outputs} from {inputs}."),
+        format!("{} Read {inputs} to the end before you answer.", predictor.instruction),
+    ];
+    let roles = [
+        "a careful annotator".to_owned(),
+        format!("an expert in finding {outputs}"),
+        "an experienced clerk who never guesses".to_owned(),
+    ];
+    let role = rng.random_bool(0.3).then(|| roles.choose(rng).cloned()).flatten();
+    let vocabulary: Vec<_> =
+        signature.outputs().iter().filter_map(|field| label_line(field, facts, rng)).collect();
+    let mut lines: Vec<String> = Vec::new();
+    for line in practice_lines(signature, facts) {
+        if rng.random_bool(0.35) {
+            lines.push(line);
+        }
+    }
+    InstructionParts {
+        role,
+        task: tasks.choose(rng).cloned().unwrap_or_default(),
+        labels: (!vocabulary.is_empty() && rng.random_bool(0.75)).then(|| vocabulary.join("\n")),
+        lines,
+    }
+}
+
+/// What an output can be, when that is a short list.
+fn label_line(field: &promptopt_core::Field, facts: &DataFacts, rng: &mut ChaCha8Rng) -> Option<String> {
+    let values = match &field.kind {
+        FieldType::Enum(values) => values.clone(),
+        _ => facts.outputs.get(&field.name)?.vocabulary.clone()?,
+    };
+    let name = &field.name;
+    let list = values.join(", ");
+    let lines = [
+        format!("The {name} is one of: {list}."),
+        format!("Choose the {name} from: {list}."),
+        format!("Answer with exactly one of these for {name}: {list}."),
+    ];
+    lines.choose(rng).cloned()
+}
+
+/// Sentences of common practice that fit the signature and the data.
+fn practice_lines(signature: &Signature, facts: &DataFacts) -> Vec<String> {
+    let mut lines = vec![
+        "Be exact.".to_owned(),
+        "Give the answer only, with no explanation.".to_owned(),
+        "If several answers seem possible, take the one that the main request of the text asks for."
+            .to_owned(),
+    ];
+    for field in signature.outputs() {
+        let name = &field.name;
+        match &field.kind {
+            FieldType::Bool => lines.push(format!("Write {name} as True or False.")),
+            FieldType::Integer | FieldType::Float => lines.push(format!("Write {name} as a plain number.")),
+            FieldType::List(_) | FieldType::Object(_) => lines.push(format!("Write {name} as valid JSON.")),
+            _ => {}
+        }
+        let Some(output) = facts.outputs.get(name) else { continue };
+        if output.verbatim > 0.9 {
+            lines.push(format!("Copy the {name} from the text exactly as it is written there."));
+        }
+        if output.median_words <= 3 {
+            lines.push(format!("Keep the {name} to {} word(s).", output.median_words.max(1)));
+        }
+    }
+    lines
+}

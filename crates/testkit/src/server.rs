@@ -1,0 +1,145 @@
+//! A simulated model behind an OpenAI-compatible endpoint on the loopback interface.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use promptopt_core::{FinishReason, LanguageModel, LmRequest, Message, ResponseFormat, Role, Sampling};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Serves any model at `http://127.0.0.1:PORT/v1/chat/completions` until it is dropped.
+pub struct LoopbackServer {
+    address: SocketAddr,
+    state: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    model: Arc<dyn LanguageModel>,
+    latency: Duration,
+    key: Option<String>,
+    under_way: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl LoopbackServer {
+    /// Starts serving `model`; every reply takes at least `latency`. With `key`, requests must
+    /// carry it as a bearer token.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be bound.
+    pub async fn start(
+        model: Arc<dyn LanguageModel>,
+        latency: Duration,
+        key: Option<String>,
+    ) -> std::io::Result<Self> {
+        let state = Arc::new(Shared {
+            model,
+            latency,
+            key,
+            under_way: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&state));
+        let task = tokio::spawn(async move {
+            // An error ends the serving; the client then sees a refused connection.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { address, state, task })
+    }
+
+    /// The base URL to give to a client.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// The most requests that were under way at once.
+    pub fn peak(&self) -> usize {
+        self.state.peak.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for LoopbackServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn complete(
+    State(state): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> (StatusCode, Json<Value>) {
+    if let Some(key) = &state.key {
+        let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if given != format!("Bearer {key}") {
+            return refuse(StatusCode::UNAUTHORIZED, "Incorrect API key provided.");
+        }
+    }
+    let Some(request) = read_request(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, "`messages` must be a list of role and content.");
+    };
+    let now = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+    state.peak.fetch_max(now, Ordering::SeqCst);
+    tokio::time::sleep(state.latency).await;
+    let reply = state.model.complete(&request).await;
+    state.under_way.fetch_sub(1, Ordering::SeqCst);
+    match reply {
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Ok(reply) => {
+            let choices: Vec<_> = reply
+                .completions
+                .iter()
+                .enumerate()
+                .map(|(index, completion)| {
+                    let reason =
+                        if completion.finish_reason == FinishReason::Length { "length" } else { "stop" };
+                    json!({
+                        "index": index,
+                        "finish_reason": reason,
+                        "message": {"role": "assistant", "content": completion.text},
+                    })
+                })
+                .collect();
+            let usage = json!({
+                "prompt_tokens": reply.usage.prompt_tokens,
+                "completion_tokens": reply.usage.completion_tokens,
+                "total_tokens": reply.usage.total_tokens(),
+            });
+            (StatusCode::OK, Json(json!({"object": "chat.completion", "choices": choices, "usage": usage})))
+        }
+    }
+}
+
+fn refuse(status: StatusCode, message: &str) -> (StatusCode, Json<Value>) {
+    (status, Json(json!({"error": {"message": message, "type": "invalid_request_error"}})))
+}
+
+fn read_request(body: &Value) -> Option<LmRequest> {
+    let mut messages = Vec::new();
+    for message in body.get("messages")?.as_array()? {
+        let role = match message.get("role")?.as_str()? {
+            "system" => Role::System,
+            "assistant" => Role::Assistant,
+            _ => Role::User,
+        };
+        messages.push(Message { role, content: message.get("content")?.as_str()?.to_owned() });
+    }
+    let response_format = match body.pointer("/response_format/type").and_then(Value::as_str) {
+        Some("json_object" | "json_schema") => ResponseFormat::JsonObject,
+        _ => ResponseFormat::Text,
+    };
+    let sampling =
+        Sampling { temperature: body.get("temperature").and_then(Value::as_f64), ..Sampling::default() };
+    Some(LmRequest { sampling, response_format, ..LmRequest::new(messages) })
+}

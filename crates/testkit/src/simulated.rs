@@ -1,0 +1,319 @@
+//! A model with knowledge gaps that a prompt can fill.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use promptopt_core::{
+    ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Message, ResponseFormat, Role, Usage,
+    plain_text,
+};
+use serde_json::Value;
+
+/// What a simulated model would know if a prompt taught it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Knowledge {
+    /// Rules: an input that holds the cue is answered with the value. A prompt teaches a rule
+    /// when its instruction states cue and value in one sentence, or a demo shows them.
+    Rules(Vec<Rule>),
+    /// The answers of a data set. A prompt teaches a value when its instruction names it or a
+    /// demo answers with it; where values hardly repeat, any demo teaches the form.
+    Answers {
+        /// Text of the inputs -> answer, by output field.
+        answers: HashMap<(String, String), String>,
+        /// Whether a prompt must teach the very value.
+        by_value: bool,
+    },
+}
+
+/// An input that holds `cue` has `value` in `field`.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// The output field it decides.
+    pub field: String,
+    /// What to look for in the inputs.
+    pub cue: String,
+    /// What to answer.
+    pub value: String,
+}
+
+impl Rule {
+    /// The rule in a sentence.
+    pub fn sentence(&self) -> String {
+        format!("When the text mentions {}, the {} is {}.", self.cue, self.field, self.value)
+    }
+}
+
+/// A model that is right 95 % of the time about what the prompt teaches and 25 % otherwise. Asked
+/// for fields it has no knowledge of, it is a prompt model: it writes the rules that it can see
+/// in its request, in examples (noticed half of the time) or stated (repeated 9 times of 10).
+///
+/// A pure function of its seed and the messages and temperature of a request.
+#[derive(Debug)]
+pub struct SimulatedLm {
+    knowledge: Knowledge,
+    seed: u64,
+    calls: AtomicU64,
+}
+
+const TAUGHT: f64 = 0.95;
+const UNTAUGHT: f64 = 0.25;
+const NOTICED_IN_EXAMPLE: f64 = 0.5;
+const REPEATED_STATEMENT: f64 = 0.9;
+/// Where values of a data set repeat less than this on average, only the form can be taught.
+const MIN_REPEATS: usize = 5;
+
+impl SimulatedLm {
+    /// A model over some knowledge.
+    pub fn new(knowledge: Knowledge, seed: u64) -> Self {
+        Self { knowledge, seed, calls: AtomicU64::new(0) }
+    }
+
+    /// A model over the answers of a data set, for trying any task without a real model.
+    pub fn over_examples<'a>(examples: impl IntoIterator<Item = &'a Example>, seed: u64) -> Self {
+        let mut answers = HashMap::new();
+        for example in examples {
+            let question = inputs_text(example.inputs().iter());
+            for (name, value) in &example.labels() {
+                answers.insert((name.clone(), question.clone()), plain_text(value));
+            }
+        }
+        let distinct = answers.values().collect::<BTreeSet<_>>().len();
+        let by_value = distinct * MIN_REPEATS <= answers.len();
+        Self::new(Knowledge::Answers { answers, by_value }, seed)
+    }
+
+    /// How many requests it has answered.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn answer(&self, request: &LmRequest) -> String {
+        let hash = ContentHash::of(&(self.seed, &request.messages, request.sampling.temperature));
+        let fields = requested_fields(request);
+        let answered: Vec<_> = fields.iter().map(|field| self.field_value(field, request, hash)).collect();
+        let known = answered.iter().any(Option::is_some);
+        let values = fields.iter().zip(answered).map(|(field, value)| {
+            let other =
+                || if known { "It follows from the text.".to_owned() } else { self.write_up(request, hash) };
+            (field.clone(), value.unwrap_or_else(other))
+        });
+        if request.response_format == ResponseFormat::Text {
+            let sections: String =
+                values.map(|(field, value)| format!("[[ ## {field} ## ]]\n{value}\n\n")).collect();
+            sections + "[[ ## completed ## ]]"
+        } else {
+            Value::Object(values.map(|(field, value)| (field, Value::from(value))).collect()).to_string()
+        }
+    }
+
+    /// The value of a field the model has knowledge of; wrong when the coin says so.
+    fn field_value(&self, field: &str, request: &LmRequest, hash: ContentHash) -> Option<String> {
+        let chat = Chat::of(request)?;
+        let (right, taught, others) = match &self.knowledge {
+            Knowledge::Rules(rules) => {
+                let mine = || rules.iter().filter(|rule| rule.field == field);
+                let rule = mine().find(|rule| chat.question.contains(&rule.cue))?;
+                let others: BTreeSet<&str> = mine().map(|rule| rule.value.as_str()).collect();
+                (rule.value.as_str(), chat.teaches(rule), others)
+            }
+            Knowledge::Answers { answers, by_value } => {
+                let question = inputs_text(sections(chat.question).iter().map(|(name, text)| (name, text)));
+                let right = answers.get(&(field.to_owned(), question))?;
+                let others: BTreeSet<&str> = answers
+                    .iter()
+                    .filter(|((name, _), _)| name == field)
+                    .map(|(_, value)| value.as_str())
+                    .collect();
+                (right.as_str(), chat.teaches_value(right, *by_value), others)
+            }
+        };
+        let chance = if taught { TAUGHT } else { UNTAUGHT };
+        if coin(hash, field) < chance {
+            return Some(right.to_owned());
+        }
+        let wrong: Vec<_> = others.into_iter().filter(|value| *value != right).collect();
+        let pick = (coin(hash, "wrong") * wrong.len() as f64) as usize;
+        Some(wrong.get(pick).copied().unwrap_or("unknown").to_owned())
+    }
+
+    /// What a prompt model writes: the rules it can see in its request.
+    fn write_up(&self, request: &LmRequest, hash: ContentHash) -> String {
+        let text: String =
+            request.messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n");
+        let mut written = vec!["Read the text and answer with care.".to_owned()];
+        match &self.knowledge {
+            Knowledge::Rules(rules) => {
+                for rule in rules {
+                    let chance = if states(&text, &rule.cue, &rule.value) {
+                        REPEATED_STATEMENT
+                    } else if shows(&text, rule) {
+                        NOTICED_IN_EXAMPLE
+                    } else {
+                        0.0
+                    };
+                    if coin(hash, &rule.cue) < chance {
+                        written.push(rule.sentence());
+                    }
+                }
+            }
+            Knowledge::Answers { answers, .. } => {
+                let values: BTreeSet<_> = answers.values().collect();
+                let seen = values.iter().filter(|value| text.contains(value.as_str()));
+                let noticed: Vec<_> = seen
+                    .filter(|value| coin(hash, value) < NOTICED_IN_EXAMPLE)
+                    .take(20)
+                    .map(|value| value.as_str())
+                    .collect();
+                if !noticed.is_empty() {
+                    written.push(format!("Typical answers are {}.", noticed.join(", ")));
+                }
+            }
+        }
+        // Different requests are worded differently even when they say the same.
+        let wordings = [
+            "Think first.",
+            "Be exact.",
+            "Mind the details.",
+            "Use the rules given here.",
+            "Answer briefly.",
+        ];
+        let pick = (coin(hash, "wording") * wordings.len() as f64) as usize;
+        written.extend(wordings.get(pick).map(|&wording| wording.to_owned()));
+        written.join(" ")
+    }
+}
+
+#[async_trait]
+impl LanguageModel for SimulatedLm {
+    fn id(&self) -> String {
+        format!("simulated seed={}", self.seed)
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let text = self.answer(request);
+        let tokens = |text: &str| (text.len() / 4) as u64 + 1;
+        let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
+        let usage = Usage::call(prompt, tokens(&text));
+        Ok(LmReply::text(text, usage))
+    }
+}
+
+/// A task request taken apart.
+struct Chat<'a> {
+    instruction: &'a str,
+    demos: Vec<(&'a str, &'a str)>,
+    question: &'a str,
+}
+
+impl<'a> Chat<'a> {
+    fn of(request: &'a LmRequest) -> Option<Self> {
+        let is = |role| move |message: &&Message| message.role == role;
+        let instruction =
+            request.messages.iter().find(is(Role::System)).map_or("", |message| &message.content);
+        let (question, before) = request.messages.split_last()?;
+        let mut demos = Vec::new();
+        for pair in before.iter().filter(|message| message.role != Role::System).collect::<Vec<_>>().chunks(2)
+        {
+            if let [user, assistant] = pair {
+                demos.push((user.content.as_str(), assistant.content.as_str()));
+            }
+        }
+        // What is asked for in the closing line is no part of the question.
+        let question = question.content.split("\n\nRespond with ").next()?;
+        Some(Self { instruction, demos, question })
+    }
+
+    fn teaches(&self, rule: &Rule) -> bool {
+        let shown =
+            |(user, assistant): &(&str, &str)| user.contains(&rule.cue) && assistant.contains(&rule.value);
+        states(self.instruction, &rule.cue, &rule.value) || self.demos.iter().any(shown)
+    }
+
+    fn teaches_value(&self, value: &str, by_value: bool) -> bool {
+        let objective = self.instruction.rsplit("your objective is:").next().unwrap_or_default();
+        let shown = |(_, assistant): &(&str, &str)| !by_value || assistant.contains(value);
+        self.demos.iter().any(shown) || (by_value && objective.contains(value))
+    }
+}
+
+/// Whether a text states cue and value in one sentence.
+fn states(text: &str, cue: &str, value: &str) -> bool {
+    text.split(['.', '\n']).any(|sentence| sentence.contains(cue) && sentence.contains(value))
+}
+
+/// Whether a text shows an example: the cue, and the value on one of the next lines.
+fn shows(text: &str, rule: &Rule) -> bool {
+    let lines: Vec<_> = text.lines().collect();
+    lines.windows(4).any(|window| {
+        let (first, rest) = (window.first(), window.get(1..).unwrap_or_default());
+        first.is_some_and(|line| line.contains(&rule.cue))
+            && rest.iter().any(|line| line.contains(&rule.value))
+    })
+}
+
+/// The output fields a request asks for, from the list in its system message.
+fn requested_fields(request: &LmRequest) -> Vec<String> {
+    let system = request.messages.first().map_or("", |message| message.content.as_str());
+    let outputs = system.split("Your output fields are:\n").nth(1).unwrap_or_default();
+    outputs
+        .lines()
+        .take_while(|line| line.starts_with(|letter: char| letter.is_ascii_digit()))
+        .filter_map(|line| line.split('`').nth(1).map(str::to_owned))
+        .collect()
+}
+
+/// The fields of a user message in chat form.
+fn sections(message: &str) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for part in message.split("[[ ## ").skip(1) {
+        if let Some((name, text)) = part.split_once(" ## ]]") {
+            found.push((name.to_owned(), Value::from(text.trim())));
+        }
+    }
+    found
+}
+
+fn inputs_text<'a>(inputs: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
+    inputs.map(|(name, value)| format!("{name}={}", plain_text(value).trim())).collect::<Vec<_>>().join("\n")
+}
+
+/// A number in [0, 1) that depends on nothing but its arguments.
+fn coin(hash: ContentHash, about: &str) -> f64 {
+    let bits = ContentHash::join([hash.as_bytes(), about.as_bytes()]).as_u64() >> 11;
+    bits as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HiddenRules, toy};
+    use futures_util::FutureExt as _;
+    use promptopt_core::{CallContext, Module as _};
+    use std::sync::Arc;
+
+    fn share_right(instruction: impl Fn(&HiddenRules) -> String) -> f64 {
+        let task = HiddenRules::new(12, 3);
+        let mut program = toy::answerer();
+        let prompt = promptopt_core::Prompt::new(instruction(&task));
+        promptopt_core::Predictor::set_prompt(&mut program, prompt);
+        let context = CallContext::new(Arc::new(task.model(1)));
+        let examples = task.examples(400);
+        let right = examples.iter().filter(|example| {
+            let prediction = program.run(&context, &example.inputs()).now_or_never().unwrap().unwrap();
+            prediction.get("answer") == example.get("answer")
+        });
+        right.count() as f64 / examples.len() as f64
+    }
+
+    #[test]
+    fn what_the_prompt_teaches_is_known() {
+        let untaught = share_right(|_| "Answer.".to_owned());
+        let taught =
+            share_right(|task| task.rules().iter().map(Rule::sentence).collect::<Vec<_>>().join(" "));
+        assert!((0.18..0.32).contains(&untaught), "{untaught}");
+        assert!((0.92..0.98).contains(&taught), "{taught}");
+    }
+}

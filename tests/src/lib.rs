@@ -1,0 +1,1 @@
+//! Behaviour across crates is tested in `tests/`; this library is empty.
