@@ -75,7 +75,31 @@ pub(crate) fn build_environment() -> Result<Vec<(&'static str, OsString)>> {
     {
         variables.push(("BINDGEN_EXTRA_CLANG_ARGS", format!("-I{folder}").into()));
     }
+    variables.extend(instructions().into_iter().map(|name| (name, "ON".into())));
     Ok(variables)
+}
+
+/// The llama.cpp options for what this processor can do beyond AVX2, which the build takes as given on
+/// x86. The program is built on the machine that runs it.
+#[cfg(target_arch = "x86_64")]
+fn instructions() -> Vec<&'static str> {
+    let base = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512cd")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    let extensions = [
+        ("GGML_AVX512", base),
+        ("GGML_AVX512_VNNI", base && is_x86_feature_detected!("avx512vnni")),
+        ("GGML_AVX512_VBMI", base && is_x86_feature_detected!("avx512vbmi")),
+        ("GGML_AVX512_BF16", base && is_x86_feature_detected!("avx512bf16")),
+    ];
+    extensions.into_iter().filter(|(_, here)| *here).map(|(name, _)| name).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn instructions() -> Vec<&'static str> {
+    Vec::new()
 }
 
 /// Python 3, which fetches the model and the build tools; says what to do where it is missing.

@@ -244,6 +244,12 @@ impl<'a> RolloutRunner<'a> {
                 }
             };
             let Some((index, trace)) = finished else { return Ok(stop) };
+            if self.cancellation.is_cancelled() && trace.error.as_ref().is_some_and(|failure| failure.fatal) {
+                // What met the cancellation on its way is no failure of anyone, but it did cost.
+                self.with_totals(|totals| totals.usage += trace.usage);
+                stop.get_or_insert(StopReason::Cancelled);
+                continue;
+            }
             let trace = Arc::new(trace);
             let totals = self.note(&trace, false);
             if let Some(failure) = &trace.error {

@@ -91,6 +91,8 @@ pub struct Search<'r, 'p> {
     trials_since_full: usize,
     dropped: Vec<usize>,
     stop: Option<StopReason>,
+    /// Whether `stop` came from what is kept back for the leader's full evaluation.
+    kept_back: bool,
 }
 
 impl<'r, 'p> Search<'r, 'p> {
@@ -122,6 +124,7 @@ impl<'r, 'p> Search<'r, 'p> {
             trials_since_full: 0,
             dropped: Vec::new(),
             stop: None,
+            kept_back: false,
         };
         let everything = search.board.open(original);
         search.stop = search.board.roll_out(&[(original, everything.clone())]).await?;
@@ -182,11 +185,14 @@ impl<'r, 'p> Search<'r, 'p> {
     pub async fn run(&mut self, trials: usize) -> Result<(), Error> {
         let mut left = trials;
         while left > 0 && self.stop.is_none() {
-            let group = left.min(self.options.parallel_trials.max(1));
+            let most = left.min(self.options.parallel_trials.max(1));
             let minibatch = self.minibatch();
-            if !self.can_afford(group, minibatch.len()) {
+            let affordable = (1..=most).rev().find(|group| self.can_afford(*group, minibatch.len()));
+            let Some(group) = affordable else {
+                self.stop = Some(StopReason::Budget);
+                self.kept_back = true;
                 break;
-            }
+            };
             let chosen = self.choose(group, &minibatch);
             if chosen.is_empty() {
                 break;
@@ -215,9 +221,11 @@ impl<'r, 'p> Search<'r, 'p> {
     ///
     /// [`Error::Rollouts`] when the rollout store fails.
     pub async fn finish(mut self) -> Result<Found, Error> {
+        let short = if self.kept_back { self.stop.take() } else { None };
         if self.stop.is_none() && self.options.minibatch {
             self.evaluate_leader().await?;
         }
+        self.stop = self.stop.or(short);
         let full: Vec<usize> =
             (0..self.board.candidates().len()).filter(|candidate| self.board.is_full(*candidate)).collect();
         // A candidate that provider failures left without most of its scores cannot be compared.

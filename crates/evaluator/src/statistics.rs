@@ -3,7 +3,7 @@
 use promptopt_core::{Comparison, Estimate};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use statrs::distribution::{Binomial, ContinuousCDF as _, DiscreteCDF as _, Normal};
+use statrs::distribution::{Binomial, ContinuousCDF as _, DiscreteCDF as _, Normal, StudentsT};
 
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 2000;
@@ -11,7 +11,8 @@ const RESAMPLES: usize = 2000;
 const MANY: usize = 2000;
 
 /// The mean of some scores with its confidence interval: Wilson's where all scores are 0 or 1,
-/// else a percentile bootstrap with a fixed seed (the normal approximation beyond 2,000 scores).
+/// else an expanded percentile bootstrap with a fixed seed (the normal approximation beyond 2,000
+/// scores).
 /// Without any score, the mean is 0 and the interval all of [0, 1].
 ///
 /// ```
@@ -50,8 +51,8 @@ pub fn wilson(successes: usize, n: usize, level: f64) -> (f64, f64) {
 /// has no score for are left out.
 ///
 /// Where all scores are 0 or 1: the exact McNemar test, and the interval of Bonett and Price
-/// (2012) for the difference of paired proportions. Else a paired percentile bootstrap and a
-/// sign-flip permutation test, with fixed seeds.
+/// (2012) for the difference of paired proportions. Else a paired expanded percentile bootstrap and
+/// a sign-flip permutation test, with fixed seeds.
 pub fn compare(first: &[Option<f64>], second: &[Option<f64>], level: f64) -> Comparison {
     let pairs: Vec<(f64, f64)> =
         first.iter().zip(second).filter_map(|(first, second)| Some(((*first)?, (*second)?))).collect();
@@ -119,8 +120,18 @@ fn bootstrap_interval(values: &[f64], level: f64) -> (f64, f64) {
         let index = (share * (means.len() - 1) as f64).round() as usize;
         means.get(index).copied().unwrap_or_default()
     };
-    let tail = (1.0 - level) / 2.0;
+    let tail = expanded_tail(values.len(), level);
     (at(tail), at(1.0 - tail))
+}
+
+/// The tail of a bootstrap interval. With (1 - level) / 2 the interval of a few scores is too
+/// narrow (it holds the truth in 90 of 100 cases at ten scores and a level of 95 %); the expanded
+/// percentile interval (Hesterberg 2015) makes it as wide as Student's t would.
+fn expanded_tail(n: usize, level: f64) -> f64 {
+    let n = n as f64;
+    let Ok(student) = StudentsT::new(0.0, 1.0, n - 1.0) else { return 0.0 };
+    let quantile = student.inverse_cdf(0.5 + level.clamp(0.5, 0.9999) / 2.0);
+    Normal::standard().cdf(-quantile * (n / (n - 1.0)).sqrt())
 }
 
 /// Bonett and Price (2012): the adjusted Wald interval with half an observation added to each of
@@ -209,5 +220,85 @@ mod tests {
             let coverage = held.count() as f64 / f64::from(runs);
             assert!((coverage - 0.95).abs() < 0.02, "{coverage} at {truth}");
         }
+    }
+
+    /// Where there is no difference, a test at the 5 % level finds one in at most 5 % of all cases,
+    /// give or take two points.
+    #[test]
+    fn comparisons_seldom_see_what_is_not_there() {
+        let check = |test: &str, p_value: &dyn Fn(&mut ChaCha8Rng) -> f64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            let found = (0..1000).filter(|_| p_value(&mut rng) < 0.05).count();
+            assert!(found <= 70, "{test}: {found} of 1000");
+            assert!(found >= 5, "{test} never finds anything: {found} of 1000");
+        };
+        check("exact McNemar", &|rng| {
+            let scores = |rng: &mut ChaCha8Rng| -> Vec<Option<f64>> {
+                (0..60).map(|_| Some(f64::from(u8::from(rng.random_bool(0.6))))).collect()
+            };
+            let comparison = compare(&scores(rng), &scores(rng), 0.95);
+            assert_eq!(comparison.test, "exact McNemar");
+            comparison.p_value
+        });
+        // Graded scores, skewed and with ties.
+        check("paired permutation", &|rng| {
+            let differences: Vec<f64> = (0..7)
+                .map(|_| f64::from(rng.random_range(0..5_i32).pow(2) - rng.random_range(0..5_i32).pow(2)))
+                .collect();
+            sign_flip(&differences)
+        });
+    }
+
+    #[test]
+    fn a_clear_difference_is_found() {
+        let first: Vec<_> = (0..40).map(|index| Some(f64::from(index % 7) / 10.0)).collect();
+        let better: Vec<_> = first.iter().map(|score| score.map(|score| score + 0.2)).collect();
+        let comparison = compare(&first, &better, 0.95);
+        assert_eq!(comparison.test, "paired permutation");
+        assert!(comparison.is_better() && comparison.p_value < 0.01, "{comparison:?}");
+        close(comparison.difference, 0.2);
+        assert_eq!((comparison.wins, comparison.losses), (40, 0));
+    }
+
+    #[test]
+    fn paired_intervals_hold_the_true_difference_as_often_as_they_say() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for (first, second) in [(0.5, 0.7), (0.9, 0.95), (0.2, 0.2)] {
+            let runs = 2000;
+            let held = (0..runs).filter(|_| {
+                let mut scores = |share: f64| -> Vec<Option<f64>> {
+                    (0..50).map(|_| Some(f64::from(u8::from(rng.random_bool(share))))).collect()
+                };
+                let comparison = compare(&scores(first), &scores(second), 0.95);
+                let truth = second - first;
+                comparison.low <= truth && truth <= comparison.high
+            });
+            let coverage = held.count() as f64 / f64::from(runs);
+            assert!((0.93..0.985).contains(&coverage), "{coverage} at {first} and {second}");
+        }
+    }
+
+    /// Differences of few graded scores; the interval is the one that `compare` gives them.
+    #[test]
+    fn intervals_of_few_graded_scores_are_wide_enough() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let runs = 400;
+        let held = (0..runs).filter(|_| {
+            let graded = |rng: &mut ChaCha8Rng| rng.random_range(0.0..1.0_f64).powi(2);
+            let differences: Vec<f64> = (0..16).map(|_| graded(&mut rng) - graded(&mut rng)).collect();
+            let (low, high) = spread(&differences, 0.95);
+            low <= 0.0 && 0.0 <= high
+        });
+        let coverage = held.count() as f64 / f64::from(runs);
+        assert!((coverage - 0.95).abs() < 0.025, "{coverage}");
+    }
+
+    #[test]
+    fn a_comparison_of_nothing_says_nothing() {
+        let comparison = compare(&[None, Some(1.0)], &[Some(1.0), None], 0.95);
+        assert_eq!((comparison.n, comparison.p_value, comparison.test.as_str()), (0, 1.0, "none"));
+        assert!(comparison.is_within_noise());
+        let estimate = estimate(&[], 0.95);
+        assert_eq!((estimate.n, estimate.low, estimate.high), (0, 0.0, 1.0));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p promptopt-lm-local --features llama --example rate [file] [contexts]`
 
+#![expect(clippy::indexing_slicing, reason = "every index is taken modulo the length")]
+
 use std::io::Write as _;
 use std::time::Instant;
 
@@ -25,7 +27,8 @@ fn short(number: usize) -> LmRequest {
         Example: the staff were friendly and quick -> positive. Example: never again -> negative. \
         Example: worth every penny -> positive.";
     let text = TEXTS[number % TEXTS.len()];
-    let mut request = LmRequest::new(vec![Message::system(instruction), Message::user(format!("{text} {number} ->"))]);
+    let mut request =
+        LmRequest::new(vec![Message::system(instruction), Message::user(format!("{text} {number} ->"))]);
     request.sampling = Sampling { max_tokens: Some(3), stop: vec!["\n".to_owned()], ..Sampling::default() };
     request
 }

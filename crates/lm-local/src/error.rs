@@ -30,7 +30,9 @@ pub enum Error {
         folder: PathBuf,
     },
     /// The name is neither a known model nor a path.
-    #[error("no known model is called `{name}` (known: {known}); give one of these names, or the path of a GGUF file")]
+    #[error(
+        "no known model is called `{name}` (known: {known}); give one of these names, or the path of a GGUF file"
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -56,6 +58,15 @@ pub enum Error {
         path.display()
     )]
     NotGguf {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file ends before its tensors do, or its head makes no sense.
+    #[error(
+        "{} is cut off or damaged; delete it and fetch it again with `promptopt model pull`, or give the path of a whole GGUF file",
+        path.display()
+    )]
+    Truncated {
         /// The file.
         path: PathBuf,
     },

@@ -1,11 +1,11 @@
-//! An embedded language model on the CPU: llama.cpp behind the [`LanguageModel`] trait, made for
+//! An embedded language model on the CPU: llama.cpp behind the [`LanguageModel`](promptopt_core::LanguageModel) trait, made for
 //! evaluating prompts.
 //!
 //! An evaluation sends the same instruction and demos again and again with different inputs, many
-//! requests at a time. So [`LocalModel`] keeps what it has read of a prompt and reads only what is
+//! requests at a time. So `LocalModel` keeps what it has read of a prompt and reads only what is
 //! new, runs one context per core, and gives **the same reply to the same request whatever else is
 //! in flight**, in any order and at any concurrency. How, and what was measured, is told at
-//! [`LocalModel`].
+//! `LocalModel`.
 //!
 //! ```no_run
 //! # #[cfg(feature = "llama")]
@@ -60,8 +60,6 @@ mod weights;
 #[cfg(feature = "llama")]
 pub use engine::{LocalModel, LocalModelOptions, LocalStats};
 pub use error::Error;
-#[cfg(doc)]
-use promptopt_core::LanguageModel;
 pub use weights::{
     CACHE_VARIABLE, DEFAULT_MODEL, KnownModel, MODEL_PATH_VARIABLE, Source, cache_dir, check_header,
     install_from_reader, known_model, known_models, resolve, resolve_in, sha256_file, verify,

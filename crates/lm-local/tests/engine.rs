@@ -1,5 +1,12 @@
 //! The engine on a real model. Runs where `PROMPTOPT_MODEL_PATH` or the cache folder has one.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests fail loudly, and a skipped test says so"
+)]
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -29,7 +36,8 @@ fn chat(system: &str, user: &str, max_tokens: u32) -> LmRequest {
 fn mixed() -> Vec<LmRequest> {
     let long = "Each of the following lines tells how a customer feels. ".repeat(9);
     let systems = ["Answer with one word.", "Continue the story.", long.as_str()];
-    let users = ["The capital of France is", "Once there was a", "2 + 2 =", "I was charged twice this month:"];
+    let users =
+        ["The capital of France is", "Once there was a", "2 + 2 =", "I was charged twice this month:"];
     let mut requests = Vec::new();
     for (round, system) in systems.iter().enumerate() {
         for user in users {
@@ -44,7 +52,12 @@ fn mixed() -> Vec<LmRequest> {
     requests
 }
 
-async fn texts(model: &LocalModel, requests: &[LmRequest], order: &[usize], at_once: usize) -> Vec<Vec<String>> {
+async fn texts(
+    model: &LocalModel,
+    requests: &[LmRequest],
+    order: &[usize],
+    at_once: usize,
+) -> Vec<Vec<String>> {
     let mut replies = vec![Vec::new(); requests.len()];
     for group in order.chunks(at_once) {
         let answers = join_all(group.iter().map(|index| model.complete(&requests[*index]))).await;
@@ -159,7 +172,7 @@ async fn a_file_that_is_no_model_is_a_clear_error() {
     let path = folder.join("broken.gguf");
     std::fs::write(&path, b"GGUF and then nothing that makes sense").expect("written");
     let error = LocalModel::load(LocalModelOptions::builder().path(&path).build()).await.expect_err("broken");
-    assert!(matches!(error, Error::Engine { .. }) && error.to_string().contains("broken.gguf"), "{error}");
+    assert!(matches!(error, Error::Truncated { .. }) && error.to_string().contains("broken.gguf"), "{error}");
     let missing = LocalModelOptions::builder().path(folder.join("none.gguf")).build();
     assert!(matches!(LocalModel::load(missing).await, Err(Error::Missing { .. })));
     std::fs::remove_dir_all(&folder).expect("removed");

@@ -4,7 +4,8 @@
 //! find the prompt in force in the [`CallContext`](promptopt_core::CallContext), write the chat
 //! with an [`Adapter`] (by default [`ChatAdapter`], byte for byte the chat format of DSPy 3, so
 //! that prompts carry over) and read typed values out of the reply. When the reply does not fit,
-//! one retry goes out in JSON form ([`JsonAdapter`]).
+//! one retry goes out in JSON form ([`JsonAdapter`]). [`PlainAdapter`] is a short format for models
+//! that are too small to follow markers.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -36,6 +37,7 @@ mod chain_of_thought;
 mod chat;
 mod error;
 mod json;
+mod plain;
 mod predict;
 mod python;
 mod value;
@@ -45,5 +47,6 @@ pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;
 pub use json::JsonAdapter;
+pub use plain::PlainAdapter;
 pub use predict::Predict;
 pub use value::parse_value;

@@ -95,7 +95,7 @@ impl Checker {
         }
         let runs = shingles(text, SHINGLE);
         let echoed = runs.iter().filter(|run| self.request.contains(*run)).count();
-        if text.contains("[[ ##") || echoed as f64 > MAX_ECHO * runs.len() as f64 {
+        if text.contains("[[ ##") || text.contains("## ]]") || echoed as f64 > MAX_ECHO * runs.len() as f64 {
             return Some(Flaw::Echo);
         }
         let mut letters = Letters::default();

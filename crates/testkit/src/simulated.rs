@@ -54,6 +54,7 @@ impl Rule {
 pub struct SimulatedLm {
     knowledge: Knowledge,
     seed: u64,
+    untaught: f64,
     calls: AtomicU64,
 }
 
@@ -67,7 +68,7 @@ const MIN_REPEATS: usize = 5;
 impl SimulatedLm {
     /// A model over some knowledge.
     pub fn new(knowledge: Knowledge, seed: u64) -> Self {
-        Self { knowledge, seed, calls: AtomicU64::new(0) }
+        Self { knowledge, seed, untaught: UNTAUGHT, calls: AtomicU64::new(0) }
     }
 
     /// A model over the answers of a data set, for trying any task without a real model.
@@ -82,6 +83,13 @@ impl SimulatedLm {
         let distinct = answers.values().collect::<BTreeSet<_>>().len();
         let by_value = distinct * MIN_REPEATS <= answers.len();
         Self::new(Knowledge::Answers { answers, by_value }, seed)
+    }
+
+    /// How often it is right about what the prompt does not teach, from 0 to 1. Default: 0.25.
+    #[must_use]
+    pub fn with_untaught(mut self, share: f64) -> Self {
+        self.untaught = share;
+        self
     }
 
     /// How many requests it has answered.
@@ -129,7 +137,7 @@ impl SimulatedLm {
                 (right.as_str(), chat.teaches_value(right, *by_value), others)
             }
         };
-        let chance = if taught { TAUGHT } else { UNTAUGHT };
+        let chance = if taught { TAUGHT } else { self.untaught };
         if coin(hash, field) < chance {
             return Some(right.to_owned());
         }

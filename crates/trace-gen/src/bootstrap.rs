@@ -1,6 +1,6 @@
 //! Bootstrapping: demo sets from rollouts that pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -82,6 +82,10 @@ pub async fn bootstrap(
     if let Some(threshold) = options.metric_threshold.filter(|threshold| !threshold.is_finite()) {
         return Err(Error::Threshold(threshold));
     }
+    // A row that stands twice in the data would stand twice in a set.
+    let mut seen = HashSet::new();
+    let examples: Vec<_> =
+        examples.iter().filter(|example| seen.insert(example.content_hash())).cloned().collect();
     let signatures: Vec<_> = runner
         .program()
         .predictors()
@@ -102,11 +106,12 @@ pub async fn bootstrap(
 
     let labeled = maker.labeled_set();
     let mut found = Bootstrapped::default();
-    let taking = options.num_sets.saturating_sub(2);
+    // The empty set and the labelled one, where there is one, take no bootstrapped demos.
+    let taking = options.num_sets.saturating_sub(1 + usize::from(!labeled.is_empty()));
     if options.max_bootstrapped_demos > 0 && taking > 0 && !examples.is_empty() {
-        let wanted = options.max_bootstrapped_demos * taking;
+        let wanted = options.max_bootstrapped_demos.saturating_mul(taking);
         let prompts = Arc::new(teaching_prompts(runner, &labeled));
-        gather(runner, &prompts, examples, wanted, options, &mut found).await?;
+        gather(runner, &prompts, &examples, wanted, options, &mut found).await?;
     }
     let pool: Vec<_> =
         found.traces.iter().filter(|trace| passes(trace, options.metric_threshold)).cloned().collect();
@@ -150,7 +155,7 @@ async fn gather(
     while found.passed < wanted && found.stop.is_none() && !rest.is_empty() {
         let missing = wanted - found.passed;
         let made = found.traces.len();
-        let expected = if made == 0 { missing } else { missing * made / found.passed.max(1) };
+        let expected = if made == 0 { missing } else { missing.saturating_mul(made) / found.passed.max(1) };
         let (wave, later) = rest.split_at(expected.max(MIN_WAVE).min(rest.len()));
         rest = later;
         let batch = run_over(runner, prompts, wave).await?;

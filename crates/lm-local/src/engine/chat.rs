@@ -14,10 +14,7 @@ pub(super) struct Tokens {
 
 /// The template in the model's file, or ChatML where there is none.
 pub(super) fn template_of(model: &LlamaModel) -> Result<LlamaChatTemplate, String> {
-    model
-        .chat_template(None)
-        .or_else(|_| LlamaChatTemplate::new("chatml"))
-        .map_err(|error| error.to_string())
+    model.chat_template(None).or_else(|_| LlamaChatTemplate::new("chatml")).map_err(|error| error.to_string())
 }
 
 /// Applies the template and splits the text into tokens.

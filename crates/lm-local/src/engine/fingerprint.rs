@@ -5,17 +5,24 @@ use std::path::Path;
 
 use super::options::{CHUNK, LocalModelOptions};
 
-/// The binding's version, which fixes that of llama.cpp. Checked against the lock file by a test.
-const ENGINE: &str = "llama-cpp-2/0.1.160";
+/// The crate that carries llama.cpp's source, with its version. Checked against the lock file by a
+/// test.
+const ENGINE: &str = "llama-cpp-sys-2/0.1.161";
 
 /// File name, content, engine and settings in one line. The processor family is in it because
 /// kernels differ between families; within one family the widest vectors differ too, so replies
 /// are to be compared on like machines built alike.
-pub(super) fn model_id(path: &Path, sha256: &str, context_length: u32, options: &LocalModelOptions) -> String {
+pub(super) fn model_id(
+    path: &Path,
+    sha256: &str,
+    recipe: &str,
+    context_length: u32,
+    options: &LocalModelOptions,
+) -> String {
     let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let digest = sha256.get(..16).unwrap_or(sha256);
     format!(
-        "local/{file} sha256={digest} engine={ENGINE} arch={ARCH} chunk={CHUNK} threads={} context={context_length} temperature={} max_tokens={} seed={}",
+        "local/{file} sha256={digest} run-as={recipe} engine={ENGINE} arch={ARCH} chunk={CHUNK} threads={} context={context_length} temperature={} max_tokens={} seed={}",
         options.threads_per_context, options.temperature, options.max_tokens, options.seed
     )
 }
@@ -35,7 +42,8 @@ mod tests {
 
     #[test]
     fn the_id_changes_with_what_changes_replies_and_not_with_the_rest() {
-        let id = |options: &LocalModelOptions| model_id(Path::new("/a/m.Q4_1.gguf"), "ab", 2048, options);
+        let id =
+            |options: &LocalModelOptions| model_id(Path::new("/a/m.Q4_1.gguf"), "ab", "is", 2048, options);
         let base = LocalModelOptions::builder().path("m").contexts(1).build();
         let faster = LocalModelOptions::builder().path("m").contexts(9).cached_prompts(7).build();
         let other = LocalModelOptions::builder().path("m").contexts(1).max_tokens(9).build();

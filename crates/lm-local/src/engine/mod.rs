@@ -11,6 +11,7 @@ mod reader;
 mod slots;
 mod stats;
 mod text;
+mod weights_file;
 mod worker;
 
 pub use model::LocalModel;

@@ -16,8 +16,8 @@ use super::fingerprint::model_id;
 use super::options::LocalModelOptions;
 use super::queue::{Job, Queue};
 use super::stats::{Counters, LocalStats};
+use super::weights_file::prepare;
 use super::worker::{Shared, work};
-use crate::weights::{check_header, known_models, sha256_file};
 use crate::Error;
 
 /// A language model that runs inside this process, on the CPU.
@@ -35,11 +35,11 @@ use crate::Error;
 ///
 /// Floating point sums depend on their order, and llama.cpp picks its kernels by the shape of a
 /// batch, so what else is in a batch can change a token. Measured bit by bit on the logits after
-/// a 300-token prompt (x86-64, AVX2 and AVX-512; Q4_0, Q4_1, Q8_0 and BF16 weights):
+/// a 300-token prompt (x86-64 with AVX-512; Q4_0, Q4_1, Q8_0 and BF16 weights; Q4_1 with AVX2, too):
 ///
 /// - Reading tokens one by one gives other bits than reading them in chunks, for every format;
 ///   chunks of 7 to 300 gave equal bits without flash attention, and three different results
-///   with it.
+///   with it (Q4_1, AVX2).
 /// - A token decoded together with other sequences gave other bits than alone with BF16. With the
 ///   quantised formats the bits were equal, but nothing in the engine promises that.
 /// - What lies in cells of the cache that are masked, how large the cache is, and a copied
@@ -51,8 +51,8 @@ use crate::Error;
 /// in cell *i*. Everything computed for a request is then a function of that request, and a
 /// prefix is reused only in whole chunks, which hold the bits that reading them again would give.
 ///
-/// Batches of several sequences were measured too: on one core they write 1.1 to 1.6 times as
-/// many tokens per second, and completions here are short. Reading the prompt is what costs, and
+/// Batches of several sequences were measured too: on one core 8 sequences write 1.0 to 1.7 times
+/// as many tokens per second, and completions here are short. Reading the prompt is what costs, and
 /// the cache saves that.
 ///
 /// Replies can still differ between processors, builds of llama.cpp and files; the last two are
@@ -90,24 +90,18 @@ impl LocalModel {
     /// The file is missing, cut off, corrupt or not a GGUF chat model, or the memory does not
     /// suffice.
     pub fn load_blocking(options: LocalModelOptions) -> Result<Self, Error> {
-        let path = &options.path;
-        let known = known_models().iter().find(|model| path.file_name().is_some_and(|name| name == model.file));
-        check_header(path, known)?;
-        let sha256 = sha256_file(path)?;
-        if let Some(expected) = known.and_then(|model| model.sha256).filter(|expected| *expected != sha256) {
-            return Err(Error::Checksum {
-                path: path.clone(),
-                actual: sha256,
-                expected: expected.to_owned(),
-            });
-        }
+        let file = prepare(&options)?;
         let engine = |message: String| Error::Engine { doing: "loading the model", message };
-        let model = LlamaModel::load_from_file(backend()?, path, &LlamaModelParams::default()).map_err(
-            |error| engine(format!("{} cannot be loaded ({error}); is it a whole GGUF file of a model that llama.cpp knows?", path.display())),
-        )?;
+        let model = LlamaModel::load_from_file(backend()?, &file.path, &LlamaModelParams::default())
+            .map_err(|error| {
+                engine(format!(
+                    "{} cannot be loaded ({error}); is it a whole GGUF file of a model that llama.cpp knows?",
+                    options.path.display()
+                ))
+            })?;
         let template = template_of(&model).map_err(engine)?;
         let context_length = options.context_length.min(model.n_ctx_train()).max(1);
-        let id = model_id(path, &sha256, context_length, &options);
+        let id = model_id(&options.path, &file.sha256, file.recipe, context_length, &options);
         let (queue, counters) = (Arc::new(Queue::default()), Arc::new(Counters::default()));
         let contexts = options.contexts.max(1);
         let shared = Arc::new(Shared {

@@ -31,8 +31,7 @@ impl Picker {
 
     /// Whether every completion of the request is the same.
     pub(super) fn is_greedy(&self) -> bool {
-        // Written so that a temperature which is not a number is greedy, too.
-        !(self.temperature > 0.0)
+        self.temperature.is_nan() || self.temperature <= 0.0
     }
 
     /// The index of the token to take, given one logit per token of the vocabulary.

@@ -12,9 +12,7 @@ use super::options::CHUNK;
 /// same chunks in it, whatever follows.
 pub(super) fn chunk_ends(length: usize, shared: usize) -> Vec<usize> {
     let shared = shared.min(length);
-    let grid = |from: usize, to: usize| {
-        (from..to).step_by(CHUNK).map(move |start| (start + CHUNK).min(to))
-    };
+    let grid = |from: usize, to: usize| (from..to).step_by(CHUNK).map(move |start| (start + CHUNK).min(to));
     grid(0, shared).chain(grid(shared, length)).collect()
 }
 

@@ -1,0 +1,104 @@
+//! Which language model a task runs on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use promptopt_core::{Example, LanguageModel, Sampling};
+use promptopt_lm::ChatClient;
+use promptopt_testkit::SimulatedLm;
+
+use crate::task_file::ModelSection;
+
+/// A model of a session.
+pub(crate) struct ChosenModel {
+    pub(crate) model: Arc<dyn LanguageModel>,
+    /// Whether it is the embedded model, which is too small to write instructions.
+    pub(crate) is_embedded: bool,
+}
+
+/// A model by the command line or the task file. `examples` are what a simulated model answers
+/// about.
+pub(crate) async fn choose(
+    section: &ModelSection,
+    name: Option<&str>,
+    examples: &[Example],
+) -> anyhow::Result<ChosenModel> {
+    let name = name.unwrap_or(&section.name);
+    if name == "sim" {
+        let model = Arc::new(SimulatedLm::over_examples(examples, section.seed.unwrap_or(0)));
+        return Ok(ChosenModel { model, is_embedded: false });
+    }
+    if name == "local" || name.starts_with("local/") {
+        let spec = name.strip_prefix("local/").filter(|spec| !spec.is_empty());
+        return Ok(ChosenModel { model: embedded(section, spec).await?, is_embedded: true });
+    }
+    Ok(ChosenModel { model: Arc::new(client(section, name)?), is_embedded: false })
+}
+
+fn sampling(section: &ModelSection) -> Sampling {
+    Sampling {
+        temperature: section.temperature,
+        top_p: section.top_p,
+        max_tokens: section.max_tokens,
+        stop: section.stop.clone(),
+        seed: section.seed,
+    }
+}
+
+fn client(section: &ModelSection, name: &str) -> anyhow::Result<ChatClient> {
+    let (model, url) = match name.rsplit_once('@') {
+        Some((model, url)) if url.contains("://") => (model, Some(url.to_owned())),
+        _ => (name, section.base_url.clone()),
+    };
+    if model.is_empty() {
+        bail!("`{name}` names no model: use `MODEL@BASE_URL`, as in `gpt-5-mini@http://localhost:8000/v1`");
+    }
+    let mut builder = ChatClient::builder()
+        .model(model)
+        .maybe_base_url(url)
+        .maybe_api_key_env(section.api_key_env.clone())
+        .sampling(sampling(section))
+        .maybe_max_retries(section.max_retries)
+        .extra_body(section.extra.clone());
+    for (name, value) in &section.headers {
+        builder = builder.header(name, value);
+    }
+    let timeout = match section.timeout {
+        None => None,
+        Some(seconds) if seconds > 0.0 && seconds.is_finite() => Some(Duration::from_secs_f64(seconds)),
+        Some(seconds) => bail!("`model.timeout` is {seconds}, but must be a number of seconds above 0"),
+    };
+    match timeout {
+        Some(timeout) => builder.timeout(timeout).build(),
+        None => builder.build(),
+    }
+    .with_context(|| format!("setting up the model `{model}`"))
+}
+
+#[cfg(feature = "local")]
+async fn embedded(section: &ModelSection, spec: Option<&str>) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
+
+    let path = resolve(spec)?;
+    let options = LocalModelOptions::builder()
+        .path(path)
+        .temperature(section.temperature.unwrap_or(0.0))
+        .max_tokens(section.max_tokens.unwrap_or(64))
+        .seed(section.seed.unwrap_or(0))
+        .context_length(4096)
+        .build();
+    let model = LocalModel::load(options).await.context("loading the embedded model")?;
+    // The end marker of the chat format is nothing the program needs to see.
+    let mut sampling = sampling(section);
+    sampling.stop.push("[[ ## completed ## ]]".to_owned());
+    Ok(Arc::new(crate::session::WithStop { model, stop: sampling.stop }))
+}
+
+#[cfg(not(feature = "local"))]
+async fn embedded(_section: &ModelSection, _spec: Option<&str>) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    bail!(
+        "this promptopt was built without the embedded model; `cargo xtask demo` builds one that has it, or choose \
+         another model with `--lm sim` or `--lm MODEL@BASE_URL`"
+    )
+}

@@ -1,0 +1,156 @@
+//! `promptopt optimize`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use miprov2::MIPROv2;
+use promptopt_core::{Cancellation, ModuleExt as _, Optimizer, Outcome, RolloutRunner};
+use promptopt_evaluator::{Evaluation, compare, evaluate};
+use promptopt_proposer::{Proposer, TemplateProposer};
+
+use crate::args::OptimizeArgs;
+use crate::progress::Progress;
+use crate::saved::{SavedProgram, TestResult};
+use crate::session::Session;
+use crate::summary;
+use crate::task_file::ProposerKind;
+
+pub(crate) async fn run(args: &OptimizeArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let progress = Arc::new(Progress::new());
+    let mut session = Session::open(&args.run).await?;
+    progress.line(&format!("{}: {}", session.task.data.path.display(), session.splits.report));
+    progress.line(&format!("model: {}", session.model.model.id()));
+
+    let before = session.program.candidate().prompts;
+    let cancellation = cancel_on_interrupt();
+    let optimizer = optimizer(args, &session, &progress, cancellation);
+    let trainset = std::mem::take(&mut session.splits.train);
+    let outcome = optimizer.compile(&mut session.program, trainset).await.with_context(|| "optimizing")?;
+    let optimized_in = started.elapsed();
+
+    let test = Session::open_test(session.splits);
+    progress.stage("sealed test", &format!("original and optimized program on {} examples", test.len()));
+    let runner = RolloutRunner::new(&*session.program, Arc::clone(&session.model.model))
+        .concurrency(session.concurrency)
+        .observer(Arc::clone(&progress) as _);
+    let tested_at = Instant::now();
+    let baseline = evaluate(&runner, &Arc::new(before.clone()), &test).await?;
+    let optimized =
+        if outcome.improved() { evaluate(&runner, &Arc::default(), &test).await? } else { baseline.clone() };
+    let rate = runner.totals().made as f64 / tested_at.elapsed().as_secs_f64();
+    progress.finish();
+
+    let after = session.program.candidate().prompts;
+    let result = test_result(&baseline, &optimized);
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.optimized.json", session.name)));
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "\n--- prompt before\n{}\n--- prompt after\n{}",
+        summary::prompts(&before),
+        summary::prompts(&after)
+    )?;
+    writeln!(
+        out,
+        "{} on {}\n\n{}",
+        outcome.optimizer,
+        session.name,
+        summary::optimization(&outcome, &result)
+    )?;
+    let saved = SavedProgram {
+        promptopt: env!("CARGO_PKG_VERSION").to_owned(),
+        task: session.name,
+        model: session.model.model.id(),
+        prompts: after,
+        test: result,
+        outcome: rounded(outcome),
+    };
+    saved.write(&path)?;
+    writeln!(
+        out,
+        "optimized in {:.0} s; the sealed test ran at {rate:.1} evaluations/s; written to {}",
+        optimized_in.as_secs_f64(),
+        path.display()
+    )?;
+    Ok(())
+}
+
+/// An outcome without what the saved program says elsewhere.
+fn rounded(outcome: Outcome) -> Outcome {
+    outcome
+}
+
+fn test_result(baseline: &Evaluation, optimized: &Evaluation) -> TestResult {
+    TestResult {
+        baseline: baseline.estimate,
+        optimized: optimized.estimate,
+        comparison: compare(&baseline.evidence(), &optimized.evidence(), 0.95),
+    }
+}
+
+fn optimizer(
+    args: &OptimizeArgs,
+    session: &Session,
+    progress: &Arc<Progress>,
+    cancellation: Cancellation,
+) -> impl Optimizer + use<> {
+    let section = &session.task.optimizer;
+    let prompt_model = session.prompt_model.as_ref().unwrap_or(&session.model);
+    let by_template = match section.proposer {
+        ProposerKind::Template => true,
+        ProposerKind::Model => false,
+        ProposerKind::Auto => prompt_model.is_embedded,
+    };
+    if by_template && section.proposer == ProposerKind::Auto {
+        progress.line(
+            "the embedded model is too small to write instructions, so they are composed from templates \
+             (`proposer = \"model\"` in the task file asks it all the same)",
+        );
+    }
+    let proposer = by_template.then(|| Arc::new(TemplateProposer) as Arc<dyn Proposer>);
+    MIPROv2::builder()
+        .task_model(Arc::clone(&session.model.model))
+        .prompt_model(Arc::clone(&prompt_model.model))
+        .maybe_proposer(proposer)
+        .valset(session.splits.selection.clone())
+        .maybe_auto(section.auto)
+        .maybe_num_candidates(args.candidates.or(section.num_candidates))
+        .maybe_num_trials(args.trials.or(section.num_trials))
+        .maybe_minibatch(section.minibatch)
+        .maybe_minibatch_size(section.minibatch_size)
+        .maybe_minibatch_full_eval_steps(section.minibatch_full_eval_steps)
+        .maybe_temperature(section.temperature)
+        .maybe_max_bootstrapped_demos(section.max_bootstrapped_demos)
+        .maybe_max_labeled_demos(section.max_labeled_demos)
+        .maybe_metric_threshold(section.metric_threshold)
+        .maybe_seed(args.seed.or(section.seed))
+        .maybe_max_errors(section.max_errors)
+        .maybe_max_calls(args.max_calls.or(section.max_calls))
+        .concurrency(session.concurrency)
+        .observer(Arc::clone(progress) as _)
+        .cancellation(cancellation)
+        .build()
+}
+
+/// The first Ctrl-C ends the run with the best so far; a second one ends the process.
+fn cancel_on_interrupt() -> Cancellation {
+    let cancellation = Cancellation::new();
+    let flag = cancellation.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            flag.cancel();
+            let _ = writeln!(
+                std::io::stderr(),
+                "\nending the run with the best so far; press Ctrl-C again to leave now"
+            );
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    cancellation
+}

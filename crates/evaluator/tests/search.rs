@@ -1,0 +1,468 @@
+//! What a search promises: every pair is bought once, the original is never left for something
+//! worse, timing does not show, and a budget leaves room for a winner.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use mockall::mock;
+use promptopt_core::{
+    Budget, ContentHash, Demo, Example, LanguageModel, Ledger, LmError, LmReply, LmRequest, Metric,
+    ModuleExt as _, Prediction, PromptCandidate, Prompts, RolloutKey, RolloutRunner, RolloutStore,
+    StopReason, Trace, TrialKind, Usage, metric_fn,
+};
+use promptopt_evaluator::{Error, Found, MemoryStore, PredictorSpace, Search, SearchOptions, Space, evaluate};
+use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
+use proptest::prelude::*;
+
+type Quality = dyn Fn(usize, usize, usize) -> f64 + Send + Sync;
+
+/// Answers with the number that a table has for instruction, number of demos and question, after
+/// a number of turns of the runtime that differs from request to request.
+struct Table {
+    quality: Box<Quality>,
+    asked: Mutex<Vec<(usize, usize, usize)>>,
+}
+
+impl Table {
+    fn new(quality: impl Fn(usize, usize, usize) -> f64 + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { quality: Box::new(quality), asked: Mutex::default() })
+    }
+
+    fn asked(&self) -> Vec<(usize, usize, usize)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl LanguageModel for Table {
+    fn id(&self) -> String {
+        "table".to_owned()
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        let number_behind = |text: &str, word: &str| -> usize {
+            let rest = text.rsplit(word).next().unwrap();
+            rest.split_whitespace().next().unwrap().parse().unwrap()
+        };
+        let instruction = number_behind(&request.messages[0].content, "Instruction number");
+        let demos = (request.messages.len() - 2) / 2;
+        let question = number_behind(&request.messages.last().unwrap().content, "Question number");
+        self.asked.lock().unwrap().push((instruction, demos, question));
+        for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
+            tokio::task::yield_now().await;
+        }
+        let answer = (self.quality)(instruction, demos, question).to_string();
+        Ok(LmReply::text(ScriptedLm::chat_reply([("answer", answer.as_str())]), Usage::call(1, 1)))
+    }
+}
+
+/// The score is the number that was answered.
+fn as_answered() -> impl Metric {
+    metric_fn(|_: &Example, prediction: &Prediction| {
+        prediction.get_str("answer").unwrap().parse::<f64>().unwrap()
+    })
+}
+
+fn selection(n: usize) -> Vec<Arc<Example>> {
+    (0..n)
+        .map(|number| Example::new([("question", format!("Question number {number}"))], ["question"]).into())
+        .collect()
+}
+
+/// A space of some instructions and demo sets of 0, 1, 2 … demos. Its first point is the original.
+fn space(instructions: usize, demo_sets: usize) -> Space {
+    let demo = |number: usize| Demo {
+        fields: [("question", format!("Old question {number}")), ("answer", "0".to_owned())]
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), text.into()))
+            .collect(),
+        ..Demo::default()
+    };
+    Space {
+        predictors: vec![PredictorSpace {
+            path: "answer".to_owned(),
+            instructions: (0..instructions).map(|number| format!("Instruction number {number}")).collect(),
+            demo_sets: (0..demo_sets).map(|count| (0..count).map(demo).collect()).collect(),
+        }],
+    }
+}
+
+fn original() -> PromptCandidate {
+    let prompt = promptopt_core::Prompt::new("Instruction number 0");
+    PromptCandidate { prompts: [("answer", prompt)].into_iter().collect(), ..PromptCandidate::default() }
+}
+
+struct Setting {
+    spaces: Vec<Space>,
+    examples: usize,
+    trials: usize,
+    options: SearchOptions,
+    concurrency: usize,
+    budget: Budget,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            spaces: vec![space(3, 3)],
+            examples: 10,
+            trials: 9,
+            options: SearchOptions { minibatch_size: 4, ..SearchOptions::default() },
+            concurrency: 4,
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// Searches one space after the other, `trials` trials in each.
+async fn search(setting: &Setting, model: &Arc<Table>) -> Result<Found, Error> {
+    let program = toy::answerer().with_metric(as_answered());
+    let runner = RolloutRunner::new(&program, Arc::clone(model) as _)
+        .concurrency(setting.concurrency)
+        .ledger(Arc::new(Ledger::new(setting.budget)));
+    let examples = selection(setting.examples);
+    let mut search = Search::begin(&runner, original(), examples, setting.options.clone(), None).await?;
+    for space in &setting.spaces {
+        search.widen(space.clone())?;
+        search.run(setting.trials).await?;
+    }
+    search.finish().await
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// A score of 0 or 1 that depends on nothing but its arguments.
+fn coin(seed: u64, instruction: usize, demos: usize, question: usize) -> f64 {
+    let chance = 0.3 + 0.1 * (instruction + demos) as f64;
+    let bits = ContentHash::of(&(seed, instruction, demos, question)).as_u64() >> 11;
+    f64::from(u8::from((bits as f64 / (1_u64 << 53) as f64) < chance))
+}
+
+fn options() -> impl Strategy<Value = SearchOptions> {
+    (any::<bool>(), 1_usize..8, 1_usize..5, 1_usize..6, any::<bool>(), any::<u64>()).prop_map(
+        |(minibatch, minibatch_size, full_eval_steps, parallel_trials, racing, seed)| SearchOptions {
+            minibatch,
+            minibatch_size,
+            full_eval_steps,
+            parallel_trials,
+            racing,
+            seed,
+            ..SearchOptions::default()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_pair_is_bought_once_and_the_winner_is_never_worse_than_the_original(
+        options in options(),
+        (instructions, demo_sets) in (1_usize..4, 1_usize..4),
+        examples in 1_usize..14,
+        trials in 0_usize..12,
+        seed: u64,
+    ) {
+        let setting = |concurrency| Setting {
+            // Instructions come in two portions, as they do where later ones build on scores.
+            spaces: vec![space(instructions, demo_sets), space(instructions + 1, demo_sets)],
+            examples,
+            trials,
+            options: options.clone(),
+            concurrency,
+            ..Setting::default()
+        };
+        let model = Table::new(move |instruction, demos, question| coin(seed, instruction, demos, question));
+        let found = block_on(search(&setting(1), &model)).unwrap();
+
+        let asked = model.asked();
+        let distinct: BTreeSet<_> = asked.iter().collect();
+        prop_assert_eq!(distinct.len(), asked.len(), "a pair was bought twice");
+
+        prop_assert!(found.selected.mean >= found.baseline.mean);
+        prop_assert_eq!(found.best == 0, found.comparison.is_none());
+        if let Some(comparison) = &found.comparison {
+            prop_assert!(comparison.difference > 0.0, "a tie keeps the original");
+            prop_assert_eq!(comparison.n, examples);
+        }
+        prop_assert_eq!(found.candidates[found.best].score, Some(found.selected.mean));
+        for candidate in found.candidates.iter().filter_map(|candidate| candidate.score) {
+            prop_assert!(candidate <= found.selected.mean);
+        }
+
+        let kind = if options.minibatch { TrialKind::Minibatch } else { TrialKind::Full };
+        let counted = found.trials.iter().filter(|trial| trial.kind == kind).count();
+        prop_assert!(counted <= 2 * trials);
+        prop_assert_eq!(found.trials[0].kind, TrialKind::Baseline);
+        prop_assert_eq!(found.stop.as_ref(), None);
+
+        let crowd = Table::new(move |instruction, demos, question| coin(seed, instruction, demos, question));
+        let again = block_on(search(&setting(32), &crowd)).unwrap();
+        prop_assert_eq!(format!("{found:?}"), format!("{again:?}"));
+    }
+
+    /// Where scores have no noise, what is dropped early could not have won.
+    #[test]
+    fn racing_does_not_change_what_is_installed_where_scores_have_no_noise(
+        quality in Just((0..16).map(|step| f64::from(step) / 16.0).collect::<Vec<_>>()).prop_shuffle(),
+        seed: u64,
+    ) {
+        let best = |racing| {
+            let quality = quality.clone();
+            let model = Table::new(move |instruction, demos, _| quality[instruction * 4 + demos]);
+            let setting = Setting {
+                spaces: vec![space(4, 4)],
+                trials: 15,
+                options: SearchOptions { racing, seed, minibatch_size: 4, ..SearchOptions::default() },
+                ..Setting::default()
+            };
+            let found = block_on(search(&setting, &model)).unwrap();
+            (found.candidates[found.best].prompts.clone(), found.selected.mean, model.asked().len())
+        };
+        let (raced, score, calls) = best(true);
+        let (unraced, _, calls_unraced) = best(false);
+        prop_assert_eq!(raced, unraced);
+        prop_assert_eq!(score, 15.0 / 16.0);
+        prop_assert!(calls <= calls_unraced);
+    }
+
+    #[test]
+    fn a_budget_holds_and_leaves_room_for_a_full_evaluation(
+        budget in 0_u64..160,
+        mut options in options(),
+        concurrency in prop::sample::select(vec![1_usize, 3, 32]),
+        seed: u64,
+    ) {
+        options.racing = false;
+        let setting = Setting { budget: Budget::calls(budget), options, concurrency, ..Setting::default() };
+        let model = Table::new(move |instruction, demos, question| coin(seed, instruction, demos, question));
+        let found = block_on(search(&setting, &model)).unwrap();
+        prop_assert!(model.asked().len() as u64 <= budget);
+        let tried = found.candidates.len() > 1;
+        let full = found.candidates.iter().skip(1).any(|candidate| candidate.score.is_some());
+        prop_assert_eq!(tried, full, "nothing but minibatches: {:?}", found.trials);
+        // Every rollout is given room for two calls, so this much pays for one candidate in full.
+        prop_assert!(tried || budget < 10 + 2 * 10, "the budget allowed a candidate");
+        let least = if setting.options.minibatch { TrialKind::Minibatch } else { TrialKind::Full };
+        let trials = found.trials.iter().filter(|trial| trial.kind == least).count();
+        prop_assert!(trials >= 8 || found.stop == Some(StopReason::Budget), "{:?}", found.stop);
+        if found.candidates[0].score.is_some() {
+            prop_assert!(found.selected.mean >= found.baseline.mean);
+        } else {
+            prop_assert_eq!(found.best, 0);
+        }
+    }
+
+    #[test]
+    fn minibatches_cover_the_selection_set(
+        examples in 1_usize..20,
+        minibatch_size in 1_usize..8,
+        seed: u64,
+    ) {
+        let trials = examples.div_ceil(minibatch_size);
+        let model = Table::new(|_, _, _| 0.5);
+        let program = toy::answerer().with_metric(as_answered());
+        let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+        let options = SearchOptions {
+            minibatch_size,
+            parallel_trials: 1,
+            full_eval_steps: usize::MAX,
+            seed,
+            ..SearchOptions::default()
+        };
+        block_on(async {
+            let mut search =
+                Search::begin(&runner, original(), selection(examples), options, None).await.unwrap();
+            search.widen(space(trials + 1, 1)).unwrap();
+            search.run(trials).await.unwrap();
+        });
+        let tried = |asked: &&(usize, usize, usize)| asked.0 != 0;
+        let seen: BTreeSet<usize> = model.asked().iter().filter(tried).map(|asked| asked.2).collect();
+        prop_assert_eq!(seen.len(), examples);
+    }
+}
+
+#[tokio::test]
+async fn a_space_of_the_original_alone_costs_its_evaluation_and_nothing_more() {
+    let model = Table::new(|_, _, _| 0.5);
+    let found =
+        search(&Setting { spaces: vec![space(1, 1)], ..Setting::default() }, &model).await.unwrap();
+    assert_eq!((found.best, found.candidates.len(), model.asked().len()), (0, 1, 10));
+}
+
+#[tokio::test]
+async fn a_space_of_two_points_and_one_example_is_enough() {
+    let model = Table::new(|instruction, _, _| instruction as f64);
+    let setting = Setting { spaces: vec![space(2, 1)], examples: 1, ..Setting::default() };
+    let found = search(&setting, &model).await.unwrap();
+    assert_eq!((found.baseline.mean, found.selected.mean), (0.0, 1.0));
+    assert_eq!(found.candidates[found.best].instruction("answer"), Some("Instruction number 1"));
+    assert_eq!(model.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn when_all_score_the_same_the_original_stays() {
+    for minibatch in [true, false] {
+        let model = Table::new(|_, _, _| 1.0);
+        let options = SearchOptions { minibatch, ..SearchOptions::default() };
+        let found = search(&Setting { options, ..Setting::default() }, &model).await.unwrap();
+        assert_eq!((found.best, found.comparison), (0, None));
+    }
+}
+
+#[tokio::test]
+async fn options_that_make_the_same_prompts_are_one_candidate() {
+    let mut twins = space(2, 2);
+    twins.predictors[0].instructions.push("Instruction number 1".to_owned());
+    let model = Table::new(|instruction, demos, _| 0.1 * (instruction + demos) as f64);
+    let setting = Setting { spaces: vec![twins], ..Setting::default() };
+    let found = search(&setting, &model).await.unwrap();
+    assert_eq!(found.candidates.len(), 4);
+    let prompts: Vec<_> = found.candidates.iter().map(PromptCandidate::content_hash).collect();
+    assert_eq!(prompts.iter().collect::<std::collections::HashSet<_>>().len(), 4);
+}
+
+#[tokio::test]
+async fn a_halted_search_keeps_the_baseline() {
+    let model = Table::new(|instruction, _, _| instruction as f64 / 10.0);
+    let program = toy::answerer().with_metric(as_answered());
+    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+    for trials in [0, 5] {
+        let options = SearchOptions { full_eval_steps: 100, minibatch_size: 4, ..SearchOptions::default() };
+        let mut search =
+            Search::begin(&runner, original(), selection(10), options, None).await.unwrap();
+        search.widen(space(3, 3)).unwrap();
+        search.run(trials).await.unwrap();
+        search.halt(StopReason::Cancelled);
+        let before = model.asked().len();
+        search.run(5).await.unwrap();
+        let found = search.finish().await.unwrap();
+        assert_eq!(model.asked().len(), before, "nothing is bought after the halt");
+        assert_eq!(found.stop, Some(StopReason::Cancelled));
+        assert_eq!((found.best, found.baseline.n, found.selected), (0, 10, found.baseline));
+    }
+}
+
+#[tokio::test]
+async fn instructions_that_score_well_are_told_apart_for_the_next_proposals() {
+    let model = Table::new(|instruction, _, _| instruction as f64 / 10.0);
+    let program = toy::answerer().with_metric(as_answered());
+    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+    let options = SearchOptions { minibatch_size: 4, ..SearchOptions::default() };
+    let mut search = Search::begin(&runner, original(), selection(10), options, None).await.unwrap();
+    search.widen(space(4, 1)).unwrap();
+    assert!(search.instruction_scores(0).is_empty(), "nothing was tried yet");
+    search.run(6).await.unwrap();
+    let scores: HashMap<String, f64> = search.instruction_scores(0).into_iter().collect();
+    assert_eq!(scores.len(), 4);
+    assert!(scores["Instruction number 3"] > scores["Instruction number 2"]);
+    assert!(scores["Instruction number 2"] > scores["Instruction number 1"]);
+    assert!(search.instruction_scores(7).is_empty());
+}
+
+#[tokio::test]
+async fn nothing_to_select_on_or_to_choose_from_is_said() {
+    let model = Table::new(|_, _, _| 1.0);
+    let check = async |setting: Setting, words: &str| {
+        let error = search(&setting, &model).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    check(Setting { examples: 0, ..Setting::default() }, "selection set is empty").await;
+    check(Setting { spaces: vec![Space::default()], ..Setting::default() }, "nothing to choose from").await;
+    check(Setting { spaces: vec![space(0, 1)], ..Setting::default() }, "`answer`").await;
+    check(Setting { spaces: vec![space(1, 0)], ..Setting::default() }, "`answer`").await;
+}
+
+#[tokio::test]
+async fn failures_are_counted_apart_from_scores() {
+    let model = ScriptedLm::new(|request| {
+        let question = &request.messages.last().unwrap().content;
+        if question.contains("number 1") {
+            return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
+        }
+        // A reply without the field cannot be used, neither in chat form nor as JSON.
+        let unusable = question.contains("number 2");
+        Ok(if unusable { "no idea".to_owned() } else { ScriptedLm::chat_reply([("answer", "1")]) })
+    });
+    let program = toy::answerer().with_metric(as_answered());
+    let runner = RolloutRunner::new(&program, Arc::new(model));
+    let evaluation = evaluate(&runner, &Arc::default(), &selection(4)).await.unwrap();
+    assert_eq!(evaluation.evidence(), [Some(1.0), None, Some(0.0), Some(1.0)]);
+    let estimate = evaluation.estimate;
+    assert_eq!((estimate.n, estimate.failed, estimate.missing), (3, 1, 1));
+    assert!((estimate.mean - 2.0 / 3.0).abs() < 1e-12);
+}
+
+#[tokio::test]
+async fn a_candidate_does_not_win_by_what_the_provider_kept_from_it() {
+    // The original is right on all but the last example; the other one is wrong on half, but the
+    // provider fails on those.
+    let model = ScriptedLm::new(|request| {
+        let question = &request.messages.last().unwrap().content;
+        let hard = ["number 3", "number 4", "number 5"].iter().any(|number| question.contains(number));
+        let other = request.messages[0].content.contains("number 1");
+        if other && hard {
+            return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
+        }
+        let score = if !other && question.contains("number 5") { "0" } else { "1" };
+        Ok(ScriptedLm::chat_reply([("answer", score)]))
+    });
+    let program = toy::answerer().with_metric(as_answered());
+    let runner = RolloutRunner::new(&program, Arc::new(model));
+    let mut search =
+        Search::begin(&runner, original(), selection(6), SearchOptions::default(), None).await.unwrap();
+    search.widen(space(2, 1)).unwrap();
+    search.run(1).await.unwrap();
+    let found = search.finish().await.unwrap();
+    assert_eq!(found.best, 0, "on the examples that both were scored on they are equal");
+}
+
+#[tokio::test]
+async fn a_second_search_over_the_same_store_buys_nothing() {
+    let task = HiddenRules::new(6, 3);
+    let model = Arc::new(task.model(1));
+    let store = Arc::new(MemoryStore::default());
+    let program = toy::answerer().with_metric(toy::exact_answer());
+    let run = async || {
+        let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).store(Arc::clone(&store) as _);
+        let examples = task.examples(30).into_iter().map(Arc::new).collect();
+        let start = program.candidate();
+        let mut search =
+            Search::begin(&runner, start, examples, SearchOptions::default(), None).await.unwrap();
+        search.widen(space(4, 2)).unwrap();
+        search.run(8).await.unwrap();
+        let found = search.finish().await.unwrap();
+        (found.best, found.selected, found.candidates)
+    };
+    let first = run().await;
+    let calls = model.calls();
+    assert!(calls > 30);
+    assert_eq!(run().await, first);
+    assert_eq!(model.calls(), calls);
+}
+
+mock! {
+    Store {}
+
+    #[async_trait]
+    impl RolloutStore for Store {
+        async fn get(&self, key: &RolloutKey) -> anyhow::Result<Option<Arc<Trace>>>;
+        async fn put(&self, key: RolloutKey, trace: Arc<Trace>) -> anyhow::Result<()>;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_an_error_with_its_words() {
+    let mut store = MockStore::new();
+    store.expect_get().returning(|_| Ok(None));
+    store.expect_put().times(1).returning(|_, _| anyhow::bail!("disk full"));
+    let program = toy::answerer().with_metric(as_answered());
+    let model = Table::new(|_, _, _| 1.0);
+    let runner = RolloutRunner::new(&program, model).store(Arc::new(store));
+    let prompts: Arc<Prompts> = Arc::new(original().prompts);
+    let error = anyhow::Error::from(evaluate(&runner, &prompts, &selection(3)).await.unwrap_err());
+    assert!(format!("{error:#}").ends_with("disk full"), "{error:#}");
+}

@@ -1,0 +1,162 @@
+//! The plain format: `name: value` lines.
+
+use promptopt_core::{Field, FieldType, Fields, Signature};
+
+use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
+use crate::python::value_text;
+use crate::value::parse_value;
+
+/// A short format for models that are too small to follow markers, such as the embedded one.
+///
+/// System message: the instruction, then a line for every field that has something to say (a
+/// description, a type). User message: the inputs as `name: value` lines, then the name of the
+/// first output with a colon. The reply is the value of a single output; several outputs are
+/// `name: value` lines, where a name at the start of a line opens its field.
+///
+/// A value that itself holds such a line can pose as a field when there are several outputs; where
+/// that matters, use [`ChatAdapter`](crate::ChatAdapter).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlainAdapter;
+
+impl Adapter for PlainAdapter {
+    fn system(&self, signature: &Signature, instruction: &str) -> String {
+        let mut lines = vec![instruction.trim().to_owned()];
+        lines.extend(signature.fields().filter_map(remark));
+        lines.join("\n")
+    }
+
+    // Demos end like the question does, so that the model sees the same pattern every time.
+    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, _ask: bool) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        if !preface.is_empty() {
+            lines.push(preface.to_owned());
+        }
+        for field in signature.inputs() {
+            if let Some(value) = inputs.get(&field.name) {
+                lines.push(format!("{}: {}", field.name, value_text(value, &field.kind)));
+            }
+        }
+        lines.extend(signature.outputs().first().map(|field| format!("{}:", field.name)));
+        lines.join("\n")
+    }
+
+    fn assistant(&self, signature: &Signature, outputs: &Fields) -> String {
+        let text = |field: &Field| value_text(&output_or_missing(outputs, &field.name), &field.kind);
+        match signature.outputs() {
+            [single] => text(single),
+            many => many
+                .iter()
+                .map(|field| format!("{}: {}", field.name, text(field)))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        }
+    }
+
+    fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {
+        check_size(reply)?;
+        let mut found = Fields::new();
+        let read = |field: &Field, text: &str| {
+            parse_value(text.trim(), &field.kind)
+                .map_err(|reason| format!("the field `{}` {reason}", field.name))
+        };
+        if let [single] = signature.outputs() {
+            let text = opened(reply.trim(), single).unwrap_or(reply);
+            if text.trim().is_empty() {
+                return Err(format!("the field `{}` is missing", single.name));
+            }
+            found.insert(single.name.clone(), read(single, text)?);
+            return Ok(found);
+        }
+        let mut sections: Vec<(&Field, String)> = Vec::new();
+        for line in reply.lines() {
+            let next =
+                signature.outputs().iter().find_map(|field| Some((field, opened(line.trim_start(), field)?)));
+            match (next, sections.last_mut()) {
+                (Some((field, rest)), _) => sections.push((field, rest.trim_start().to_owned())),
+                (None, Some((_, text))) => {
+                    text.push('\n');
+                    text.push_str(line);
+                }
+                // The request ends with the name of the first output, so its value comes bare.
+                (None, None) => {
+                    sections.extend(signature.outputs().first().map(|field| (field, line.to_owned())))
+                }
+            }
+        }
+        for (field, text) in sections {
+            if !found.contains_key(&field.name) {
+                found.insert(field.name.clone(), read(field, &text)?);
+            }
+        }
+        in_order(signature, found)
+    }
+}
+
+/// The text behind `name:` at the start of a line.
+fn opened<'a>(line: &'a str, field: &Field) -> Option<&'a str> {
+    line.strip_prefix(field.name.as_str())?.trim_start().strip_prefix(':')
+}
+
+/// What there is to say of a field; nothing for text without a description.
+fn remark(field: &Field) -> Option<String> {
+    let kind = match &field.kind {
+        FieldType::String => None,
+        FieldType::Enum(values) => Some(format!("one of {}", values.join(", "))),
+        FieldType::Bool => Some("True or False".to_owned()),
+        FieldType::Integer => Some("a whole number".to_owned()),
+        FieldType::Float => Some("a number".to_owned()),
+        _ => Some(format!("JSON as in the schema {}", field.kind.json_schema())),
+    };
+    let parts: Vec<String> = [Some(field.description.clone()).filter(|text| !text.is_empty()), kind]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!parts.is_empty()).then(|| format!("{}: {}", field.name, parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use promptopt_core::{Demo, Prompt};
+
+    fn check(signature: &str, reply: &str, expected: Result<&str, &str>) {
+        let signature = Signature::parse(signature).unwrap();
+        let found = PlainAdapter.parse(&signature, reply);
+        match expected {
+            Ok(json) => assert_eq!(serde_json::to_string(&found.unwrap()).unwrap(), json),
+            Err(reason) => assert!(found.as_ref().unwrap_err().contains(reason), "{found:?}"),
+        }
+    }
+
+    #[test]
+    fn replies_are_read() {
+        check("q -> a", " yes \n", Ok(r#"{"a":"yes"}"#));
+        check("q -> a", "a: yes", Ok(r#"{"a":"yes"}"#));
+        check("q -> a: enum[x, y]", "X.", Ok(r#"{"a":"x"}"#));
+        check("q -> a: enum[x, y]", "either", Err("`a`"));
+        check("q -> a", "  ", Err("missing"));
+        check("q -> a, b: int", "first\nmore\nb: 2", Ok(r#"{"a":"first\nmore","b":2}"#));
+        check("q -> a, b: int", "b: 2\na: one", Ok(r#"{"a":"one","b":2}"#));
+        check("q -> a, b: int", "only a", Err("`b` is missing"));
+    }
+
+    #[test]
+    fn a_chat_is_short() {
+        let signature = Signature::parse("ticket -> department: enum[billing, sales]").unwrap();
+        let fields = |ticket: &str| [("ticket".to_owned(), ticket.into())].into_iter().collect::<Fields>();
+        let mut demo = Demo { fields: fields("Too much on my bill"), ..Demo::default() };
+        demo.fields.insert("department".into(), "billing".into());
+        let prompt = Prompt { instruction: "Route it.".into(), demos: vec![demo] };
+        let chat = PlainAdapter.chat(&signature, &prompt, &fields("Any blue ones?"));
+        let texts: Vec<_> = chat.iter().map(|message| message.content.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "Route it.\ndepartment: one of billing, sales",
+                "ticket: Too much on my bill\ndepartment:",
+                "billing",
+                "ticket: Any blue ones?\ndepartment:"
+            ]
+        );
+    }
+}

@@ -1,0 +1,325 @@
+//! What the first stage promises: traces in order with their failures, and demo sets within their
+//! bounds, from training examples only, the same at any concurrency.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use mockall::mock;
+use promptopt_core::{
+    Budget, ContentHash, Example, FailureKind, LanguageModel, Ledger, LmError, LmReply, LmRequest, Metric,
+    ModuleExt as _, Prediction, RolloutKey, RolloutRunner, RolloutStore, StopReason, Trace, Usage,
+    metric_fn,
+};
+use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
+use promptopt_trace_gen::{BootstrapOptions, Bootstrapped, DemoSetKind, bootstrap, generate_traces};
+use proptest::prelude::*;
+
+/// Answers question number n with the score it is to get, one of 0, ¼, ½, ¾ and 1. Every seventh
+/// reply cannot be used, every eleventh request fails. Takes its time, and not always the same.
+#[derive(Default)]
+struct Grader {
+    asked: Mutex<Vec<LmRequest>>,
+}
+
+fn grade(number: u64) -> f64 {
+    (number % 5) as f64 / 4.0
+}
+
+#[async_trait]
+impl LanguageModel for Grader {
+    fn id(&self) -> String {
+        "grader".to_owned()
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        self.asked.lock().unwrap().push(request.clone());
+        for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
+            tokio::task::yield_now().await;
+        }
+        let question = &request.messages.last().unwrap().content;
+        let rest = question.rsplit("Question number").next().unwrap();
+        let number: u64 = rest.split_whitespace().next().unwrap().parse().unwrap();
+        if number % 11 == 10 {
+            return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
+        }
+        let answer = grade(number).to_string();
+        let reply = ScriptedLm::chat_reply([("answer", answer.as_str())]);
+        Ok(LmReply::text(if number % 7 == 6 { "no idea".into() } else { reply }, Usage::call(1, 1)))
+    }
+}
+
+fn as_answered() -> impl Metric {
+    metric_fn(|_: &Example, prediction: &Prediction| {
+        prediction.get_str("answer").unwrap().parse::<f64>().unwrap()
+    })
+}
+
+fn questions(numbers: impl IntoIterator<Item = u64>) -> Vec<Arc<Example>> {
+    let example = |number| {
+        let fields =
+            [("question", format!("Question number {number}")), ("answer", format!("label {}", number % 3))];
+        Example::new(fields, ["question"]).into()
+    };
+    numbers.into_iter().map(example).collect()
+}
+
+async fn graded(
+    examples: &[Arc<Example>],
+    options: &BootstrapOptions,
+    concurrency: usize,
+) -> (Bootstrapped, Vec<LmRequest>) {
+    let program = toy::answerer().with_metric(as_answered());
+    let model = Arc::new(Grader::default());
+    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).concurrency(concurrency);
+    let found = bootstrap(&runner, examples, options).await.unwrap();
+    let asked = model.asked.lock().unwrap().clone();
+    (found, asked)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn options() -> impl Strategy<Value = BootstrapOptions> {
+    let threshold = prop::option::of(prop::sample::select(vec![0.0, 0.25, 0.6, 1.0, 1.5]));
+    (0_usize..8, 0_usize..4, 0_usize..4, threshold, prop::option::of(0_usize..30), any::<u64>()).prop_map(
+        |(num_sets, max_bootstrapped_demos, max_labeled_demos, metric_threshold, max_rollouts, seed)| {
+            BootstrapOptions {
+                num_sets,
+                max_bootstrapped_demos,
+                max_labeled_demos,
+                metric_threshold,
+                max_rollouts,
+                seed,
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn demo_sets_keep_their_bounds_and_come_from_the_data(
+        // Numbers may repeat: real data sets have equal rows.
+        numbers in proptest::collection::vec(0_u64..40, 0..40),
+        options in options(),
+    ) {
+        let examples = questions(numbers);
+        let (found, asked) = block_on(graded(&examples, &options, 1));
+
+        prop_assert!(found.sets.len() <= options.num_sets.max(1));
+        prop_assert_eq!(found.sets[0].kind, DemoSetKind::Empty);
+        prop_assert!(found.sets[0].is_empty());
+        for (index, set) in found.sets.iter().enumerate() {
+            prop_assert!(found.sets[..index].iter().all(|other| other.demos != set.demos), "two equal sets");
+        }
+
+        let scores: HashMap<ContentHash, f64> = found
+            .traces
+            .iter()
+            .filter_map(|trace| Some((trace.example.content_hash(), trace.score_value()?)))
+            .collect();
+        let known: HashMap<_, _> = examples.iter().map(|example| (example.content_hash(), example)).collect();
+        for demos in found.sets.iter().map(|set| set.of("answer")) {
+            let bootstrapped = demos.iter().filter(|demo| demo.augmented).count();
+            prop_assert!(bootstrapped <= options.max_bootstrapped_demos);
+            prop_assert!(demos.len() - bootstrapped <= options.max_labeled_demos);
+            let sources: HashSet<_> = demos.iter().map(|demo| demo.source.unwrap()).collect();
+            prop_assert_eq!(sources.len(), demos.len(), "an example twice in a set");
+            for demo in demos {
+                let source = demo.source.unwrap();
+                let example = known.get(&source).expect("a demo is made from a training example");
+                prop_assert_eq!(demo.fields.get("question"), example.get("question"));
+                if demo.augmented {
+                    let passed = options.metric_threshold.map_or(scores[&source] > 0.0, |threshold| {
+                        scores[&source] >= threshold
+                    });
+                    prop_assert!(passed, "a demo of a rollout that scored {}", scores[&source]);
+                } else {
+                    prop_assert_eq!(&demo.fields, example.fields());
+                }
+            }
+        }
+
+        // The rollouts are those of the first examples, in order, each once.
+        let mut seen = HashSet::new();
+        let distinct: Vec<_> =
+            examples.iter().filter(|example| seen.insert(example.content_hash())).collect();
+        prop_assert!(found.traces.len() <= options.max_rollouts.unwrap_or(usize::MAX).min(distinct.len()));
+        for (trace, example) in found.traces.iter().zip(distinct) {
+            prop_assert_eq!(&trace.example, example);
+        }
+        // No question was answered with its own demo in view.
+        for request in &asked {
+            let (last, before) = request.messages.split_last().unwrap();
+            let question = last.content.lines().nth(1).unwrap();
+            prop_assert!(before.iter().all(|message| message.content.lines().all(|line| line != question)));
+        }
+
+        let (again, _) = block_on(graded(&examples, &options, 32));
+        prop_assert_eq!(&found.sets, &again.sets);
+        prop_assert_eq!(&found.traces, &again.traces);
+    }
+}
+
+#[tokio::test]
+async fn traces_come_in_order_and_failures_are_kept() {
+    let program = toy::answerer().with_metric(as_answered());
+    let examples = questions(0..40);
+    for concurrency in [1, 32] {
+        let runner =
+            RolloutRunner::new(&program, Arc::new(Grader::default())).concurrency(concurrency);
+        let batch = generate_traces(&runner, &examples).await.unwrap();
+        assert_eq!(batch.stop, None);
+        for (number, (trace, example)) in batch.traces.iter().zip(&examples).enumerate() {
+            let trace = trace.as_ref().unwrap();
+            assert_eq!(&trace.example, example);
+            let failure = trace.error.as_ref().map(|failure| failure.kind);
+            match number as u64 {
+                number if number % 11 == 10 => assert_eq!(failure, Some(FailureKind::Provider)),
+                number if number % 7 == 6 => assert_eq!(failure, Some(FailureKind::Reply)),
+                number => assert_eq!(trace.score_value(), Some(grade(number))),
+            }
+            assert_eq!(trace.steps.len(), 1, "what was asked is kept, also where it failed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn seeds_make_other_sets() {
+    let examples = questions(0..40);
+    let sets = async |seed| {
+        graded(&examples, &BootstrapOptions { seed, ..BootstrapOptions::default() }, 8).await.0.sets
+    };
+    assert_eq!(sets(1).await, sets(1).await);
+    assert_ne!(sets(1).await, sets(2).await);
+}
+
+#[tokio::test]
+async fn it_stops_when_it_has_enough() {
+    let program = toy::answerer().with_metric(metric_fn(|_: &Example, _: &Prediction| true));
+    let model = Arc::new(ScriptedLm::answering("yes"));
+    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+    let options = BootstrapOptions { num_sets: 4, max_bootstrapped_demos: 2, ..BootstrapOptions::default() };
+    let found = bootstrap(&runner, &questions(0..500), &options).await.unwrap();
+    // Two sets of two demos each are wanted; the smallest wave is eight.
+    assert_eq!((model.calls(), found.passed), (8, 8));
+    assert_eq!(found.sets.len(), 4);
+}
+
+#[tokio::test]
+async fn zero_shot_is_one_empty_set_and_costs_nothing() {
+    let check = async |max_bootstrapped_demos, max_labeled_demos, sets: std::ops::Range<usize>| {
+        let options =
+            BootstrapOptions { max_bootstrapped_demos, max_labeled_demos, ..BootstrapOptions::default() };
+        let (found, asked) = graded(&questions(0..40), &options, 8).await;
+        assert!(sets.contains(&found.sets.len()), "{}", found.sets.len());
+        assert_eq!(asked.len(), 0);
+        assert!(found.sets.iter().all(|set| set.of("answer").iter().all(|demo| !demo.augmented)));
+    };
+    check(0, 0, 1..2).await;
+    // Labelled demos only: many sets, no call.
+    check(0, 4, 5..11).await;
+}
+
+#[tokio::test]
+async fn without_labelled_demos_two_sets_are_none_and_bootstrapped() {
+    let options = BootstrapOptions { num_sets: 2, max_labeled_demos: 0, ..BootstrapOptions::default() };
+    let (found, _) = graded(&questions(0..40), &options, 8).await;
+    let kinds: Vec<_> = found.sets.iter().map(|set| set.kind).collect();
+    assert_eq!(kinds, [DemoSetKind::Empty, DemoSetKind::Bootstrapped]);
+    assert_eq!(found.sets[1].of("answer").len(), 4);
+}
+
+#[tokio::test]
+async fn where_nothing_passes_demos_are_labelled_ones() {
+    let program = toy::answerer().with_metric(toy::exact_answer());
+    let runner = RolloutRunner::new(&program, Arc::new(ScriptedLm::answering("wrong")));
+    let found = bootstrap(&runner, &questions(0..20), &BootstrapOptions::default()).await.unwrap();
+    assert_eq!((found.passed, found.traces.len()), (0, 20));
+    let demos: Vec<_> = found.sets.iter().flat_map(|set| set.of("answer")).collect();
+    assert!(!demos.is_empty() && demos.iter().all(|demo| !demo.augmented));
+}
+
+#[tokio::test]
+async fn both_predictors_of_a_program_get_bootstrapped_demos() {
+    let task = HiddenRules::new(12, 1).in_two_stages();
+    let examples: Vec<_> = task.examples(100).into_iter().map(Arc::new).collect();
+    let program = toy::TwoStage::default().with_metric(toy::exact_answer());
+    let runner = RolloutRunner::new(&program, Arc::new(task.model(1)));
+    let found = bootstrap(&runner, &examples, &BootstrapOptions::default()).await.unwrap();
+    assert!(found.passed > 0);
+    let shown = |path: &str| -> Vec<_> { found.sets.iter().flat_map(|set| set.of(path)).collect() };
+    let (topics, answers) = (shown("classify"), shown("answer"));
+    // The data says nothing of topics, so only rollouts can show them.
+    assert!(topics.iter().all(|demo| demo.augmented && demo.fields.contains_key("topic")));
+    assert!(answers.iter().any(|demo| demo.augmented && demo.fields.contains_key("topic")));
+    for set in &found.sets[1..] {
+        assert_eq!(set.of("classify").len().min(1), 1, "{:?} shows no topic", set.kind);
+    }
+}
+
+#[tokio::test]
+async fn the_demos_of_a_teacher_are_what_the_teacher_answered() {
+    let teacher = toy::answerer().with_metric(metric_fn(|_: &Example, _: &Prediction| 0.8));
+    let runner = RolloutRunner::new(&teacher, Arc::new(ScriptedLm::answering("as the teacher says")));
+    let found = bootstrap(&runner, &questions(0..20), &BootstrapOptions::default()).await.unwrap();
+    let taught: Vec<_> =
+        found.sets.iter().flat_map(|set| set.of("answer")).filter(|demo| demo.augmented).collect();
+    assert!(!taught.is_empty());
+    assert!(taught.iter().all(|demo| demo.fields["answer"] == "as the teacher says"));
+}
+
+#[tokio::test]
+async fn a_budget_that_runs_out_leaves_what_was_found() {
+    let program = toy::answerer().with_metric(as_answered());
+    let ledger = Arc::new(Ledger::new(Budget::calls(12)));
+    let model = Arc::new(Grader::default());
+    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).ledger(ledger);
+    let found = bootstrap(&runner, &questions(0..40), &BootstrapOptions::default()).await.unwrap();
+    assert_eq!(found.stop, Some(StopReason::Budget));
+    assert!(model.asked.lock().unwrap().len() <= 12);
+    assert!(found.passed > 0 && found.sets.len() > 2);
+}
+
+#[tokio::test]
+async fn a_threshold_that_is_no_number_is_refused() {
+    let program = toy::answerer().with_metric(as_answered());
+    let runner = RolloutRunner::new(&program, Arc::new(Grader::default()));
+    for threshold in [f64::NAN, f64::INFINITY] {
+        let options = BootstrapOptions { metric_threshold: Some(threshold), ..BootstrapOptions::default() };
+        let error = bootstrap(&runner, &questions(0..3), &options).await.unwrap_err();
+        assert!(error.to_string().contains("finite number"), "{error}");
+    }
+}
+
+mock! {
+    Store {}
+
+    #[async_trait]
+    impl RolloutStore for Store {
+        async fn get(&self, key: &RolloutKey) -> anyhow::Result<Option<Arc<Trace>>>;
+        async fn put(&self, key: RolloutKey, trace: Arc<Trace>) -> anyhow::Result<()>;
+    }
+}
+
+#[tokio::test]
+async fn traces_that_can_be_evidence_are_stored_once_each_and_a_full_disk_is_said() {
+    let program = toy::answerer().with_metric(as_answered());
+    let examples = questions(0..12);
+    let mut store = MockStore::new();
+    store.expect_get().times(12).returning(|_| Ok(None));
+    // Number 10 failed at the provider, which may not happen the next time.
+    store.expect_put().times(11).returning(|_, _| Ok(()));
+    let runner = RolloutRunner::new(&program, Arc::new(Grader::default())).store(Arc::new(store));
+    generate_traces(&runner, &examples).await.unwrap();
+
+    let mut store = MockStore::new();
+    store.expect_get().returning(|_| Ok(None));
+    store.expect_put().returning(|_, _| anyhow::bail!("disk full"));
+    let runner = RolloutRunner::new(&program, Arc::new(Grader::default())).store(Arc::new(store));
+    let error = anyhow::Error::from(generate_traces(&runner, &examples).await.unwrap_err());
+    assert!(format!("{error:#}").ends_with("disk full"), "{error:#}");
+}
