@@ -63,7 +63,7 @@ async fn the_same_seed_gives_the_same_outcome_at_any_concurrency() {
 fn no_budget_is_overshot_and_it_means_the_same_at_any_concurrency() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let task = HiddenRules::new(6, 5);
-    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     runner
         .run(&(0_u64..400), |budget| {
             let mut ends = Vec::new();
@@ -97,7 +97,7 @@ async fn a_program_of_two_predictors_improves_in_both() {
         .await
         .unwrap();
     let after = score(&program, model, &test).await;
-    assert!(after > before + 0.3, "{before} -> {after}");
+    assert!(after > before + 0.2, "{before} -> {after}");
     let winner = outcome.winner().unwrap();
     let original = &outcome.candidates[0];
     for path in ["classify", "answer"] {

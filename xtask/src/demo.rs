@@ -24,7 +24,7 @@ go into the target folder; the model, about 90 MB, goes into promptopt's cache.
 const MODEL: &str = "smollm2-135m";
 
 /// The task that the demo optimizes.
-const TASK: &str = "examples/tickets.toml";
+const TASK: &str = "examples/cities.toml";
 
 /// What `--check` passes on: enough to go through every stage.
 const REDUCED: [&str; 8] = ["--train", "24", "--selection", "16", "--test", "16", "--trials", "3"];

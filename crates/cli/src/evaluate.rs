@@ -31,7 +31,19 @@ pub(crate) async fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if let Some(stop) = evaluation.stop {
         bail!("the evaluation is not complete: {stop}");
     }
+    let failures = evaluation.traces.iter().flatten().filter(|trace| trace.evidence().is_none());
+    let first =
+        failures.filter_map(|trace| trace.error.as_ref()).map(|failure| failure.message.as_str()).next();
+    if evaluation.estimate.n == 0 {
+        bail!(
+            "no example of the sealed test got a score; the first error: {}",
+            first.unwrap_or("none was recorded")
+        );
+    }
     let mut out = std::io::stdout().lock();
+    if let Some(first) = first {
+        writeln!(out, "{} examples have no score; the first error: {first}", evaluation.estimate.missing)?;
+    }
     writeln!(
         out,
         "sealed test (n = {}): {}",

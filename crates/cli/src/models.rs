@@ -15,6 +15,8 @@ pub(crate) struct ChosenModel {
     pub(crate) model: Arc<dyn LanguageModel>,
     /// Whether it is the embedded model, which is too small to write instructions.
     pub(crate) is_embedded: bool,
+    /// Whether it is the simulated model, whose scores say nothing of a real one.
+    pub(crate) is_simulated: bool,
 }
 
 /// A model by the command line or the task file. `examples` are what a simulated model answers
@@ -27,13 +29,17 @@ pub(crate) async fn choose(
     let name = name.unwrap_or(&section.name);
     if name == "sim" {
         let model = Arc::new(SimulatedLm::over_examples(examples, section.seed.unwrap_or(0)));
-        return Ok(ChosenModel { model, is_embedded: false });
+        return Ok(ChosenModel { model, is_embedded: false, is_simulated: true });
     }
     if name == "local" || name.starts_with("local/") {
         let spec = name.strip_prefix("local/").filter(|spec| !spec.is_empty());
-        return Ok(ChosenModel { model: embedded(section, spec).await?, is_embedded: true });
+        return Ok(ChosenModel {
+            model: embedded(section, spec).await?,
+            is_embedded: true,
+            is_simulated: false,
+        });
     }
-    Ok(ChosenModel { model: Arc::new(client(section, name)?), is_embedded: false })
+    Ok(ChosenModel { model: Arc::new(client(section, name)?), is_embedded: false, is_simulated: false })
 }
 
 fn sampling(section: &ModelSection) -> Sampling {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use miprov2::MIPROv2;
-use promptopt_core::{Cancellation, ModuleExt as _, Optimizer, Outcome, RolloutRunner};
+use promptopt_core::{Cancellation, ModuleExt as _, Optimizer, RolloutRunner};
 use promptopt_evaluator::{Evaluation, compare, evaluate};
 use promptopt_proposer::{Proposer, TemplateProposer};
 
@@ -24,6 +24,12 @@ pub(crate) async fn run(args: &OptimizeArgs) -> anyhow::Result<()> {
     let mut session = Session::open(&args.run).await?;
     progress.line(&format!("{}: {}", session.task.data.path.display(), session.splits.report));
     progress.line(&format!("model: {}", session.model.model.id()));
+
+    if session.model.is_simulated {
+        progress.line(
+            "note: the simulated model knows the data's answers; its scores say nothing of a real model",
+        );
+    }
 
     let before = session.program.candidate().prompts;
     let cancellation = cancel_on_interrupt();
@@ -67,7 +73,7 @@ pub(crate) async fn run(args: &OptimizeArgs) -> anyhow::Result<()> {
         model: session.model.model.id(),
         prompts: after,
         test: result,
-        outcome: rounded(outcome),
+        outcome,
     };
     saved.write(&path)?;
     writeln!(
@@ -77,11 +83,6 @@ pub(crate) async fn run(args: &OptimizeArgs) -> anyhow::Result<()> {
         path.display()
     )?;
     Ok(())
-}
-
-/// An outcome without what the saved program says elsewhere.
-fn rounded(outcome: Outcome) -> Outcome {
-    outcome
 }
 
 fn test_result(baseline: &Evaluation, optimized: &Evaluation) -> TestResult {

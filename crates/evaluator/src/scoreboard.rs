@@ -29,6 +29,7 @@ pub struct Scoreboard<'r, 'p> {
     prompts: Vec<Arc<Prompts>>,
     rows: Vec<Vec<Option<Evidence>>>,
     by_content: HashMap<ContentHash, usize>,
+    failure: Option<String>,
 }
 
 impl<'r, 'p> Scoreboard<'r, 'p> {
@@ -48,6 +49,7 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
             prompts: Vec::new(),
             rows: Vec::new(),
             by_content: HashMap::new(),
+            failure: None,
         })
     }
 
@@ -105,6 +107,9 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
         for ((candidate, example), trace) in pairs.into_iter().zip(batch.traces) {
             let place = self.rows.get_mut(candidate).and_then(|row| row.get_mut(example));
             if let (Some(place), Some(trace)) = (place, trace) {
+                if let (None, Some(failure)) = (trace.evidence(), &trace.error) {
+                    self.failure.get_or_insert_with(|| failure.message.clone());
+                }
                 *place = Some(Evidence {
                     score: trace.evidence(),
                     failed: trace.error.is_some(),
@@ -123,6 +128,11 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
         if let Some(candidate) = self.candidates.get_mut(candidate) {
             candidate.score = score;
         }
+    }
+
+    /// What the first failure of provider or metric said, if there was one.
+    pub fn first_failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// What is known of a pair.

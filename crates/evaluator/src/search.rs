@@ -138,6 +138,11 @@ impl<'r, 'p> Search<'r, 'p> {
         self.board.is_full(0) && self.board.mean(0).is_some()
     }
 
+    /// What the first failure of provider or metric said, if there was one.
+    pub fn first_failure(&self) -> Option<&str> {
+        self.board.first_failure()
+    }
+
     /// Why the search has to end, if it has.
     pub fn stop(&self) -> Option<&StopReason> {
         self.stop.as_ref()

@@ -28,7 +28,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     .await
     .map_err(|error| Error::stage("evaluation", error))?;
     if !search.has_baseline() {
-        return Err(too_early(search.stop()));
+        return Err(too_early(search.stop(), search.first_failure()));
     }
 
     // Stage 1: run the program, keep its traces, bootstrap demo sets.
@@ -108,7 +108,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     })
 }
 
-fn too_early(stop: Option<&StopReason>) -> Error {
+fn too_early(stop: Option<&StopReason>, failure: Option<&str>) -> Error {
     match stop {
         Some(StopReason::Provider { message }) => Error::Model { message: message.clone() },
         Some(StopReason::Budget) => Error::TooEarly {
@@ -118,7 +118,10 @@ fn too_early(stop: Option<&StopReason>) -> Error {
         },
         Some(stop) => Error::TooEarly { reason: stop.to_string() },
         None => Error::TooEarly {
-            reason: "no selection example got a score; look at the errors of metric and provider".to_owned(),
+            reason: format!(
+                "no selection example got a score; the first error: {}",
+                failure.unwrap_or("none was recorded")
+            ),
         },
     }
 }

@@ -1,0 +1,78 @@
+//! One predictor, optimized in a few lines.
+//!
+//! Runs without a key on a simulated model; with `PROMPTOPT_MODEL=gpt-5-mini` and `OPENAI_API_KEY`
+//! (and, for another server, `PROMPTOPT_BASE_URL`) on a real one.
+//!
+//! `cargo run -p promptopt-examples --bin quickstart`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use miprov2::{
+    Example, LanguageModel, MIPROv2, ModuleExt as _, Optimizer as _, Prediction, Signature, metric_fn,
+};
+use promptopt_data::{LoadOptions, Portion, SplitOptions, load, split};
+use promptopt_evaluator::{compare, evaluate};
+use promptopt_lm::ChatClient;
+use promptopt_predict::Predict;
+use promptopt_testkit::SimulatedLm;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // What the program takes and gives.
+    let signature = Signature::parse(
+        "ticket -> department: enum[billing, shipping, returns, technical, account, sales, legal]",
+    )?
+    .with_instructions("Route the support ticket to the department that should answer it.");
+
+    // Examples, split so that the sealed test is never looked at while prompts are chosen.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tickets.jsonl");
+    let examples = load(file, &LoadOptions::for_signature(&signature))?;
+    let model = model(&examples)?;
+    let sizes = SplitOptions {
+        train: Some(Portion::Count(220)),
+        selection: None,
+        test: Some(Portion::Count(200)),
+        ..SplitOptions::default()
+    };
+    let parts = split(examples, &sizes)?;
+    let test: Vec<_> = parts.test.open().into_iter().map(Arc::new).collect();
+
+    // The program with its metric.
+    let mut module = Predict::new("route", signature).with_model(Arc::clone(&model)).with_metric(metric_fn(
+        |example: &Example, prediction: &Prediction| {
+            example.get("department") == prediction.get("department")
+        },
+    ));
+    let before =
+        evaluate(&miprov2::RolloutRunner::new(&module, Arc::clone(&model)), &Arc::default(), &test).await?;
+
+    let optimizer = MIPROv2::builder().num_candidates(10).num_trials(20).minibatch_size(25).build();
+    let outcome = optimizer.compile(&mut module, parts.train).await?;
+
+    let after = evaluate(&miprov2::RolloutRunner::new(&module, model), &Arc::default(), &test).await?;
+    let gain = compare(&before.evidence(), &after.evidence(), 0.95);
+    println!(
+        "sealed test: {:.3} -> {:.3} (gain {:+.3}, 95 % interval {:+.3} to {:+.3}) with {} calls",
+        before.estimate.mean,
+        after.estimate.mean,
+        gain.difference,
+        gain.low,
+        gain.high,
+        outcome.spending.total().calls
+    );
+    for (path, prompt) in module.candidate().prompts.iter() {
+        println!("{path}: {} ({} demos)", prompt.instruction, prompt.demos.len());
+    }
+    Ok(())
+}
+
+fn model(examples: &[Example]) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    match std::env::var("PROMPTOPT_MODEL") {
+        Err(_) => Ok(Arc::new(SimulatedLm::over_examples(examples, 0))),
+        Ok(name) => {
+            let url = std::env::var("PROMPTOPT_BASE_URL").ok();
+            Ok(Arc::new(ChatClient::builder().model(name).maybe_base_url(url).build()?))
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A program of two predictors that calls its model twice: the first names a topic, the second
+//! answers from it. Both get their instruction and demos optimized together.
+//!
+//! `cargo run -p promptopt-examples --bin two_stage`
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use miprov2::{
+    CallContext, Example, Fields, MIPROv2, Module, ModuleExt as _, Optimizer as _, Prediction, Predictor,
+    RolloutRunner, Signature, metric_fn,
+};
+use promptopt_evaluator::evaluate;
+use promptopt_predict::Predict;
+use promptopt_testkit::HiddenRules;
+
+struct TwoStage {
+    classify: Predict,
+    answer: Predict,
+}
+
+impl TwoStage {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            classify: Predict::new("classify", Signature::parse("question -> topic")?),
+            answer: Predict::new("answer", Signature::parse("topic -> answer")?),
+        })
+    }
+}
+
+#[async_trait]
+impl Module for TwoStage {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        vec![&self.classify, &self.answer]
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        vec![&mut self.classify, &mut self.answer]
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        let topic = self.classify.call(context, inputs).await?;
+        Ok(self.answer.call(context, topic.fields()).await?)
+    }
+
+    fn name(&self) -> &str {
+        "two-stage"
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Questions whose answers follow rules that nobody states, and a model that can learn them.
+    let task = HiddenRules::new(6, 9).in_two_stages();
+    let model = Arc::new(task.model(9).with_untaught(0.5));
+    let mut examples = task.examples(350);
+    let test: Vec<_> = examples.split_off(200).into_iter().map(Arc::new).collect();
+
+    let mut module = TwoStage::new()?.with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
+        example.get("answer") == prediction.get("answer")
+    }));
+    let before = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
+    let outcome =
+        MIPROv2::builder().task_model(model.clone()).seed(1).build().compile(&mut module, examples).await?;
+    let after = evaluate(&RolloutRunner::new(&module, model), &Arc::default(), &test).await?;
+
+    println!(
+        "sealed test: {:.3} -> {:.3} with {} calls",
+        before.estimate.mean,
+        after.estimate.mean,
+        outcome.spending.total().calls
+    );
+    for (path, prompt) in module.candidate().prompts.iter() {
+        println!("{path}: {} ({} demos)", prompt.instruction, prompt.demos.len());
+    }
+    Ok(())
+}
