@@ -1,5 +1,11 @@
 //! The command as a user meets it: what it prints, writes and says when something is wrong.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lints know tests inside a crate, not files of tests"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;

@@ -92,6 +92,12 @@ impl CallContext {
         Ok(reply)
     }
 
+    /// Calls that were sent, failed ones included: a provider may bill those, too.
+    pub(crate) fn sent(&self) -> u64 {
+        let calls = self.0.calls.load(Ordering::SeqCst);
+        self.0.call_limit.map_or(calls, |limit| calls.min(limit))
+    }
+
     /// Takes the next place in the record.
     pub fn begin_step(&self) -> StepSlot {
         self.with_record(|record| {

@@ -384,7 +384,7 @@ impl Reservation<'_> {
     fn close(&mut self) {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved > 0 {
-            self.ledger.settle(reserved, self.context.record().1.calls);
+            self.ledger.settle(reserved, self.context.sent());
         }
     }
 }

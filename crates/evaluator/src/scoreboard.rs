@@ -1,6 +1,6 @@
 //! The scoreboard: what is known of every candidate on every example.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use promptopt_core::{
@@ -89,10 +89,11 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
     /// early is returned; what was done until there is on the board.
     pub async fn roll_out(&mut self, wanted: &[(usize, Vec<usize>)]) -> Result<Option<StopReason>, Error> {
         let mut pairs = Vec::new();
+        let mut seen = HashSet::new();
         let mut jobs = Vec::new();
         for (candidate, examples) in wanted {
             for example in examples {
-                if self.evidence(*candidate, *example).is_some() || pairs.contains(&(*candidate, *example)) {
+                if self.evidence(*candidate, *example).is_some() || !seen.insert((*candidate, *example)) {
                     continue;
                 }
                 if let (Some(prompts), Some(row)) =

@@ -53,6 +53,8 @@ impl Default for SearchOptions {
 const MAX_ENUMERATED: usize = 4096;
 /// A mean of few examples is pulled towards the mean of all candidates with this weight.
 const PRIOR_WEIGHT: f64 = 5.0;
+/// Nothing is dropped on the evidence of fewer examples: their spread says little.
+const MIN_RACED: usize = 10;
 /// A leader is dropped from its full evaluation when it is this unlikely to be the best.
 const RACING_LEVEL: f64 = 0.99;
 
@@ -403,7 +405,7 @@ impl<'r, 'p> Search<'r, 'p> {
         let upper = self.board.estimate(candidate, RACING_LEVEL).high;
         let paired =
             statistics::compare(&self.board.scores(best), &self.board.scores(candidate), RACING_LEVEL);
-        self.board.count(candidate) > 0 && (upper < mean || paired.high < 0.0)
+        self.board.count(candidate) >= MIN_RACED && (upper < mean || paired.high < 0.0)
     }
 
     fn note_trial(&mut self, kind: TrialKind, candidate: usize, examples: &[usize]) {

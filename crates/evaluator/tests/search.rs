@@ -1,5 +1,10 @@
 //! What a search promises: every pair is bought once, the original is never left for something
 //! worse, timing does not show, and a budget leaves room for a winner.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lint exempts test functions, but not the helpers they call"
+)]
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -11,7 +16,9 @@ use promptopt_core::{
     ModuleExt as _, Prediction, PromptCandidate, Prompts, RolloutKey, RolloutRunner, RolloutStore,
     StopReason, Trace, TrialKind, Usage, metric_fn,
 };
-use promptopt_evaluator::{Error, Found, MemoryStore, PredictorSpace, Search, SearchOptions, Space, evaluate};
+use promptopt_evaluator::{
+    Error, Found, MemoryStore, PredictorSpace, Search, SearchOptions, Space, evaluate,
+};
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 use proptest::prelude::*;
 
@@ -288,8 +295,7 @@ proptest! {
 #[tokio::test]
 async fn a_space_of_the_original_alone_costs_its_evaluation_and_nothing_more() {
     let model = Table::new(|_, _, _| 0.5);
-    let found =
-        search(&Setting { spaces: vec![space(1, 1)], ..Setting::default() }, &model).await.unwrap();
+    let found = search(&Setting { spaces: vec![space(1, 1)], ..Setting::default() }, &model).await.unwrap();
     assert_eq!((found.best, found.candidates.len(), model.asked().len()), (0, 1, 10));
 }
 
@@ -332,8 +338,7 @@ async fn a_halted_search_keeps_the_baseline() {
     let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
     for trials in [0, 5] {
         let options = SearchOptions { full_eval_steps: 100, minibatch_size: 4, ..SearchOptions::default() };
-        let mut search =
-            Search::begin(&runner, original(), selection(10), options, None).await.unwrap();
+        let mut search = Search::begin(&runner, original(), selection(10), options, None).await.unwrap();
         search.widen(space(3, 3)).unwrap();
         search.run(trials).await.unwrap();
         search.halt(StopReason::Cancelled);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use promptopt_core::{
     CallContext, Fields, LanguageModel, LmRequest, Module, Prediction, Predictor, Prompt, ReplyError,
-    Sampling, Signature, Step, Usage, shorten,
+    ResponseFormat, Sampling, Signature, Step, Usage, shorten,
 };
 
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter};
@@ -112,11 +112,16 @@ impl Predict {
             });
         }
         match self.ask_through(&*self.adapter, context, inputs, usage).await {
-            Err(Error::Reply { .. }) if self.json_retry => {
+            Err(Error::Reply { .. }) if self.json_retry && !self.asks_for_json() => {
                 self.ask_through(&JsonAdapter, context, inputs, usage).await
             }
             result => result,
         }
+    }
+
+    /// Whether the first request is in JSON form already, so that a retry would repeat it.
+    fn asks_for_json(&self) -> bool {
+        self.adapter.response_format(&self.signature) != ResponseFormat::Text
     }
 
     async fn ask_through(
@@ -201,3 +206,7 @@ impl Module for Predict {
         self.model.clone()
     }
 }
+
+#[cfg(test)]
+#[path = "predict_tests.rs"]
+mod tests;

@@ -1,5 +1,10 @@
 //! The chats we write are, byte for byte, those of DSPy 3.4.1 (recorded in `dspy_chats.json`),
 //! and what is rendered reads back as it was.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lint exempts test functions, but not the helpers they call"
+)]
 
 use promptopt_core::{Demo, Field, FieldType, Fields, Prompt, Signature};
 use promptopt_predict::{Adapter, ChatAdapter, JsonAdapter};

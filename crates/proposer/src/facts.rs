@@ -55,7 +55,7 @@ impl DataFacts {
                 lines.push(format!("`{name}` stands word for word in the input."));
             }
             if output.median_words <= 3 {
-                lines.push(format!("`{name}` is short: {} word(s) as a rule.", output.median_words.max(1)));
+                lines.push(format!("`{name}` is short: {} as a rule.", output.length()));
             }
         }
         lines.join("\n")
@@ -63,6 +63,14 @@ impl DataFacts {
 }
 
 impl OutputFacts {
+    /// The median length in words.
+    pub(crate) fn length(&self) -> String {
+        match self.median_words {
+            0 | 1 => "one word".to_owned(),
+            many => format!("{many} words"),
+        }
+    }
+
     fn of(values: &[(String, &Arc<Example>)]) -> Self {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut lengths: Vec<usize> = Vec::new();

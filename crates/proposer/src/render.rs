@@ -1,7 +1,7 @@
 //! Rendering of the prompt files.
 
 use minijinja::{Environment, UndefinedBehavior};
-use promptopt_core::{Fields, plain_text, shorten};
+use promptopt_core::{Field, Fields, plain_text, shorten};
 use serde::Serialize;
 
 use crate::{Attempt, Error, ProgramInfo};
@@ -33,6 +33,7 @@ pub(crate) fn program(info: &ProgramInfo) -> Result<String, Error> {
         path: &'a str,
         signature: String,
         instruction: &'a str,
+        described: Vec<&'a Field>,
     }
     #[derive(Serialize)]
     struct Values<'a> {
@@ -44,6 +45,7 @@ pub(crate) fn program(info: &ProgramInfo) -> Result<String, Error> {
         path: &predictor.path,
         signature: predictor.signature.to_string(),
         instruction: &predictor.instruction,
+        described: predictor.signature.fields().filter(|field| !field.description.is_empty()).collect(),
     });
     let source = info.source.as_deref().map(|source| shorten(source, MAX_SOURCE_CHARS));
     render(

@@ -108,6 +108,7 @@ fn parts(predictor: &PredictorInfo, facts: &DataFacts, rng: &mut ChaCha8Rng) -> 
 fn label_line(field: &promptopt_core::Field, facts: &DataFacts, rng: &mut ChaCha8Rng) -> Option<String> {
     let values = match &field.kind {
         FieldType::Enum(values) => values.clone(),
+        FieldType::Bool => vec!["True".to_owned(), "False".to_owned()],
         _ => facts.outputs.get(&field.name)?.vocabulary.clone()?,
     };
     let name = &field.name;
@@ -141,7 +142,7 @@ fn practice_lines(signature: &Signature, facts: &DataFacts) -> Vec<String> {
             lines.push(format!("Copy the {name} from the text exactly as it is written there."));
         }
         if output.median_words <= 3 {
-            lines.push(format!("Keep the {name} to {} word(s).", output.median_words.max(1)));
+            lines.push(format!("Keep the {name} short: {} as a rule.", output.length()));
         }
     }
     lines

@@ -1,20 +1,29 @@
 //! What the second stage promises, and its prompts as a model sees them (in `snapshots`).
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lint exempts test functions, but not the helpers they call"
+)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use indexmap::IndexMap;
+use mockall::mock;
 use promptopt_core::{
-    Demo, Example, Field, FieldType, LmError, LmReply, LmRequest, Role, Signature, Usage,
+    Budget, Demo, Event, Example, Field, FieldType, LanguageModel, Ledger, LmError, LmReply, LmRequest, Role,
+    Signature, StopReason,
 };
 use promptopt_proposer::{
-    Attempt, ModelProposer, ModelProposerOptions, PredictorInfo, ProgramInfo, Proposals, Proposer, Study,
-    Task, TemplateProposer,
+    Attempt, ModelProposer, ModelProposerOptions, PredictorInfo, ProgramInfo, ProposalSource, Proposals,
+    Proposer, Study, Task, TemplateProposer,
 };
-use promptopt_testkit::ScriptedLm;
+use promptopt_testkit::{ScriptedLm, strategies};
 use promptopt_tips::{PromptingTips, Tip};
+use proptest::prelude::*;
 
 const TICKETS: [(&str, &str); 6] = [
     ("The invoice of May was charged twice.", "billing"),
@@ -38,8 +47,7 @@ fn program() -> ProgramInfo {
         PredictorInfo { path: path.to_owned(), signature, instruction: instruction.to_owned() }
     };
     let ticket = || Field::new("ticket").described("What the customer wrote.");
-    let department =
-        Field::new("department").typed(FieldType::literals(["billing", "sales", "support"]));
+    let department = Field::new("department").typed(FieldType::literals(["billing", "sales", "support"]));
     ProgramInfo {
         name: "ticket_router".to_owned(),
         source: None,
@@ -142,9 +150,7 @@ fn the_prompts_read_well() {
     run(&proposer, &task(), 1);
     let requests = model.requests();
     let find = |output: &str, predictor: Option<&str>| {
-        let of = |request: &&LmRequest| {
-            wanted(request) == output && module(request).as_deref() == predictor
-        };
+        let of = |request: &&LmRequest| wanted(request) == output && module(request).as_deref() == predictor;
         chat(requests.iter().find(of).unwrap())
     };
     insta::assert_snapshot!("observe_data", find("observations", None));
@@ -159,4 +165,321 @@ fn composed_instructions_read_well() {
     let (_, proposals) = run(&TemplateProposer, &task(), 3);
     let texts: Vec<_> = proposals.of("route").iter().map(|proposal| proposal.instruction.as_str()).collect();
     insta::assert_snapshot!("composed_instructions", texts.join("\n\n----\n\n"));
+}
+
+/// The inputs of a request: name -> text.
+fn inputs(request: &LmRequest) -> HashMap<String, String> {
+    let question = request.messages.last().unwrap().content.split("\n\nRespond with ").next().unwrap();
+    let sections = question.split("[[ ## ").skip(1).filter_map(|part| part.split_once(" ## ]]\n"));
+    sections.map(|(name, text)| (name.to_owned(), text.trim().to_owned())).collect()
+}
+
+fn requests_for(model: &ScriptedLm, output: &str) -> Vec<LmRequest> {
+    model.requests().into_iter().filter(|request| wanted(request) == output).collect()
+}
+
+fn proposer(model: &Arc<ScriptedLm>, options: ModelProposerOptions) -> ModelProposer {
+    ModelProposer::new(Arc::clone(model) as _, options)
+}
+
+#[test]
+fn each_description_is_written_once_however_many_instructions_are_wanted() {
+    for count in [1, 7] {
+        let model = prompt_model(distinct);
+        let options = ModelProposerOptions { view_data_batch_size: 4, ..ModelProposerOptions::default() };
+        let (study, proposals) = run(&proposer(&model, options), &task(), count);
+        let asked = |output: &str| requests_for(&model, output).len();
+        // Six examples in batches of four are two batches; there are two predictors.
+        assert_eq!(asked("observations"), 2);
+        assert_eq!((asked("summary"), asked("program_description"), asked("module_description")), (1, 1, 2));
+        assert_eq!(asked("proposed_instruction"), 2 * count);
+        assert_eq!((proposals.of("topic").len(), proposals.of("route").len()), (count, count));
+        let paid = study.usage.calls + proposals.usage.calls;
+        assert_eq!(paid, model.calls() as u64);
+        assert_eq!((study.notes.len(), proposals.notes.len()), (0, 0));
+    }
+}
+
+#[test]
+fn a_large_data_set_is_read_in_five_batches_at_most() {
+    let model = prompt_model(distinct);
+    let options = ModelProposerOptions { view_data_batch_size: 1, ..ModelProposerOptions::default() };
+    run(&proposer(&model, options), &task(), 0);
+    assert_eq!(requests_for(&model, "observations").len(), 5);
+}
+
+#[test]
+fn every_switch_takes_its_part_out_of_the_request() {
+    let check = |options: ModelProposerOptions, absent: &[&str], unasked: &[&str]| {
+        let model = prompt_model(distinct);
+        run(&proposer(&model, options), &task(), 2);
+        let all = [
+            "dataset_description",
+            "program_code",
+            "program_description",
+            "module",
+            "module_description",
+            "task_demos",
+            "previous_instructions",
+            "basic_instruction",
+            "tip",
+        ];
+        for request in requests_for(&model, "proposed_instruction") {
+            let inputs = inputs(&request);
+            let is_route = inputs["basic_instruction"].starts_with("Route");
+            for name in all {
+                // Only one of the predictors has a history.
+                let expected = !absent.contains(&name) && (is_route || name != "previous_instructions");
+                assert_eq!(inputs.contains_key(name), expected, "{name}");
+            }
+        }
+        for output in ["observations", "summary", "program_description", "module_description"] {
+            assert_eq!(requests_for(&model, output).is_empty(), unasked.contains(&output), "{output}");
+        }
+    };
+    let on = ModelProposerOptions::default;
+    check(on(), &[], &[]);
+    check(
+        ModelProposerOptions { program_aware: false, ..on() },
+        &["program_code", "program_description", "module", "module_description"],
+        &["program_description", "module_description"],
+    );
+    let unread = ["observations", "summary"];
+    check(ModelProposerOptions { data_aware: false, ..on() }, &["dataset_description"], &unread);
+    check(ModelProposerOptions { tip_aware: false, ..on() }, &["tip"], &[]);
+    check(ModelProposerOptions { few_shot_aware: false, ..on() }, &["task_demos"], &[]);
+    check(ModelProposerOptions { history_in_context: 0, ..on() }, &["previous_instructions"], &[]);
+}
+
+#[test]
+fn sampling_parameters_go_to_the_prompt_model() {
+    let model = prompt_model(distinct);
+    let options =
+        ModelProposerOptions { temperature: 0.35, max_tokens: 77, ..ModelProposerOptions::default() };
+    run(&proposer(&model, options), &task(), 2);
+    for request in model.requests() {
+        assert_eq!((request.sampling.temperature, request.sampling.max_tokens), (Some(0.35), Some(77)));
+    }
+}
+
+#[test]
+fn the_best_of_what_was_tried_is_shown_the_worst_of_it_first() {
+    let model = prompt_model(distinct);
+    let options = ModelProposerOptions { history_in_context: 3, ..ModelProposerOptions::default() };
+    let mut task = task();
+    let attempt =
+        |tenths: u32| Attempt { instruction: format!("Attempt {tenths}"), score: f64::from(tenths) / 10.0 };
+    task.tried.insert("route".to_owned(), [3, 9, 1, 5, 7].map(attempt).to_vec());
+    run(&proposer(&model, options), &task, 1);
+    let shown: Vec<_> = requests_for(&model, "proposed_instruction")
+        .iter()
+        .filter_map(|request| inputs(request).get("previous_instructions").cloned())
+        .collect();
+    let expected =
+        [5, 7, 9].map(|tenths| format!("Instruction: Attempt {tenths}\nScore: 0.{tenths}00")).join("\n\n");
+    assert_eq!(shown, [expected]);
+}
+
+#[test]
+fn proposals_of_one_round_see_different_demo_sets_and_tips() {
+    let model = prompt_model(distinct);
+    let mut task = task();
+    let set = |number: usize| vec![demo(&format!("Ticket of set {number}"), "topic", "sales")];
+    task.demo_sets = IndexMap::from([("route".to_owned(), vec![vec![], set(1), set(2), set(3)])]);
+    let (_, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task, 3);
+    let shown: Vec<_> = requests_for(&model, "proposed_instruction").iter().map(inputs).collect();
+    for number in 1..=3 {
+        let demo = format!("Ticket of set {number}");
+        assert_eq!(shown.iter().filter(|inputs| inputs["task_demos"].contains(&demo)).count(), 1);
+    }
+    let mut tips: Vec<_> = proposals.of("route").iter().map(|proposal| proposal.tip.clone()).collect();
+    tips.dedup();
+    assert_eq!(tips.len(), 3);
+}
+
+/// Proposals that cannot serve are replaced by templates, and it is said.
+fn check_replaced(propose: impl Fn(usize) -> String + Send + Sync + 'static, reason: &str) {
+    let model = prompt_model(propose);
+    let warnings = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&warnings);
+    let count_warnings = move |event: &Event| {
+        counter.fetch_add(usize::from(matches!(event, Event::Warning { .. })), Ordering::SeqCst);
+    };
+    let task =
+        Task::new(ProgramInfo { predictors: vec![program().predictors.remove(1)], ..program() }, tickets());
+    let proposer = proposer(&model, ModelProposerOptions::default()).observer(Arc::new(count_warnings));
+    let (_, proposals) = run(&proposer, &task, 4);
+    let written = proposals.of("route");
+    assert_eq!(written.len(), 4);
+    let composed = written.iter().filter(|one| one.source == ProposalSource::Template).count();
+    assert!(composed >= 3, "{written:?}");
+    let note = format!("{composed} of 4 instructions for `route` were composed from templates");
+    assert!(proposals.notes.iter().any(|text| text.starts_with(&note)), "{:?}", proposals.notes);
+    assert_eq!(warnings.load(Ordering::SeqCst), 1);
+    // Asked once and twice again.
+    assert!(requests_for(&model, "proposed_instruction").len() >= 3 * composed);
+    assert!(!proposals.dropped.is_empty());
+    assert!(proposals.dropped.iter().all(|(path, _, why)| path == "route" && why == reason));
+}
+
+#[test]
+fn proposals_that_cannot_serve_are_replaced() {
+    check_replaced(|_| "Choose the department for the ticket.".to_owned(), "exists already");
+    check_replaced(
+        |number| format!("Route the ticket.{}One DEPARTMENT only.", " ".repeat(number + 1)),
+        "exists already",
+    );
+    check_replaced(
+        |_| include_str!("../prompts/propose_instruction.md").to_owned(),
+        "an echo of the request",
+    );
+    check_replaced(|number| format!("Paint mountains, version {number}."), "not about this task");
+    check_replaced(|_| String::new(), "empty");
+    check_replaced(|_| "ticket ".repeat(2000), "too long");
+}
+
+#[test]
+fn a_reply_without_the_instruction_is_replaced_too() {
+    let model = Arc::new(ScriptedLm::new(|_| Ok("I would rather not.".to_owned())));
+    let (study, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task(), 2);
+    assert_eq!((study.data_summary, study.program_description), (None, None));
+    assert!(study.notes.iter().any(|note| note.contains("`observations`")), "{:?}", study.notes);
+    for path in ["topic", "route"] {
+        assert_eq!(proposals.of(path).len(), 2);
+        assert!(proposals.of(path).iter().all(|one| one.source == ProposalSource::Template));
+    }
+}
+
+#[test]
+fn a_proposal_that_cannot_serve_is_asked_for_again_first() {
+    // The first of the round is no use, what comes after it is.
+    let model = prompt_model(|number| if number == 0 { "???".to_owned() } else { distinct(number) });
+    let (_, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task(), 1);
+    assert_eq!(proposals.of("topic")[0].source, ProposalSource::Model);
+    assert_eq!((proposals.dropped.len(), proposals.notes.len()), (1, 0));
+
+    let model = prompt_model(|number| if number == 0 { "???".to_owned() } else { distinct(number) });
+    let options = ModelProposerOptions { retries: 0, ..ModelProposerOptions::default() };
+    let (_, proposals) = run(&proposer(&model, options), &task(), 1);
+    assert_eq!(proposals.of("topic")[0].source, ProposalSource::Template);
+}
+
+#[test]
+fn what_models_put_around_an_instruction_is_taken_off() {
+    let model = prompt_model(|number| match number % 2 {
+        0 => "Proposed Instruction: \"Name the topic of each ticket in a word.\"".to_owned(),
+        _ => "```\nSend each ticket to its department.\n```".to_owned(),
+    });
+    let (_, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task(), 1);
+    assert_eq!(proposals.of("topic")[0].instruction, "Name the topic of each ticket in a word.");
+    assert_eq!(proposals.of("route")[0].instruction, "Send each ticket to its department.");
+}
+
+mock! {
+    Model {}
+
+    #[async_trait]
+    impl LanguageModel for Model {
+        fn id(&self) -> String;
+        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError>;
+    }
+}
+
+#[test]
+fn a_refused_key_is_asked_once_and_said() {
+    let mut model = MockModel::new();
+    model.expect_id().return_const("mock".to_owned());
+    model
+        .expect_complete()
+        .times(1)
+        .returning(|_| Err(LmError::Unauthorized { status: 401, message: "no such key".into() }));
+    let proposer = ModelProposer::new(Arc::new(model), ModelProposerOptions::default());
+    let (study, proposals) = run(&proposer, &task(), 3);
+    for stop in [study.stop, proposals.stop.clone()] {
+        assert!(
+            matches!(&stop, Some(StopReason::Provider { message }) if message.contains("no such key")),
+            "{stop:?}"
+        );
+    }
+    assert!(proposals.of("route").is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_budget_of_few_calls_ends_cleanly(
+        budget in 0_u64..30,
+        count in 0_usize..5,
+        concurrency in prop::sample::select(vec![1_usize, 8]),
+    ) {
+        let model = prompt_model(distinct);
+        let ledger = Arc::new(Ledger::new(Budget::calls(budget)));
+        let proposer = proposer(&model, ModelProposerOptions::default())
+            .ledger(Arc::clone(&ledger))
+            .concurrency(concurrency);
+        let (study, proposals) = run(&proposer, &task(), count);
+        prop_assert!(model.calls() as u64 <= budget);
+        prop_assert_eq!(ledger.remaining(), Some(budget - model.calls() as u64));
+        let written = proposals.of("topic").len() + proposals.of("route").len();
+        // Without a reason to stop, everything was written.
+        prop_assert_eq!(proposals.stop.is_none(), written == 2 * count && study.stop.is_none());
+        prop_assert!(proposals.stop.is_none() || proposals.stop == Some(StopReason::Budget));
+    }
+
+    /// Whatever the signature and the data hold, all templates render, and nothing is proposed
+    /// that is there already.
+    #[test]
+    fn any_signature_gets_instructions_that_are_new(
+        signature in strategies::signature(),
+        examples in proptest::collection::vec(strategies::example(), 0..6),
+        answers in proptest::collection::vec(strategies::text(), 0..6),
+        taken in proptest::collection::vec(strategies::text(), 0..3),
+        count in 0_usize..6,
+        seed: u64,
+    ) {
+        let mut task = Task::new(ProgramInfo::single("answer", signature.clone()), Vec::new());
+        task.examples = examples.iter().cloned().map(Arc::new).collect();
+        // Examples that have the fields of the signature, too.
+        for answer in &answers {
+            let fields = signature.fields().map(|field| (field.name.clone(), answer.clone()));
+            let inputs = signature.inputs().iter().map(|field| field.name.clone());
+            task.examples.push(Example::new(fields, inputs).into());
+        }
+        let set = |answer: &String| {
+            let fields = signature.fields().map(|field| (field.name.clone(), answer.as_str().into()));
+            vec![Demo { fields: fields.collect(), ..Demo::default() }]
+        };
+        task.demo_sets.insert("answer".to_owned(), answers.iter().map(set).collect());
+        task.taken.entry("answer".to_owned()).or_default().extend(taken.clone());
+        let attempt = |text: &String| Attempt { instruction: text.clone(), score: 0.5 };
+        task.tried.insert("answer".to_owned(), taken.iter().map(attempt).collect());
+        task.seed = seed;
+
+        // A prompt model that is good, repeats itself, says what is taken, and talks nonsense.
+        let pool = [taken.clone(), answers.clone(), vec![signature.instructions().to_owned()]].concat();
+        let next = AtomicUsize::new(0);
+        let model = Arc::new(ScriptedLm::new(move |request| {
+            let (field, number) = (wanted(request), next.fetch_add(1, Ordering::SeqCst));
+            let text = match number % 3 {
+                0 => format!("Write output0 with care, version {}.", number / 6),
+                _ => pool[number % pool.len()].clone(),
+            };
+            Ok(ScriptedLm::chat_reply([(field.as_str(), text.as_str())]))
+        }));
+        let by_model = run(&proposer(&model, ModelProposerOptions::default()), &task, count).1;
+        let by_template = run(&TemplateProposer, &task, count).1;
+        prop_assert_eq!(&by_template, &run(&TemplateProposer, &task, count).1);
+
+        let normal = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        for proposals in [by_model, by_template] {
+            let written = proposals.of("answer");
+            prop_assert!(written.len() <= count);
+            let mut known: HashSet<String> = task.taken["answer"].iter().map(|text| normal(text)).collect();
+            for proposal in written {
+                prop_assert!(known.insert(normal(&proposal.instruction)), "twice: {}", proposal.instruction);
+                prop_assert!(proposal.instruction.chars().any(char::is_alphanumeric));
+            }
+        }
+    }
 }

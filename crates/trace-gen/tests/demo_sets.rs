@@ -1,5 +1,6 @@
 //! What the first stage promises: traces in order with their failures, and demo sets within their
 //! bounds, from training examples only, the same at any concurrency.
+#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -8,8 +9,7 @@ use async_trait::async_trait;
 use mockall::mock;
 use promptopt_core::{
     Budget, ContentHash, Example, FailureKind, LanguageModel, Ledger, LmError, LmReply, LmRequest, Metric,
-    ModuleExt as _, Prediction, RolloutKey, RolloutRunner, RolloutStore, StopReason, Trace, Usage,
-    metric_fn,
+    ModuleExt as _, Prediction, RolloutKey, RolloutRunner, RolloutStore, StopReason, Trace, Usage, metric_fn,
 };
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 use promptopt_trace_gen::{BootstrapOptions, Bootstrapped, DemoSetKind, bootstrap, generate_traces};
@@ -169,8 +169,7 @@ async fn traces_come_in_order_and_failures_are_kept() {
     let program = toy::answerer().with_metric(as_answered());
     let examples = questions(0..40);
     for concurrency in [1, 32] {
-        let runner =
-            RolloutRunner::new(&program, Arc::new(Grader::default())).concurrency(concurrency);
+        let runner = RolloutRunner::new(&program, Arc::new(Grader::default())).concurrency(concurrency);
         let batch = generate_traces(&runner, &examples).await.unwrap();
         assert_eq!(batch.stop, None);
         for (number, (trace, example)) in batch.traces.iter().zip(&examples).enumerate() {

@@ -1,0 +1,244 @@
+//! What a predictor asks, retries and records.
+
+use super::*;
+use crate::ChainOfThought;
+use mockall::{Sequence, mock, predicate};
+use promptopt_core::{
+    Cancellation, Completion, Field, FinishReason, LmError, LmReply, Message, Prompts, ResponseFormat,
+};
+use serde_json::{Value, json};
+
+mock! {
+    Model {}
+
+    #[async_trait]
+    impl LanguageModel for Model {
+        fn id(&self) -> String;
+        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError>;
+    }
+}
+
+mock! {
+    Speech {}
+
+    impl Adapter for Speech {
+        fn system(&self, signature: &Signature, instruction: &str) -> String;
+        fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String;
+        fn assistant(&self, signature: &Signature, outputs: &Fields) -> String;
+        fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String>;
+    }
+}
+
+fn fields(value: Value) -> Fields {
+    value.as_object().unwrap().clone()
+}
+
+fn route() -> Predict {
+    Predict::new("route", Signature::parse("ticket -> department: enum[billing, sales]").unwrap())
+}
+
+fn ticket() -> Fields {
+    fields(json!({"ticket": "Any blue ones?", "number": 7}))
+}
+
+/// A model that gives these replies, one a call, and must be asked for each of them.
+fn model(replies: impl IntoIterator<Item = Result<LmReply, LmError>>) -> MockModel {
+    let (mut model, mut order) = (MockModel::new(), Sequence::new());
+    for reply in replies {
+        model.expect_complete().times(1).in_sequence(&mut order).return_once(move |_| reply);
+    }
+    model
+}
+
+fn reply(text: &str, prompt_tokens: u64) -> Result<LmReply, LmError> {
+    Ok(LmReply::text(text, Usage::call(prompt_tokens, 1)))
+}
+
+async fn call(predict: &Predict, model: MockModel) -> (Result<Prediction, Error>, Step, Usage) {
+    let context = CallContext::new(Arc::new(model));
+    let result = predict.call(&context, &ticket()).await;
+    let (mut steps, usage) = context.record();
+    assert_eq!(steps.len(), 1);
+    (result, steps.remove(0), usage)
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_fit_is_asked_for_once_more_in_json() {
+    let (mut model, mut order) = (MockModel::new(), Sequence::new());
+    model
+        .expect_complete()
+        .withf(|request| request.response_format == ResponseFormat::Text)
+        .times(1)
+        .in_sequence(&mut order)
+        .return_once(|_| reply("That would be sales.", 10));
+    model
+        .expect_complete()
+        .withf(|request| {
+            matches!(&request.response_format, ResponseFormat::JsonSchema { schema, .. }
+                if schema["required"] == json!(["department"]))
+        })
+        .times(1)
+        .in_sequence(&mut order)
+        .return_once(|_| reply(r#"{"department": "sales"}"#, 20));
+    let (result, step, usage) = call(&route(), model).await;
+    assert_eq!(result.unwrap().get_str("department"), Some("sales"));
+    // Both calls were paid for.
+    assert_eq!(usage, Usage { calls: 2, prompt_tokens: 30, completion_tokens: 2 });
+    assert_eq!((step.usage, step.error), (usage, None));
+    assert_eq!(step.outputs, fields(json!({"department": "sales"})));
+    // Of the inputs only its own field belongs to the predictor.
+    assert_eq!(step.inputs, fields(json!({"ticket": "Any blue ones?"})));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_second_time_is_an_error_that_shows_the_reply() {
+    let cut_off = LmReply {
+        completions: vec![Completion { text: "{\"dep".into(), finish_reason: FinishReason::Length }],
+        usage: Usage::call(1, 1),
+    };
+    let (result, step, usage) = call(&route(), model([reply("no idea", 1), Ok(cut_off)])).await;
+    let Error::Reply { predictor, source } = result.unwrap_err() else { panic!("a reply came") };
+    assert_eq!((predictor.as_str(), source.reply.as_str()), ("route", "{\"dep"));
+    assert_eq!(source.finish_reason, FinishReason::Length);
+    assert_eq!((usage.calls, step.usage.calls), (2, 2));
+    assert!(step.error.unwrap().contains("`route`") && step.outputs.is_empty());
+}
+
+#[tokio::test]
+async fn the_retry_can_be_turned_off() {
+    let predict = route().with_json_retry(false);
+    let (result, _, usage) = call(&predict, model([reply("no idea", 1)])).await;
+    assert!(matches!(result, Err(Error::Reply { .. })));
+    assert_eq!(usage.calls, 1);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_provider_is_not_retried_in_json() {
+    let down = LmError::Server { status: 503, message: "overloaded".into(), retry_after: None };
+    let (result, step, usage) = call(&route(), model([Err(down.clone())])).await;
+    assert!(matches!(result, Err(Error::Model { source, .. }) if source == down));
+    assert_eq!(usage.calls, 0);
+    assert!(step.error.unwrap().contains("overloaded"));
+}
+
+#[tokio::test]
+async fn a_missing_input_is_named_with_what_was_given_and_costs_nothing() {
+    let check = async |given: Value, words: &str| {
+        let context = CallContext::new(Arc::new(model([])));
+        let error = route().call(&context, &fields(given)).await.unwrap_err().to_string();
+        assert_eq!(error, format!("predictor `route` needs the input `ticket`, but was given {words}"));
+        assert!(context.record().0[0].error.as_ref().unwrap().contains("`ticket`"));
+    };
+    check(json!({"text": "hi", "number": 7}), "`text`, `number`").await;
+    check(json!({}), "nothing").await;
+}
+
+#[tokio::test]
+async fn the_prompt_in_force_is_the_contexts_and_else_its_own() {
+    let asked_with = async |prompts: Prompts| {
+        let mut model = MockModel::new();
+        let (send, receive) = std::sync::mpsc::channel();
+        model.expect_complete().times(1).return_once(move |request| {
+            send.send(request.clone()).unwrap();
+            reply("[[ ## department ## ]]\nsales", 1)
+        });
+        let flag = Cancellation::new();
+        let context = CallContext::for_run(Arc::new(model), Arc::new(prompts), flag, 3, None);
+        let mut predict = route().with_sampling(Sampling { temperature: Some(0.2), ..Sampling::default() });
+        predict.set_prompt(Prompt::new("Its own."));
+        predict.call(&context, &ticket()).await.unwrap();
+        let request = receive.recv().unwrap();
+        assert_eq!((request.sampling.temperature, request.sample_index), (Some(0.2), 3));
+        request.messages[0].content.lines().last().unwrap().trim().to_owned()
+    };
+    assert_eq!(asked_with(Prompts::new()).await, "Its own.");
+    let of = |path: &str| [(path, Prompt::new("In force."))].into_iter().collect();
+    assert_eq!(asked_with(of("route")).await, "In force.");
+    assert_eq!(asked_with(of("other")).await, "Its own.");
+}
+
+#[tokio::test]
+async fn an_adapter_of_ones_own_writes_the_chat_and_reads_the_reply() {
+    let mut speech = MockSpeech::new();
+    speech
+        .expect_system()
+        .with(predicate::always(), predicate::eq("Route it."))
+        .times(1)
+        .return_const("system");
+    speech.expect_user().withf(|_, _, _, ask| *ask).times(1).return_const("user");
+    speech
+        .expect_parse()
+        .with(predicate::always(), predicate::eq("reply"))
+        .times(1)
+        .returning(|_, _| Ok(fields(json!({"department": "billing"}))));
+    let mut model = MockModel::new();
+    let chat = vec![Message::system("system"), Message::user("user")];
+    model
+        .expect_complete()
+        .withf(move |request| request.messages == chat)
+        .times(1)
+        .return_once(|_| reply("reply", 1));
+    let mut predict = route().with_adapter(Arc::new(speech));
+    predict.set_prompt(Prompt::new("Route it."));
+    let (result, ..) = call(&predict, model).await;
+    assert_eq!(result.unwrap().get_str("department"), Some("billing"));
+}
+
+#[tokio::test]
+async fn steps_stand_in_the_order_in_which_they_began() {
+    /// Answers the first ticket last.
+    struct Slow;
+
+    #[async_trait]
+    impl LanguageModel for Slow {
+        fn id(&self) -> String {
+            "slow".to_owned()
+        }
+
+        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+            let first = request.messages.iter().any(|message| message.content.contains("the first"));
+            for _ in 0..if first { 9 } else { 0 } {
+                tokio::task::yield_now().await;
+            }
+            reply("[[ ## department ## ]]\nsales", 1)
+        }
+    }
+
+    let context = CallContext::new(Arc::new(Slow));
+    let (one, two) = (route(), route());
+    let of = |text: &str| fields(json!({ "ticket": text }));
+    let (first, second) = (of("the first"), of("the second"));
+    let ended = std::sync::Mutex::new(Vec::new());
+    let track = async |predict: &Predict, inputs: &Fields| {
+        predict.call(&context, inputs).await.unwrap();
+        ended.lock().unwrap().push(inputs["ticket"].clone());
+    };
+    futures_util::future::join(track(&one, &first), track(&two, &second)).await;
+    assert_eq!(*ended.lock().unwrap(), ["the second", "the first"]);
+    let steps = context.record().0;
+    let began: Vec<_> = steps.iter().map(|step| step.inputs["ticket"].clone()).collect();
+    assert_eq!(began, ["the first", "the second"]);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_once_the_run_is_cancelled() {
+    let flag = Cancellation::new();
+    flag.cancel();
+    let context = CallContext::for_run(Arc::new(model([])), Arc::default(), flag, 0, None);
+    let error = route().call(&context, &ticket()).await.unwrap_err();
+    assert!(matches!(error, Error::Model { source: LmError::Cancelled, .. }));
+}
+
+#[tokio::test]
+async fn a_chain_of_thought_reasons_before_it_answers() {
+    let signature = Signature::parse("ticket -> department").unwrap();
+    let thinker = ChainOfThought::new("route", signature.clone()).unwrap();
+    let text = "[[ ## reasoning ## ]]\nBlue is a colour.\n\n[[ ## department ## ]]\nsales";
+    let (result, step, _) = call(&thinker, model([reply(text, 1)])).await;
+    assert_eq!(result.unwrap().get_str("reasoning"), Some("Blue is a colour."));
+    assert_eq!(step.outputs.keys().collect::<Vec<_>>(), ["reasoning", "department"]);
+
+    let twice = signature.prepend_output(Field::new("reasoning")).unwrap();
+    let error = ChainOfThought::new("route", twice).err().unwrap();
+    assert!(error.to_string().contains("`reasoning` stands twice"), "{error}");
+}
