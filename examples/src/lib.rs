@@ -1,1 +1,1 @@
-//! Placeholder.
+//! The examples are the binaries in `src/bin`; this library is empty.

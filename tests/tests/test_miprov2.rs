@@ -483,8 +483,11 @@ async fn own_tips_and_an_own_proposer_are_used() {
     assert!(model.requests().iter().filter(|request| wants(request, "proposed_instruction")).all(rhymed));
 
     let model = Arc::new(scripted("yes", distinct_proposals()));
-    let optimizer =
-        MIPROv2::builder().num_candidates(4).num_trials(4).proposer(Arc::new(TemplateProposer)).build();
+    let optimizer = MIPROv2::builder()
+        .num_candidates(4)
+        .num_trials(4)
+        .proposer(Arc::new(TemplateProposer::default()))
+        .build();
     let outcome = optimizer.compile(&mut program(model.clone()), same_answer(20)).await.unwrap();
     assert!(model.requests().iter().all(is_task), "templates need no model");
     let instructions: HashSet<_> =
@@ -738,7 +741,10 @@ async fn the_budget_error_says_what_to_do() {
     let optimizer = MIPROv2::builder().max_calls(3).build();
     let error =
         compile(&optimizer, scripted("yes", distinct_proposals()), same_answer(50)).await.unwrap_err();
-    assert!(error.to_string().contains("call budget is too small"), "{error}");
+    assert!(
+        error.to_string().contains("call budget is too small") && error.to_string().contains("max_calls"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -26,7 +26,10 @@ pub(crate) async fn choose(
     name: Option<&str>,
     examples: &[Example],
 ) -> anyhow::Result<ChosenModel> {
-    let name = name.unwrap_or(&section.name);
+    // Another model than the task file's is not to get that one's settings, key and headers.
+    let own = ModelSection::named(name.unwrap_or(&section.name));
+    let section = if name.is_none_or(|name| name == section.name) { section } else { &own };
+    let name = section.name.as_str();
     if name == "sim" {
         let model = Arc::new(SimulatedLm::over_examples(examples, section.seed.unwrap_or(0)));
         return Ok(ChosenModel { model, is_embedded: false, is_simulated: true });

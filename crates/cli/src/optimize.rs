@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use miprov2::MIPROv2;
-use promptopt_core::{Cancellation, ModuleExt as _, Optimizer, RolloutRunner};
+use promptopt_core::{Cancellation, ModuleExt as _, Optimizer, Prompts, RolloutRunner};
 use promptopt_evaluator::{Evaluation, compare, evaluate};
 use promptopt_proposer::{Proposer, TemplateProposer};
 
@@ -33,56 +33,91 @@ pub(crate) async fn run(args: &OptimizeArgs) -> anyhow::Result<()> {
 
     let before = session.program.candidate().prompts;
     let cancellation = cancel_on_interrupt();
-    let optimizer = optimizer(args, &session, &progress, cancellation);
+    let optimizer = optimizer(args, &session, &progress, cancellation.clone());
     let trainset = std::mem::take(&mut session.splits.train);
-    let outcome = optimizer.compile(&mut session.program, trainset).await.with_context(|| "optimizing")?;
-    let optimized_in = started.elapsed();
+    let outcome = optimizer.compile(&mut session.program, trainset).await.context("optimizing")?;
+    let optimized_in = started.elapsed().as_secs_f64();
 
-    let test = Session::open_test(session.splits);
-    progress.stage("sealed test", &format!("original and optimized program on {} examples", test.len()));
-    let runner = RolloutRunner::new(&*session.program, Arc::clone(&session.model.model))
-        .concurrency(session.concurrency)
-        .observer(Arc::clone(&progress) as _);
-    let tested_at = Instant::now();
-    let baseline = evaluate(&runner, &Arc::new(before.clone()), &test).await?;
-    let optimized =
-        if outcome.improved() { evaluate(&runner, &Arc::default(), &test).await? } else { baseline.clone() };
-    let rate = runner.totals().made as f64 / tested_at.elapsed().as_secs_f64();
+    // What was paid for is on disk before more is paid.
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.optimized.json", session.name)));
+    let mut saved = SavedProgram {
+        promptopt: env!("CARGO_PKG_VERSION").to_owned(),
+        task: session.name.clone(),
+        model: session.model.model.id(),
+        prompts: session.program.candidate().prompts,
+        test: None,
+        outcome,
+    };
+    saved.write(&path)?;
+    let improved = saved.outcome.improved();
+    let tested = measure(session, before.clone(), improved, &progress, cancellation).await;
     progress.finish();
 
-    let after = session.program.candidate().prompts;
-    let result = test_result(&baseline, &optimized);
-    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.optimized.json", session.name)));
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "\n--- prompt before\n{}\n--- prompt after\n{}",
         summary::prompts(&before),
-        summary::prompts(&after)
+        summary::prompts(&saved.prompts)
     )?;
-    writeln!(
-        out,
-        "{} on {}\n\n{}",
-        outcome.optimizer,
-        session.name,
-        summary::optimization(&outcome, &result)
-    )?;
-    let saved = SavedProgram {
-        promptopt: env!("CARGO_PKG_VERSION").to_owned(),
-        task: session.name,
-        model: session.model.model.id(),
-        prompts: after,
-        test: result,
-        outcome,
+    let (result, rate) = match tested {
+        Ok((result, rate)) => (Some(result), rate),
+        Err(error) => {
+            writeln!(out, "{}", summary::optimization(&saved.outcome, None))?;
+            bail!(
+                "the optimized program is written to {}, but the sealed test was not finished: {error:#}; \
+                 `promptopt eval {} --program {}` runs it",
+                path.display(),
+                args.run.task.display(),
+                path.display()
+            );
+        }
     };
+    saved.test = result;
     saved.write(&path)?;
     writeln!(
         out,
-        "optimized in {:.0} s; the sealed test ran at {rate:.1} evaluations/s; written to {}",
-        optimized_in.as_secs_f64(),
+        "{} on {}\n\n{}",
+        saved.outcome.optimizer,
+        saved.task,
+        summary::optimization(&saved.outcome, saved.test.as_ref())
+    )?;
+    writeln!(
+        out,
+        "optimized in {optimized_in:.0} s; the sealed test ran at {rate:.1} evaluations/s; written to {}",
         path.display()
     )?;
     Ok(())
+}
+
+/// Original and optimized program on the sealed test, and how many evaluations a second it took.
+async fn measure(
+    session: Session,
+    before: Prompts,
+    improved: bool,
+    progress: &Arc<Progress>,
+    cancellation: Cancellation,
+) -> anyhow::Result<(TestResult, f64)> {
+    let test = Session::open_test(session.splits);
+    progress.stage("sealed test", &format!("original and optimized program on {} examples", test.len()));
+    let runner = RolloutRunner::new(&*session.program, Arc::clone(&session.model.model))
+        .concurrency(session.concurrency)
+        .max_errors(Some(session.task.optimizer.max_errors.unwrap_or(10)))
+        .cancellation(cancellation)
+        .observer(Arc::clone(progress) as _);
+    let started = Instant::now();
+    let baseline = complete(evaluate(&runner, &Arc::new(before), &test).await?)?;
+    let optimized =
+        if improved { complete(evaluate(&runner, &Arc::default(), &test).await?)? } else { baseline.clone() };
+    let rate = runner.totals().made as f64 / started.elapsed().as_secs_f64();
+    Ok((test_result(&baseline, &optimized), rate))
+}
+
+fn complete(evaluation: Evaluation) -> anyhow::Result<Evaluation> {
+    match &evaluation.stop {
+        Some(stop) => bail!("{stop}"),
+        None => Ok(evaluation),
+    }
 }
 
 fn test_result(baseline: &Evaluation, optimized: &Evaluation) -> TestResult {
@@ -112,7 +147,7 @@ fn optimizer(
              (`proposer = \"model\"` in the task file asks it all the same)",
         );
     }
-    let proposer = by_template.then(|| Arc::new(TemplateProposer) as Arc<dyn Proposer>);
+    let proposer = by_template.then(|| Arc::new(TemplateProposer::default()) as Arc<dyn Proposer>);
     MIPROv2::builder()
         .task_model(Arc::clone(&session.model.model))
         .prompt_model(Arc::clone(&prompt_model.model))

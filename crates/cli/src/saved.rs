@@ -18,8 +18,8 @@ pub(crate) struct SavedProgram {
     pub(crate) model: String,
     /// Predictor path -> instruction and demos.
     pub(crate) prompts: Prompts,
-    /// The sealed test.
-    pub(crate) test: TestResult,
+    /// The sealed test; none when it was not finished.
+    pub(crate) test: Option<TestResult>,
     /// Everything the optimizer did.
     pub(crate) outcome: Outcome,
 }

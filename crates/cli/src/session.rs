@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 #[cfg(feature = "local")]
 use async_trait::async_trait;
 use promptopt_core::{Evaluator, Example};
@@ -39,6 +39,9 @@ impl Session {
         let program = program::program(&task.program, &task.metric, model.is_embedded)
             .with_context(|| format!("in the task file {}", args.task.display()))?;
         let splits = split(&task, args, examples)?;
+        if splits.test.is_empty() {
+            bail!("the sealed test has no rows; give `data.test` in the task file a share or a count");
+        }
         let concurrency = args.concurrency.or(task.optimizer.concurrency).unwrap_or(8);
         let stem = args.task.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = task.program.name.clone().or(stem).unwrap_or_else(|| "task".to_owned());

@@ -45,18 +45,24 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
 }
 
 /// The whole summary of an optimization.
-pub(crate) fn optimization(outcome: &Outcome, test: &TestResult) -> String {
+pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestResult>) -> String {
     let mut text = String::new();
     let mut row = |name: String, baseline: &Estimate, optimized: &Estimate| {
         let _ = writeln!(text, "{name:<24}{:<34}{}", estimate(baseline), estimate(optimized));
     };
-    row(format!("sealed test (n = {})", test.optimized.n), &test.baseline, &test.optimized);
+    if let Some(test) = test {
+        row(format!("sealed test (n = {})", test.optimized.n), &test.baseline, &test.optimized);
+    }
     row(format!("selection (n = {})", outcome.selected.n), &outcome.baseline, &outcome.selected);
     let mut text = format!("{:<24}{:<34}{}\n{text}", "", "baseline", "optimized");
-    if outcome.improved() {
-        let _ = writeln!(text, "\n{}", verdict(&test.comparison));
-    } else {
-        let _ = writeln!(text, "\nnothing beat the original on the selection set, so it stays");
+    match test {
+        _ if !outcome.improved() => {
+            let _ = writeln!(text, "\nnothing beat the original on the selection set, so it stays");
+        }
+        Some(test) => {
+            let _ = writeln!(text, "\n{}", verdict(&test.comparison));
+        }
+        None => {}
     }
     let total = outcome.spending.total();
     let _ = writeln!(

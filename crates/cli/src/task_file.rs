@@ -50,7 +50,7 @@ pub(crate) enum Format {
     Plain,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSection {
     /// `local`, `local/NAME`, `sim`, `MODEL@BASE_URL`, or a model at `base_url`.
@@ -154,6 +154,13 @@ pub(crate) struct OptimizerSection {
     pub(crate) concurrency: Option<usize>,
     pub(crate) max_errors: Option<u64>,
     pub(crate) max_calls: Option<u64>,
+}
+
+impl ModelSection {
+    /// A model under its own settings.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
 }
 
 impl TaskFile {

@@ -132,6 +132,8 @@ fn mistakes_in_the_task_file_are_named() {
     check("[data]", "[metric]\nfield = \"team\"\n[data]", &["`metric.field` is `team`", "department"]);
     check("[data]", "[optimizer]\ntemperature = 9.0\n[data]", &["`temperature`", "from 0 to 2"]);
     check("[data]", "[program.descriptions]\nteam = \"x\"\n[data]", &["`team`", "ticket, department"]);
+    check("path =", "train = 20\nselection = 20\npath =", &["sealed test has no rows", "`data.test`"]);
+    check("path =", "train = 20\ntest = 20\npath =", &["selection"]);
     check("path =", "train = 39\nselection = 39\ntest = 39\npath =", &["splitting the data", "40"]);
 }
 
@@ -184,15 +186,17 @@ fn a_refused_key_is_explained_and_never_shown() {
 
 #[test]
 fn a_server_that_is_not_there_or_talks_nonsense_is_named() {
-    let folder = folder(&TASK.replace("name = \"sim\"", "name = \"sim\"\nmax_retries = 0"));
+    let on = |model: &str| {
+        folder(&TASK.replace("name = \"sim\"", &format!("name = \"{model}\"\nmax_retries = 0")))
+    };
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gone = format!("gpt@http://127.0.0.1:{port}/v1");
-    refused(folder.path(), &["eval", "task.toml", "--lm", &gone], &[&format!("127.0.0.1:{port}")]);
+    refused(on(&gone).path(), &["eval", "task.toml"], &[&format!("127.0.0.1:{port}")]);
 
     let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
     let nonsense = format!("gpt@{}", server(html));
-    refused(folder.path(), &["eval", "task.toml", "--lm", &nonsense], &["could not be read"]);
+    refused(on(&nonsense).path(), &["eval", "task.toml"], &["could not be read"]);
 }
 
 #[test]

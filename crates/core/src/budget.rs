@@ -69,7 +69,7 @@ impl Ledger {
     /// Calls that are neither spent nor reserved; `None` without a limit.
     pub fn remaining(&self) -> Option<u64> {
         let state = self.with(|state| *state);
-        self.budget.calls.map(|limit| limit.saturating_sub(state.spent + state.reserved))
+        self.budget.calls.map(|limit| limit.saturating_sub(state.spent.saturating_add(state.reserved)))
     }
 
     /// Reserves `calls`.
@@ -78,9 +78,12 @@ impl Ledger {
     /// what came before it in that order has left enough, at any concurrency: open reservations
     /// only ever delay the answer.
     pub fn reserve(&self, calls: u64) -> Admission {
+        if !self.is_limited() {
+            return Admission::Granted;
+        }
         self.with(|state| {
             let fits = |used: u64| self.budget.calls.is_none_or(|limit| used.saturating_add(calls) <= limit);
-            if fits(state.spent + state.reserved) {
+            if fits(state.spent.saturating_add(state.reserved)) {
                 state.reserved += calls;
                 Admission::Granted
             } else if fits(state.spent) {
@@ -123,7 +126,8 @@ mod tests {
     #[test]
     fn no_limit_admits_everything() {
         let ledger = Ledger::default();
-        assert_eq!(ledger.reserve(u64::MAX / 4), Admission::Granted);
+        assert_eq!(ledger.reserve(u64::MAX), Admission::Granted);
+        assert_eq!(ledger.reserve(u64::MAX), Admission::Granted);
         assert_eq!(ledger.remaining(), None);
     }
 }

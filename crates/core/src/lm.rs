@@ -171,7 +171,7 @@ impl LmReply {
 /// A language model: anything that completes a chat.
 ///
 /// Implementations retry what is worth a retry themselves; an error that comes back is final for
-/// this request.
+/// this request. The reply's usage says one call, unless it took several.
 #[async_trait]
 pub trait LanguageModel: Send + Sync {
     /// What identifies the model and every setting that changes its replies, such as

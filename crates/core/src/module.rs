@@ -22,6 +22,11 @@ pub trait Predictor: Send + Sync {
 
     /// Replaces that prompt.
     fn set_prompt(&mut self, prompt: Prompt);
+
+    /// What else decides how it asks, such as format and sampling. Part of every store key.
+    fn settings(&self) -> String {
+        String::new()
+    }
 }
 
 /// A program: anything that answers an example by calling predictors.

@@ -24,6 +24,17 @@ pub trait Optimizer: Send + Sync {
 }
 
 #[async_trait]
+impl<T: Optimizer + ?Sized> Optimizer for std::sync::Arc<T> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    async fn compile(&self, program: &mut dyn Evaluator, trainset: Vec<Example>) -> Result<Outcome, Error> {
+        (**self).compile(program, trainset).await
+    }
+}
+
+#[async_trait]
 impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
     fn name(&self) -> &str {
         (**self).name()
@@ -77,14 +88,18 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether the interval of the difference lies wholly above 0.
+    /// Whether interval and test both say that the second is better.
     pub fn is_better(&self) -> bool {
-        self.low > 0.0
+        self.low > 0.0 && self.is_significant()
     }
 
-    /// Whether the interval of the difference contains 0.
+    /// Whether interval or test leave it open which of the two is better.
     pub fn is_within_noise(&self) -> bool {
-        self.low <= 0.0 && self.high >= 0.0
+        (self.low <= 0.0 && self.high >= 0.0) || !self.is_significant()
+    }
+
+    fn is_significant(&self) -> bool {
+        self.p_value <= 1.0 - self.level
     }
 }
 

@@ -77,6 +77,15 @@ impl Prompts {
         ContentHash::of(self)
     }
 
+    /// These prompts, and those of `others` for predictors that have none here, in their order.
+    pub(crate) fn completed_by(&self, others: &Self) -> Self {
+        let mut all = others.clone();
+        for (path, prompt) in &self.0 {
+            all.0.insert(path.clone(), prompt.clone());
+        }
+        all
+    }
+
     /// These prompts for one example: demos that were made from it are left out, so that no
     /// example is answered by its own demo. `None` when nothing has to be left out.
     pub fn without_source(&self, source: ContentHash) -> Option<Self> {

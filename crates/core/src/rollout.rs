@@ -13,8 +13,8 @@ use std::pin::pin;
 
 use crate::{
     Admission, CallContext, Cancellation, ContentHash, Error, Evaluator, Event, Example, Failure,
-    FailureCounts, LanguageModel, Ledger, NoObserver, Observer, Prompts, RolloutKey, RolloutStore,
-    StopReason, Trace, Usage,
+    FailureCounts, LanguageModel, Ledger, ModuleExt as _, NoObserver, Observer, Prompts, RolloutKey,
+    RolloutStore, StopReason, Trace, Usage,
 };
 
 /// One rollout to be made: an example under the prompts of a candidate.
@@ -76,10 +76,11 @@ pub struct RolloutRunner<'a> {
 impl<'a> RolloutRunner<'a> {
     /// A runner of `program` on `model`: eight rollouts at once, no store, no budget.
     pub fn new(program: &'a dyn Evaluator, model: Arc<dyn LanguageModel>) -> Self {
-        let signatures: Vec<_> =
-            program.predictors().iter().map(|one| (one.path(), one.signature())).collect();
+        let predictors = program.predictors();
+        let shape: Vec<_> =
+            predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
         Self {
-            program_hash: ContentHash::of(&(program.name(), signatures)),
+            program_hash: ContentHash::of(&(program.name(), shape)),
             program,
             model_id: model.id(),
             model,
@@ -158,15 +159,17 @@ impl<'a> RolloutRunner<'a> {
 
     /// Makes the rollouts of `jobs`.
     ///
-    /// Equal jobs are made once. Jobs are admitted to the budget in their order, so which of them
-    /// are made does not depend on timing; `traces` is complete unless `stop` says why not.
+    /// A predictor that a job has no prompt for uses its own. Equal jobs are made once. Jobs are
+    /// admitted to the budget in their order, and an error that ends the run counts in that order,
+    /// too, so `traces` does not depend on timing; it is complete unless `stop` says why not.
     ///
     /// # Errors
     ///
     /// [`Error::Store`] when the store fails.
     pub async fn run(&self, jobs: &[RolloutJob]) -> Result<Batch, Error> {
         let mut plan = self.plan(jobs).await?;
-        let stop = self.execute(&mut plan).await?;
+        let ended = self.execute(&mut plan).await?;
+        let stop = self.commit(&mut plan).or(ended);
         let traces = plan
             .places
             .iter()
@@ -178,13 +181,17 @@ impl<'a> RolloutRunner<'a> {
     async fn plan(&self, jobs: &[RolloutJob]) -> Result<Plan, Error> {
         let mut plan = Plan::default();
         let mut by_key = HashMap::new();
-        // Jobs share their prompts, which are long, so each is hashed once.
-        let mut prompt_hashes: HashMap<usize, ContentHash> = HashMap::new();
+        let own = self.program.candidate().prompts;
+        // Jobs share their prompts, which are long, so each is completed and hashed once.
+        let mut completed: HashMap<usize, (Arc<Prompts>, ContentHash)> = HashMap::new();
         for job in jobs {
-            let hash = *prompt_hashes
-                .entry(Arc::as_ptr(&job.prompts).addr())
-                .or_insert_with(|| job.prompts.content_hash());
-            let key = self.key(hash, job);
+            let (prompts, hash) = completed.entry(Arc::as_ptr(&job.prompts).addr()).or_insert_with(|| {
+                let prompts = job.prompts.completed_by(&own);
+                let hash = prompts.content_hash();
+                (Arc::new(prompts), hash)
+            });
+            let job = RolloutJob { prompts: Arc::clone(prompts), ..job.clone() };
+            let key = self.key(*hash, &job);
             let place = match by_key.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
@@ -192,7 +199,7 @@ impl<'a> RolloutRunner<'a> {
                     if let Some(trace) = &trace {
                         self.note(trace, true);
                     }
-                    plan.units.push(Unit { job: job.clone(), key, trace });
+                    plan.units.push(Unit { job, key, known: trace.is_some(), trace });
                     *new.insert(plan.units.len() - 1)
                 }
             };
@@ -212,9 +219,11 @@ impl<'a> RolloutRunner<'a> {
         let mut waiting = waiting.into_iter().peekable();
         let mut under_way = FuturesUnordered::new();
         let mut stop = None;
+        let mut ending = false;
+        let mut errors = self.totals().failures;
         let bound = self.program.max_calls();
         loop {
-            while stop.is_none() && under_way.len() < self.concurrency {
+            while stop.is_none() && !ending && under_way.len() < self.concurrency {
                 if self.cancellation.is_cancelled() {
                     stop = Some(StopReason::Cancelled);
                     break;
@@ -251,19 +260,45 @@ impl<'a> RolloutRunner<'a> {
                 continue;
             }
             let trace = Arc::new(trace);
-            let totals = self.note(&trace, false);
+            self.note(&trace, false);
+            // Nothing more is begun after an error that ends the run; which one it was is decided
+            // in logical order, when all that was begun has come back.
             if let Some(failure) = &trace.error {
-                if failure.fatal {
-                    stop.get_or_insert(StopReason::Provider { message: failure.message.clone() });
-                } else if self.max_errors.is_some_and(|limit| totals.failures.errors() > limit) {
-                    stop.get_or_insert(StopReason::MaxErrors { last: failure.message.clone() });
-                }
+                errors.count(failure.kind);
+                let too_many = self.max_errors.is_some_and(|limit| errors.errors() > limit);
+                ending |= failure.fatal || too_many;
             }
             if let Some(unit) = plan.units.get_mut(index) {
                 self.keep(unit.key, &trace).await?;
                 unit.trace = Some(trace);
             }
         }
+    }
+
+    /// Counts failures in the order of the jobs. At an error that ends the run everything behind it
+    /// is left out, whether or not it was made: what timing added must not show.
+    fn commit(&self, plan: &mut Plan) -> Option<StopReason> {
+        let mut stop = None;
+        for unit in &mut plan.units {
+            if stop.is_some() {
+                unit.trace = None;
+            }
+            let Some(failure) =
+                unit.trace.as_ref().filter(|_| !unit.known).and_then(|trace| trace.error.as_ref())
+            else {
+                continue;
+            };
+            let errors = self.with_totals(|totals| {
+                totals.failures.count(failure.kind);
+                totals.failures.errors()
+            });
+            if failure.fatal {
+                stop = Some(StopReason::Provider { message: failure.message.clone() });
+            } else if self.max_errors.is_some_and(|limit| errors > limit) {
+                stop = Some(StopReason::MaxErrors { last: failure.message.clone() });
+            }
+        }
+        stop
     }
 
     async fn rollout(&self, job: &RolloutJob, bound: u64) -> Trace {
@@ -313,23 +348,18 @@ impl<'a> RolloutRunner<'a> {
             .map_err(|source| Error::Store { doing: "keeping a rollout".into(), source })
     }
 
-    fn note(&self, trace: &Trace, reused: bool) -> RolloutTotals {
+    fn note(&self, trace: &Trace, reused: bool) {
         let failure = trace.error.as_ref().map(|failure| failure.kind);
-        let totals = self.with_totals(|totals| {
+        self.with_totals(|totals| {
             if reused {
                 totals.reused += 1;
             } else {
                 totals.made += 1;
                 totals.usage += trace.usage;
-                if let Some(kind) = failure {
-                    totals.failures.count(kind);
-                }
             }
-            *totals
         });
         let calls = if reused { 0 } else { trace.usage.calls };
         self.observer.observe(&Event::Rollout { score: trace.score_value(), failure, reused, calls });
-        totals
     }
 
     fn with_totals<T>(&self, work: impl FnOnce(&mut RolloutTotals) -> T) -> T {
@@ -347,6 +377,13 @@ pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: A
         Err(error) => trace.error = Some(Failure::from_program(&error)),
         Ok(prediction) => {
             match program.evaluate(&trace.example, &prediction).await {
+                Ok(score) if score.value < 0.0 => {
+                    trace.error = Some(Failure::metric(format!(
+                        "the metric returned {}, but a score must be 0 or more, because a reply that cannot be used \
+                         counts as 0",
+                        score.value
+                    )));
+                }
                 Ok(score) if score.value.is_finite() => trace.score = Some(score),
                 Ok(score) => {
                     trace.error = Some(Failure::metric(format!(
@@ -371,6 +408,8 @@ struct Plan {
 struct Unit {
     job: RolloutJob,
     key: RolloutKey,
+    /// Whether the store had the trace.
+    known: bool,
     trace: Option<Arc<Trace>>,
 }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// What a metric says about one prediction.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// The score; higher is better. 0 to 1 by custom.
+    /// The score; higher is better. 0 or more, because a reply that cannot be used counts as 0; by
+    /// custom at most 1.
     pub value: f64,
     /// What was right or wrong, in words, for optimizers that reflect.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use crate::{ContentHash, Trace};
 
-/// What identifies a rollout: program, prompts, example, model settings and sample index.
+/// What identifies a rollout: the program's name, its predictors with their signatures and
+/// settings, prompts, example, model settings and sample index. The metric is not part of it, so a
+/// store that outlives a run must be used with one metric.
 pub type RolloutKey = ContentHash;
 
 /// Keeps traces by key. The evaluator's default lives in memory.

@@ -80,6 +80,11 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
         index
     }
 
+    /// The candidate with these prompts, if it was entered.
+    pub fn find(&self, candidate: &PromptCandidate) -> Option<usize> {
+        self.by_content.get(&candidate.content_hash()).copied()
+    }
+
     /// Rolls out candidates on examples (by index). Pairs that are known are not run again; all
     /// others run at once within the runner's bound.
     ///
@@ -125,7 +130,9 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
     }
 
     fn update_score(&mut self, candidate: usize) {
-        let score = self.is_full(candidate).then(|| self.mean(candidate)).flatten();
+        // One that failures of provider or metric left without most of its scores cannot be compared.
+        let comparable = self.is_full(candidate) && self.count(candidate) * 2 >= self.count(0);
+        let score = comparable.then(|| self.mean(candidate)).flatten();
         if let Some(candidate) = self.candidates.get_mut(candidate) {
             candidate.score = score;
         }

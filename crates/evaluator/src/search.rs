@@ -164,11 +164,16 @@ impl<'r, 'p> Search<'r, 'p> {
     pub fn widen(&mut self, space: Space) -> Result<(), Error> {
         space.check()?;
         self.space = space;
+        // The original is a point of the space like any other, and known already.
+        let first = Choice(vec![(0, 0); self.space.predictors.len()]);
+        if let Some(original) = self.board.find(&self.space.candidate(&first)) {
+            self.points.insert(first, original);
+        }
         Ok(())
     }
 
-    /// The mean score of every instruction of a predictor over the points it was tried in, for
-    /// those that were.
+    /// For every instruction of a predictor that was tried, the best mean of any point it was tried
+    /// in, pulled towards the mean of all where it rests on few examples.
     pub fn instruction_scores(&self, predictor: usize) -> Vec<(String, f64)> {
         let Some(space) = self.space.predictors.get(predictor) else { return Vec::new() };
         let mut scored = Vec::new();
@@ -235,7 +240,6 @@ impl<'r, 'p> Search<'r, 'p> {
         self.stop = self.stop.or(short);
         let full: Vec<usize> =
             (0..self.board.candidates().len()).filter(|candidate| self.board.is_full(*candidate)).collect();
-        // A candidate that provider failures left without most of its scores cannot be compared.
         let ranked: Vec<PromptCandidate> =
             full.iter().filter_map(|candidate| self.board.candidates().get(*candidate)).cloned().collect();
         let leader = PromptCandidate::best(&ranked).and_then(|index| full.get(index)).copied().unwrap_or(0);
@@ -310,10 +314,8 @@ impl<'r, 'p> Search<'r, 'p> {
         let mut open: Vec<Choice> = if size <= MAX_ENUMERATED {
             (0..size).map(|number| self.space.point(number)).filter(|choice| !tried(choice)).collect()
         } else {
-            let mut drawn: Vec<Choice> = (0..MAX_ENUMERATED / 8)
-                .map(|_| self.rng.random_range(0..size))
-                .map(|number| self.space.point(number))
-                .collect();
+            let mut drawn: Vec<Choice> =
+                (0..MAX_ENUMERATED / 8).map(|_| self.space.draw(&mut self.rng)).collect();
             drawn.sort();
             drawn.dedup();
             drawn.into_iter().filter(|choice| !self.points.contains_key(choice)).collect()
@@ -380,8 +382,14 @@ impl<'r, 'p> Search<'r, 'p> {
     /// Evaluates the leader on the rest of the selection set, in portions, and drops it when it
     /// cannot win any more.
     async fn evaluate_leader(&mut self) -> Result<(), Error> {
-        let Some(leader) = self.leader(&[]) else { return Ok(()) };
-        // What is expected to stay behind the best is not worth a full evaluation.
+        // What cannot win by what is known already is not worth a full evaluation.
+        let leader = loop {
+            let Some(leader) = self.leader(&[]) else { return Ok(()) };
+            if !(self.options.racing && self.is_hopeless(leader)) {
+                break leader;
+            }
+            self.dropped.push(leader);
+        };
         let mut seen = Vec::new();
         while self.stop.is_none() && !self.board.is_full(leader) {
             if self.options.racing && self.is_hopeless(leader) {

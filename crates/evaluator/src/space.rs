@@ -1,6 +1,7 @@
 //! The search space: for every predictor an instruction and a demo set.
 
 use promptopt_core::{Demo, Origin, Prompt, PromptCandidate, Prompts};
+use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -66,6 +67,17 @@ impl Space {
             self.predictors
                 .iter()
                 .map(|one| (digit(one.instructions.len()), digit(one.demo_sets.len())))
+                .collect(),
+        )
+    }
+
+    /// A random point.
+    pub(crate) fn draw<R: Rng>(&self, rng: &mut R) -> Choice {
+        let mut pick = |count: usize| if count > 1 { rng.random_range(0..count) } else { 0 };
+        Choice(
+            self.predictors
+                .iter()
+                .map(|one| (pick(one.instructions.len()), pick(one.demo_sets.len())))
                 .collect(),
         )
     }

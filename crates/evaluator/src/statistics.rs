@@ -97,6 +97,10 @@ pub(crate) fn normal_quantile(level: f64) -> f64 {
 }
 
 fn spread(values: &[f64], level: f64) -> (f64, f64) {
+    // One value says nothing of its spread.
+    if let [single] = values {
+        return (single.min(0.0) - 1.0, single.max(0.0) + 1.0);
+    }
     if values.len() > MANY { normal_interval(values, level) } else { bootstrap_interval(values, level) }
 }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::ConfigError;
+use crate::draft::Draft;
 
-/// The name under which the bound on the completion is sent.
+/// The name under which the bound on the completion is sent. A server that refuses it gets the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MaxTokensField {
@@ -23,6 +24,13 @@ impl MaxTokensField {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::MaxTokens => Self::MaxCompletionTokens,
+            Self::MaxCompletionTokens => Self::MaxTokens,
         }
     }
 }
@@ -56,13 +64,18 @@ impl BodyTemplate {
         check_sampling(&self.sampling).map_err(|reason| ConfigError::Option { option: "sampling", reason })
     }
 
-    /// The body for `request`; its `response_format` is left out on demand.
-    pub(crate) fn render(&self, request: &LmRequest, with_format: bool) -> Result<Vec<u8>, LmError> {
+    /// What `request` sends to a server that takes every parameter.
+    pub(crate) fn draft(&self, request: &LmRequest, with_format: bool) -> Draft {
+        Draft::new(self.merged(&request.sampling), self.max_tokens_field, with_format)
+    }
+
+    /// The body for `request`, as far as `draft` goes.
+    pub(crate) fn render(&self, request: &LmRequest, draft: &Draft) -> Result<Vec<u8>, LmError> {
         check_sampling(&request.sampling).map_err(|reason| LmError::InvalidRequest {
             status: 400,
             message: format!("{reason} (nothing was sent)"),
         })?;
-        let sampling = self.merged(&request.sampling);
+        let sampling = &draft.sampling;
         let mut body = Map::new();
         body.insert("model".into(), json!(self.model));
         body.insert("messages".into(), request.messages.iter().map(message).collect());
@@ -73,7 +86,7 @@ impl BodyTemplate {
             body.insert("top_p".into(), json!(top_p));
         }
         if let Some(max_tokens) = sampling.max_tokens {
-            body.insert(self.max_tokens_field.as_str().into(), json!(max_tokens));
+            body.insert(draft.max_tokens_field.as_str().into(), json!(max_tokens));
         }
         if !sampling.stop.is_empty() {
             body.insert("stop".into(), json!(sampling.stop));
@@ -84,7 +97,7 @@ impl BodyTemplate {
         if request.n > 1 {
             body.insert("n".into(), json!(request.n));
         }
-        if let Some(format) = self.format(&request.response_format).filter(|_| with_format) {
+        if let Some(format) = self.format(&request.response_format).filter(|_| draft.with_format) {
             body.insert("response_format".into(), format);
         }
         body.extend(self.extra.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -157,7 +170,7 @@ mod tests {
     }
 
     fn check(template: &BodyTemplate, request: &LmRequest, with_format: bool, expected: Value) {
-        let body = template.render(request, with_format).unwrap();
+        let body = template.render(request, &template.draft(request, with_format)).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
     }
 
@@ -207,7 +220,7 @@ mod tests {
     fn a_number_that_json_has_not_is_refused() {
         let mut request = LmRequest::new(Vec::new());
         request.sampling.temperature = Some(f64::NAN);
-        let error = template().render(&request, true).unwrap_err();
+        let error = template().render(&request, &template().draft(&request, true)).unwrap_err();
         assert!(error.to_string().contains("`temperature` is not a finite number"), "{error}");
         let sampling = Sampling { top_p: Some(f64::INFINITY), ..Sampling::default() };
         assert!(BodyTemplate { sampling, ..template() }.check().is_err());

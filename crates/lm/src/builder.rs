@@ -19,6 +19,7 @@ use crate::endpoint::Endpoint;
 use crate::format_support::FormatSupport;
 use crate::headers::{Credentials, ExtraHeader, header_map};
 use crate::identity::identity;
+use crate::parameter_support::ParameterSupport;
 use crate::retry::RetryPolicy;
 use crate::secrets::Redactor;
 use crate::transport::{Limits, Transport, http_client};
@@ -57,7 +58,8 @@ impl ChatClient {
         /// Sampling parameters for requests that do not set their own. Default: the provider's.
         #[builder(default)]
         sampling: Sampling,
-        /// The name under which `max_tokens` is sent. Default [`MaxTokensField::MaxTokens`].
+        /// The name under which `max_tokens` is sent first. A server that refuses it gets the other one,
+        /// from then on. Default [`MaxTokensField::MaxTokens`].
         #[builder(default)]
         max_tokens_field: MaxTokensField,
         /// Whether JSON schemas are sent with `"strict": true`. Default true.
@@ -139,7 +141,6 @@ impl ChatClient {
             url: endpoint.shown().to_owned(),
             model: body.model.clone(),
             key: credentials.origin,
-            max_tokens_field,
         };
         let seed = jitter_seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         Ok(Self {
@@ -149,6 +150,7 @@ impl ChatClient {
             classifier,
             retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
             formats: FormatSupport::default(),
+            parameters: ParameterSupport::default(),
             clock: clock.unwrap_or_else(|| Arc::new(SystemClock)),
             jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
         })

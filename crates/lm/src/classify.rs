@@ -6,9 +6,10 @@ use promptopt_core::LmError;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use serde_json::Value;
 
-use crate::MaxTokensField;
 use crate::endpoint::without_secrets;
 use crate::format_support::{FormatRefusal, format_refusal};
+use crate::parameter_refusal::refused_parameters;
+use crate::parameter_support::Parameter;
 use crate::provider_error::ProviderError;
 use crate::reply::ReplyProblem;
 use crate::retry_after::asked_wait;
@@ -23,11 +24,13 @@ pub(crate) struct AttemptError {
     pub(crate) error: LmError,
     /// Set when the server objects to `response_format`.
     pub(crate) format_refusal: Option<FormatRefusal>,
+    /// Parameters that the server objects to, the likeliest first.
+    pub(crate) refused_parameters: Vec<Parameter>,
 }
 
 impl From<LmError> for AttemptError {
     fn from(error: LmError) -> Self {
-        Self { error, format_refusal: None }
+        Self { error, format_refusal: None, refused_parameters: Vec::new() }
     }
 }
 
@@ -38,7 +41,6 @@ pub(crate) struct Classifier {
     pub(crate) url: String,
     pub(crate) model: String,
     pub(crate) key: KeyOrigin,
-    pub(crate) max_tokens_field: MaxTokensField,
 }
 
 impl Classifier {
@@ -53,10 +55,13 @@ impl Classifier {
         if (300..400).contains(&reply.status) {
             return self.redirected(reply).into();
         }
-        AttemptError {
-            format_refusal: format_refusal(reply.status, &error),
-            error: self.provider_error(reply.status, &error, asked),
+        let format_refusal = format_refusal(reply.status, &error);
+        let mut refused_parameters = refused_parameters(reply.status, &error);
+        let error = self.provider_error(reply.status, &error, asked);
+        if !matches!(error, LmError::InvalidRequest { .. }) {
+            refused_parameters.clear();
         }
+        AttemptError { error, format_refusal, refused_parameters }
     }
 
     /// The error for a reply with a success status that holds no completion.
@@ -100,14 +105,6 @@ impl Classifier {
                     self.model, self.url
                 )),
             },
-            _ if self.max_tokens_field == MaxTokensField::MaxTokens
-                && lower.contains("max_completion_tokens") =>
-            {
-                LmError::InvalidRequest {
-                    status,
-                    message: with_hint("set the option `max_tokens_field` to `max_completion_tokens`"),
-                }
-            }
             _ => LmError::InvalidRequest { status, message: words },
         }
     }

@@ -11,7 +11,6 @@ fn classifier() -> Classifier {
         url: "https://x.io/v1/chat/completions".into(),
         model: "tiny".into(),
         key: KeyOrigin::Variable("MY_KEY".into()),
-        max_tokens_field: MaxTokensField::MaxTokens,
     }
 }
 
@@ -113,10 +112,14 @@ fn every_status_has_its_class() {
 }
 
 #[test]
-fn a_renamed_parameter_is_explained() {
-    let body = json!({"error": {"param": "max_tokens", "message":
-        "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}});
-    check(&error(400, body), &["`max_tokens_field`"]);
+fn a_refused_parameter_is_known_unless_the_error_is_about_the_prompt() {
+    let refused = |code: &str| {
+        let message = "'seed' is not supported";
+        let body = json!({"error": {"param": "seed", "message": message, "code": code}});
+        classifier().failed_status(&reply(400, body), SystemTime::UNIX_EPOCH).refused_parameters
+    };
+    assert_eq!(refused("unsupported_parameter"), [Parameter::Seed]);
+    assert_eq!(refused("context_length_exceeded"), []);
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
 use rand_chacha::ChaCha8Rng;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::Clock;
 use crate::body::BodyTemplate;
 use crate::classify::{AttemptError, Classifier};
+use crate::draft::Draft;
 use crate::format_support::FormatSupport;
+use crate::parameter_support::{Parameter, ParameterSupport};
 use crate::reply::read_reply;
 use crate::retry::{Decision, RetryPolicy, annotate};
 use crate::transport::Transport;
@@ -28,6 +30,11 @@ use crate::transport::Transport;
 /// - A reply without `usage` counts as one call with 0 tokens.
 /// - A `response_format` that the server rejects is left out, and the request sent once more. Where the
 ///   server does not know the format at all, the client remembers and sends it no more.
+/// - `max_tokens` that the server rejects under the one name goes by the other, `max_completion_tokens`,
+///   from then on; or the other way round.
+/// - `temperature`, `top_p`, `stop` or `seed` that the model does not support is left out from then on,
+///   with one warning in the log. A value out of range is an error as ever.
+/// - None of these fallbacks changes the client's `id`.
 /// - Text that the content filter cut short comes as it is, with
 ///   [`FinishReason::ContentFilter`](promptopt_core::FinishReason::ContentFilter); nothing left at all is
 ///   [`LmError::Refused`].
@@ -44,6 +51,7 @@ pub struct ChatClient {
     pub(crate) classifier: Classifier,
     pub(crate) retry: RetryPolicy,
     pub(crate) formats: FormatSupport,
+    pub(crate) parameters: ParameterSupport,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jitter: Mutex<ChaCha8Rng>,
 }
@@ -95,6 +103,33 @@ impl ChatClient {
         })
     }
 
+    /// Takes out of `draft` what the server objects to; says whether that makes another request.
+    fn fall_back(&self, request: &LmRequest, failure: &AttemptError, draft: &mut Draft) -> bool {
+        if let Some(refusal) = failure.format_refusal.filter(|_| draft.with_format) {
+            debug!("the server rejects `response_format`: sending the request without");
+            self.formats.remember(&request.response_format, refusal);
+            draft.with_format = false;
+            return true;
+        }
+        let mut refused = failure.refused_parameters.iter().copied();
+        let Some(parameter) = refused.find(|parameter| draft.give_up(*parameter)) else {
+            return false;
+        };
+        let is_news = self.parameters.remember(parameter);
+        let name = parameter.as_str();
+        match parameter {
+            Parameter::MaxTokens(field) => {
+                debug!("the server rejects `{name}`: sending `{}` instead", field.other().as_str());
+            }
+            _ if is_news => warn!(
+                model = self.model(),
+                "the model does not support `{name}` as set: it is left out of this and all further requests"
+            ),
+            _ => debug!("the server rejects `{name}`: sending the request without"),
+        }
+        true
+    }
+
     fn decide(&self, error: &LmError, attempt: u32) -> Decision {
         let mut rng = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
         self.retry.decide(error, attempt, &mut *rng)
@@ -109,18 +144,14 @@ impl LanguageModel for ChatClient {
 
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
         let with_format = self.formats.is_worth_sending(&request.response_format);
-        let failure = match self.exchange(self.body.render(request, with_format)?).await {
-            Ok(reply) => return Ok(reply),
-            Err(failure) => failure,
-        };
-        match failure.format_refusal {
-            Some(refusal) if with_format => {
-                debug!("the server rejects `response_format`: sending the request without");
-                self.formats.remember(&request.response_format, refusal);
-                let plain = self.body.render(request, false)?;
-                self.exchange(plain).await.map_err(|failure| failure.error)
+        let mut draft = self.body.draft(request, with_format);
+        self.parameters.apply(&mut draft);
+        loop {
+            match self.exchange(self.body.render(request, &draft)?).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) if self.fall_back(request, &failure, &mut draft) => {}
+                Err(failure) => return Err(failure.error),
             }
-            _ => Err(failure.error),
         }
     }
 }

@@ -8,6 +8,8 @@
 //!   unreadable bodies), with exponential backoff and full jitter. A wait that the provider asks for, in
 //!   any of the four dialects in use, is honoured in full. What can not pass by itself (400, 401, 403,
 //!   404, 422, an exhausted quota) is never tried again.
+//! - **Fallbacks** for what the model does not take: `response_format` and sampling parameters are left
+//!   out, and `max_tokens` goes by its other name, as soon as the server says so.
 //! - **Bounds** on every wait and on the size of a reply, which is cut off while it streams in.
 //! - **Errors** with the provider's own words, shortened and cleaned, and what the user can do.
 //! - **Secrets** stay secret: the key is in no message, no log and no `Debug` output, even where a
@@ -46,10 +48,13 @@ mod classify;
 mod client;
 mod clock;
 mod config_error;
+mod draft;
 mod endpoint;
 mod format_support;
 mod headers;
 mod identity;
+mod parameter_refusal;
+mod parameter_support;
 mod provider_error;
 mod reply;
 mod retry;

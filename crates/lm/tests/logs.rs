@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use promptopt_core::{LanguageModel, LmRequest, Message};
+use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
 use promptopt_lm::ChatClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -81,4 +81,44 @@ async fn logs_hold_attempts_but_neither_key_nor_prompt_nor_reply() {
     for line in text.lines().filter(|line| line.contains("promptopt_lm")) {
         assert!(line.contains(" DEBUG "), "louder than debug: {line}");
     }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_left_out_is_warned_of_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = ChatClient::builder()
+        .base_url(format!("http://{}/v1", listener.local_addr().unwrap()))
+        .model("tiny")
+        .api_key(CANARY)
+        .sampling(Sampling { temperature: Some(0.0), max_tokens: Some(9), ..Sampling::default() })
+        .build()
+        .unwrap();
+    let refusal = |name| format!("{{\"error\": \"'{name}' is not supported, {CANARY}\"}}");
+    let good = r#"{"choices": [{"message": {"content": "Paris"}, "finish_reason": "stop"}]}"#.to_owned();
+    let replies = vec![
+        ("400 Bad Request", refusal("temperature")),
+        ("400 Bad Request", refusal("max_tokens")),
+        ("200 OK", good.clone()),
+        ("200 OK", good),
+    ];
+    tokio::spawn(serve(listener, replies));
+    let request = LmRequest::new(vec![Message::user("What is the capital of France?")]);
+    client.complete(&request).await.unwrap();
+    client.complete(&request).await.unwrap();
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for part in [" WARN ", "`temperature`", "left out", "tiny"] {
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
+    }
+    assert!(!text.contains("canary") && !text.contains("capital"), "{text}");
 }

@@ -4,13 +4,13 @@ use indexmap::IndexMap;
 use promptopt_core::{Error, Evaluator, ModuleExt as _, Outcome, Spending, StopReason};
 use promptopt_evaluator::Search;
 use promptopt_proposer::Attempt;
-use promptopt_trace_gen::{Bootstrapped, bootstrap};
+use promptopt_trace_gen::{Bootstrapped, best_traces, bootstrap};
 
 use crate::plan::{Plan, Taught, space};
 
 pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outcome, Error> {
     let student = plan.runner(program);
-    let taught = plan.options.teacher.as_deref().map(|teacher| Taught { teacher, judge: program });
+    let taught = plan.options.teacher.as_deref().map(|teacher| Taught::new(teacher, program));
     let teacher = taught.as_ref().map(|taught| plan.teacher_runner(taught));
     let proposer = plan.proposer();
     let mut notes = plan.notes.clone();
@@ -32,25 +32,28 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     }
 
     // Stage 1: run the program, keep its traces, bootstrap demo sets.
-    plan.tell_stage("traces", format!("bootstrapping demos from {} training examples", plan.train.len()));
     let runner = teacher.as_ref().unwrap_or(&student);
-    let Bootstrapped { sets, passed, traces, stop } =
+    let Bootstrapped { sets, passed, traces, stop } = if plan.num_trials > 0 && search.stop().is_none() {
+        plan.tell_stage("traces", format!("bootstrapping demos from {} training examples", plan.train.len()));
         bootstrap(runner, &plan.train, &plan.bootstrap_options(runner.program().max_calls()))
             .await
-            .map_err(|error| Error::stage("trace generation", error))?;
+            .map_err(|error| Error::stage("trace generation", error))?
+    } else {
+        Bootstrapped::default()
+    };
     notes.extend(
         (passed == 0 && !traces.is_empty()).then(|| "no rollout passed, so demos are labelled ones".into()),
     );
     stop.into_iter().for_each(|stop| search.halt(stop));
 
     // Stages 2 and 3 by turns: write instructions, search; later rounds see what was tried.
-    let mut task = plan.task(program, &sets);
+    let mut task = plan.task(program, &sets, best_traces(&traces, 1));
     let mut study = None;
     let mut written: IndexMap<String, Vec<String>> = IndexMap::new();
     let rounds = plan.proposal_rounds(program.predictors().len());
     for (round, count) in rounds.iter().enumerate() {
         // Stage 2: describe data, program and predictors once, then write instructions.
-        if *count > 0 && search.stop().is_none() {
+        if *count > 0 && plan.num_trials > 0 && search.stop().is_none() {
             plan.tell_stage("proposals", format!("writing {count} instructions for each predictor"));
             if study.is_none() {
                 let found = proposer.study(&task).await.map_err(|error| Error::stage("proposal", error))?;

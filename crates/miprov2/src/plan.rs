@@ -1,12 +1,14 @@
 //! What a run works with: options checked and sized, data split, models chosen.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use promptopt_core::{
-    Budget, CallContext, Demo, Error, Evaluator, Event, Example, Fields, LanguageModel, Ledger, Module,
-    NoObserver, Observer, Prediction, Predictor, RolloutRunner, RolloutStore, Score, check_program,
+    Budget, CallContext, ContentHash, Demo, Error, Evaluator, Event, Example, Fields, LanguageModel, Ledger,
+    Module, NoObserver, Observer, Prediction, Predictor, RolloutRunner, RolloutStore, Score, Trace,
+    check_program,
 };
 use promptopt_evaluator::{MemoryStore, PredictorSpace, SearchOptions, Space};
 use promptopt_proposer::{ModelProposer, ModelProposerOptions, ProgramInfo, Proposer, Task};
@@ -51,8 +53,20 @@ impl<'a> Plan<'a> {
         let (train, mut selection) = divide(trainset, options)?;
         let zero_shot = options.max_bootstrapped_demos == 0 && options.max_labeled_demos == 0;
         let choices = program.predictors().len() * if zero_shot { 1 } else { 2 };
-        if let Some(auto) = options.auto {
-            selection.truncate(auto.max_selection());
+        if let Some(most) =
+            options.auto.map(|auto| auto.max_selection()).filter(|most| *most < selection.len())
+        {
+            notes.push(format!("`auto` selects on {most} of the {} selection examples", selection.len()));
+            selection.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
+            selection.truncate(most);
+        }
+        if options.max_calls.is_some_and(|calls| calls < selection.len() as u64) {
+            let reason = format!(
+                "the call budget is too small for one evaluation of the {} selection examples; raise it, or give \
+                 fewer",
+                selection.len()
+            );
+            return Err(Error::option("max_calls", reason));
         }
         if train.is_empty() {
             notes.push("there are no training examples, so no demos are made".to_owned());
@@ -146,9 +160,10 @@ impl<'a> Plan<'a> {
     }
 
     /// What the proposer is told.
-    pub(crate) fn task(&self, program: &dyn Evaluator, sets: &[DemoSet]) -> Task {
+    pub(crate) fn task(&self, program: &dyn Evaluator, sets: &[DemoSet], traces: Vec<Arc<Trace>>) -> Task {
         let mut task = Task::new(ProgramInfo::of(program), self.train.clone());
         task.seed = self.options.seed;
+        task.traces = traces;
         for predictor in program.predictors() {
             let demos = sets.iter().map(|set| set.of(predictor.path()).to_vec()).collect();
             task.demo_sets.insert(predictor.path().to_owned(), demos);
@@ -242,10 +257,12 @@ fn divide(trainset: Vec<Example>, options: &MIPROv2) -> Result<(Vec<Example>, Ve
         if valset.is_empty() {
             return Err(Error::option("valset", "is empty; give examples to select on, or leave it out"));
         }
-        let shared = trainset.iter().filter(|example| valset.contains(example)).count();
+        let selected = inputs_of(valset);
+        let shared = trainset.iter().filter(|example| selected.contains(&inputs(example))).count();
         if shared > 0 {
-            let reason =
-                format!("{shared} examples are in the training set and in `valset`; they must not overlap");
+            let reason = format!(
+                "{shared} training examples have the inputs of an example in `valset`; the two must not overlap"
+            );
             return Err(Error::Data { reason });
         }
         return Ok((trainset, valset.clone()));
@@ -257,15 +274,32 @@ fn divide(trainset: Vec<Example>, options: &MIPROv2) -> Result<(Vec<Example>, Ve
     let mut selection = trainset;
     selection.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
     let train = selection.split_off((selection.len() * 3).div_ceil(5));
-    // Equal examples must not stand on both sides.
-    let train = train.into_iter().filter(|example| !selection.contains(example)).collect();
+    // Examples with the same inputs must not stand on both sides.
+    let selected = inputs_of(&selection);
+    let train = train.into_iter().filter(|example| !selected.contains(&inputs(example))).collect();
     Ok((train, selection))
+}
+
+fn inputs(example: &Example) -> ContentHash {
+    ContentHash::of(&example.inputs())
+}
+
+fn inputs_of(examples: &[Example]) -> HashSet<ContentHash> {
+    examples.iter().map(inputs).collect()
 }
 
 /// A teacher with the program's own metric.
 pub(crate) struct Taught<'a> {
+    /// Unlike the program's own, so that their rollouts are kept apart.
+    name: String,
     pub(crate) teacher: &'a dyn Module,
-    pub(crate) judge: &'a dyn Evaluator,
+    judge: &'a dyn Evaluator,
+}
+
+impl<'a> Taught<'a> {
+    pub(crate) fn new(teacher: &'a dyn Module, judge: &'a dyn Evaluator) -> Self {
+        Self { name: format!("teacher {}", teacher.name()), teacher, judge }
+    }
 }
 
 #[async_trait]
@@ -284,7 +318,7 @@ impl Module for Taught<'_> {
     }
 
     fn name(&self) -> &str {
-        self.teacher.name()
+        &self.name
     }
 
     fn max_calls(&self) -> u64 {

@@ -12,6 +12,9 @@ pub(crate) const NOT_SUPPLIED: &str = "Not supplied for this particular example.
 
 /// Writes chats and reads replies.
 pub trait Adapter: Send + Sync {
+    /// Name of the format, part of every store key.
+    fn name(&self) -> &'static str;
+
     /// The system message.
     fn system(&self, signature: &Signature, instruction: &str) -> String;
 

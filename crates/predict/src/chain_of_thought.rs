@@ -1,14 +1,15 @@
 //! A predictor that reasons before it answers.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::{
-    CallContext, Error, Field, Fields, LanguageModel, Module, Prediction, Predictor, Prompt, Signature,
+    CallContext, Error, Field, Fields, LanguageModel, Module, Prediction, Predictor, Prompt, Sampling,
+    Signature,
 };
 
-use crate::Predict;
+use crate::{Adapter, Predict};
 
 /// A [`Predict`] whose first output is `reasoning`: chain of thought (Wei et al. 2022).
 #[derive(Clone)]
@@ -25,7 +26,31 @@ impl ChainOfThought {
         Ok(Self(Predict::new(path, signature)))
     }
 
-    /// The predictor underneath changed by one of its `with_…` methods.
+    /// As [`Predict::with_model`].
+    #[must_use]
+    pub fn with_model(self, model: Arc<dyn LanguageModel>) -> Self {
+        self.map(|predict| predict.with_model(model))
+    }
+
+    /// As [`Predict::with_sampling`].
+    #[must_use]
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        self.map(|predict| predict.with_sampling(sampling))
+    }
+
+    /// As [`Predict::with_adapter`].
+    #[must_use]
+    pub fn with_adapter(self, adapter: Arc<dyn Adapter>) -> Self {
+        self.map(|predict| predict.with_adapter(adapter))
+    }
+
+    /// As [`Predict::with_json_retry`].
+    #[must_use]
+    pub fn with_json_retry(self, retry: bool) -> Self {
+        self.map(|predict| predict.with_json_retry(retry))
+    }
+
+    /// The predictor underneath, changed.
     #[must_use]
     pub fn map(self, change: impl FnOnce(Predict) -> Predict) -> Self {
         Self(change(self.0))
@@ -37,12 +62,6 @@ impl Deref for ChainOfThought {
 
     fn deref(&self) -> &Predict {
         &self.0
-    }
-}
-
-impl DerefMut for ChainOfThought {
-    fn deref_mut(&mut self) -> &mut Predict {
-        &mut self.0
     }
 }
 
@@ -61,6 +80,10 @@ impl Predictor for ChainOfThought {
 
     fn set_prompt(&mut self, prompt: Prompt) {
         self.0.set_prompt(prompt);
+    }
+
+    fn settings(&self) -> String {
+        self.0.settings()
     }
 }
 
@@ -84,5 +107,9 @@ impl Module for ChainOfThought {
 
     fn language_model(&self) -> Option<Arc<dyn LanguageModel>> {
         self.0.language_model()
+    }
+
+    fn max_calls(&self) -> u64 {
+        self.0.max_calls()
     }
 }

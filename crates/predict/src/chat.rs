@@ -20,6 +20,10 @@ const COMPLETED: &str = "[[ ## completed ## ]]";
 pub struct ChatAdapter;
 
 impl Adapter for ChatAdapter {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
     fn system(&self, signature: &Signature, instruction: &str) -> String {
         let placeholder =
             |field: &Field, note: String| format!("{}\n{{{}}}{note}", marker(&field.name), field.name);

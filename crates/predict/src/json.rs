@@ -13,6 +13,10 @@ use crate::value::{coerce, parse_json};
 pub struct JsonAdapter;
 
 impl Adapter for JsonAdapter {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
     fn system(&self, signature: &Signature, instruction: &str) -> String {
         let inputs: Vec<_> = signature
             .inputs()

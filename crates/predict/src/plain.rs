@@ -19,6 +19,10 @@ use crate::value::parse_value;
 pub struct PlainAdapter;
 
 impl Adapter for PlainAdapter {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
     fn system(&self, signature: &Signature, instruction: &str) -> String {
         let mut lines = vec![instruction.trim().to_owned()];
         lines.extend(signature.fields().filter_map(remark));

@@ -112,16 +112,17 @@ impl Predict {
             });
         }
         match self.ask_through(&*self.adapter, context, inputs, usage).await {
-            Err(Error::Reply { .. }) if self.json_retry && !self.asks_for_json() => {
+            Err(Error::Reply { .. }) if self.retries() => {
                 self.ask_through(&JsonAdapter, context, inputs, usage).await
             }
             result => result,
         }
     }
 
-    /// Whether the first request is in JSON form already, so that a retry would repeat it.
-    fn asks_for_json(&self) -> bool {
-        self.adapter.response_format(&self.signature) != ResponseFormat::Text
+    /// Whether a reply that does not fit is asked for again. Where the first request is in JSON form
+    /// already, a retry would only repeat it.
+    fn retries(&self) -> bool {
+        self.json_retry && self.adapter.response_format(&self.signature) == ResponseFormat::Text
     }
 
     async fn ask_through(
@@ -182,6 +183,10 @@ impl Predictor for Predict {
     fn set_prompt(&mut self, prompt: Prompt) {
         self.prompt = prompt;
     }
+
+    fn settings(&self) -> String {
+        format!("{} {:?} retry={}", self.adapter.name(), self.sampling, self.retries())
+    }
 }
 
 #[async_trait]
@@ -204,6 +209,10 @@ impl Module for Predict {
 
     fn language_model(&self) -> Option<Arc<dyn LanguageModel>> {
         self.model.clone()
+    }
+
+    fn max_calls(&self) -> u64 {
+        if self.retries() { 2 } else { 1 }
     }
 }
 

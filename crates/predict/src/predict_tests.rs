@@ -22,6 +22,7 @@ mock! {
     Speech {}
 
     impl Adapter for Speech {
+        fn name(&self) -> &'static str;
         fn system(&self, signature: &Signature, instruction: &str) -> String;
         fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String;
         fn assistant(&self, signature: &Signature, outputs: &Fields) -> String;

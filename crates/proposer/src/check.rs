@@ -55,7 +55,7 @@ const MAX_REPETITION: f64 = 0.5;
 pub struct Checker {
     request: HashSet<String>,
     vocabulary: HashSet<String>,
-    latin: bool,
+    letters: Letters,
 }
 
 impl Checker {
@@ -71,13 +71,11 @@ impl Checker {
         for text in request {
             checker.request.extend(shingles(text, SHINGLE));
         }
-        let mut letters = Letters::default();
         let fields = signature.fields().flat_map(|field| [field.name.as_str(), field.description.as_str()]);
         for text in fields.chain([signature.instructions()]).chain(material) {
-            letters.count(text);
+            checker.letters.count(text);
             checker.vocabulary.extend(stems(text));
         }
-        checker.latin = letters.is_latin();
         checker
     }
 
@@ -100,7 +98,7 @@ impl Checker {
         }
         let mut letters = Letters::default();
         letters.count(text);
-        if letters.is_latin() != self.latin {
+        if !self.letters.admit(&letters) {
             return Some(Flaw::OtherScript);
         }
         if !stems(text).any(|stem| self.vocabulary.contains(&stem)) {
@@ -111,7 +109,7 @@ impl Checker {
 }
 
 /// How many letters are of the Latin script.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Letters {
     latin: usize,
     other: usize,
@@ -127,6 +125,13 @@ impl Letters {
 
     fn is_latin(&self) -> bool {
         self.latin >= self.other
+    }
+
+    /// Whether a text with these letters is in a script of the task. An English instruction for
+    /// Japanese data may be answered in either.
+    fn admit(&self, text: &Self) -> bool {
+        let (mine, all) = if text.is_latin() { (self.latin, self) } else { (self.other, self) };
+        mine * MIN_SCRIPT >= all.latin + all.other
     }
 }
 
@@ -149,16 +154,24 @@ fn repetition(text: &str) -> f64 {
     if runs.len() < 12 { 0.0 } else { 1.0 - distinct.len() as f64 / runs.len() as f64 }
 }
 
+/// A script that at least one letter in this many of a task is of belongs to the task.
+const MIN_SCRIPT: usize = 20;
+
 /// Words that carry meaning, cut to their first letters so that inflections agree.
 fn stems(text: &str) -> impl Iterator<Item = String> {
     const COMMON: [&str; 24] = [
         "this", "that", "with", "from", "your", "have", "will", "must", "given", "field", "fields", "should",
         "which", "when", "what", "then", "there", "their", "they", "into", "each", "produce", "text", "use",
     ];
-    words(text)
-        .into_iter()
-        .filter(|word| word.chars().count() >= 4 && !COMMON.contains(&word.as_str()))
-        .map(|word| word.chars().take(5).collect())
+    words(text).into_iter().flat_map(|word| {
+        let letters: Vec<char> = word.chars().collect();
+        // Scripts without spaces give whole sentences as one word, so pairs of letters count there.
+        if letters.iter().any(|letter| (*letter as u32) >= 0x2E80) {
+            return letters.windows(2).map(|pair| pair.iter().collect()).collect::<Vec<String>>();
+        }
+        let carries = letters.len() >= 4 && !COMMON.contains(&word.as_str());
+        carries.then(|| letters.iter().take(5).collect()).into_iter().collect()
+    })
 }
 
 #[cfg(test)]
@@ -188,5 +201,18 @@ mod tests {
         check("[[ ## ticket ## ]] route it to the department", Some(Flaw::Echo));
         check("Определи отдел по тексту обращения клиента", Some(Flaw::OtherScript));
         check("Paint a watercolour of mountains.", Some(Flaw::Unrelated));
+    }
+
+    #[test]
+    fn tasks_in_other_scripts_are_served_in_theirs_and_in_that_of_their_instruction() {
+        let signature = Signature::parse("ticket -> department").unwrap();
+        let checker = Checker::new(
+            &signature,
+            [],
+            ["Route the ticket.", "請求書が二重に届きました。返金をお願いします。"],
+        );
+        assert_eq!(checker.flaw("Send each ticket to its department."), None);
+        assert_eq!(checker.flaw("請求書の問い合わせは経理に送る。"), None);
+        assert_eq!(checker.flaw("山の絵を描く。"), Some(Flaw::Unrelated));
     }
 }

@@ -195,7 +195,8 @@ impl ModelProposer {
         if missing > 0 && proposals.stop.is_none() {
             let is_taken =
                 |text: &str| task.is_taken(&predictor.path, text) || seen.contains(&normalized(text));
-            let composed = template::compose(predictor, &task.examples, missing, &mut rng, is_taken)?;
+            let composed =
+                template::compose(predictor, &self.tips, &task.examples, missing, &mut rng, is_taken)?;
             let note = format!(
                 "{missing} of {count} instructions for `{}` were composed from templates, because the prompt model's \
                  proposals failed the checks",
@@ -296,7 +297,11 @@ impl ModelProposer {
         }
         let mut examples: Vec<_> = task.examples.iter().collect();
         examples.shuffle(rng);
-        shown.extend(examples.into_iter().map(|example| example.fields().clone()));
+        // Rows of the data set show a predictor only what is among its own fields.
+        let rows = examples.into_iter().filter(|example| {
+            predictor.signature.outputs().iter().any(|field| example.get(&field.name).is_some())
+        });
+        shown.extend(rows.map(|example| example.fields().clone()));
         shown.truncate(self.options.examples_in_context);
         shown
     }

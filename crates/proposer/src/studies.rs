@@ -13,6 +13,9 @@ use crate::{Error, ModelProposerOptions, Study, Task};
 /// A first reading of at most this many batches describes a data set well enough.
 const MAX_BATCHES: usize = 5;
 
+/// Values of a trace are cut to this many characters.
+const MAX_TRACE_VALUE: usize = 1000;
+
 /// An assignment's inputs.
 pub(crate) fn fields<const N: usize>(values: [(&str, String); N]) -> Fields {
     values.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
@@ -109,7 +112,10 @@ async fn describe_data(
 
 async fn describe_program(student: &mut Student<'_>, task: &Task) -> Result<(), Error> {
     let code = render::program(&task.program)?;
-    let example = render::examples(task.examples.iter().take(1).map(|example| example.fields()))?;
+    let example = match task.traces.first() {
+        Some(trace) => trace.format_for_prompt(MAX_TRACE_VALUE),
+        None => render::examples(task.examples.iter().take(1).map(|example| example.fields()))?,
+    };
     let description = student
         .ask(
             "describe_program",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use promptopt_core::{Demo, Example, Module, Signature, StopReason, Usage};
+use promptopt_core::{Demo, Example, Module, Signature, StopReason, Trace, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -66,6 +66,8 @@ pub struct Task {
     pub program: ProgramInfo,
     /// Training examples.
     pub examples: Vec<Arc<Example>>,
+    /// Rollouts of the program, of which the first shows it in use.
+    pub traces: Vec<Arc<Trace>>,
     /// For every predictor the demo sets that instructions may be written from.
     pub demo_sets: IndexMap<String, Vec<Vec<Demo>>>,
     /// For every predictor what was tried before.
@@ -82,7 +84,15 @@ impl Task {
         let basics = program.predictors.iter();
         let taken =
             basics.map(|predictor| (predictor.path.clone(), vec![predictor.instruction.clone()])).collect();
-        Self { program, examples, demo_sets: IndexMap::new(), tried: IndexMap::new(), taken, seed: 0 }
+        Self {
+            program,
+            examples,
+            traces: Vec::new(),
+            demo_sets: IndexMap::new(),
+            tried: IndexMap::new(),
+            taken,
+            seed: 0,
+        }
     }
 
     pub(crate) fn is_taken(&self, predictor: &str, instruction: &str) -> bool {

@@ -1,9 +1,10 @@
-//! Instructions composed from signature and data, without any model.
+//! Instructions composed from signature, data and tips, without any model.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::{Example, FieldType, Signature};
+use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -12,13 +13,31 @@ use crate::render::{InstructionParts, instruction};
 use crate::task::normalized;
 use crate::{DataFacts, Error, PredictorInfo, Proposal, ProposalSource, Proposals, Proposer, Study, Task};
 
+/// How many tips are drawn for an instruction. Long wordy ones confuse small models.
+const FEWEST_TIPS: usize = 3;
+const MOST_TIPS: usize = 8;
 /// How many draws a proposal may take before the possibilities count as used up.
 const DRAWS: usize = 40;
 
-/// Composes instructions from the signature, what the data shows and common practice. Needs no
-/// model, so it serves where there is none that can write, and it costs nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TemplateProposer;
+/// Composes instructions from the signature, what the data shows and tips. Needs no model, so it
+/// serves where there is none that can write, and it costs nothing.
+///
+/// Tips speak to whoever writes an instruction; this proposer has a sentence for the model behind
+/// each tip of the default library that says something about a single answer, and uses it when the
+/// tip is drawn. It can do nothing with tips it has no sentence for.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateProposer {
+    tips: PromptingTips,
+}
+
+impl TemplateProposer {
+    /// Another library of tips to draw from, such as a part of the default one.
+    #[must_use]
+    pub fn with_tips(mut self, tips: PromptingTips) -> Self {
+        self.tips = tips;
+        self
+    }
+}
 
 #[async_trait]
 impl Proposer for TemplateProposer {
@@ -37,7 +56,7 @@ impl Proposer for TemplateProposer {
         let mut proposals = Proposals::default();
         for (index, predictor) in task.program.predictors.iter().enumerate() {
             let mut rng = ChaCha8Rng::seed_from_u64(task.seed.wrapping_add(index as u64));
-            let composed = compose(predictor, &task.examples, count, &mut rng, |text| {
+            let composed = compose(predictor, &self.tips, &task.examples, count, &mut rng, |text| {
                 task.is_taken(&predictor.path, text)
             })?;
             proposals.instructions.insert(predictor.path.clone(), composed);
@@ -49,6 +68,7 @@ impl Proposer for TemplateProposer {
 /// Up to `count` different instructions for a predictor that are not taken.
 pub(crate) fn compose(
     predictor: &PredictorInfo,
+    tips: &PromptingTips,
     examples: &[Arc<Example>],
     count: usize,
     rng: &mut ChaCha8Rng,
@@ -60,7 +80,10 @@ pub(crate) fn compose(
         if written.len() >= count {
             break;
         }
-        let text = instruction(&parts(predictor, &facts, rng))?;
+        let drawn = rng.random_range(FEWEST_TIPS..=MOST_TIPS);
+        let drawn: Vec<&str> =
+            tips.select(&predictor.signature, rng, drawn).into_iter().map(Tip::key).collect();
+        let text = instruction(&parts(predictor, &facts, &drawn, rng))?;
         let known = written.iter().any(|other| normalized(&other.instruction) == normalized(&text));
         if !known && !is_taken(&text) {
             written.push(Proposal { instruction: text, source: ProposalSource::Template, tip: None });
@@ -73,7 +96,12 @@ fn names(fields: &[promptopt_core::Field]) -> String {
     fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(" and ")
 }
 
-fn parts(predictor: &PredictorInfo, facts: &DataFacts, rng: &mut ChaCha8Rng) -> InstructionParts {
+fn parts(
+    predictor: &PredictorInfo,
+    facts: &DataFacts,
+    tips: &[&str],
+    rng: &mut ChaCha8Rng,
+) -> InstructionParts {
     let signature = &predictor.signature;
     let (inputs, outputs) = (names(signature.inputs()), names(signature.outputs()));
     let tasks = [
@@ -87,15 +115,11 @@ fn parts(predictor: &PredictorInfo, facts: &DataFacts, rng: &mut ChaCha8Rng) -> 
         format!("an expert in finding {outputs}"),
         "an experienced clerk who never guesses".to_owned(),
     ];
-    let role = rng.random_bool(0.3).then(|| roles.choose(rng).cloned()).flatten();
+    let role = tips.contains(&"role").then(|| roles.choose(rng).cloned()).flatten();
     let vocabulary: Vec<_> =
         signature.outputs().iter().filter_map(|field| label_line(field, facts, rng)).collect();
-    let mut lines: Vec<String> = Vec::new();
-    for line in practice_lines(signature, facts) {
-        if rng.random_bool(0.35) {
-            lines.push(line);
-        }
-    }
+    let lines = practices(signature, facts).into_iter().filter(|(tip, _)| tips.contains(tip));
+    let lines = lines.map(|(_, line)| line).collect();
     InstructionParts {
         role,
         task: tasks.choose(rng).cloned().unwrap_or_default(),
@@ -121,28 +145,39 @@ fn label_line(field: &promptopt_core::Field, facts: &DataFacts, rng: &mut ChaCha
     lines.choose(rng).cloned()
 }
 
-/// Sentences of common practice that fit the signature and the data.
-fn practice_lines(signature: &Signature, facts: &DataFacts) -> Vec<String> {
+/// For tips that fit the signature and the data, a sentence that does what the tip says.
+fn practices(signature: &Signature, facts: &DataFacts) -> Vec<(&'static str, String)> {
     let mut lines = vec![
-        "Be exact.".to_owned(),
-        "Give the answer only, with no explanation.".to_owned(),
-        "If several answers seem possible, take the one that the main request of the text asks for."
-            .to_owned(),
+        ("clear_language", "Be exact.".to_owned()),
+        ("conciseness", "Give the answer only, with no explanation.".to_owned()),
+        (
+            "decision_criteria",
+            "If several answers seem possible, take the one that the main request of the text asks for."
+                .to_owned(),
+        ),
+        ("grounding", "Go by what the text says and nothing else.".to_owned()),
+        ("demo_pattern", "Follow the pattern of the examples.".to_owned()),
+        ("edge_cases", "Give the best answer even when the text is short or unclear.".to_owned()),
     ];
     for field in signature.outputs() {
         let name = &field.name;
         match &field.kind {
-            FieldType::Bool => lines.push(format!("Write {name} as True or False.")),
-            FieldType::Integer | FieldType::Float => lines.push(format!("Write {name} as a plain number.")),
-            FieldType::List(_) | FieldType::Object(_) => lines.push(format!("Write {name} as valid JSON.")),
+            FieldType::Bool => lines.push(("label_vocabulary", format!("Write {name} as True or False."))),
+            FieldType::Integer | FieldType::Float => {
+                lines.push(("number_format", format!("Write {name} as a plain number.")));
+            }
+            FieldType::List(_) | FieldType::Object(_) => {
+                lines.push(("structured_output", format!("Write {name} as valid JSON.")));
+            }
             _ => {}
         }
         let Some(output) = facts.outputs.get(name) else { continue };
         if output.verbatim > 0.9 {
-            lines.push(format!("Copy the {name} from the text exactly as it is written there."));
+            let line = format!("Copy the {name} from the text exactly as it is written there.");
+            lines.push(("verbatim_extraction", line));
         }
         if output.median_words <= 3 {
-            lines.push(format!("Keep the {name} short: {} as a rule.", output.length()));
+            lines.push(("output_format", format!("Keep the {name} short: {} as a rule.", output.length())));
         }
     }
     lines

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use promptopt_core::{Demo, Example, ModuleExt as _, Prompts, RolloutRunner, Signature, StopReason, Trace};
+use promptopt_core::{
+    Demo, Example, Fields, ModuleExt as _, Prompts, RolloutRunner, Signature, StopReason, Trace,
+};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -168,18 +170,24 @@ async fn gather(
     Ok(())
 }
 
-/// Sets without repetition, at most `limit`; the first is always kept.
+/// Sets without repetition, at most `limit`; the first is always kept. Sets that show the same are
+/// the same, wherever their demos came from.
 fn distinct(sets: Vec<DemoSet>, limit: usize) -> Vec<DemoSet> {
     let mut kept: Vec<DemoSet> = Vec::new();
     for set in sets {
         if kept.len() >= limit.max(1) {
             break;
         }
-        if !kept.iter().any(|other| other.demos == set.demos) {
+        if !kept.iter().any(|other| shown(other).eq(shown(&set))) {
             kept.push(set);
         }
     }
     kept
+}
+
+/// What a set shows, predictor by predictor.
+fn shown(set: &DemoSet) -> impl Iterator<Item = Vec<&Fields>> {
+    set.demos.values().map(|demos| demos.iter().map(|demo| &demo.fields).collect())
 }
 
 struct SetMaker<'a> {

@@ -9,6 +9,7 @@ mod config;
 mod errors;
 mod faults;
 mod formats;
+mod parameters;
 mod requests;
 mod retries;
 mod secrets;

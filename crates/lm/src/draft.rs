@@ -1,0 +1,96 @@
+//! What goes into the body of one request, and what is left of it once the server has refused parts.
+
+use promptopt_core::Sampling;
+
+use crate::MaxTokensField;
+use crate::parameter_support::Parameter;
+
+/// The parts of one request that a server may refuse. It only ever loses parts, and changes the name of
+/// `max_tokens` at most once, so that a request has an end.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    pub(crate) sampling: Sampling,
+    pub(crate) max_tokens_field: MaxTokensField,
+    pub(crate) with_format: bool,
+    is_renamed: bool,
+}
+
+impl Draft {
+    pub(crate) fn new(sampling: Sampling, max_tokens_field: MaxTokensField, with_format: bool) -> Self {
+        Self { sampling, max_tokens_field, with_format, is_renamed: false }
+    }
+
+    /// Does without `parameter`, or without this name for it; says whether that makes another request.
+    pub(crate) fn give_up(&mut self, parameter: Parameter) -> bool {
+        match parameter {
+            Parameter::MaxTokens(field) => {
+                let can_rename =
+                    self.sampling.max_tokens.is_some() && self.max_tokens_field == field && !self.is_renamed;
+                if can_rename {
+                    self.max_tokens_field = field.other();
+                    self.is_renamed = true;
+                }
+                can_rename
+            }
+            _ => {
+                let is_sent = self.sends(parameter);
+                self.leave_out(parameter);
+                is_sent
+            }
+        }
+    }
+
+    /// Takes `parameter` out, where it was there.
+    pub(crate) fn leave_out(&mut self, parameter: Parameter) {
+        match parameter {
+            Parameter::Temperature => self.sampling.temperature = None,
+            Parameter::TopP => self.sampling.top_p = None,
+            Parameter::Stop => self.sampling.stop.clear(),
+            Parameter::Seed => self.sampling.seed = None,
+            Parameter::MaxTokens(_) => self.sampling.max_tokens = None,
+        }
+    }
+
+    fn sends(&self, parameter: Parameter) -> bool {
+        match parameter {
+            Parameter::Temperature => self.sampling.temperature.is_some(),
+            Parameter::TopP => self.sampling.top_p.is_some(),
+            Parameter::Stop => !self.sampling.stop.is_empty(),
+            Parameter::Seed => self.sampling.seed.is_some(),
+            Parameter::MaxTokens(field) => {
+                self.sampling.max_tokens.is_some() && self.max_tokens_field == field
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_is_given_up_once() {
+        let sampling = Sampling {
+            temperature: Some(0.0),
+            top_p: Some(0.5),
+            max_tokens: Some(9),
+            stop: vec!["x".into()],
+            seed: Some(1),
+        };
+        let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true);
+        let given_up = |draft: &mut Draft| Parameter::ALL.map(|parameter| draft.give_up(parameter));
+        // The last of them is the other name of `max_tokens`, which there is no way back from.
+        assert_eq!(given_up(&mut draft), [true, true, true, true, true, false]);
+        assert_eq!(given_up(&mut draft), [false; 6]);
+        assert_eq!(draft.max_tokens_field, MaxTokensField::MaxCompletionTokens);
+        assert_eq!(draft.sampling, Sampling { max_tokens: Some(9), ..Sampling::default() });
+    }
+
+    #[test]
+    fn what_is_not_sent_can_not_be_given_up() {
+        let mut draft = Draft::new(Sampling::default(), MaxTokensField::MaxTokens, true);
+        for parameter in Parameter::ALL {
+            assert!(!draft.give_up(parameter), "{parameter:?}");
+        }
+    }
+}
