@@ -390,7 +390,6 @@ impl<'r, 'p> Search<'r, 'p> {
             }
             self.dropped.push(leader);
         };
-        let mut seen = Vec::new();
         while self.stop.is_none() && !self.board.is_full(leader) {
             if self.options.racing && self.is_hopeless(leader) {
                 self.dropped.push(leader);
@@ -398,12 +397,11 @@ impl<'r, 'p> Search<'r, 'p> {
             }
             let portion: Vec<usize> =
                 self.board.open(leader).into_iter().take(self.options.minibatch_size.max(1)).collect();
-            self.stop = self.board.roll_out(&[(leader, portion.clone())]).await?;
-            seen.extend(portion);
+            self.stop = self.board.roll_out(&[(leader, portion)]).await?;
         }
-        if !seen.is_empty() {
-            self.note_trial(TrialKind::Full, leader, &seen);
-        }
+        // The trial is about all that is known of the leader, minibatches of before included.
+        let everything: Vec<usize> = (0..self.board.examples().len()).collect();
+        self.note_trial(TrialKind::Full, leader, &everything);
         Ok(())
     }
 
