@@ -160,7 +160,7 @@ async fn from_hub(
     let url = format!("{}/{repository}/resolve/{revision}/{file}", endpoint.trim_end_matches('/'));
     let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
     let mut request = client.get(&url);
-    if let Ok(token) = std::env::var("HF_TOKEN") {
+    if let Some(token) = hub_token() {
         request = request.bearer_auth(token);
     }
     let mut response =
@@ -178,4 +178,17 @@ async fn from_hub(
     shown.finish_and_clear();
     std::io::Seek::rewind(&mut partial)?;
     install(model, target, partial, size)
+}
+
+/// The token of the hub: from `HF_TOKEN`, or from where its own tools keep it.
+fn hub_token() -> Option<String> {
+    let kept = || {
+        let home = std::env::var_os("HF_HOME").map(PathBuf::from).or_else(|| {
+            let home = std::env::var_os("HOME").map(PathBuf::from)?;
+            Some(home.join(".cache/huggingface"))
+        })?;
+        std::fs::read_to_string(home.join("token")).ok()
+    };
+    let token = std::env::var("HF_TOKEN").ok().or_else(kept)?;
+    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
 }

@@ -226,3 +226,35 @@ fn a_saved_program_must_be_one() {
         &["tickets.jsonl", "not a program as `promptopt optimize` writes it"],
     );
 }
+
+#[test]
+fn weights_are_fetched_from_a_hub_and_checked() {
+    let pull = |reply: &'static str| {
+        let folder = folder(TASK);
+        std::fs::write(folder.path().join("token"), "hf_canary\n").unwrap();
+        let url = server(reply);
+        let output = Command::new(env!("CARGO_BIN_EXE_promptopt"))
+            .args(["model", "pull", "qwen2.5-0.5b"])
+            .env("HF_ENDPOINT", url.trim_end_matches("/v1"))
+            .env("HF_HOME", folder.path())
+            .env_remove("HF_TOKEN")
+            .env_remove("PROMPTOPT_MODEL_PATH")
+            .env("PROMPTOPT_CACHE", folder.path().join("cache"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("hf_canary"), "{said}");
+        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (output.status.success(), said, std::fs::read_to_string(path).ok())
+    };
+    let (good, said, file) =
+        pull("HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\nGGUF bytes");
+    assert!(good, "{said}");
+    assert_eq!(file.as_deref(), Some("GGUF bytes"));
+    assert!(said.contains("not pinned"), "{said}");
+
+    let (good, said, _) = pull("HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>");
+    assert!(!good && said.contains("GGUF"), "{said}");
+    let (good, said, _) = pull("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    assert!(!good && said.contains("404") && said.contains("PROMPTOPT_MODEL_PATH"), "{said}");
+}
