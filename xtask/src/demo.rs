@@ -17,7 +17,7 @@ usage: cargo xtask demo [--check] [-- <arguments of `promptopt optimize`>...]
   --        what follows is passed on, as in `cargo xtask demo -- --trials 5`
 
 It takes Rust, a C++ compiler with make, and Python 3 with pip. Missing build tools (cmake, libclang)
-go into the target folder; the model, about 90 MB, goes into promptopt's cache.
+go into the target folder; the model, 98 MB, goes into promptopt's cache.
 ";
 
 /// The model that the demo runs on: small, and real.

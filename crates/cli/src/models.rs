@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use promptopt_core::{Example, LanguageModel, Sampling};
+#[cfg(feature = "local")]
+use promptopt_core::{LmError, LmReply, LmRequest};
 use promptopt_lm::ChatClient;
 use promptopt_testkit::SimulatedLm;
 
@@ -99,9 +101,9 @@ async fn embedded(section: &ModelSection, spec: Option<&str>) -> anyhow::Result<
         .build();
     let model = LocalModel::load(options).await.context("loading the embedded model")?;
     // The end marker of the chat format is nothing the program needs to see.
-    let mut sampling = sampling(section);
-    sampling.stop.push("[[ ## completed ## ]]".to_owned());
-    Ok(Arc::new(crate::session::WithStop { model, stop: sampling.stop }))
+    let mut stop = section.stop.clone();
+    stop.push("[[ ## completed ## ]]".to_owned());
+    Ok(Arc::new(WithSampling { model, stop, top_p: section.top_p }))
 }
 
 #[cfg(not(feature = "local"))]
@@ -110,4 +112,28 @@ async fn embedded(_section: &ModelSection, _spec: Option<&str>) -> anyhow::Resul
         "this promptopt was built without the embedded model; `cargo xtask demo` builds one that has it, or choose \
          another model with `--lm sim` or `--lm MODEL@BASE_URL`"
     )
+}
+
+/// The embedded model with what the task file says and its own options have no place for.
+#[cfg(feature = "local")]
+struct WithSampling<M> {
+    model: M,
+    stop: Vec<String>,
+    top_p: Option<f64>,
+}
+
+#[cfg(feature = "local")]
+#[async_trait::async_trait]
+impl<M: LanguageModel> LanguageModel for WithSampling<M> {
+    fn id(&self) -> String {
+        let top_p = self.top_p.map_or(String::new(), |top_p| format!(" top_p={top_p}"));
+        format!("{} stop={:?}{top_p}", self.model.id(), self.stop)
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        let mut request = request.clone();
+        request.sampling.stop.extend(self.stop.iter().cloned());
+        request.sampling.top_p = request.sampling.top_p.or(self.top_p);
+        self.model.complete(&request).await
+    }
 }

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-#[cfg(feature = "local")]
-use async_trait::async_trait;
 use promptopt_core::{Evaluator, Example};
-#[cfg(feature = "local")]
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
 use promptopt_data::{LoadOptions, Portion, SplitOptions, Splits, UnknownFields};
 
 use crate::args::RunArgs;
@@ -79,25 +75,4 @@ fn split(task: &TaskFile, args: &RunArgs, examples: Vec<Example>) -> anyhow::Res
         stratify_by: data.stratify_by.clone(),
     };
     promptopt_data::split(examples, &options).context("splitting the data")
-}
-
-/// A model with texts at which every completion ends.
-#[cfg(feature = "local")]
-pub(crate) struct WithStop<M> {
-    pub(crate) model: M,
-    pub(crate) stop: Vec<String>,
-}
-
-#[cfg(feature = "local")]
-#[async_trait]
-impl<M: LanguageModel> LanguageModel for WithStop<M> {
-    fn id(&self) -> String {
-        format!("{} stop={:?}", self.model.id(), self.stop)
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let mut request = request.clone();
-        request.sampling.stop.extend(self.stop.iter().cloned());
-        self.model.complete(&request).await
-    }
 }

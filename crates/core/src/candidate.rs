@@ -18,10 +18,6 @@ pub enum Origin {
         /// (instruction, demo set) for every predictor in order.
         choices: Vec<(usize, usize)>,
     },
-    /// Written by a model from a parent.
-    Proposed,
-    /// Given by the user.
-    Given,
 }
 
 /// A candidate is data: nothing mutates a module while it is evaluated.

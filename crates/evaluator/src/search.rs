@@ -238,11 +238,9 @@ impl<'r, 'p> Search<'r, 'p> {
             self.evaluate_leader().await?;
         }
         self.stop = self.stop.or(short);
-        let full: Vec<usize> =
-            (0..self.board.candidates().len()).filter(|candidate| self.board.is_full(*candidate)).collect();
-        let ranked: Vec<PromptCandidate> =
-            full.iter().filter_map(|candidate| self.board.candidates().get(*candidate)).cloned().collect();
-        let leader = PromptCandidate::best(&ranked).and_then(|index| full.get(index)).copied().unwrap_or(0);
+        // Only those that were evaluated on the whole selection set have a score.
+        let full = self.board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();
+        let (leader, _) = self.best_full();
         let level = self.options.level;
         let comparison = statistics::compare(&self.board.scores(0), &self.board.scores(leader), level);
         let best = if comparison.difference > 0.0 { leader } else { 0 };
@@ -250,7 +248,7 @@ impl<'r, 'p> Search<'r, 'p> {
             "the highest mean over all {} examples of the selection set, among {} candidates that were evaluated on \
              all of them; a tie keeps the original",
             self.board.examples().len(),
-            full.len()
+            full
         );
         Ok(Found {
             best,

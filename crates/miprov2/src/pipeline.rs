@@ -80,7 +80,9 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         // Stage 3: search instruction x demo set for all predictors together.
         let trials =
             (plan.num_trials * (round + 1)) / rounds.len() - (plan.num_trials * round) / rounds.len();
-        plan.tell_stage("search", format!("{trials} trials"));
+        if search.stop().is_none() {
+            plan.tell_stage("search", format!("{trials} trials"));
+        }
         search.widen(space(program, &sets, &written)).map_err(|error| Error::stage("evaluation", error))?;
         search.run(trials).await.map_err(|error| Error::stage("evaluation", error))?;
         for (index, predictor) in program.predictors().iter().enumerate() {

@@ -10,12 +10,13 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::Example;
+//! use promptopt_core::{Example, Signature};
 //! use promptopt_proposer::{ProgramInfo, Proposer, Task, TemplateProposer};
 //! # use futures_util::FutureExt as _;
 //! # futures_util::FutureExt::now_or_never(async {
 //!
-//! let program = ProgramInfo::single("route", "ticket -> department: enum[billing, sales]".parse_signature()?);
+//! let signature = Signature::parse("ticket -> department: enum[billing, sales]")?;
+//! let program = ProgramInfo::single("route", signature);
 //! let examples = [Example::new([("ticket", "Where is my invoice?"), ("department", "billing")], ["ticket"])];
 //! let task = Task::new(program, examples.into_iter().map(Arc::new).collect());
 //!
@@ -23,14 +24,8 @@
 //! let study = proposer.study(&task).await?;
 //! let written = proposer.propose(&task, &study, 3).await?;
 //! assert_eq!(written.of("route").len(), 3);
-//! # Ok::<(), promptopt_proposer::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap().unwrap();
-//! # trait Short { fn parse_signature(&self) -> Result<promptopt_core::Signature, promptopt_proposer::Error>; }
-//! # impl Short for str {
-//! #     fn parse_signature(&self) -> Result<promptopt_core::Signature, promptopt_proposer::Error> {
-//! #         Ok(promptopt_core::Signature::parse(self).unwrap())
-//! #     }
-//! # }
 //! ```
 //!
 //! The prompts are files in the crate's `prompts` folder. The crate knows nothing of search or
