@@ -18,6 +18,27 @@ pub enum Origin {
         /// (instruction, demo set) for every predictor in order.
         choices: Vec<(usize, usize)>,
     },
+    /// A new instruction for one predictor, written from ranked attempts.
+    Refined {
+        /// Path of the predictor.
+        predictor: String,
+        /// At which depth it was written, from 0.
+        depth: usize,
+    },
+    /// New instructions written in reflection on traces of the parent.
+    Reflected {
+        /// Paths of the predictors that got a new instruction.
+        predictors: Vec<String>,
+        /// In which iteration, from 1.
+        iteration: usize,
+    },
+    /// Components of two parents put together, against their common ancestor.
+    Merged {
+        /// Index of the common ancestor.
+        ancestor: usize,
+        /// In which iteration, from 1.
+        iteration: usize,
+    },
 }
 
 /// A candidate is data: nothing mutates a module while it is evaluated.

@@ -91,7 +91,8 @@ pub use metric::{Evaluator, Metric, MetricFn, WithMetric, metric_fn};
 pub use module::{Module, ModuleExt, Predictor, check_program};
 pub use observer::{Event, NoObserver, Observer};
 pub use optimizer::{
-    Comparison, Estimate, FailureCounts, Optimizer, Outcome, Spending, StopReason, Trial, TrialKind,
+    CandidateScores, Comparison, Confirmation, DepthStatistics, Estimate, FailureCounts, Optimizer, Outcome,
+    Spending, StopReason, Trial, TrialKind,
 };
 pub use prediction::Prediction;
 pub use prompt::{Demo, Prompt, Prompts};

@@ -1,5 +1,7 @@
 //! Optimizers: one trait, and what a run of any of them comes to.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +116,10 @@ pub enum TrialKind {
     Minibatch,
     /// A candidate on the full selection set.
     Full,
+    /// A new candidate on training examples, against its parent.
+    Gate,
+    /// A candidate on a part of the selection set, where it was dropped.
+    Race,
 }
 
 /// One evaluation of one candidate.
@@ -157,6 +163,15 @@ pub enum StopReason {
     },
     /// The run was cancelled.
     Cancelled,
+    /// The score that was asked for is reached.
+    TargetReached,
+    /// Nothing got better for as many steps as were to be borne.
+    NoImprovement {
+        /// How many steps in a row.
+        steps: usize,
+    },
+    /// The stop file appeared.
+    StopFile,
 }
 
 impl std::fmt::Display for StopReason {
@@ -169,6 +184,9 @@ impl std::fmt::Display for StopReason {
             }
             Self::Provider { message } => write!(formatter, "the language model refused to go on: {message}"),
             Self::Cancelled => formatter.write_str("cancelled"),
+            Self::TargetReached => formatter.write_str("the target score was reached"),
+            Self::NoImprovement { steps } => write!(formatter, "nothing got better for {steps} steps"),
+            Self::StopFile => formatter.write_str("the stop file appeared"),
         }
     }
 }
@@ -235,6 +253,58 @@ impl Spending {
     }
 }
 
+/// What is known of one candidate on the selection set, example by example.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CandidateScores {
+    /// The score on every selection example in order; `None` where it was not run, or provider or
+    /// metric failed.
+    pub examples: Vec<Option<f64>>,
+    /// The same for every objective that the metric names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub objectives: BTreeMap<String, Vec<Option<f64>>>,
+    /// Language-model calls spent when the candidate was entered, from the start of the run.
+    pub calls_at_discovery: u64,
+    /// Rollouts made when it was entered, from the start of the run.
+    pub rollouts_at_discovery: u64,
+}
+
+/// The winner measured once more, on evidence that no choice rested on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// What it was measured on, in words.
+    pub on: String,
+    /// The original program there.
+    pub baseline: Estimate,
+    /// The winner there.
+    pub winner: Estimate,
+    /// Winner against original there.
+    pub comparison: Comparison,
+}
+
+/// The scores of the attempts of one predictor at one depth.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DepthStatistics {
+    /// Path of the predictor.
+    pub predictor: String,
+    /// The depth, from 0.
+    pub depth: usize,
+    /// How many attempts of this depth have a score.
+    pub attempts: usize,
+    /// The highest score of this and all earlier depths of the predictor.
+    pub best: f64,
+    /// The mean score.
+    pub mean: f64,
+    /// The lowest score.
+    pub min: f64,
+    /// The highest score.
+    pub max: f64,
+    /// The standard deviation of the scores (divided by n).
+    pub std: f64,
+    /// Language-model calls spent at the end of the depth, from the start of the run.
+    pub calls_so_far: u64,
+}
+
 /// What a run of an optimizer came to. Everything but the scores of the sealed test, which an
 /// optimizer never sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -256,6 +326,18 @@ pub struct Outcome {
     pub choice: String,
     /// Every evaluation in logical order, when statistics are tracked.
     pub trials: Vec<Trial>,
+    /// What is known of every candidate, in the order of `candidates`, when statistics are tracked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<CandidateScores>,
+    /// The Pareto frontier at the end: candidates that are best at something (GEPA).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frontier: Vec<usize>,
+    /// Statistics of every depth (COPRO).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depths: Vec<DepthStatistics>,
+    /// The winner on evidence that it was not picked by, where data and budget allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation>,
     /// What the run cost.
     pub spending: Spending,
     /// What failed.

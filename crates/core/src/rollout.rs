@@ -68,6 +68,7 @@ pub struct RolloutRunner<'a> {
     ledger: Arc<Ledger>,
     concurrency: usize,
     max_errors: Option<u64>,
+    max_rollouts: Option<u64>,
     cancellation: Cancellation,
     observer: Arc<dyn Observer>,
     totals: Mutex<RolloutTotals>,
@@ -88,6 +89,7 @@ impl<'a> RolloutRunner<'a> {
             ledger: Arc::default(),
             concurrency: 8,
             max_errors: None,
+            max_rollouts: None,
             cancellation: Cancellation::new(),
             observer: Arc::new(NoObserver),
             totals: Mutex::default(),
@@ -123,6 +125,14 @@ impl<'a> RolloutRunner<'a> {
         self
     }
 
+    /// The most rollouts to make, which is as often as the metric can be asked. Those that are known
+    /// already do not count. `None`: no limit.
+    #[must_use]
+    pub fn max_rollouts(mut self, max_rollouts: Option<u64>) -> Self {
+        self.max_rollouts = max_rollouts;
+        self
+    }
+
     /// The flag that ends the run.
     #[must_use]
     pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
@@ -150,6 +160,17 @@ impl<'a> RolloutRunner<'a> {
     /// Language-model calls spent on the ledger so far, by whoever shares it.
     pub fn spent_calls(&self) -> u64 {
         self.ledger.spent()
+    }
+
+    /// Rollouts that may still be made; `None` without any limit. A call budget counts with the
+    /// most calls that a rollout may take.
+    pub fn affordable_rollouts(&self) -> Option<u64> {
+        let by_calls = self.remaining_calls().map(|calls| calls / self.program.max_calls().max(1));
+        let by_count = self.max_rollouts.map(|most| most.saturating_sub(self.totals().made));
+        match (by_calls, by_count) {
+            (Some(calls), Some(count)) => Some(calls.min(count)),
+            (calls, count) => calls.or(count),
+        }
     }
 
     /// What was done so far.
@@ -220,7 +241,8 @@ impl<'a> RolloutRunner<'a> {
         let mut under_way = FuturesUnordered::new();
         let mut stop = None;
         let mut ending = false;
-        let mut errors = self.totals().failures;
+        let RolloutTotals { failures: mut errors, made, .. } = self.totals();
+        let mut allowed = self.max_rollouts.map(|most| most.saturating_sub(made));
         let bound = self.program.max_calls();
         loop {
             while stop.is_none() && !ending && under_way.len() < self.concurrency {
@@ -229,6 +251,10 @@ impl<'a> RolloutRunner<'a> {
                     break;
                 }
                 let Some(index) = waiting.peek().copied() else { break };
+                if allowed == Some(0) {
+                    stop = Some(StopReason::Budget);
+                    break;
+                }
                 match self.ledger.reserve(bound) {
                     Admission::Granted => {}
                     Admission::Wait if !under_way.is_empty() => break,
@@ -238,6 +264,7 @@ impl<'a> RolloutRunner<'a> {
                     }
                 }
                 waiting.next();
+                allowed = allowed.map(|left| left.saturating_sub(1));
                 let Some(unit) = plan.units.get(index) else { break };
                 let job = unit.job.clone();
                 under_way.push(async move { (index, self.rollout(&job, bound).await) });

@@ -34,6 +34,7 @@ mod memory;
 mod minibatch;
 mod scoreboard;
 mod search;
+pub mod session;
 mod space;
 mod statistics;
 mod tpe;

@@ -1,10 +1,11 @@
 //! The scoreboard: what is known of every candidate on every example.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use promptopt_core::{
-    ContentHash, Estimate, Example, PromptCandidate, Prompts, RolloutJob, RolloutRunner, StopReason,
+    CandidateScores, ContentHash, Estimate, Example, PromptCandidate, Prompts, RolloutJob, RolloutRunner,
+    StopReason,
 };
 
 use crate::evaluate::counts_as_zero;
@@ -28,6 +29,9 @@ pub struct Scoreboard<'r, 'p> {
     candidates: Vec<PromptCandidate>,
     prompts: Vec<Arc<Prompts>>,
     rows: Vec<Vec<Option<Evidence>>>,
+    objectives: Vec<Vec<BTreeMap<String, f64>>>,
+    /// Calls and rollouts when each candidate was entered.
+    discovered: Vec<(u64, u64)>,
     by_content: HashMap<ContentHash, usize>,
     failure: Option<String>,
 }
@@ -48,6 +52,8 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
             candidates: Vec::new(),
             prompts: Vec::new(),
             rows: Vec::new(),
+            objectives: Vec::new(),
+            discovered: Vec::new(),
             by_content: HashMap::new(),
             failure: None,
         })
@@ -76,6 +82,8 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
             self.prompts.push(Arc::new(candidate.prompts.clone()));
             self.candidates.push(candidate);
             self.rows.push(vec![None; self.examples.len()]);
+            self.objectives.push(vec![BTreeMap::new(); self.examples.len()]);
+            self.discovered.push((self.runner.spent_calls(), self.runner.totals().made));
         }
         index
     }
@@ -116,6 +124,10 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
                 if let (None, Some(failure)) = (trace.evidence(), &trace.error) {
                     self.failure.get_or_insert_with(|| failure.message.clone());
                 }
+                let named = self.objectives.get_mut(candidate).and_then(|row| row.get_mut(example));
+                if let (Some(named), Some(score)) = (named, &trace.score) {
+                    named.clone_from(&score.objectives);
+                }
                 *place = Some(Evidence {
                     score: trace.evidence(),
                     failed: trace.error.is_some(),
@@ -152,6 +164,42 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
     pub fn scores(&self, candidate: usize) -> Vec<Option<f64>> {
         let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
         row.iter().map(|evidence| evidence.and_then(|evidence| evidence.score)).collect()
+    }
+
+    /// The names of all objectives that any score has come with.
+    pub fn objective_names(&self) -> BTreeSet<String> {
+        self.objectives.iter().flatten().flat_map(|named| named.keys().cloned()).collect()
+    }
+
+    /// The scores of a candidate in an objective, example by example. A failure that counts as 0
+    /// counts as 0 in every objective.
+    pub fn objective_scores(&self, candidate: usize, objective: &str) -> Vec<Option<f64>> {
+        let named = self.objectives.get(candidate).map_or(&[][..], Vec::as_slice);
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        let score = |(named, evidence): (&BTreeMap<String, f64>, &Option<Evidence>)| {
+            let zero = evidence.filter(|evidence| evidence.zero).map(|_| 0.0);
+            named.get(objective).copied().or(zero)
+        };
+        named.iter().zip(row).map(score).collect()
+    }
+
+    /// All that is known of a candidate.
+    pub fn details(&self, candidate: usize) -> CandidateScores {
+        let names = self.objective_names();
+        let (calls_at_discovery, rollouts_at_discovery) =
+            self.discovered.get(candidate).copied().unwrap_or_default();
+        CandidateScores {
+            examples: self.scores(candidate),
+            objectives: names
+                .into_iter()
+                .map(|name| {
+                    let scores = self.objective_scores(candidate, &name);
+                    (name, scores)
+                })
+                .collect(),
+            calls_at_discovery,
+            rollouts_at_discovery,
+        }
     }
 
     /// The examples (by index) that a candidate has not been tried on.

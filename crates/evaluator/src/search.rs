@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use promptopt_core::{
-    Comparison, Estimate, Event, Example, NoObserver, Observer, Origin, PromptCandidate, RolloutRunner,
-    StopReason, Trial, TrialKind,
+    CandidateScores, Comparison, Estimate, Event, Example, NoObserver, Observer, Origin, PromptCandidate,
+    RolloutRunner, StopReason, Trial, TrialKind,
 };
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -75,6 +75,8 @@ pub struct Found {
     pub choice: String,
     /// Every evaluation, in logical order.
     pub trials: Vec<Trial>,
+    /// What is known of every candidate, example by example.
+    pub scores: Vec<CandidateScores>,
     /// Why it ended before its time.
     pub stop: Option<StopReason>,
 }
@@ -257,6 +259,7 @@ impl<'r, 'p> Search<'r, 'p> {
             comparison: (best != 0).then_some(comparison),
             choice,
             candidates: self.board.candidates().to_vec(),
+            scores: (0..self.board.candidates().len()).map(|index| self.board.details(index)).collect(),
             trials: self.trials,
             stop: self.stop,
         })

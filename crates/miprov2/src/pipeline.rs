@@ -1,15 +1,15 @@
 //! The three stages, top to bottom.
 
 use indexmap::IndexMap;
-use promptopt_core::{Error, Evaluator, ModuleExt as _, Outcome, Spending, StopReason};
-use promptopt_evaluator::Search;
+use promptopt_core::{Error, Evaluator, ModuleExt as _, Outcome, Spending};
+use promptopt_evaluator::{Search, session};
 use promptopt_proposer::Attempt;
 use promptopt_trace_gen::{Bootstrapped, best_traces, bootstrap};
 
 use crate::plan::{Plan, Taught, space};
 
 pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outcome, Error> {
-    let student = plan.runner(program);
+    let student = plan.session.runner(program);
     let taught = plan.options.teacher.as_deref().map(|teacher| Taught::new(teacher, program));
     let teacher = taught.as_ref().map(|taught| plan.teacher_runner(taught));
     let proposer = plan.proposer();
@@ -17,24 +17,26 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     let mut spending = Spending::default();
 
     // The original is in from the start: everything else has to beat it.
-    plan.tell_stage("baseline", format!("the original on {} selection examples", plan.selection.len()));
+    plan.session
+        .tell_stage("baseline", format!("the original on {} selection examples", plan.selection.len()));
     let mut search = Search::begin(
         &student,
         program.candidate(),
         plan.selection.clone(),
         plan.search_options(),
-        plan.options.track_stats.then(|| plan.observer.clone()),
+        plan.options.track_stats.then(|| plan.session.observer.clone()),
     )
     .await
     .map_err(|error| Error::stage("evaluation", error))?;
     if !search.has_baseline() {
-        return Err(too_early(search.stop(), search.first_failure()));
+        return Err(session::too_early(search.stop(), search.first_failure()));
     }
 
     // Stage 1: run the program, keep its traces, bootstrap demo sets.
     let runner = teacher.as_ref().unwrap_or(&student);
     let Bootstrapped { sets, passed, traces, stop } = if plan.num_trials > 0 && search.stop().is_none() {
-        plan.tell_stage("traces", format!("bootstrapping demos from {} training examples", plan.train.len()));
+        plan.session
+            .tell_stage("traces", format!("bootstrapping demos from {} training examples", plan.train.len()));
         bootstrap(runner, &plan.train, &plan.bootstrap_options(runner.program().max_calls()))
             .await
             .map_err(|error| Error::stage("trace generation", error))?
@@ -54,7 +56,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     for (round, count) in rounds.iter().enumerate() {
         // Stage 2: describe data, program and predictors once, then write instructions.
         if *count > 0 && plan.num_trials > 0 && search.stop().is_none() {
-            plan.tell_stage("proposals", format!("writing {count} instructions for each predictor"));
+            plan.session.tell_stage("proposals", format!("writing {count} instructions for each predictor"));
             if study.is_none() {
                 let found = proposer.study(&task).await.map_err(|error| Error::stage("proposal", error))?;
                 spending.prompt += found.usage;
@@ -81,7 +83,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         let trials =
             (plan.num_trials * (round + 1)) / rounds.len() - (plan.num_trials * round) / rounds.len();
         if search.stop().is_none() {
-            plan.tell_stage("search", format!("{trials} trials"));
+            plan.session.tell_stage("search", format!("{trials} trials"));
         }
         search.widen(space(program, &sets, &written)).map_err(|error| Error::stage("evaluation", error))?;
         search.run(trials).await.map_err(|error| Error::stage("evaluation", error))?;
@@ -106,27 +108,11 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         comparison: found.comparison,
         choice: found.choice,
         trials: if plan.options.track_stats { found.trials } else { Vec::new() },
+        scores: if plan.options.track_stats { found.scores } else { Vec::new() },
         spending,
         failures: totals.failures + teaching.failures,
         stop: found.stop.unwrap_or_default(),
         notes,
+        ..Outcome::default()
     })
-}
-
-fn too_early(stop: Option<&StopReason>, failure: Option<&str>) -> Error {
-    match stop {
-        Some(StopReason::Provider { message }) => Error::Model { message: message.clone() },
-        Some(StopReason::Budget) => Error::TooEarly {
-            reason: "the call budget is too small for one evaluation of the selection set; raise it, or give fewer \
-                     selection examples"
-                .to_owned(),
-        },
-        Some(stop) => Error::TooEarly { reason: stop.to_string() },
-        None => Error::TooEarly {
-            reason: format!(
-                "no selection example got a score; the first error: {}",
-                failure.unwrap_or("none was recorded")
-            ),
-        },
-    }
 }

@@ -1,16 +1,15 @@
 //! What a run works with: options checked and sized, data split, models chosen.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use promptopt_core::{
-    Budget, CallContext, ContentHash, Demo, Error, Evaluator, Event, Example, Fields, LanguageModel, Ledger,
-    Module, NoObserver, Observer, Prediction, Predictor, RolloutRunner, RolloutStore, Score, Trace,
-    check_program,
+    Budget, CallContext, Demo, Error, Evaluator, Example, Fields, Ledger, Module, Prediction, Predictor,
+    RolloutRunner, Score, Trace, check_program,
 };
-use promptopt_evaluator::{MemoryStore, PredictorSpace, SearchOptions, Space};
+use promptopt_evaluator::session::{Division, Session, check_budget, divide};
+use promptopt_evaluator::{PredictorSpace, SearchOptions, Space};
 use promptopt_proposer::{ModelProposer, ModelProposerOptions, ProgramInfo, Proposer, Task};
 use promptopt_trace_gen::{BootstrapOptions, DemoSet};
 use rand::SeedableRng as _;
@@ -28,11 +27,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) num_trials: usize,
     pub(crate) train: Vec<Arc<Example>>,
     pub(crate) selection: Vec<Arc<Example>>,
-    pub(crate) task_model: Arc<dyn LanguageModel>,
-    pub(crate) prompt_model: Arc<dyn LanguageModel>,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) store: Arc<dyn RolloutStore>,
-    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) session: Session,
     pub(crate) notes: Vec<String>,
 }
 
@@ -45,12 +40,22 @@ impl<'a> Plan<'a> {
         check_program(program)?;
         check_options(options)?;
         check_teacher(options, program)?;
-        let task_model =
-            options.task_model.clone().or_else(|| program.language_model()).ok_or_else(|| {
-                Error::option("task_model", "the program has no model of its own, so one must be given")
-            })?;
+        let mut session = Session::of(program, options.task_model.as_ref())?;
+        if let Some(model) = &options.prompt_model {
+            session.prompt_model = Arc::clone(model);
+        }
+        if let Some(store) = &options.store {
+            session.store = Arc::clone(store);
+        }
+        if let Some(observer) = &options.observer {
+            session.observer = Arc::clone(observer);
+        }
+        session.ledger = Arc::new(Ledger::new(options.max_calls.map_or_else(Budget::default, Budget::calls)));
+        session.concurrency = options.concurrency;
+        session.max_errors = Some(options.max_errors);
+        session.cancellation = options.cancellation.clone();
         let mut notes = Vec::new();
-        let (train, mut selection) = divide(trainset, options)?;
+        let Division { train, mut selection } = divide(trainset, options.valset.as_deref(), options.seed)?;
         let zero_shot = options.max_bootstrapped_demos == 0 && options.max_labeled_demos == 0;
         let choices = program.predictors().len() * if zero_shot { 1 } else { 2 };
         if let Some(most) =
@@ -60,57 +65,25 @@ impl<'a> Plan<'a> {
             selection.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
             selection.truncate(most);
         }
-        if options.max_calls.is_some_and(|calls| calls < selection.len() as u64) {
-            let reason = format!(
-                "the call budget is too small for one evaluation of the {} selection examples; raise it, or give \
-                 fewer",
-                selection.len()
-            );
-            return Err(Error::option("max_calls", reason));
-        }
+        check_budget("max_calls", options.max_calls, selection.len())?;
         if train.is_empty() {
             notes.push("there are no training examples, so no demos are made".to_owned());
         }
-        let selection: Vec<Arc<Example>> = selection.into_iter().map(Arc::new).collect();
         Ok(Self {
             num_candidates: options.auto.map_or(options.num_candidates, |auto| auto.num_candidates()),
             num_trials: options.auto.map_or(options.num_trials, |auto| auto.num_trials(choices)),
-            train: train.into_iter().map(Arc::new).collect(),
+            train,
             selection,
-            prompt_model: options.prompt_model.clone().unwrap_or_else(|| Arc::clone(&task_model)),
-            task_model,
-            ledger: Arc::new(Ledger::new(options.max_calls.map_or_else(Budget::default, Budget::calls))),
-            store: options.store.clone().unwrap_or_else(|| Arc::new(MemoryStore::default())),
-            observer: options.observer.clone().unwrap_or_else(|| Arc::new(NoObserver)),
+            session,
             notes,
             options,
         })
     }
 
-    /// A runner of the program on the task model, with everything that binds this run.
-    pub(crate) fn runner<'p>(&self, program: &'p dyn Evaluator) -> RolloutRunner<'p> {
-        self.runner_on(program, Arc::clone(&self.task_model))
-    }
-
     /// A runner of the teacher, on its own model where it has one.
     pub(crate) fn teacher_runner<'p>(&self, taught: &'p Taught<'_>) -> RolloutRunner<'p> {
-        let model = taught.teacher.language_model().unwrap_or_else(|| Arc::clone(&self.task_model));
-        self.runner_on(taught, model)
-    }
-
-    fn runner_on<'p>(&self, program: &'p dyn Evaluator, model: Arc<dyn LanguageModel>) -> RolloutRunner<'p> {
-        RolloutRunner::new(program, model)
-            .concurrency(self.options.concurrency)
-            .store(Arc::clone(&self.store))
-            .ledger(Arc::clone(&self.ledger))
-            .max_errors(Some(self.options.max_errors))
-            .cancellation(self.options.cancellation.clone())
-            .observer(Arc::clone(&self.observer))
-    }
-
-    pub(crate) fn tell_stage(&self, name: &str, detail: String) {
-        tracing::info!(stage = name, "{detail}");
-        self.observer.observe(&Event::Stage { name: name.to_owned(), detail });
+        let model = taught.teacher.language_model().unwrap_or_else(|| Arc::clone(&self.session.task_model));
+        self.session.runner_on(taught, model)
     }
 
     pub(crate) fn bootstrap_options(&self, max_calls: u64) -> BootstrapOptions {
@@ -148,11 +121,11 @@ impl<'a> Plan<'a> {
             few_shot_aware: self.options.few_shot_aware,
             ..ModelProposerOptions::default()
         };
-        let proposer = ModelProposer::new(Arc::clone(&self.prompt_model), options)
+        let proposer = ModelProposer::new(Arc::clone(&self.session.prompt_model), options)
             .concurrency(self.options.concurrency)
-            .ledger(Arc::clone(&self.ledger))
+            .ledger(Arc::clone(&self.session.ledger))
             .cancellation(self.options.cancellation.clone())
-            .observer(Arc::clone(&self.observer));
+            .observer(Arc::clone(&self.session.observer));
         Arc::new(match &self.options.tips {
             Some(tips) => proposer.tips(tips.clone()),
             None => proposer,
@@ -185,7 +158,7 @@ impl<'a> Plan<'a> {
     }
 
     fn affordable(&self) -> Option<u64> {
-        self.ledger.remaining().map(|calls| calls / STAGE_SHARE)
+        self.session.ledger.remaining().map(|calls| calls / STAGE_SHARE)
     }
 }
 
@@ -249,43 +222,6 @@ fn check_teacher(options: &MIPROv2, program: &dyn Evaluator) -> Result<(), Error
         return Err(Error::option("teacher", reason));
     }
     Ok(())
-}
-
-/// Training and selection examples.
-fn divide(trainset: Vec<Example>, options: &MIPROv2) -> Result<(Vec<Example>, Vec<Example>), Error> {
-    if let Some(valset) = &options.valset {
-        if valset.is_empty() {
-            return Err(Error::option("valset", "is empty; give examples to select on, or leave it out"));
-        }
-        let selected = inputs_of(valset);
-        let shared = trainset.iter().filter(|example| selected.contains(&inputs(example))).count();
-        if shared > 0 {
-            let reason = format!(
-                "{shared} training examples have the inputs of an example in `valset`; the two must not overlap"
-            );
-            return Err(Error::Data { reason });
-        }
-        return Ok((trainset, valset.clone()));
-    }
-    if trainset.is_empty() {
-        let reason = "there are no training examples; give at least one, better fifty or more".to_owned();
-        return Err(Error::Data { reason });
-    }
-    let mut selection = trainset;
-    selection.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
-    let train = selection.split_off((selection.len() * 3).div_ceil(5));
-    // Examples with the same inputs must not stand on both sides.
-    let selected = inputs_of(&selection);
-    let train = train.into_iter().filter(|example| !selected.contains(&inputs(example))).collect();
-    Ok((train, selection))
-}
-
-fn inputs(example: &Example) -> ContentHash {
-    ContentHash::of(&example.inputs())
-}
-
-fn inputs_of(examples: &[Example]) -> HashSet<ContentHash> {
-    examples.iter().map(inputs).collect()
 }
 
 /// A teacher with the program's own metric.

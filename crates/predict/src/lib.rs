@@ -41,6 +41,7 @@ mod plain;
 mod predict;
 mod python;
 mod value;
+mod writer;
 
 pub use adapter::Adapter;
 pub use chain_of_thought::ChainOfThought;
@@ -50,3 +51,4 @@ pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
 pub use value::parse_value;
+pub use writer::{Assignment, Brief, Writer, Written};

@@ -8,9 +8,6 @@ pub enum Error {
     /// The prompt model could not be asked.
     #[error("the prompt model could not be asked")]
     Rollouts(#[source] promptopt_core::Error),
-    /// A signature of the proposer's own cannot be made.
-    #[error("the signature of a proposal prompt is wrong")]
-    Signature(#[source] promptopt_core::Error),
     /// A prompt template cannot be rendered.
     #[error("the prompt template `{name}` cannot be rendered")]
     Template {

@@ -39,7 +39,6 @@ mod render;
 mod studies;
 mod task;
 mod template;
-mod writer;
 
 pub use check::{Checker, Flaw};
 pub use error::Error;

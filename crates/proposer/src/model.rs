@@ -8,6 +8,7 @@ use promptopt_core::{
     Cancellation, Demo, Event, Fields, LanguageModel, Ledger, NoObserver, Observer, Sampling, StopReason,
     plain_text,
 };
+use promptopt_predict::{Assignment, Brief, Writer, Written};
 use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, SeedableRng as _};
@@ -17,7 +18,6 @@ use serde_json::Value;
 
 use crate::render::{self, PROPOSE_INSTRUCTION};
 use crate::task::normalized;
-use crate::writer::{Assignment, Writer, Written};
 use crate::{
     Attempt, Checker, Error, Flaw, PredictorInfo, Proposal, ProposalSource, Proposals, Proposer, Study, Task,
     studies, template,
@@ -84,13 +84,7 @@ impl ModelProposer {
             ..Sampling::default()
         };
         Self {
-            writer: Writer {
-                model,
-                sampling,
-                concurrency: 8,
-                ledger: Arc::default(),
-                cancellation: Cancellation::new(),
-            },
+            writer: Writer { sampling, ..Writer::new(model) },
             options,
             tips: PromptingTips::default(),
             observer: Arc::new(NoObserver),
@@ -311,7 +305,13 @@ impl ModelProposer {
         let told: HashSet<String> =
             assignments.iter().flat_map(|assignment| assignment.inputs.keys().cloned()).collect();
         let inputs: Vec<_> = INPUTS.into_iter().filter(|(name, _)| told.contains(*name)).collect();
-        self.writer.write("propose_instruction", PROPOSE_INSTRUCTION, &inputs, OUTPUT, assignments).await
+        let brief = Brief {
+            name: "propose_instruction",
+            instruction: PROPOSE_INSTRUCTION,
+            inputs: &inputs,
+            output: OUTPUT,
+        };
+        self.writer.write(brief, assignments).await.map_err(Error::Rollouts)
     }
 
     fn tell(&self, predictor: &PredictorInfo, instruction: &str, flaw: Option<Flaw>) {

@@ -1,13 +1,13 @@
 //! Descriptions of data, program and predictors by the prompt model, each written once.
 
 use promptopt_core::{Fields, StopReason};
+use promptopt_predict::{Assignment, Brief, Writer, Written};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::render::{self, DESCRIBE_PREDICTOR, DESCRIBE_PROGRAM, OBSERVE_DATA, SUMMARIZE_DATA};
-use crate::writer::{Assignment, Writer, Written};
 use crate::{Error, ModelProposerOptions, Study, Task};
 
 /// A first reading of at most this many batches describes a data set well enough.
@@ -30,10 +30,7 @@ impl Student<'_> {
     /// Has one kind of text written and books what it cost.
     async fn ask(
         &mut self,
-        name: &str,
-        instruction: &str,
-        inputs: &[(&str, &str)],
-        output: (&str, &str),
+        brief: Brief<'_>,
         assignments: Vec<Fields>,
     ) -> Result<Vec<Option<String>>, Error> {
         if self.study.stop.is_some() {
@@ -41,11 +38,13 @@ impl Student<'_> {
         }
         let assignments = assignments.into_iter().map(|inputs| Assignment { inputs, draw: 0 }).collect();
         let Written { texts, usage, failure, stop } =
-            self.writer.write(name, instruction, inputs, output, assignments).await?;
+            self.writer.write(brief, assignments).await.map_err(Error::Rollouts)?;
         self.study.usage += usage;
         self.study.stop = stop;
         if let Some(failure) = failure {
-            self.study.notes.push(format!("the prompt model could not write `{}`: {failure}", output.0));
+            self.study
+                .notes
+                .push(format!("the prompt model could not write `{}`: {failure}", brief.output.0));
         }
         Ok(texts.into_iter().map(|text| text.filter(|text| !text.is_empty())).collect())
     }
@@ -84,10 +83,12 @@ async fn describe_data(
     }
     let observations = student
         .ask(
-            "observe_data",
-            OBSERVE_DATA,
-            &[("examples", "Sample data points from the dataset.")],
-            ("observations", "Observations that hold true for most or all of the examples."),
+            Brief {
+                name: "observe_data",
+                instruction: OBSERVE_DATA,
+                inputs: &[("examples", "Sample data points from the dataset.")],
+                output: ("observations", "Observations that hold true for most or all of the examples."),
+            },
             batches,
         )
         .await?;
@@ -97,10 +98,12 @@ async fn describe_data(
     }
     let summary = student
         .ask(
-            "summarize_data",
-            SUMMARIZE_DATA,
-            &[("observations", "Observations made about the dataset.")],
-            ("summary", "The most important of the observations, put together."),
+            Brief {
+                name: "summarize_data",
+                instruction: SUMMARIZE_DATA,
+                inputs: &[("observations", "Observations made about the dataset.")],
+                output: ("summary", "The most important of the observations, put together."),
+            },
             vec![fields([("observations", observations.join("\n\n"))])],
         )
         .await?;
@@ -118,16 +121,18 @@ async fn describe_program(student: &mut Student<'_>, task: &Task) -> Result<(), 
     };
     let description = student
         .ask(
-            "describe_program",
-            DESCRIBE_PROGRAM,
-            &[
-                (
-                    "program_code",
-                    "Pseudo-code of a language model program designed to solve a particular task.",
-                ),
-                ("program_example", "An example of the program in use."),
-            ],
-            ("program_description", "What the program is for, and how it goes about it."),
+            Brief {
+                name: "describe_program",
+                instruction: DESCRIBE_PROGRAM,
+                inputs: &[
+                    (
+                        "program_code",
+                        "Pseudo-code of a language model program designed to solve a particular task.",
+                    ),
+                    ("program_example", "An example of the program in use."),
+                ],
+                output: ("program_description", "What the program is for, and how it goes about it."),
+            },
             vec![fields([("program_code", code.clone()), ("program_example", example.clone())])],
         )
         .await?
@@ -150,18 +155,20 @@ async fn describe_program(student: &mut Student<'_>, task: &Task) -> Result<(), 
         .collect();
     let described = student
         .ask(
-            "describe_predictor",
-            DESCRIBE_PREDICTOR,
-            &[
-                (
-                    "program_code",
-                    "Pseudo-code of a language model program designed to solve a particular task.",
-                ),
-                ("program_example", "An example of the program in use."),
-                ("program_description", "What the program is for, and how it goes about it."),
-                ("module", "The module of the program to describe."),
-            ],
-            ("module_description", "The module's role in the program."),
+            Brief {
+                name: "describe_predictor",
+                instruction: DESCRIBE_PREDICTOR,
+                inputs: &[
+                    (
+                        "program_code",
+                        "Pseudo-code of a language model program designed to solve a particular task.",
+                    ),
+                    ("program_example", "An example of the program in use."),
+                    ("program_description", "What the program is for, and how it goes about it."),
+                    ("module", "The module of the program to describe."),
+                ],
+                output: ("module_description", "The module's role in the program."),
+            },
             assignments,
         )
         .await?;

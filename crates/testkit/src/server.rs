@@ -141,5 +141,6 @@ fn read_request(body: &Value) -> Option<LmRequest> {
     };
     let sampling =
         Sampling { temperature: body.get("temperature").and_then(Value::as_f64), ..Sampling::default() };
-    Some(LmRequest { sampling, response_format, ..LmRequest::new(messages) })
+    let n = body.get("n").and_then(Value::as_u64).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    Some(LmRequest { sampling, response_format, n, ..LmRequest::new(messages) })
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use promptopt_core::{
-    ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Message, ResponseFormat, Role, Usage,
-    plain_text,
+    Completion, ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Message, ResponseFormat,
+    Role, Usage, plain_text,
 };
 use serde_json::Value;
 
@@ -55,6 +55,7 @@ pub struct SimulatedLm {
     knowledge: Knowledge,
     seed: u64,
     untaught: f64,
+    honours_n: bool,
     calls: AtomicU64,
 }
 
@@ -62,13 +63,15 @@ const TAUGHT: f64 = 0.95;
 const UNTAUGHT: f64 = 0.25;
 const NOTICED_IN_EXAMPLE: f64 = 0.5;
 const REPEATED_STATEMENT: f64 = 0.9;
+/// The most completions of one request.
+const MAX_COMPLETIONS: u32 = 128;
 /// Where values of a data set repeat less than this on average, only the form can be taught.
 const MIN_REPEATS: usize = 5;
 
 impl SimulatedLm {
     /// A model over some knowledge.
     pub fn new(knowledge: Knowledge, seed: u64) -> Self {
-        Self { knowledge, seed, untaught: UNTAUGHT, calls: AtomicU64::new(0) }
+        Self { knowledge, seed, untaught: UNTAUGHT, honours_n: true, calls: AtomicU64::new(0) }
     }
 
     /// A model over the answers of a data set, for trying any task without a real model.
@@ -92,14 +95,29 @@ impl SimulatedLm {
         self
     }
 
+    /// Gives one completion whatever `n` a request has, as some servers do.
+    #[must_use]
+    pub fn ignoring_n(mut self) -> Self {
+        self.honours_n = false;
+        self
+    }
+
     /// How many requests it has answered.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }
 
-    fn answer(&self, request: &LmRequest) -> String {
-        let hash = ContentHash::of(&(self.seed, &request.messages, request.sampling.temperature));
+    /// The completion of a request with this index among its `n`.
+    fn answer(&self, request: &LmRequest, index: u32) -> String {
+        let mut hash = ContentHash::of(&(self.seed, &request.messages, request.sampling.temperature));
+        if index > 0 {
+            hash = ContentHash::join([hash.as_bytes(), &index.to_le_bytes()]);
+        }
         let fields = requested_fields(request);
+        if fields.is_empty() {
+            // A bare prompt, whose answer is read from between fences.
+            return format!("Here is what I would write.\n```\n{}\n```", self.write_up(request, hash));
+        }
         let answered: Vec<_> = fields.iter().map(|field| self.field_value(field, request, hash)).collect();
         let known = answered.iter().any(Option::is_some);
         let values = fields.iter().zip(answered).map(|(field, value)| {
@@ -201,11 +219,13 @@ impl LanguageModel for SimulatedLm {
 
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let text = self.answer(request);
+        let count = if self.honours_n { request.n.clamp(1, MAX_COMPLETIONS) } else { 1 };
+        let completions: Vec<_> =
+            (0..count).map(|index| Completion::new(self.answer(request, index))).collect();
         let tokens = |text: &str| (text.len() / 4) as u64 + 1;
         let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
-        let usage = Usage::call(prompt, tokens(&text));
-        Ok(LmReply::text(text, usage))
+        let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
+        Ok(LmReply { completions, usage: Usage::call(prompt, written) })
     }
 }
 
@@ -254,7 +274,7 @@ fn states(text: &str, cue: &str, value: &str) -> bool {
 
 /// Whether a text shows an example: the cue, and the value on one of the next lines.
 fn shows(text: &str, rule: &Rule) -> bool {
-    let lines: Vec<_> = text.lines().collect();
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines.windows(4).any(|window| {
         let (first, rest) = (window.first(), window.get(1..).unwrap_or_default());
         first.is_some_and(|line| line.contains(&rule.cue))

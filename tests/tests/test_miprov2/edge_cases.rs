@@ -208,7 +208,7 @@ async fn the_budget_error_says_what_to_do() {
     let error =
         compile(&optimizer, scripted("yes", distinct_proposals()), same_answer(50)).await.unwrap_err();
     assert!(
-        error.to_string().contains("call budget is too small") && error.to_string().contains("max_calls"),
+        error.to_string().contains("budget is too small") && error.to_string().contains("max_calls"),
         "{error}"
     );
 }
