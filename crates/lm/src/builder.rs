@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use serde_json::{Map, Value};
 
 use crate::body::BodyTemplate;
 use crate::classify::Classifier;
-use crate::clock::SystemClock;
 use crate::endpoint::Endpoint;
 use crate::format_support::FormatSupport;
 use crate::headers::{Credentials, ExtraHeader, header_map};
@@ -23,7 +23,7 @@ use crate::parameter_support::ParameterSupport;
 use crate::retry::RetryPolicy;
 use crate::secrets::Redactor;
 use crate::transport::{Limits, Transport, http_client};
-use crate::{ChatClient, Clock, ConfigError, MaxTokensField};
+use crate::{ChatClient, Clock, ConfigError, MaxTokensField, RateControl};
 
 const USER_AGENT: &str = concat!("promptopt/", env!("CARGO_PKG_VERSION"));
 
@@ -50,6 +50,10 @@ impl ChatClient {
         /// The key, sent as `Authorization: Bearer …`. Goes before any environment variable.
         #[builder(into)]
         api_key: Option<SecretString>,
+        /// A file that holds the key and nothing else, such as a mounted secret. White space around the key
+        /// is left out. Goes before any environment variable. Read once, by `build`.
+        #[builder(into)]
+        api_key_file: Option<PathBuf>,
         /// Name of the environment variable that holds the key. One that is named has to be set. By
         /// default `OPENAI_API_KEY` is looked at, and nothing is sent when it is not set, as local
         /// servers like it.
@@ -71,8 +75,8 @@ impl ChatClient {
         /// Longest time from sending a request to the first byte of its reply. A model that is not
         /// streamed sends it when it is done, so the default is the same as `timeout`.
         first_byte_timeout: Option<Duration>,
-        /// Longest time for one whole attempt, until the last byte. Each retry has it anew. Default
-        /// 120 s.
+        /// Longest time for one whole attempt, until the last byte. Each retry has it anew, and waiting for
+        /// rate control does not count. Default 120 s.
         #[builder(default = Duration::from_secs(120))]
         timeout: Duration,
         /// Attempts after the first. Default 5.
@@ -85,8 +89,8 @@ impl ChatClient {
         /// Longest wait before any retry, unless the provider asks for more. Default 30 s.
         #[builder(default = Duration::from_secs(30))]
         backoff_max: Duration,
-        /// Longest wait that a provider may ask for. Asked for more, the request fails and says so.
-        /// Default 10 min.
+        /// Longest wait that a provider may ask for. Asked for more, the request fails and says so, and
+        /// until that time so does every other one, without being sent. Default 10 min.
         #[builder(default = Duration::from_secs(600))]
         max_retry_after: Duration,
         /// Largest reply in bytes; what goes beyond is cut off and is an error. Default 4 MiB.
@@ -98,7 +102,20 @@ impl ChatClient {
         /// Seed of the jitter of the backoff. Default: another for each client, so that several
         /// processes do not retry in step. Replies do not depend on it.
         jitter_seed: Option<u64>,
-        /// How to wait between attempts. Default [`SystemClock`].
+        /// How many requests go out at once and per minute. Give the same handle to every client of one
+        /// endpoint. Default: an adaptive limit of this client's own, see [`RateControl`].
+        rate_control: Option<RateControl>,
+        /// Sends a request a second time when it has been under way for this long, and takes the reply that
+        /// comes first. **Costs up to twice as much**, see [`ChatClient`]. Happens once a call at most, and
+        /// only when rate control has room to spare. Default: never.
+        hedge_after: Option<Duration>,
+        /// Most attempts of one call that a provider may bill: the one that answers, and those that timed
+        /// out, broke off, brought an unreadable body or were overtaken by a hedge. Once they are used up the
+        /// call fails instead of being tried again; refusals (429, 5xx) are tried again in any case. Default:
+        /// as many as `max_retries` gives, and one for a hedge.
+        max_attempts_billed: Option<u32>,
+        /// What tells the time, and waits between attempts. Default: the one of `rate_control` where that
+        /// is given, else [`SystemClock`](crate::SystemClock).
         clock: Option<Arc<dyn Clock>>,
     ) -> Result<Self, ConfigError> {
         if model.trim().is_empty() {
@@ -109,8 +126,18 @@ impl ChatClient {
                 return Err(option_error(option, "it is zero"));
             }
         }
-        if first_byte_timeout.is_some_and(|value| value.is_zero()) {
-            return Err(option_error("first_byte_timeout", "it is zero"));
+        for (option, value) in [("first_byte_timeout", first_byte_timeout), ("hedge_after", hedge_after)] {
+            if value.is_some_and(|value| value.is_zero()) {
+                return Err(option_error(option, "it is zero"));
+            }
+        }
+        let most_attempts = max_retries.saturating_add(1).saturating_add(hedge_after.is_some().into());
+        let max_attempts_billed = max_attempts_billed.unwrap_or(most_attempts);
+        if max_attempts_billed == 0 {
+            return Err(option_error("max_attempts_billed", "it is zero"));
+        }
+        if hedge_after.is_some() && max_attempts_billed == 1 {
+            return Err(option_error("hedge_after", "a hedge is billed, and `max_attempts_billed` is 1"));
         }
         if max_reply_bytes == 0 {
             return Err(option_error("max_reply_bytes", "it is zero"));
@@ -126,7 +153,7 @@ impl ChatClient {
             max_reply_bytes,
         };
         let http = http_client(&endpoint, &limits, &user_agent)?;
-        let credentials = Credentials::find(api_key, api_key_env, &endpoint, &headers)?;
+        let credentials = Credentials::find(api_key, api_key_file, api_key_env, &endpoint, &headers)?;
         let mut secrets = endpoint.secrets();
         secrets.extend(credentials.key.iter().map(|key| key.expose_secret().to_owned()));
         secrets.extend(headers.iter().filter(|header| header.is_secret).map(ExtraHeader::exposed));
@@ -142,6 +169,10 @@ impl ChatClient {
             model: body.model.clone(),
             key: credentials.origin,
         };
+        let rate = match rate_control {
+            Some(rate) => rate,
+            None => RateControl::builder().maybe_clock(clock.clone()).build()?,
+        };
         let seed = jitter_seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         Ok(Self {
             id: identity(&endpoint, &body, &redactor),
@@ -151,7 +182,10 @@ impl ChatClient {
             retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
             formats: FormatSupport::default(),
             parameters: ParameterSupport::default(),
-            clock: clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            clock: clock.unwrap_or_else(|| Arc::clone(rate.clock())),
+            rate,
+            hedge_after,
+            max_attempts_billed,
             jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
         })
     }

@@ -26,11 +26,13 @@ pub(crate) struct AttemptError {
     pub(crate) format_refusal: Option<FormatRefusal>,
     /// Parameters that the server objects to, the likeliest first.
     pub(crate) refused_parameters: Vec<Parameter>,
+    /// Whether the provider may have answered, and may bill it, although nothing usable came.
+    pub(crate) may_be_billed: bool,
 }
 
 impl From<LmError> for AttemptError {
     fn from(error: LmError) -> Self {
-        Self { error, format_refusal: None, refused_parameters: Vec::new() }
+        Self { error, format_refusal: None, refused_parameters: Vec::new(), may_be_billed: false }
     }
 }
 
@@ -61,7 +63,7 @@ impl Classifier {
         if !matches!(error, LmError::InvalidRequest { .. }) {
             refused_parameters.clear();
         }
-        AttemptError { error, format_refusal, refused_parameters }
+        AttemptError { error, format_refusal, refused_parameters, may_be_billed: false }
     }
 
     /// The error for a reply with a success status that holds no completion.

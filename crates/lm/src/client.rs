@@ -1,22 +1,25 @@
-//! The client: renders a request, sends it, reads the reply, and tries again where that makes sense.
+//! The client: renders a request, and leaves out what the server does not take.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
 use rand_chacha::ChaCha8Rng;
 use tracing::{debug, warn};
 
-use crate::Clock;
+use crate::bill::Bill;
 use crate::body::BodyTemplate;
 use crate::classify::{AttemptError, Classifier};
 use crate::draft::Draft;
+use crate::exchange::Sendable;
 use crate::format_support::FormatSupport;
 use crate::parameter_support::{Parameter, ParameterSupport};
-use crate::reply::read_reply;
-use crate::retry::{Decision, RetryPolicy, annotate};
+use crate::rate::estimated_tokens;
+use crate::retry::RetryPolicy;
 use crate::transport::Transport;
+use crate::{Clock, RateControl};
 
 /// A chat model behind an OpenAI-compatible HTTP endpoint. Made by [`ChatClient::builder`].
 ///
@@ -39,6 +42,18 @@ use crate::transport::Transport;
 ///   [`FinishReason::ContentFilter`](promptopt_core::FinishReason::ContentFilter); nothing left at all is
 ///   [`LmError::Refused`].
 ///
+/// # Costs
+///
+/// [`LmReply::usage`] counts the attempt that answered, and every other one that a provider may bill although
+/// it brought no reply: one that timed out, broke off, brought an unreadable body, or was dropped because a
+/// hedge was sooner. What those cost is not said anywhere, so each is taken to have cost the tokens of the one
+/// that answered. What a provider refused (any error status) and what never reached it is not counted, except
+/// for a hedge: with one sent, the usage says 2 calls at least.
+///
+/// There are never more than [`max_attempts_billed`](ChatClient::max_attempts_billed) of them, and a budget
+/// that is to hold whatever happens sets aside that many calls for each `complete`. An error carries no usage:
+/// a call that failed may have cost as much.
+///
 /// # Errors
 ///
 /// An HTTP 429 that says the account has no credit left (`insufficient_quota` and its like) and an
@@ -50,6 +65,9 @@ pub struct ChatClient {
     pub(crate) transport: Transport,
     pub(crate) classifier: Classifier,
     pub(crate) retry: RetryPolicy,
+    pub(crate) rate: RateControl,
+    pub(crate) hedge_after: Option<Duration>,
+    pub(crate) max_attempts_billed: u32,
     pub(crate) formats: FormatSupport,
     pub(crate) parameters: ParameterSupport,
     pub(crate) clock: Arc<dyn Clock>,
@@ -67,40 +85,20 @@ impl ChatClient {
         &self.classifier.url
     }
 
-    /// Sends one request until it succeeds or a retry makes no sense.
-    async fn exchange(&self, body: Vec<u8>) -> Result<LmReply, AttemptError> {
-        let mut attempt = 1_u32;
-        loop {
-            let failure = match self.attempt(body.clone(), attempt).await {
-                Ok(reply) => return Ok(reply),
-                Err(failure) => failure,
-            };
-            match self.decide(&failure.error, attempt) {
-                Decision::Retry(wait) => {
-                    debug!(attempt, wait_ms = wait.as_millis() as u64, "waiting before the next attempt");
-                    self.clock.sleep(wait).await;
-                }
-                Decision::GiveUp(Some(note)) => return Err(annotate(failure.error, &note).into()),
-                Decision::GiveUp(None) => return Err(failure),
-            }
-            attempt = attempt.saturating_add(1);
-        }
+    /// The limits that this client keeps. Give them to other clients of the same endpoint.
+    pub fn rate_control(&self) -> &RateControl {
+        &self.rate
     }
 
-    /// Sends one request once.
-    async fn attempt(&self, body: Vec<u8>, attempt: u32) -> Result<LmReply, AttemptError> {
-        let reply = self.transport.post(body).await.inspect_err(|error| {
-            debug!(attempt, failure = kind(error), "no reply");
-        })?;
-        debug!(attempt, status = reply.status, bytes = reply.body.len(), "reply");
-        if !(200..300).contains(&reply.status) {
-            return Err(self.classifier.failed_status(&reply, self.clock.now()));
-        }
-        read_reply(&reply.body).map_err(|problem| {
-            let error = self.classifier.failed_reply(problem, &reply);
-            debug!(attempt, failure = kind(&error), "reply without a completion");
-            error.into()
-        })
+    /// The most attempts that one call may be billed for, the one that answers included.
+    pub fn max_attempts_billed(&self) -> u32 {
+        self.max_attempts_billed
+    }
+
+    /// `text` with every secret of this client masked: the key, secret headers, the login and the query of
+    /// the base URL. For what others write about its requests, such as a panic message.
+    pub fn redact(&self, text: &str) -> String {
+        self.classifier.redactor.redact(text)
     }
 
     /// Takes out of `draft` what the server objects to; says whether that makes another request.
@@ -129,11 +127,6 @@ impl ChatClient {
         }
         true
     }
-
-    fn decide(&self, error: &LmError, attempt: u32) -> Decision {
-        let mut rng = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
-        self.retry.decide(error, attempt, &mut *rng)
-    }
 }
 
 #[async_trait]
@@ -146,9 +139,17 @@ impl LanguageModel for ChatClient {
         let with_format = self.formats.is_worth_sending(&request.response_format);
         let mut draft = self.body.draft(request, with_format);
         self.parameters.apply(&mut draft);
+        let bill = Bill::new(self.max_attempts_billed);
         loop {
-            match self.exchange(self.body.render(request, &draft)?).await {
-                Ok(reply) => return Ok(reply),
+            let sendable = Sendable {
+                body: self.body.render(request, &draft)?,
+                tokens: estimated_tokens(request, draft.sampling.max_tokens),
+            };
+            match self.exchange(&sendable, &bill).await {
+                Ok(mut reply) => {
+                    reply.usage = bill.total(reply.usage);
+                    return Ok(reply);
+                }
                 Err(failure) if self.fall_back(request, &failure, &mut draft) => {}
                 Err(failure) => return Err(failure.error),
             }
@@ -164,17 +165,5 @@ impl fmt::Debug for ChatClient {
             .field("url", &self.url())
             .field("retry", &self.retry)
             .finish_non_exhaustive()
-    }
-}
-
-/// The class of an error, for logs: its message could quote the prompt.
-fn kind(error: &LmError) -> &'static str {
-    match error {
-        LmError::Connection { .. } => "connection",
-        LmError::Timeout { .. } => "timeout",
-        LmError::MalformedReply { .. } => "malformed reply",
-        LmError::TooLarge { .. } => "too large",
-        LmError::Refused { .. } => "refused",
-        _ => "provider error",
     }
 }

@@ -1,11 +1,13 @@
 //! Time, as the client sees it: replaceable, so that tests of long waits do not wait.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
-/// Where the client takes the time of day from, and how it waits between two attempts.
+/// Where client and rate control take the time from, and how they wait.
 ///
 /// Timeouts on a request in flight always run on the real clock.
 #[async_trait]
@@ -13,18 +15,30 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// The time of day. Read to turn a `Retry-After` date into a wait when the reply has no `Date`.
     fn now(&self) -> SystemTime;
 
+    /// The time since some moment that stays the same, for rate control. By default that of the time of
+    /// day; a clock whose time of day can be set should have another.
+    fn monotonic(&self) -> Duration {
+        self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// Waits before the next attempt.
     async fn sleep(&self, duration: Duration);
 }
 
-/// The system's time of day and the timer of the tokio runtime.
+/// The system's clocks and the timer of the tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        START.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -1,8 +1,10 @@
 //! What can be wrong with a client before it has sent anything.
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 
-/// Why a [`ChatClient`](crate::ChatClient) could not be built.
+/// Why a [`ChatClient`](crate::ChatClient) or its [`RateControl`](crate::RateControl) could not be built.
 ///
 /// No message holds a key, a password or the value of a header.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,14 @@ pub enum ConfigError {
     MissingKey {
         /// Name of the variable.
         variable: String,
+    },
+    /// The file named for the key can not be read.
+    #[error("reading the API key from the file `{}`", .file.display())]
+    KeyFile {
+        /// The file.
+        file: PathBuf,
+        /// What went wrong.
+        source: io::Error,
     },
     /// The key can not be sent in a header.
     #[error("the API key from {origin} can not be used: {reason}")]

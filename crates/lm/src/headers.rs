@@ -1,5 +1,7 @@
 //! The headers of a request, and the choice of the credentials among them.
 
+use std::path::PathBuf;
+
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING, USER_AGENT,
@@ -8,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::ConfigError;
 use crate::endpoint::Endpoint;
-use crate::secrets::{DEFAULT_KEY_VARIABLE, KeyOrigin, key_from_variable, trimmed};
+use crate::secrets::{DEFAULT_KEY_VARIABLE, KeyOrigin, key_from_file, key_from_variable, trimmed};
 
 /// A header that the user adds. Its value is held as a secret, whether it is one or not.
 #[derive(Debug, Clone)]
@@ -45,22 +47,25 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Chooses the credentials: the key given, the variable named, an `authorization` header, the login
-    /// in the URL, the default variable. What is given twice is refused rather than guessed.
+    /// Chooses the credentials: the key given, the file named, the variable named, an `authorization`
+    /// header, the login in the URL, the default variable. A key beside a header or a login is refused
+    /// rather than guessed about.
     pub(crate) fn find(
         api_key: Option<SecretString>,
+        file: Option<PathBuf>,
         variable: Option<String>,
         endpoint: &Endpoint,
         headers: &[ExtraHeader],
     ) -> Result<Self, ConfigError> {
         let given = api_key.and_then(|key| trimmed(key.expose_secret()));
-        let chosen = match (given, variable) {
-            (Some(key), _) => Some((key, KeyOrigin::Given)),
-            (None, Some(variable)) => match key_from_variable(&variable)? {
+        let chosen = match (given, file, variable) {
+            (Some(key), _, _) => Some((key, KeyOrigin::Given)),
+            (None, Some(file), _) => Some((key_from_file(&file)?, KeyOrigin::File(file))),
+            (None, None, Some(variable)) => match key_from_variable(&variable)? {
                 Some(key) => Some((key, KeyOrigin::Variable(variable))),
                 None => return Err(ConfigError::MissingKey { variable }),
             },
-            (None, None) => None,
+            (None, None, None) => None,
         };
         let in_header = headers.iter().find(|header| header.is_authorization());
         if let (Some(header), true) = (in_header, chosen.is_some() || endpoint.has_login()) {

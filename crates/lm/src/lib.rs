@@ -10,14 +10,15 @@
 //!   404, 422, an exhausted quota) is never tried again.
 //! - **Fallbacks** for what the model does not take: `response_format` and sampling parameters are left
 //!   out, and `max_tokens` goes by its other name, as soon as the server says so.
+//! - **Rate control**, adaptive or fixed, shared by the clients of an endpoint: see [`RateControl`].
 //! - **Bounds** on every wait and on the size of a reply, which is cut off while it streams in.
 //! - **Errors** with the provider's own words, shortened and cleaned, and what the user can do.
 //! - **Secrets** stay secret: the key is in no message, no log and no `Debug` output, even where a
 //!   provider echoes it.
 //!
-//! Budgets, caches and rate control wrap a client from outside: they are
+//! Budgets and caches wrap a client from outside: they are
 //! [`LanguageModel`](promptopt_core::LanguageModel)s around a
-//! [`LanguageModel`](promptopt_core::LanguageModel). One that wants to see every attempt sets
+//! [`LanguageModel`](promptopt_core::LanguageModel), so what they hold back never counts here. One that wants to see every attempt sets
 //! `max_retries(0)` and reads [`LmError::is_retryable`](promptopt_core::LmError::is_retryable) and
 //! [`LmError::retry_after`](promptopt_core::LmError::retry_after).
 //!
@@ -42,6 +43,7 @@
 //! # }
 //! ```
 
+mod bill;
 mod body;
 mod builder;
 mod classify;
@@ -50,12 +52,15 @@ mod clock;
 mod config_error;
 mod draft;
 mod endpoint;
+mod exchange;
 mod format_support;
 mod headers;
+mod hedge;
 mod identity;
 mod parameter_refusal;
 mod parameter_support;
 mod provider_error;
+mod rate;
 mod reply;
 mod retry;
 mod retry_after;
@@ -68,3 +73,4 @@ pub use builder::ChatClientBuilder;
 pub use client::ChatClient;
 pub use clock::{Clock, SystemClock};
 pub use config_error::ConfigError;
+pub use rate::{AdaptiveConcurrency, Concurrency, RateControl, RateControlBuilder};

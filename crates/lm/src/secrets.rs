@@ -1,8 +1,12 @@
 //! Where the key comes from, and the removal of secrets from text by their value.
 
 use std::env;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::ConfigError;
 use crate::text::{sanitise, shorten};
@@ -17,6 +21,9 @@ const SHORTEST_SECRET: usize = 4;
 /// Part of a secret header's value that is masked even where it stands alone, in bytes.
 const SHORTEST_PART: usize = 8;
 
+/// The largest file that is read for a key, in bytes.
+const LARGEST_KEY_FILE: u64 = 64 * 1024;
+
 const MASK: &str = "[redacted]";
 
 /// Where the credentials of a request came from, so that an error can say what to mend.
@@ -29,6 +36,8 @@ pub(crate) enum KeyOrigin {
     },
     /// The option `api_key`.
     Given,
+    /// The option `api_key_file`.
+    File(PathBuf),
     /// An environment variable.
     Variable(String),
     /// An extra `authorization` or other secret header.
@@ -42,9 +51,12 @@ impl KeyOrigin {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::None { variable } => {
-                format!("no key was sent; set the environment variable `{variable}` or give `api_key`")
+                format!(
+                    "no key was sent; set the environment variable `{variable}`, or give `api_key` or `api_key_file`"
+                )
             }
             Self::Given => "check the key given as `api_key`".to_owned(),
+            Self::File(file) => format!("check the key in the file `{}`", file.display()),
             Self::Variable(variable) => format!("check the key in the environment variable `{variable}`"),
             Self::Header => "check the secret header given to the client".to_owned(),
             Self::Url => "check the user name and password in the base URL".to_owned(),
@@ -58,6 +70,7 @@ impl KeyOrigin {
                 format!("the environment variable `{variable}`")
             }
             Self::Given => "`api_key`".to_owned(),
+            Self::File(file) => format!("the file `{}`", file.display()),
             Self::Header => "a header".to_owned(),
             Self::Url => "the base URL".to_owned(),
         }
@@ -76,6 +89,24 @@ pub(crate) fn key_from_variable(variable: &str) -> Result<Option<SecretString>, 
     }
 }
 
+/// The key in a file.
+pub(crate) fn key_from_file(file: &Path) -> Result<SecretString, ConfigError> {
+    let mut text = String::new();
+    let read =
+        File::open(file).and_then(|opened| opened.take(LARGEST_KEY_FILE + 1).read_to_string(&mut text));
+    let refuse = |reason: &str| ConfigError::Key {
+        origin: KeyOrigin::File(file.to_owned()).describe(),
+        reason: reason.to_owned(),
+    };
+    match read {
+        Err(source) => Err(ConfigError::KeyFile { file: file.to_owned(), source }),
+        Ok(length) if length as u64 > LARGEST_KEY_FILE => {
+            Err(refuse("it is too large to hold a key and nothing else"))
+        }
+        Ok(_) => trimmed(&text).ok_or_else(|| refuse("it is empty")),
+    }
+}
+
 /// A key without the line break that copying from a file leaves, or `None` when nothing is left.
 pub(crate) fn trimmed(key: &str) -> Option<SecretString> {
     let key = key.trim();
@@ -90,15 +121,16 @@ pub(crate) struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor for these secrets and for the words they consist of.
+    /// A redactor for these secrets, for the words they consist of, and for both as URLs and JSON write
+    /// them.
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut values = Vec::new();
         for secret in secrets {
             if secret.len() >= SHORTEST_SECRET {
-                values.push(secret.to_owned());
+                values.extend(spellings(secret));
             }
             let parts = secret.split_whitespace().filter(|part| part.len() >= SHORTEST_PART);
-            values.extend(parts.map(str::to_owned));
+            values.extend(parts.flat_map(spellings));
         }
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
@@ -125,6 +157,25 @@ impl Redactor {
     }
 }
 
+/// A secret as it is, and as it stands in a URL, in the query of a URL and in JSON.
+fn spellings(secret: &str) -> Vec<String> {
+    let percent_encoded: String = secret
+        .bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    let lower = percent_encoded.replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d");
+    let as_json = Value::from(secret).to_string();
+    let as_json = as_json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(secret);
+    // Many writers of JSON put a backslash before a slash, which is allowed and not needed.
+    let with_slashes = as_json.replace('/', "\\/");
+    vec![secret.to_owned(), percent_encoded, lower, as_json.to_owned(), with_slashes]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +187,16 @@ mod tests {
         assert_eq!(redactor.tidy("got token-abcdef", 100), "got [redacted]");
         assert_eq!(redactor.tidy("k\u{200b} sk-can\u{200b}ary-123456", 100), "k [redacted]");
         assert_eq!(redactor.tidy("key sk-canary-123456", 8), "key [red…");
+    }
+
+    #[test]
+    fn a_secret_is_known_in_the_spelling_of_urls_and_of_json() {
+        let redactor = Redactor::new(["ab/cd+ef==", "say \"canary\""]);
+        for text in
+            ["ab/cd+ef==", "ab%2Fcd%2Bef%3D%3D", "ab%2fcd%2bef%3d%3d", r"ab\/cd+ef==", r#"say \"canary\""#]
+        {
+            assert_eq!(redactor.redact(&format!("<{text}>")), "<[redacted]>");
+        }
     }
 
     #[test]

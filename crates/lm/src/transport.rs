@@ -44,6 +44,14 @@ pub(crate) struct Transport {
     redactor: Redactor,
 }
 
+/// Why there is no reply.
+#[derive(Debug)]
+pub(crate) struct PostError {
+    pub(crate) error: LmError,
+    /// Whether the request may have reached the server.
+    pub(crate) was_sent: bool,
+}
+
 /// Why reading a body stopped early.
 enum ReadError {
     TooLarge,
@@ -64,19 +72,23 @@ impl Transport {
     }
 
     /// Sends `body` and reads the reply, whatever its status.
-    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<RawReply, LmError> {
+    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<RawReply, PostError> {
         let start = Instant::now();
         let deadline = later(start, self.limits.timeout);
         let first_byte = later(start, self.limits.first_byte_timeout).min(deadline);
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let mut response = match timeout_at(first_byte, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.no_connection(error)),
+            Ok(Err(error)) => {
+                let was_sent = !error.is_connect();
+                return Err(PostError { error: self.no_connection(error), was_sent });
+            }
             Err(_) => {
-                return Err(LmError::Timeout {
+                let error = LmError::Timeout {
                     after: self.limits.first_byte_timeout.min(self.limits.timeout),
                     message: format!("waiting for the first byte of the reply from {}", self.shown),
-                });
+                };
+                return Err(PostError { error, was_sent: true });
             }
         };
         let status = response.status();
@@ -85,7 +97,7 @@ impl Transport {
         if status.is_success() {
             read(&mut response, &mut body, self.limits.max_reply_bytes, deadline)
                 .await
-                .map_err(|error| self.unreadable(error))?;
+                .map_err(|error| PostError { error: self.unreadable(error), was_sent: true })?;
         } else {
             // The status says enough: what can be had of the provider's words is welcome, no more.
             let limit = self.limits.max_reply_bytes.min(ERROR_BODY_LIMIT);

@@ -1,9 +1,11 @@
 //! Settings that can not work are refused before anything is sent.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use promptopt_core::{LanguageModel, Sampling};
-use promptopt_lm::{ChatClient, ConfigError};
+use promptopt_lm::{ChatClient, Concurrency, ConfigError, RateControl};
 
 use crate::support::{CANARY, config_error};
 
@@ -28,6 +30,23 @@ fn a_base_url_that_is_none() {
 fn a_variable_without_a_key() {
     let error = config_error(ChatClient::builder().model("m").api_key_env("PROMPTOPT_TEST_UNSET").build());
     check(error, &["`PROMPTOPT_TEST_UNSET`", "is not set"]);
+}
+
+#[test]
+fn a_file_without_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let build = |path: PathBuf| ChatClient::builder().model("m").api_key_file(path).build();
+    let error = config_error(build(folder.path().join("none")));
+    assert!(matches!(&error, ConfigError::KeyFile { source, .. } if source.kind() == ErrorKind::NotFound));
+    check(error, &["reading the API key from the file", "none"]);
+    check(config_error(build(file("empty", " \n"))), &["empty` can not be used: it is empty"]);
+    check(config_error(build(file("large", &CANARY.repeat(10_000)))), &["too large to hold a key"]);
+    check(config_error(build(file("lines", &format!("{CANARY}\n{CANARY}")))), &["was it copied whole?"]);
 }
 
 #[test]
@@ -62,6 +81,14 @@ fn values_that_make_no_sense() {
     );
     check(config_error(ChatClient::builder().model("m").first_byte_timeout(zero).build()), &["first_byte"]);
     check(config_error(ChatClient::builder().model("m").max_reply_bytes(0).build()), &["`max_reply_bytes`"]);
+    check(config_error(ChatClient::builder().model("m").hedge_after(zero).build()), &["`hedge_after`"]);
+    let billed = |most: u32| ChatClient::builder().model("m").max_attempts_billed(most);
+    check(config_error(billed(0).build()), &["`max_attempts_billed`", "zero"]);
+    check(config_error(billed(1).hedge_after(Duration::MAX).build()), &["`hedge_after`", "billed"]);
+    let rate = |error: Result<RateControl, ConfigError>| error.unwrap_err();
+    check(rate(RateControl::builder().requests_per_minute(0).build()), &["`requests_per_minute`", "zero"]);
+    check(rate(RateControl::builder().tokens_per_minute(0).build()), &["`tokens_per_minute`", "zero"]);
+    check(rate(RateControl::builder().concurrency(Concurrency::Fixed(0)).build()), &["`concurrency`"]);
     let sampling = Sampling { temperature: Some(f64::NAN), ..Sampling::default() };
     check(config_error(ChatClient::builder().model("m").sampling(sampling).build()), &["`temperature`"]);
 }

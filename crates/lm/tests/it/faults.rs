@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use promptopt_core::{LanguageModel, LmError};
-use promptopt_lm::ChatClient;
+use promptopt_lm::{ChatClient, Clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Answer, Server, ask, client, completion, raw_server};
+use crate::support::{Answer, Server, StoppedClock, ask, client, completion, raw_server};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 
@@ -62,6 +62,17 @@ async fn a_server_that_is_not_there_is_named() {
         assert!(message.contains(part), "`{part}` is missing in: {message}");
     }
     assert_eq!(clock.waits().len(), 5);
+
+    // Nothing was sent, so nothing may be billed.
+    let careful = ChatClient::builder()
+        .base_url(&base_url)
+        .model("tiny")
+        .max_attempts_billed(1)
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .build()
+        .unwrap();
+    careful.complete(&ask()).await.unwrap_err();
+    assert_eq!(clock.waits().len(), 10);
 
     let with_login = impatient(&base_url.replace("http://", "http://ann:sk-canary@"));
     let message = with_login.complete(&ask()).await.unwrap_err().to_string();
@@ -165,8 +176,39 @@ async fn a_cut_connection_is_tried_again() {
     })
     .await;
     let (client, clock) = client(&base_url);
-    assert_eq!(client.complete(&ask()).await.unwrap().first_text(), "ok");
+    let reply = client.complete(&ask()).await.unwrap();
+    assert_eq!(reply.first_text(), "ok");
     assert_eq!(clock.waits().len(), 3);
+    // Whether the three that broke off are billed is not known, so they count.
+    assert_eq!((reply.usage.calls, reply.usage.prompt_tokens, reply.usage.completion_tokens), (4, 44, 20));
+}
+
+#[tokio::test]
+async fn what_may_be_billed_is_bounded_and_what_is_refused_is_not() {
+    let truncated = || Answer::new(200, "{\"choices\": [");
+    let build = |server: &Server, most: u32| {
+        ChatClient::builder()
+            .base_url(&server.base_url)
+            .model("tiny")
+            .max_attempts_billed(most)
+            .clock(Arc::new(StoppedClock::default()) as Arc<dyn Clock>)
+            .build()
+            .unwrap()
+    };
+    let busy = || Answer::error(503, "busy");
+    let answers = [busy(), truncated(), busy(), Answer::error(429, "slow"), Answer::text("ok")];
+    let server = Server::start(answers).await;
+    let error = build(&server, 1).complete(&ask()).await.unwrap_err();
+    assert!(matches!(error, LmError::MalformedReply { .. }));
+    assert!(error.to_string().contains("`max_attempts_billed` allows no further attempt"), "{error}");
+    assert_eq!(server.seen().len(), 2);
+
+    let reply = build(&server, 1).complete(&ask()).await.unwrap();
+    assert_eq!((server.seen().len(), reply.usage.calls), (5, 1), "what is refused costs nothing");
+
+    let server = Server::start([busy(), truncated(), busy(), Answer::text("ok")]).await;
+    let reply = build(&server, 2).complete(&ask()).await.unwrap();
+    assert_eq!((server.seen().len(), reply.usage.calls), (4, 2));
 }
 
 #[tokio::test]

@@ -57,3 +57,24 @@ async fn a_login_in_the_base_url_is_sent_and_never_shown() {
     assert!(said.contains("check the user name and password in the base URL"), "{said}");
     assert_eq!(server.seen()[0].headers["authorization"], format!("Basic {encoded}"));
 }
+
+#[tokio::test]
+async fn a_key_from_a_file_is_sent_without_its_line_break_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, format!("{CANARY}\n")).unwrap();
+    let server = Server::start([Answer::error(401, CANARY)]).await;
+    let build = |variable: Option<&str>| {
+        let builder = ChatClient::builder().base_url(&server.base_url).model("tiny").api_key_file(&file);
+        builder.maybe_api_key_env(variable).build().unwrap()
+    };
+    for client in [build(None), build(Some("CARGO_PKG_NAME"))] {
+        let said = said(&client).await;
+        assert!(!said.contains("canary"), "{said}");
+        assert!(said.contains(&format!("check the key in the file `{}`", file.display())), "{said}");
+        assert_eq!(client.redact(&format!("panicked at {CANARY}")), "panicked at [redacted]");
+    }
+    for seen in server.seen() {
+        assert_eq!(seen.headers["authorization"], format!("Bearer {CANARY}"));
+    }
+}

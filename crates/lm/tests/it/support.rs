@@ -108,6 +108,25 @@ impl Server {
     }
 }
 
+/// Serves every request by `answer`, which gets its body; returns the base URL.
+pub(crate) async fn serve<F, Fut>(answer: F) -> String
+where
+    F: Fn(Value) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    let app = Router::new().fallback(move |request: Request| {
+        let answer = answer.clone();
+        async move {
+            let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+            answer(serde_json::from_slice(&body).unwrap_or_default()).await
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    base_url
+}
+
 /// Serves every connection by `serve`; returns the base URL.
 pub(crate) async fn raw_server<F, Fut>(serve: F) -> String
 where
@@ -124,7 +143,7 @@ where
     base_url
 }
 
-/// A clock that stands still and writes down what it was asked to wait.
+/// A clock that moves only when it is asked to wait, at once and by as much, and writes that down.
 #[derive(Debug, Default)]
 pub(crate) struct StoppedClock {
     waits: Mutex<Vec<Duration>>,
@@ -140,7 +159,7 @@ impl StoppedClock {
 #[async_trait]
 impl Clock for StoppedClock {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH
+        SystemTime::UNIX_EPOCH + self.waits.lock().unwrap().iter().sum::<Duration>()
     }
 
     async fn sleep(&self, duration: Duration) {

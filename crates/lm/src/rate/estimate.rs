@@ -1,0 +1,36 @@
+//! How many tokens a request will take, before it is sent.
+
+use promptopt_core::LmRequest;
+
+/// Bytes of a prompt in one token. Few texts have fewer.
+const BYTES_PER_TOKEN: u64 = 3;
+
+/// Tokens that frame one message.
+const TOKENS_PER_MESSAGE: u64 = 4;
+
+/// What a completion is taken to be without a bound of its own.
+const UNBOUNDED_COMPLETION: u64 = 512;
+
+/// A guess at the tokens that `request` reads and writes, on the high side; `max_tokens` bounds each of
+/// its completions.
+pub(crate) fn estimated_tokens(request: &LmRequest, max_tokens: Option<u32>) -> u64 {
+    let message = |bytes: usize| (bytes as u64).div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE;
+    let prompt: u64 = request.messages.iter().map(|it| message(it.content.len())).sum();
+    let completion = max_tokens.map_or(UNBOUNDED_COMPLETION, u64::from);
+    prompt.saturating_add(completion.saturating_mul(u64::from(request.n.max(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::Message;
+
+    use super::*;
+
+    #[test]
+    fn prompt_and_every_completion_are_counted() {
+        let request = LmRequest { n: 3, ..LmRequest::new(vec![Message::user("abcdefg"); 2]) };
+        assert_eq!(estimated_tokens(&request, Some(10)), 2 * (3 + 4) + 30);
+        assert_eq!(estimated_tokens(&LmRequest::default(), None), 512);
+        assert!(estimated_tokens(&LmRequest { n: u32::MAX, ..request }, Some(u32::MAX)) > 1 << 62);
+    }
+}
