@@ -3,4 +3,6 @@
 mod conformance;
 mod simulation;
 mod support;
+mod test_copro;
+mod test_gepa;
 mod test_miprov2;

@@ -60,6 +60,7 @@ mod error;
 mod example;
 mod field_type;
 mod hash;
+mod instruction;
 mod lm;
 mod lm_error;
 mod metric;
@@ -83,6 +84,7 @@ pub use error::Error;
 pub use example::{Example, Fields};
 pub use field_type::FieldType;
 pub use hash::ContentHash;
+pub use instruction::{InstructionRequest, InstructionWriter};
 pub use lm::{
     Completion, FinishReason, LanguageModel, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling,
 };

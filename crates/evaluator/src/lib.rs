@@ -2,6 +2,7 @@
 //!
 //! - [`evaluate`] runs a program over a data set and says how it scored, with an interval.
 //! - [`Scoreboard`] keeps what is known of every (candidate, example) pair and buys each once.
+//! - [`race`] evaluates candidates on the same examples in chunks and drops those that fall behind.
 //! - [`Search`] looks for the best combination of instruction and demo set for every predictor
 //!   together: minibatches chosen by a multivariate tree-structured Parzen estimator, full
 //!   evaluations of the leaders, hopeless ones dropped early, and the winner chosen on the full
@@ -32,6 +33,7 @@ mod error;
 mod evaluate;
 mod memory;
 mod minibatch;
+mod race;
 mod scoreboard;
 mod search;
 pub mod session;
@@ -43,6 +45,7 @@ pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use memory::MemoryStore;
 pub use minibatch::MinibatchSampler;
+pub use race::{Contender, RaceEnd, RaceOptions, Raced, race};
 pub use scoreboard::{Evidence, Scoreboard};
 pub use search::{Found, Search, SearchOptions};
 pub use space::{Choice, PredictorSpace, Space};

@@ -1,3 +1,5 @@
+//! Writers, over a model that numbers its replies.
+
 use std::sync::Mutex;
 
 use futures_util::FutureExt as _;

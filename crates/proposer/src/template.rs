@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{Example, FieldType, Signature};
+use promptopt_core::{Example, FieldType, InstructionRequest, InstructionWriter, Signature};
 use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -62,6 +62,24 @@ impl Proposer for TemplateProposer {
             proposals.instructions.insert(predictor.path.clone(), composed);
         }
         Ok(proposals)
+    }
+}
+
+#[async_trait]
+impl InstructionWriter for TemplateProposer {
+    async fn write_instruction(&self, request: &InstructionRequest) -> anyhow::Result<Option<String>> {
+        let predictor = PredictorInfo {
+            path: request.predictor.clone(),
+            signature: request.signature.clone(),
+            instruction: request.signature.instructions().to_owned(),
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
+        let taken = |text: &str| {
+            let is = |known: &String| normalized(known) == normalized(text);
+            is(&request.instruction) || request.taken.iter().any(is)
+        };
+        let composed = compose(&predictor, &self.tips, &request.examples, 1, &mut rng, taken)?;
+        Ok(composed.into_iter().next().map(|proposal| proposal.instruction))
     }
 }
 

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-lm", &["promptopt-core"]),
     ("promptopt-lm-local", &["promptopt-core"]),
     ("promptopt-data", &["promptopt-core"]),
+    ("promptopt-store", &["promptopt-core"]),
     // Stages do not know each other, and none knows an optimizer.
     ("promptopt-trace-gen", &["promptopt-core"]),
     ("promptopt-proposer", &["promptopt-core", "promptopt-tips", "promptopt-predict"]),
@@ -34,6 +35,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "promptopt-tips",
         ],
     ),
+    ("promptopt-copro", &["promptopt-core", "promptopt-predict", "promptopt-evaluator"]),
+    ("promptopt-gepa", &["promptopt-core", "promptopt-predict", "promptopt-evaluator"]),
+    ("promptopt-report", &["promptopt-core"]),
     ("promptopt-testkit", &["promptopt-core", "promptopt-predict"]),
     ("xtask", &[]),
 ];

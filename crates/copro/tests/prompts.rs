@@ -1,0 +1,94 @@
+//! The prompts as they go over the wire.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lint exempts test functions, but not the helpers they call"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use promptopt_copro::{COPRO, Example, ModuleExt as _, Optimizer as _};
+use promptopt_core::{Field, FieldType, LmRequest, Prediction, Role, Score, Signature, metric_fn};
+use promptopt_predict::Predict;
+use promptopt_testkit::ScriptedLm;
+
+const TICKETS: [(&str, &str); 6] = [
+    ("The invoice of May was charged twice.", "billing"),
+    ("Do you sell the lamp in blue?", "sales"),
+    ("My password does not work any more.", "support"),
+    ("Please send me a receipt for order 1182.", "billing"),
+    ("Is there a discount for ten chairs?", "sales"),
+    ("The app closes when I open the camera.", "support"),
+];
+
+fn wants(request: &LmRequest, field: &str) -> bool {
+    request.messages[0].content.contains(&format!("Your output fields are:\n1. `{field}`"))
+}
+
+/// Requests to the prompt model in a run of two depths, three instructions wide.
+async fn requests() -> Vec<LmRequest> {
+    let written = AtomicUsize::new(0);
+    // One reply to each request: a server that does not know `n`.
+    let model = Arc::new(ScriptedLm::new(move |request| {
+        if !wants(request, "proposed_instruction") {
+            // The more instructions were written before this one, the better it is.
+            let system = &request.messages[0].content;
+            let chair = request.messages.last().unwrap().content.contains("chairs");
+            let department = if chair && system.contains("version") { "sales" } else { "billing" };
+            return Ok(ScriptedLm::chat_reply([("department", department)]));
+        }
+        let text = match written.fetch_add(1, Ordering::SeqCst) {
+            0 => "Orders and prices go to sales. (version 0)".to_owned(),
+            number => format!("Send each ticket to the department that can answer it. (version {number})"),
+        };
+        Ok(ScriptedLm::chat_reply([("proposed_instruction", text.as_str())]))
+    }));
+    let ticket = Field::new("ticket").described("What the customer wrote.");
+    let department = Field::new("department").typed(FieldType::literals(["billing", "sales", "support"]));
+    let signature = Signature::new([ticket], [department], "Route the ticket.").unwrap();
+    let metric = metric_fn(|example: &Example, prediction: &Prediction| {
+        let right = example.get("department") == prediction.get("department");
+        let expected = example.get("department").and_then(|value| value.as_str()).unwrap();
+        Score::from(right).with_feedback(format!("This is a matter for {expected}."))
+    });
+    let example = |(ticket, department): (&str, &str)| {
+        Example::new([("ticket", ticket.to_owned()), ("department", department.to_owned())], ["ticket"])
+    };
+    let numbered = |number: usize| example((&format!("Another invoice, number {number}."), "billing"));
+    let valset: Vec<_> = (0..3).map(numbered).chain([example(TICKETS[4])]).collect();
+    let train = TICKETS.iter().take(3).copied().map(example).collect();
+    let mut module = Predict::new("route", signature).with_model(model.clone()).with_metric(metric);
+    COPRO::builder()
+        .breadth(3)
+        .depth(2)
+        .concurrency(1)
+        .valset(valset)
+        .build()
+        .compile(&mut module, train)
+        .await
+        .unwrap();
+    model.requests().into_iter().filter(|request| wants(request, "proposed_instruction")).collect()
+}
+
+fn chat(request: &LmRequest) -> String {
+    let role = |role| match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    let messages = request.messages.iter();
+    messages
+        .map(|message| format!("<{}>\n{}", role(message.role), message.content))
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+#[tokio::test]
+async fn the_prompts_of_both_kinds() {
+    let requests = requests().await;
+    // Two texts in one request, then the one that is missing, then one request each.
+    assert_eq!(requests.iter().map(|request| request.n).collect::<Vec<_>>(), [2, 1, 1, 1, 1]);
+    insta::assert_snapshot!("propose", chat(&requests[0]));
+    insta::assert_snapshot!("refine", chat(&requests[2]));
+}

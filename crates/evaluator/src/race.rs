@@ -1,0 +1,322 @@
+//! Racing: candidates on the same examples, chunk by chunk, those that fall behind dropped on the
+//! way (Maron and Moore 1994; with paired tests as in Birattari et al. 2002).
+
+use promptopt_core::StopReason;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Scoreboard, statistics};
+
+/// How to race.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RaceOptions {
+    /// The highest probability with which, in the whole race, the test may drop the contender that
+    /// is truly best, in (0, 1). Default: 0.05.
+    pub level: f64,
+    /// Examples before the first look. Default: 20.
+    pub first_chunk: usize,
+    /// Every chunk has this many times the examples of the one before, at least 1. Default: 1.5.
+    pub growth: f64,
+    /// About how many rollouts the race may take. Where that is too few for all contenders, those
+    /// behind are dropped without a test, so that at least one finishes; the budget of the runner is
+    /// a hard limit besides. Default: no limit.
+    pub max_rollouts: Option<u64>,
+    /// Seed of the order of the examples, which is the same for all contenders. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for RaceOptions {
+    fn default() -> Self {
+        Self { level: 0.05, first_chunk: 20, growth: 1.5, max_rollouts: None, seed: 0 }
+    }
+}
+
+impl RaceOptions {
+    /// After how many examples of a selection set of this size the race looks, the whole set last.
+    /// A last chunk that would be less than half as long as the one before is part of it.
+    pub fn looks(&self, examples: usize) -> Vec<usize> {
+        let mut looks = Vec::new();
+        let mut chunk = self.first_chunk.max(1);
+        let mut end = chunk;
+        while end < examples && (examples - end) * 2 >= chunk {
+            looks.push(end);
+            chunk = ((chunk as f64 * self.growth.max(1.0)) as usize).max(chunk);
+            end = end.saturating_add(chunk);
+        }
+        looks.push(examples);
+        looks
+    }
+}
+
+/// How a contender's race ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RaceEnd {
+    /// It was evaluated on the whole selection set.
+    Finished,
+    /// The test says that it is worse than the leader.
+    Worse,
+    /// It was behind, and what the race may take was too little to go on with it.
+    Unaffordable,
+    /// The whole race ended.
+    Stopped,
+}
+
+/// One contender after a race.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contender {
+    /// Index on the scoreboard.
+    pub candidate: usize,
+    /// How its race ended.
+    pub end: RaceEnd,
+    /// Examples of the selection set that it has been tried on.
+    pub examples: usize,
+    /// Language-model calls spent on the ledger when its race ended.
+    pub calls_so_far: u64,
+}
+
+/// What a race came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Raced {
+    /// The contenders in the order in which their races ended.
+    pub contenders: Vec<Contender>,
+    /// Why it ended before its time.
+    pub stop: Option<StopReason>,
+}
+
+/// Races contenders (indices on the board) over the selection set.
+///
+/// All get the same examples in the same order. After every chunk but the last, a contender whose
+/// scores are significantly lower than those of the current leader on the same examples is dropped
+/// ([`compare`](crate::compare), one-sided). Pairs that the board knows are not bought again, so a
+/// candidate that was evaluated before may take part and costs nothing.
+///
+/// # What the level means
+///
+/// The truly best contender is dropped only if, at one of `k` looks, one of the `m - 1` others is
+/// significantly better than it. Of any one that is not better, at any one look, the test says so
+/// with a probability of at most its own level. With `level / (k (m - 1))` for each test, the
+/// probability that it happens anywhere is at most `level` (Bonferroni), whichever of the others
+/// happens to lead. Contenders that share the best mean count as one that may be lost. What the
+/// budget drops ([`RaceEnd::Unaffordable`]) is not covered: that is a choice of where to spend, made by
+/// the mean as in sequential halving (Karnin et al. 2013).
+///
+/// The permutation test for scores other than 0 and 1 cannot give a p-value below 1/2001, so with
+/// more than about 30 contenders it drops none at the default level.
+///
+/// # Errors
+///
+/// [`Error::Rollouts`] when the rollout store fails. A budget, a cancellation or too many errors
+/// end the race with [`Raced::stop`].
+pub async fn race(
+    board: &mut Scoreboard<'_, '_>,
+    contenders: &[usize],
+    options: &RaceOptions,
+) -> Result<Raced, Error> {
+    let mut order: Vec<usize> = (0..board.examples().len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
+    let looks = options.looks(order.len());
+    let mut racing: Vec<usize> = Vec::new();
+    for contender in contenders {
+        if !racing.contains(contender) {
+            racing.push(*contender);
+        }
+    }
+    let tests = looks.len().saturating_sub(1) * racing.len().saturating_sub(1);
+    let made = board.runner().totals().made;
+    let level = options.level / tests.max(1) as f64;
+    let mut race = Race { board, options, order, level, made, racing, ended: Vec::new() };
+    let mut begin = 0;
+    for (look, end) in looks.iter().copied().enumerate() {
+        race.drop_unaffordable(begin, end, looks.len() - look);
+        if let Some(stop) = race.run(begin, end).await? {
+            return race.stopped(stop).await;
+        }
+        if end < race.order.len() {
+            race.drop_worse(end);
+        }
+        begin = end;
+    }
+    race.end(RaceEnd::Finished, |_| true);
+    Ok(Raced { contenders: race.ended, stop: None })
+}
+
+struct Race<'a, 'r, 'p> {
+    board: &'a mut Scoreboard<'r, 'p>,
+    options: &'a RaceOptions,
+    /// The examples in the order of the race.
+    order: Vec<usize>,
+    /// The level of a single test.
+    level: f64,
+    /// Rollouts made before the race.
+    made: u64,
+    racing: Vec<usize>,
+    ended: Vec<Contender>,
+}
+
+impl Race<'_, '_, '_> {
+    /// Those still racing, by their mean on the first `seen` examples, the best first.
+    fn ranked(&self, seen: usize) -> Vec<usize> {
+        let mut ranked: Vec<(usize, f64)> =
+            self.racing.iter().map(|contender| (*contender, self.mean(*contender, seen))).collect();
+        // The sort is stable, so of equals the first stays first.
+        ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
+        ranked.into_iter().map(|(contender, _)| contender).collect()
+    }
+
+    fn mean(&self, contender: usize, seen: usize) -> f64 {
+        let scores: Vec<f64> = self.scores(contender, seen).into_iter().flatten().collect();
+        statistics::mean(&scores)
+    }
+
+    fn scores(&self, contender: usize, seen: usize) -> Vec<Option<f64>> {
+        let first = self.order.iter().take(seen);
+        first.map(|example| self.board.evidence(contender, *example).and_then(|known| known.score)).collect()
+    }
+
+    /// Examples of a part of the order that a contender was not tried on.
+    fn open(&self, contender: usize, begin: usize, end: usize) -> Vec<usize> {
+        let part = self.order.iter().take(end).skip(begin);
+        part.copied().filter(|example| self.board.evidence(contender, *example).is_none()).collect()
+    }
+
+    /// The most that any contender in the race still needs behind an example.
+    fn rest(&self, end: usize) -> u64 {
+        let open = self.racing.iter().map(|contender| self.open(*contender, end, self.order.len()).len());
+        open.max().unwrap_or_default() as u64
+    }
+
+    /// Drops those behind for whom the next chunk has no room. One that has something to run always
+    /// stays.
+    fn drop_unaffordable(&mut self, begin: usize, end: usize, chunks: usize) {
+        let Some(most) = self.room(begin, end, chunks) else { return };
+        let mut wanted = 0;
+        let mut full = false;
+        let mut out = Vec::new();
+        for contender in self.ranked(begin) {
+            let cost = self.open(contender, begin, end).len() as u64;
+            full |= wanted > 0 && wanted + cost > most;
+            if cost > 0 && full {
+                out.push(contender);
+            } else {
+                wanted += cost;
+            }
+        }
+        self.end(RaceEnd::Unaffordable, |contender| out.contains(&contender));
+    }
+
+    /// How many rollouts the next chunk may take, so that one contender can finish. At the first
+    /// chunk nothing is known yet, so as many as possible go in; what is left then is spread evenly
+    /// over the chunks to come.
+    fn room(&self, begin: usize, end: usize, chunks: usize) -> Option<u64> {
+        let runner = self.board.runner();
+        let (rest, totals) = (self.rest(end), runner.totals());
+        let planned = self.options.max_rollouts.map(|most| {
+            let left = most.saturating_sub(totals.made - self.made);
+            if begin == 0 { left.saturating_sub(rest) } else { left / chunks.max(1) as u64 }
+        });
+        // Rollouts are expected to cost what they did so far; what is kept back for the one that
+        // finishes is the most they may cost.
+        let bound = runner.program().max_calls();
+        let cost = match totals.made {
+            0 => bound as f64,
+            made => totals.usage.calls as f64 / made as f64,
+        };
+        let remaining = runner.remaining_calls();
+        let calls =
+            remaining.map(|calls| (calls.saturating_sub(rest.saturating_mul(bound)) as f64 / cost) as u64);
+        // What is affordable by the most that rollouts may cost is a limit of their number only where
+        // it lies below what the calls allow.
+        let by_number = runner
+            .affordable_rollouts()
+            .filter(|affordable| remaining.is_none_or(|calls| *affordable < calls / bound.max(1)));
+        let count = by_number.map(|count| count.saturating_sub(rest));
+        [planned, calls, count].into_iter().flatten().min()
+    }
+
+    /// Runs the next chunk, the leaders first, as long as enough is kept back for one contender to
+    /// finish.
+    async fn run(&mut self, begin: usize, end: usize) -> Result<Option<StopReason>, Error> {
+        let kept_back = self.rest(end);
+        loop {
+            let mut allowed = match self.board.runner().affordable_rollouts() {
+                Some(most) if kept_back > 0 => most.saturating_sub(kept_back) as usize,
+                _ => usize::MAX,
+            };
+            let mut wanted = Vec::new();
+            let mut complete = true;
+            for contender in self.ranked(begin) {
+                let mut open = self.open(contender, begin, end);
+                complete &= open.len() <= allowed;
+                open.truncate(allowed);
+                allowed -= open.len();
+                if !open.is_empty() {
+                    wanted.push((contender, open));
+                }
+            }
+            if wanted.is_empty() {
+                return Ok((!complete).then_some(StopReason::Budget));
+            }
+            let stop = self.board.roll_out(&wanted).await?;
+            if stop.is_some() || complete {
+                return Ok(stop);
+            }
+        }
+    }
+
+    fn drop_worse(&mut self, seen: usize) {
+        let Some(leader) = self.ranked(seen).first().copied() else { return };
+        let best = self.scores(leader, seen);
+        let highest = self.mean(leader, seen);
+        let is_worse = |contender: usize| {
+            if self.mean(contender, seen) >= highest {
+                return false;
+            }
+            let comparison = statistics::compare(&best, &self.scores(contender, seen), 0.95);
+            // One side of a two-sided test.
+            comparison.difference < 0.0 && comparison.p_value / 2.0 <= self.level
+        };
+        let out: Vec<usize> = self.racing.iter().copied().filter(|contender| is_worse(*contender)).collect();
+        self.end(RaceEnd::Worse, |contender| out.contains(&contender));
+    }
+
+    /// Ends the race of some.
+    fn end(&mut self, end: RaceEnd, whose: impl Fn(usize) -> bool) {
+        let (out, racing) = self.racing.iter().copied().partition(|contender| whose(*contender));
+        self.racing = racing;
+        for candidate in Vec::into_iter(out) {
+            self.ended.push(Contender {
+                candidate,
+                end,
+                examples: self.board.examples().len() - self.board.open(candidate).len(),
+                calls_so_far: self.board.runner().spent_calls(),
+            });
+        }
+    }
+
+    /// A race that ended before its time. Where it was the budget, the best that can still finish
+    /// does.
+    async fn stopped(mut self, stop: StopReason) -> Result<Raced, Error> {
+        if stop == StopReason::Budget {
+            let affordable = self.board.runner().affordable_rollouts().unwrap_or(u64::MAX);
+            let all = self.order.len();
+            let unfinished = |contender: &usize| {
+                let open = self.open(*contender, 0, all).len();
+                open > 0 && open as u64 <= affordable
+            };
+            if let Some(last) = self.ranked(all).into_iter().find(unfinished) {
+                let open = self.open(last, 0, all);
+                self.board.roll_out(&[(last, open)]).await?;
+            }
+        }
+        let finished: Vec<usize> =
+            self.racing.iter().copied().filter(|contender| self.board.is_full(*contender)).collect();
+        self.end(RaceEnd::Finished, |contender| finished.contains(&contender));
+        self.end(RaceEnd::Stopped, |_| true);
+        Ok(Raced { contenders: self.ended, stop: Some(stop) })
+    }
+}

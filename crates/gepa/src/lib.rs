@@ -1,0 +1,49 @@
+//! GEPA: reflective evolution of instructions over a Pareto frontier (Agrawal et al. 2025, "GEPA:
+//! Reflective Prompt Evolution Can Outperform Reinforcement Learning").
+//!
+//! ```
+//! use std::sync::Arc;
+//! use promptopt_core::{ModuleExt as _, Optimizer as _};
+//! use promptopt_gepa::GEPA;
+//! # use promptopt_testkit::{HiddenRules, toy};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! # let task = HiddenRules::new(12, 1);
+//! # let train_examples = task.examples(60);
+//! # let (predict, metric, model) = (toy::answerer(), toy::exact_answer(), Arc::new(task.model(1)));
+//!
+//! // Any module that comes with a metric and a model. A metric that says in words what is wrong
+//! // (`Score::with_feedback`) teaches faster.
+//! let mut module = predict.with_model(model).with_metric(metric);
+//!
+//! let optimizer = GEPA::builder().max_metric_calls(400).build();
+//! let outcome = optimizer.compile(&mut module, train_examples).await?;
+//! println!("{:.2} -> {:.2}", outcome.baseline.mean, outcome.selected.mean);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A step draws a parent from the frontier, runs it on a minibatch of training examples, has the
+//! prompt model reflect on the traces and write a new instruction for one component, and compares
+//! the child with its parent: on the minibatch, on more training examples while that is undecided,
+//! then over the selection set in portions ([`gate`]). Who comes to its end enters the frontier
+//! ([`frontier`]). Lineages with a common ancestor are merged component by component ([`merge`]).
+//!
+//! The outcome holds every candidate with parents, scores by example and objective, and what was
+//! spent when it was found.
+
+mod auto;
+mod evolution;
+pub mod frontier;
+pub mod gate;
+pub mod merge;
+mod options;
+mod pipeline;
+mod reflect;
+mod select;
+
+pub use auto::Auto;
+pub use frontier::{Frontier, FrontierType};
+pub use options::{Clock, GEPA};
+pub use reflect::{read_reply, record};
+pub use select::{CandidateSelector, ComponentChoice, ComponentSelector};

@@ -1,0 +1,120 @@
+//! A made-up run of COPRO that ends within noise.
+
+use promptopt_core::{
+    DepthStatistics, Origin, Outcome, PromptCandidate, Spending, StopReason, Trial, TrialKind, Usage,
+};
+use promptopt_evaluator::{compare, estimate};
+use promptopt_report::{Report, StageCost};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::made_up::{self, ANSWER_BEFORE, ROUTE_BEFORE};
+
+const BREADTH: usize = 8;
+const DEPTHS: usize = 3;
+
+pub(crate) fn report() -> Report {
+    let outcome = outcome();
+    let after = outcome.winner().map(|winner| winner.prompts.clone()).unwrap_or_default();
+    Report {
+        title: "Routing tickets: a quick COPRO run".to_owned(),
+        task: "support-tickets".to_owned(),
+        model: "local/smollm2-135m".to_owned(),
+        optimizer: "COPRO".to_owned(),
+        created_at: "2026-02-01 09:12 UTC".to_owned(),
+        prompts_before: made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)),
+        prompts_after: made_up::with_demos(after),
+        test: Some(made_up::test(90, 0.55, 0.60, 5)),
+        configuration: "[optimizer]\nname = \"copro\"\nbreadth = 8\ndepth = 3\nseed = 0\n\n[data]\npath = \"tickets.jsonl\"\n".into(),
+        stages: vec![
+            StageCost { stage: "depths".into(), calls: 1_310, prompt_tokens: 301_554, completion_tokens: 26_020, ..StageCost::default() },
+            StageCost { stage: "sealed test".into(), calls: 180, prompt_tokens: 31_004, completion_tokens: 2_890, ..StageCost::default() },
+        ],
+        outcome,
+        ..Report::default()
+    }
+}
+
+fn outcome() -> Outcome {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut candidates =
+        vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::Original)];
+    candidates[0].score = Some(0.56);
+    let mut trials = vec![Trial {
+        kind: TrialKind::Baseline,
+        candidate: 0,
+        examples: 50,
+        score: Some(0.56),
+        failures: 0,
+        calls_so_far: 100,
+        best_so_far: 0.56,
+    }];
+    let mut depths = Vec::new();
+    let (mut best, mut calls) = (0.56_f64, 100);
+    for predictor in ["route", "answer"] {
+        for depth in 0..DEPTHS {
+            let mut scores = Vec::new();
+            for attempt in 0..BREADTH {
+                let instruction = format!(
+                    "{ROUTE_BEFORE} Think of what the customer wants done first; variant {depth}.{attempt}."
+                );
+                let prompts = match predictor {
+                    "route" => made_up::prompts(&instruction, Some(ANSWER_BEFORE)),
+                    _ => made_up::prompts(ROUTE_BEFORE, Some("Write a short, kind answer to the ticket.")),
+                };
+                let score = (f64::from(rng.random_range(20..32_u8)) + depth as f64) / 50.0;
+                calls += 100;
+                best = best.max(score);
+                let index = candidates.len();
+                let origin = Origin::Refined { predictor: predictor.to_owned(), depth };
+                candidates
+                    .push(PromptCandidate { score: Some(score), ..PromptCandidate::new(prompts, origin) });
+                trials.push(Trial {
+                    kind: TrialKind::Full,
+                    candidate: index,
+                    examples: 50,
+                    score: Some(score),
+                    failures: attempt % 3,
+                    calls_so_far: calls,
+                    best_so_far: best,
+                });
+                scores.push(score);
+            }
+            let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+            depths.push(DepthStatistics {
+                predictor: predictor.to_owned(),
+                depth,
+                attempts: scores.len(),
+                best,
+                mean,
+                min: scores.iter().copied().fold(1.0, f64::min),
+                max: scores.iter().copied().fold(0.0, f64::max),
+                std: (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / scores.len() as f64)
+                    .sqrt(),
+                calls_so_far: calls,
+            });
+        }
+    }
+    let winner = PromptCandidate::best(&candidates).unwrap_or(0);
+    let row = |right: usize| (0..50).map(|at| Some(f64::from(u8::from(at < right)))).collect::<Vec<_>>();
+    let known = |right: usize| row(right).into_iter().flatten().collect::<Vec<_>>();
+    Outcome {
+        optimizer: "COPRO".to_owned(),
+        best: winner,
+        baseline: estimate(&known(28), 0.95),
+        selected: estimate(&known(33), 0.95),
+        comparison: Some(compare(&row(28), &row(33), 0.95)),
+        choice: "the highest mean on the selection set".to_owned(),
+        trials,
+        depths,
+        spending: Spending {
+            task: Usage { calls: 1_262, prompt_tokens: 290_100, completion_tokens: 14_000 },
+            prompt: Usage { calls: 48, prompt_tokens: 11_454, completion_tokens: 12_020 },
+            reused_rollouts: 50,
+        },
+        stop: StopReason::Completed,
+        notes: vec!["the server ignores `n`, so every instruction took a request of its own".to_owned()],
+        candidates,
+        ..Outcome::default()
+    }
+}

@@ -1,0 +1,177 @@
+//! A made-up run of GEPA: two predictors, a frontier, merges.
+
+use std::collections::BTreeMap;
+
+use promptopt_core::{
+    CandidateScores, Confirmation, FailureCounts, FailureKind, Origin, Outcome, PromptCandidate, Spending,
+    StopReason, Trial, TrialKind, Usage,
+};
+use promptopt_evaluator::{compare, estimate};
+use promptopt_report::{ErrorLine, Report, StageCost};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use crate::made_up::{self, ANSWER_AFTER, ANSWER_BEFORE, ROUTE_AFTER, ROUTE_BEFORE};
+
+const SELECTION: usize = 80;
+
+pub(crate) fn report(candidates: usize) -> Report {
+    let outcome = outcome(candidates);
+    let after = outcome.winner().map(|winner| winner.prompts.clone()).unwrap_or_default();
+    Report {
+        task: "support-tickets".to_owned(),
+        model: "gpt-5-mini".to_owned(),
+        prompt_model: Some("gpt-5".to_owned()),
+        optimizer: "GEPA".to_owned(),
+        created_at: "2026-01-31 16:40 UTC".to_owned(),
+        prompts_before: made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)),
+        prompts_after: after,
+        test: Some(made_up::test(150, 0.55, 0.78, 3)),
+        errors: vec![
+            ErrorLine { kind: FailureKind::Reply, message: "predictor `route`: `Billing department` is none of billing, shipping, returns, technical, account, sales".into(), count: 9 },
+            ErrorLine { kind: FailureKind::Provider, message: "503 from the server: overloaded; tried 4 times".into(), count: 4 },
+        ],
+        configuration: json!({
+            "optimizer": {"name": "gepa", "seed": 3, "max_metric_calls": 1500, "minibatch_size": 3},
+            "model": "gpt-5-mini", "prompt_model": "gpt-5",
+            "data": {"path": "tickets.jsonl", "train": 120, "selection": SELECTION, "test": 150, "seed": 0},
+        }),
+        stages: vec![
+            StageCost { stage: "baseline".into(), calls: 160, prompt_tokens: 48_120, completion_tokens: 3_204, seconds: Some(21.0), money: Some(0.0184) },
+            StageCost { stage: "evolution".into(), calls: 2_310, prompt_tokens: 901_554, completion_tokens: 96_020, seconds: Some(412.0), money: Some(1.3121) },
+            StageCost { stage: "confirmation".into(), calls: 160, prompt_tokens: 70_220, completion_tokens: 3_411, seconds: Some(24.0), money: Some(0.0301) },
+            StageCost { stage: "sealed test".into(), calls: 600, prompt_tokens: 231_004, completion_tokens: 12_890, seconds: Some(70.0), money: Some(0.0904) },
+        ],
+        outcome,
+        ..Report::default()
+    }
+}
+
+fn outcome(count: usize) -> Outcome {
+    let mut rng = ChaCha8Rng::seed_from_u64(count as u64);
+    let difficulty: Vec<f64> = (0..SELECTION).map(|_| rng.random()).collect();
+    let mut skill: Vec<f64> = vec![0.5];
+    let mut candidates =
+        vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::Original)];
+    for index in 1..count {
+        let pick = |rng: &mut ChaCha8Rng| {
+            let some: Vec<usize> = (0..4).map(|_| rng.random_range(0..index)).collect();
+            some.into_iter().max_by(|a, b| skill[*a].total_cmp(&skill[*b])).unwrap_or(0)
+        };
+        let parent = pick(&mut rng);
+        let other = pick(&mut rng);
+        let merge = index > 5 && index % 7 == 0 && other != parent;
+        let route = format!("{ROUTE_AFTER}\n\n(Version {index}, after looking at {} mistakes.)", index + 2);
+        let answer = if index % 3 == 0 { ANSWER_AFTER } else { ANSWER_BEFORE };
+        let origin = if merge {
+            Origin::Merged { ancestor: 0, iteration: index + 3 }
+        } else {
+            let of = if index % 3 == 0 { "answer" } else { "route" };
+            Origin::Reflected { predictors: vec![of.to_owned()], iteration: index + 3 }
+        };
+        let mut candidate = PromptCandidate::new(made_up::prompts(&route, Some(answer)), origin);
+        candidate.parents = if merge { vec![parent, other] } else { vec![parent] };
+        skill.push((skill[parent] + rng.random_range(-0.06..0.13)).clamp(0.2, 0.93));
+        candidates.push(candidate);
+    }
+
+    let mut scores = Vec::new();
+    let mut trials = Vec::new();
+    let (mut calls, mut best_so_far) = (0, 0.0_f64);
+    for (index, candidate) in candidates.iter_mut().enumerate() {
+        let dropped = index > 3 && index % 5 == 4;
+        let examples: Vec<Option<f64>> = difficulty
+            .iter()
+            .enumerate()
+            .map(|(at, hard)| {
+                let right = skill[index] * 0.8 + rng.random::<f64>() * 0.4 > *hard;
+                (!dropped || at < 25).then_some(f64::from(u8::from(right)))
+            })
+            .collect();
+        let known: Vec<f64> = examples.iter().flatten().copied().collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let mut trial = |kind, examples: usize, score| {
+            calls += 2 * examples as u64;
+            trials.push(Trial {
+                kind,
+                candidate: index,
+                examples,
+                score: Some(score),
+                failures: 0,
+                calls_so_far: calls,
+                best_so_far,
+            });
+        };
+        if index > 0 {
+            trial(TrialKind::Gate, 6, f64::from(rng.random_range(3..7_u8)) / 6.0);
+        }
+        if !dropped {
+            candidate.score = Some(mean);
+            best_so_far = best_so_far.max(mean);
+        }
+        let kind = if index == 0 {
+            TrialKind::Baseline
+        } else if dropped {
+            TrialKind::Race
+        } else {
+            TrialKind::Full
+        };
+        calls += 2 * known.len() as u64;
+        trials.push(Trial {
+            kind,
+            candidate: index,
+            examples: known.len(),
+            score: Some(mean),
+            failures: 0,
+            calls_so_far: calls,
+            best_so_far,
+        });
+        let concise = examples.iter().map(|score| score.map(|score| 1.0 - score * 0.3)).collect();
+        scores.push(CandidateScores {
+            objectives: BTreeMap::from([
+                ("accuracy".to_owned(), examples.clone()),
+                ("brevity".to_owned(), concise),
+            ]),
+            examples,
+            calls_at_discovery: calls,
+            rollouts_at_discovery: calls / 2,
+        });
+    }
+    let best = PromptCandidate::best(&candidates).unwrap_or(0);
+    let estimate_of =
+        |index: usize| estimate(&scores[index].examples.iter().flatten().copied().collect::<Vec<_>>(), 0.95);
+    let confirmed = made_up::test(60, 0.5, 0.77, 11);
+    let mut frontier: Vec<usize> = (0..count).filter(|index| candidates[*index].score.is_some()).collect();
+    frontier
+        .sort_by(|a, b| candidates[*b].score.unwrap_or(0.0).total_cmp(&candidates[*a].score.unwrap_or(0.0)));
+    frontier.truncate((count / 4).max(2));
+    frontier.sort_unstable();
+    Outcome {
+        optimizer: "GEPA".to_owned(),
+        best,
+        baseline: estimate_of(0),
+        selected: estimate_of(best),
+        comparison: Some(compare(&scores[0].examples, &scores[best].examples, 0.95)),
+        choice: "of the five candidates with the highest mean on the selection set, the one that held it on fresh samples".to_owned(),
+        trials,
+        scores,
+        frontier,
+        confirmation: Some(Confirmation {
+            on: "60 fresh samples of selection examples".to_owned(),
+            baseline: confirmed.baseline,
+            winner: confirmed.optimized,
+            comparison: confirmed.comparison,
+        }),
+        spending: Spending {
+            task: Usage { calls: 2_514, prompt_tokens: 982_000, completion_tokens: 61_000 },
+            prompt: Usage { calls: 116, prompt_tokens: 37_894, completion_tokens: 41_635 },
+            reused_rollouts: 212,
+        },
+        failures: FailureCounts { reply: 9, program: 0, provider: 4, metric: 0 },
+        stop: StopReason::NoImprovement { steps: 15 },
+        notes: vec!["the metric gave no feedback for 12 rollouts; the reflection saw their scores alone".to_owned()],
+        candidates,
+        ..Outcome::default()
+    }
+}

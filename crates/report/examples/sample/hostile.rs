@@ -1,0 +1,193 @@
+//! A report in which every text wants to be more than text.
+
+use std::cell::Cell;
+
+use promptopt_core::{
+    CandidateScores, Comparison, Confirmation, Demo, DepthStatistics, Estimate, FailureCounts, FailureKind,
+    Fields, Origin, Outcome, Prompt, PromptCandidate, Prompts, StopReason, Trial, TrialKind,
+};
+use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
+use serde_json::json;
+
+/// Pieces of markup that would run a script, open a dialog or ask `server` for something, if they were
+/// taken for markup. What runs leaves `hostileRan` in the document's title.
+pub(crate) fn corpus(server: &str) -> Vec<String> {
+    let ran = "document.title='hostileRan'";
+    vec![
+        format!("<script>{ran};alert(1)</script>"),
+        format!("</script><script>{ran}</script>"),
+        format!("</title></style></textarea></noscript></template><script>{ran}</script>"),
+        format!("\"><img src=x onerror={ran}>"),
+        format!("'><img src='{server}/hostile.png' onload={ran}>"),
+        format!("<svg/onload={ran}>"),
+        format!("</svg><svg><script>{ran}</script></svg>"),
+        format!("<svg><a xlink:href=\"javascript:{ran}\"><text>x</text></a></svg>"),
+        format!("<svg><use href=\"{server}/hostile.svg#x\"/><image href=\"{server}/hostile.png\"/></svg>"),
+        format!("<iframe srcdoc=\"<script>parent.{ran}</script>\"></iframe>"),
+        format!("<iframe src=\"javascript:parent.{ran}\"></iframe>"),
+        format!(
+            "<link rel=stylesheet href={server}/hostile.css><style>@import '{server}/hostile.css'</style>"
+        ),
+        format!("<div style=\"background:url({server}/hostile.png)\">"),
+        format!("<meta http-equiv=refresh content=\"0;url={server}/hostile\"><base href={server}/>"),
+        format!("<object data={server}/hostile></object><embed src={server}/hostile>"),
+        format!("<form action={server}/hostile><button autofocus onfocus={ran}>x</button></form>"),
+        format!("<details open ontoggle={ran}>"),
+        format!("<video><source onerror={ran}></video><audio src={server}/hostile.mp3 autoplay>"),
+        format!("javascript:{ran}"),
+        format!("`${{{ran}}}` {{{{ {ran} }}}} {{% raw %}}"),
+        format!("--><!--><script>{ran}</script><!--"),
+        format!("]]><![CDATA[<script>{ran}</script>"),
+        format!("<math><mtext></mtext><script>{ran}</script></math>"),
+        "\0<\0script\0>\u{1b}[31m\r\n\u{8}".to_owned(),
+        "\u{202e}dlrow olleh\u{202c} \u{200f}שלום\u{2066} &lt;b&gt; &#x3c;script&#x3e;".to_owned(),
+        "\u{fffe}\u{feff}\u{2028}\u{2029}\u{85}+ADw-script+AD4-".to_owned(),
+        format!("<img src=x onerror={ran}>").repeat(20_000),
+    ]
+}
+
+/// The corpus in every text of a report.
+pub(crate) fn report(server: &str) -> Report {
+    of(&corpus(server))
+}
+
+/// The given texts, in turn, in every text of a report.
+pub(crate) fn of(texts: &[String]) -> Report {
+    let turn = Cell::new(0);
+    let text = || {
+        turn.set(turn.get() + 1);
+        texts.get(turn.get() % texts.len().max(1)).cloned().unwrap_or_default()
+    };
+    let estimate = Estimate { mean: 0.5, low: 0.4, high: 0.6, level: 0.95, n: 10, failed: 1, missing: 1 };
+    let comparison = |low| Comparison {
+        n: 10,
+        difference: 0.1,
+        low,
+        high: 0.2,
+        level: 0.95,
+        wins: 3,
+        losses: 1,
+        p_value: 0.01,
+        test: text(),
+    };
+    let (first, second, third) = (comparison(0.05), comparison(-0.05), comparison(0.05));
+    let fields = |count: usize| (0..count).map(|_| (text(), json!(text()))).collect::<Fields>();
+    let all = fields(texts.len());
+    let examples = (0..texts.len()).map(|at| ExampleRow {
+        inputs: fields(2),
+        expected: fields(1),
+        before: Some(fields(1)),
+        after: (at % 3 > 0).then(|| fields(2)),
+        score_before: Some(f64::from(u8::from(at % 2 == 0))),
+        score_after: (at % 5 > 0).then_some(f64::from(u8::from(at % 4 == 0))),
+        error_before: None,
+        error_after: None,
+        feedback: None,
+    });
+    let mut examples: Vec<_> = examples.collect();
+    let demos = vec![Demo { fields: all.clone(), augmented: true, source: None }];
+    for row in &mut examples {
+        (row.error_before, row.error_after, row.feedback) = (Some(text()), None, Some(text()));
+    }
+    for row in examples.iter_mut().step_by(4) {
+        row.error_after = Some(text());
+    }
+    let paths: Vec<String> = (0..3).map(|_| text()).collect();
+    let prompts = || -> Prompts {
+        paths
+            .iter()
+            .map(|path| (path.clone(), Prompt { instruction: text(), demos: demos.clone() }))
+            .collect()
+    };
+    let (before, after) = (prompts(), prompts());
+    let mut candidates = vec![
+        PromptCandidate::new(before.clone(), Origin::Original),
+        PromptCandidate::new(prompts(), Origin::Search { choices: vec![(0, 1), (2, 3), (4, usize::MAX)] }),
+        PromptCandidate::new(prompts(), Origin::Merged { ancestor: usize::MAX, iteration: 3 }),
+    ];
+    for at in 0..texts.len() {
+        let origin = match at % 2 {
+            0 => Origin::Reflected { predictors: vec![text(), text()], iteration: at },
+            _ => Origin::Refined { predictor: text(), depth: at },
+        };
+        candidates.push(PromptCandidate {
+            parents: vec![at / 2, at + 1, usize::MAX],
+            ..PromptCandidate::new(prompts(), origin)
+        });
+    }
+    let scores = (0..candidates.len()).map(|at| CandidateScores {
+        examples: (0..20).map(|n| (n % 7 > 0).then_some(f64::from(u8::from((n * at) % 3 == 0)))).collect(),
+        objectives: [(texts.get(at % texts.len().max(1)).cloned().unwrap_or_default(), vec![Some(0.5)])]
+            .into(),
+        calls_at_discovery: at as u64 * 10,
+        rollouts_at_discovery: at as u64,
+    });
+    let scores: Vec<_> = scores.collect();
+    let kinds =
+        [TrialKind::Baseline, TrialKind::Minibatch, TrialKind::Full, TrialKind::Gate, TrialKind::Race];
+    let trials = kinds.into_iter().cycle().zip(0..candidates.len()).map(|(kind, candidate)| Trial {
+        kind,
+        candidate,
+        examples: 5,
+        score: Some(candidate as f64 / 40.0),
+        failures: 1,
+        calls_so_far: candidate as u64 * 10,
+        best_so_far: 0.5,
+    });
+    let depths =
+        paths.iter().map(|path| DepthStatistics { predictor: path.clone(), ..DepthStatistics::default() });
+    Report {
+        title: text(),
+        task: text(),
+        model: text(),
+        prompt_model: Some(text()),
+        optimizer: text(),
+        created_at: text(),
+        outcome: Outcome {
+            optimizer: text(),
+            best: candidates.len() - 1,
+            baseline: estimate,
+            selected: estimate,
+            comparison: Some(first),
+            choice: text(),
+            trials: trials.collect(),
+            scores,
+            frontier: vec![0, 3, 4, usize::MAX, 3],
+            depths: depths.collect(),
+            confirmation: Some(Confirmation {
+                on: text(),
+                baseline: estimate,
+                winner: estimate,
+                comparison: second,
+            }),
+            failures: FailureCounts { reply: 1, program: 2, provider: 3, metric: 4 },
+            stop: StopReason::Provider { message: text() },
+            notes: texts.to_vec(),
+            candidates,
+            ..Outcome::default()
+        },
+        prompts_before: before,
+        prompts_after: after,
+        test: Some(TestReport {
+            split: text(),
+            baseline: estimate,
+            optimized: estimate,
+            comparison: third,
+            examples,
+        }),
+        errors: texts
+            .iter()
+            .map(|message| ErrorLine { kind: FailureKind::Program, message: message.clone(), count: 1 })
+            .collect(),
+        configuration: json!(all),
+        stages: texts
+            .iter()
+            .map(|stage| StageCost {
+                stage: stage.clone(),
+                money: Some(0.1),
+                seconds: Some(3.0),
+                ..StageCost::default()
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,50 @@
+//! Writes a report for each optimizer, and some for special cases: `cargo run -p promptopt-report
+//! --example sample -- FOLDER`.
+//!
+//! MIPROv2 really runs, on a simulated model; the outcomes of the others are made up.
+
+#![expect(clippy::indexing_slicing, reason = "what is made up here has the lengths it has")]
+
+mod copro;
+mod gepa;
+mod hostile;
+mod made_up;
+mod real;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use promptopt_core::Outcome;
+use promptopt_report::Report;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let mipro = real::report().await?;
+    let nothing_won = Report {
+        outcome: Outcome {
+            best: 0,
+            selected: mipro.outcome.baseline,
+            comparison: None,
+            ..mipro.outcome.clone()
+        },
+        prompts_after: mipro.prompts_before.clone(),
+        ..mipro.clone()
+    };
+    let reports = [
+        ("miprov2", mipro),
+        ("gepa", gepa::report(24)),
+        ("gepa-200", gepa::report(200)),
+        ("copro", copro::report()),
+        ("nothing-won", nothing_won),
+        ("no-test", Report { test: None, ..gepa::report(6) }),
+        ("empty", Report::default()),
+        ("hostile", hostile::report("http://127.0.0.1:9")),
+    ];
+    for (name, report) in reports {
+        report.write(folder.join(format!("{name}.html")))?;
+        report.write_json(folder.join(format!("{name}.json")))?;
+    }
+    Ok(())
+}

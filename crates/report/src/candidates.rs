@@ -1,0 +1,158 @@
+//! The candidates: where each came from and how it scored.
+
+use std::collections::BTreeSet;
+
+use promptopt_core::{Origin, Outcome, PromptCandidate, TrialKind};
+use serde::Serialize;
+
+use crate::text::Cut;
+use crate::{format, text};
+
+/// At most this many candidates are listed and drawn.
+pub(crate) const MAX_CANDIDATES: usize = 400;
+/// Instructions in the list are cut to this many characters; the winner's is shown whole elsewhere.
+const MAX_INSTRUCTION: usize = 600;
+
+/// The list of candidates.
+#[derive(Debug, Serialize)]
+pub(crate) struct Candidates {
+    rows: Vec<Row>,
+    has_parents: bool,
+    note: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    index: usize,
+    origin: String,
+    parents: Vec<usize>,
+    score: String,
+    examples: String,
+    found_at: String,
+    winner: bool,
+    on_frontier: bool,
+    instructions: Vec<Instruction>,
+}
+
+#[derive(Debug, Serialize)]
+struct Instruction {
+    predictor: String,
+    text: Cut,
+    demos: usize,
+}
+
+impl Candidates {
+    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+        if outcome.candidates.len() < 2 {
+            return None;
+        }
+        let frontier: BTreeSet<usize> = outcome.frontier.iter().copied().collect();
+        let shown = outcome.candidates.iter().enumerate().take(MAX_CANDIDATES);
+        let row = |(index, candidate): (usize, &PromptCandidate)| {
+            let evidence = evidence(outcome, index);
+            Row {
+                index,
+                origin: origin(&candidate.origin),
+                parents: parents(outcome, index),
+                score: format::maybe_score(candidate.score.or(evidence.map(|(mean, _)| mean))),
+                examples: evidence.map_or(format::NONE.to_owned(), |(_, n)| format::count(n as u64)),
+                found_at: outcome
+                    .scores
+                    .get(index)
+                    .map_or(format::NONE.to_owned(), |scores| format::count(scores.calls_at_discovery)),
+                winner: index == outcome.best,
+                on_frontier: frontier.contains(&index),
+                instructions: instructions(outcome, candidate),
+            }
+        };
+        Some(Self {
+            rows: shown.map(row).collect(),
+            has_parents: outcome.candidates.iter().any(|candidate| !candidate.parents.is_empty()),
+            note: note(outcome.candidates.len()),
+        })
+    }
+}
+
+/// What to say when there are more than are shown.
+pub(crate) fn note(all: usize) -> Option<String> {
+    (all > MAX_CANDIDATES).then(|| {
+        format!(
+            "The first {} of {} candidates are shown.",
+            format::count(MAX_CANDIDATES as u64),
+            format::count(all as u64)
+        )
+    })
+}
+
+/// Where a candidate came from, in words.
+pub(crate) fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Original => "original".to_owned(),
+        Origin::Search { choices } => {
+            let pair = |(instruction, demos): &(usize, usize)| format!("{instruction} × {demos}");
+            let shown: Vec<_> = choices.iter().take(12).map(pair).collect();
+            let more = if choices.len() > shown.len() { " …" } else { "" };
+            format!("instruction × demo set {}{more}", shown.join(", "))
+        }
+        Origin::Refined { predictor, depth } => format!("refined {}, depth {depth}", text::name(predictor)),
+        Origin::Reflected { predictors, iteration } => {
+            let names: Vec<_> = predictors.iter().take(6).map(|name| text::name(name)).collect();
+            let more = if predictors.len() > names.len() { " …" } else { "" };
+            format!("reflection on {}{more}, iteration {iteration}", names.join(", "))
+        }
+        Origin::Merged { ancestor, iteration } => {
+            format!("merge over ancestor {ancestor}, iteration {iteration}")
+        }
+        _ => "other".to_owned(),
+    }
+}
+
+/// The parents that there can be: candidates that came before.
+pub(crate) fn parents(outcome: &Outcome, index: usize) -> Vec<usize> {
+    let parents = outcome.candidates.get(index).map(|candidate| candidate.parents.as_slice());
+    let mut seen = BTreeSet::new();
+    parents
+        .unwrap_or_default()
+        .iter()
+        .copied()
+        .filter(|parent| *parent < index && seen.insert(*parent))
+        .take(8)
+        .collect()
+}
+
+/// Mean and number of examples of everything that is known of a candidate on the selection set.
+pub(crate) fn evidence(outcome: &Outcome, index: usize) -> Option<(f64, usize)> {
+    if let Some(scores) = outcome.scores.get(index) {
+        let known: Vec<f64> = scores.examples.iter().flatten().copied().collect();
+        if !known.is_empty() {
+            return Some((known.iter().sum::<f64>() / known.len() as f64, known.len()));
+        }
+    }
+    let score = outcome.candidates.get(index).and_then(|candidate| candidate.score);
+    if let Some(score) = score {
+        return Some((score, outcome.baseline.n));
+    }
+    let trials =
+        outcome.trials.iter().filter(|trial| trial.candidate == index && trial.kind != TrialKind::Gate);
+    let (sum, n) = trials.fold((0.0, 0), |(sum, n), trial| match trial.score {
+        Some(score) => (sum + score * trial.examples as f64, n + trial.examples),
+        None => (sum, n),
+    });
+    (n > 0).then(|| (sum / n as f64, n))
+}
+
+/// The prompts in which a candidate differs from the original; all of the original's.
+fn instructions(outcome: &Outcome, candidate: &PromptCandidate) -> Vec<Instruction> {
+    let original = outcome.candidates.first().filter(|original| !std::ptr::eq(*original, candidate));
+    candidate
+        .prompts
+        .iter()
+        .filter(|(path, prompt)| original.and_then(|original| original.prompts.get(path)) != Some(*prompt))
+        .take(12)
+        .map(|(path, prompt)| Instruction {
+            predictor: text::name(path),
+            text: Cut::new(&prompt.instruction, MAX_INSTRUCTION),
+            demos: prompt.demos.len(),
+        })
+        .collect()
+}

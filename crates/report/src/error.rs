@@ -1,0 +1,23 @@
+//! What can go wrong when a report is written.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A template refused the report: a fault of this crate.
+    #[error("rendering the report")]
+    Template(#[from] minijinja::Error),
+    /// The report has no JSON form.
+    #[error("writing the report as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The file could not be written.
+    #[error("writing the report to {path}; is there space, and may you write there?")]
+    Write {
+        /// Where it was to go.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

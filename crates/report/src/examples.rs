@@ -1,0 +1,170 @@
+//! The examples of the test, one by one.
+
+use promptopt_core::Fields;
+use serde::Serialize;
+
+use crate::text::{Cut, Field};
+use crate::{ExampleRow, ExampleStatus, Report, format, text};
+
+/// At most this many examples are shown.
+const MAX_EXAMPLES: usize = 2_000;
+/// Examples are shown until they hold this many characters, so that the page stays one that opens.
+const MAX_CHARS: usize = 4_000_000;
+
+/// The table of examples.
+#[derive(Debug, Serialize)]
+pub(crate) struct Examples {
+    split: String,
+    rows: Vec<Row>,
+    filters: Vec<Filter>,
+    /// Whether there is anything to show beside the answers before.
+    improved: bool,
+    has_feedback: bool,
+    /// The name of the one field that a column has in every row, so that it is said once.
+    columns: Columns,
+    shown: String,
+    note: Option<String>,
+}
+
+/// What the headings of the columns say beside their own names.
+#[derive(Debug, Serialize)]
+struct Columns {
+    inputs: Option<String>,
+    expected: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Filter {
+    status: &'static str,
+    name: &'static str,
+    count: String,
+    meaning: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    number: usize,
+    status: &'static str,
+    status_name: &'static str,
+    inputs: Vec<Field>,
+    expected: Vec<Field>,
+    before: Answer,
+    after: Answer,
+    feedback: Option<Cut>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    fields: Vec<Field>,
+    score: String,
+    error: Option<Cut>,
+}
+
+const STATUSES: [ExampleStatus; 5] = [
+    ExampleStatus::Fixed,
+    ExampleStatus::Broken,
+    ExampleStatus::StillWrong,
+    ExampleStatus::StillRight,
+    ExampleStatus::Failed,
+];
+
+/// Key, name and meaning.
+fn describe(status: ExampleStatus) -> (&'static str, &'static str, &'static str) {
+    match status {
+        ExampleStatus::Fixed => ("fixed", "Fixed", "scores higher than before"),
+        ExampleStatus::Broken => ("broken", "Broken", "scores lower than before"),
+        ExampleStatus::StillWrong => ("still-wrong", "Still wrong", "scores as before, below 1"),
+        ExampleStatus::StillRight => ("still-right", "Still right", "scores as before, 1 or more"),
+        ExampleStatus::Failed => ("failed", "Failed", "failed after, or has no score"),
+    }
+}
+
+impl Examples {
+    pub(crate) fn of(report: &Report) -> Option<Self> {
+        let test = report.test.as_ref().filter(|test| !test.examples.is_empty())?;
+        let mut left = MAX_CHARS;
+        let mut rows = Vec::new();
+        for (index, example) in test.examples.iter().take(MAX_EXAMPLES).enumerate() {
+            let row = row(index, example);
+            let Some(rest) = left.checked_sub(row.characters()) else { break };
+            left = rest;
+            rows.push(row);
+        }
+        let filter = |status| {
+            let count = test.examples.iter().take(rows.len()).filter(|row| row.status() == status).count();
+            let (key, name, meaning) = describe(status);
+            (count > 0).then(|| Filter { status: key, name, count: format::count(count as u64), meaning })
+        };
+        let note = (rows.len() < test.examples.len()).then(|| {
+            format!(
+                "The first {} of {} examples are shown.",
+                format::count(rows.len() as u64),
+                format::count(test.examples.len() as u64)
+            )
+        });
+        Some(Self {
+            split: text::name(&test.split),
+            filters: STATUSES.into_iter().filter_map(filter).collect(),
+            improved: report.outcome.improved(),
+            has_feedback: rows.iter().any(|row| row.feedback.is_some()),
+            shown: format::count(rows.len() as u64),
+            columns: Columns {
+                inputs: only_name(rows.iter().map(|row| &row.inputs)),
+                expected: only_name(rows.iter().map(|row| &row.expected)),
+                before: only_name(rows.iter().map(|row| &row.before.fields)),
+                after: only_name(rows.iter().map(|row| &row.after.fields)),
+            },
+            rows,
+            note,
+        })
+    }
+}
+
+impl Row {
+    /// About how many characters the row brings to the page.
+    fn characters(&self) -> usize {
+        let lists = [&self.inputs, &self.expected, &self.before.fields, &self.after.fields];
+        let fields = lists.into_iter().flatten().map(|field| field.name.len() + field.value.text.len() + 40);
+        let errors = [&self.before.error, &self.after.error, &self.feedback];
+        let errors = errors.into_iter().flatten().map(|cut| cut.text.len());
+        300 + fields.sum::<usize>() + errors.sum::<usize>()
+    }
+}
+
+/// The name of the only field in all the lists, if there is one.
+fn only_name<'a>(lists: impl Iterator<Item = &'a Vec<Field>>) -> Option<String> {
+    let mut only: Option<&str> = None;
+    for list in lists {
+        match (list.as_slice(), only) {
+            ([], _) => {}
+            ([field], None) => only = Some(&field.name),
+            ([field], Some(name)) if field.name == name => {}
+            _ => return None,
+        }
+    }
+    only.map(str::to_owned)
+}
+
+fn row(index: usize, example: &ExampleRow) -> Row {
+    let (status, status_name, _) = describe(example.status());
+    Row {
+        number: index + 1,
+        status,
+        status_name,
+        inputs: text::fields(&example.inputs),
+        expected: text::fields(&example.expected),
+        before: answer(example.before.as_ref(), example.score_before, example.error_before.as_deref()),
+        after: answer(example.after.as_ref(), example.score_after, example.error_after.as_deref()),
+        feedback: example.feedback.as_deref().map(Cut::value),
+    }
+}
+
+fn answer(fields: Option<&Fields>, score: Option<f64>, error: Option<&str>) -> Answer {
+    Answer {
+        fields: fields.map(text::fields).unwrap_or_default(),
+        score: format::maybe_score(score),
+        error: error.map(Cut::value),
+    }
+}

@@ -1,0 +1,102 @@
+//! The page: which sections there are, and in which order.
+
+use serde::Serialize;
+
+use crate::candidates::Candidates;
+use crate::choices::{self, ChoiceTable};
+use crate::cost::Cost;
+use crate::demos::{self, DemoTable};
+use crate::depths::{self, DepthChart};
+use crate::examples::Examples;
+use crate::frontier::Frontier;
+use crate::headline::Headline;
+use crate::lineage::Lineage;
+use crate::problems::Problems;
+use crate::prompts::{self, PromptDiff};
+use crate::splits::{self, Confirmed, SplitRow};
+use crate::text::{self, Cut, MAX_LONG};
+use crate::trials::Trials;
+use crate::{Report, format};
+
+/// At most this many notes are shown.
+const MAX_NOTES: usize = 100;
+
+/// What the templates draw. A section without data is empty, and is left out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    title: String,
+    optimizer: String,
+    task: String,
+    model: String,
+    prompt_model: Option<String>,
+    created_at: String,
+    headline: Headline,
+    splits: Vec<SplitRow>,
+    confirmation: Option<Confirmed>,
+    prompts: Vec<PromptDiff>,
+    demos: Vec<DemoTable>,
+    examples: Option<Examples>,
+    trials: Option<Trials>,
+    choices: Vec<ChoiceTable>,
+    frontier: Option<Frontier>,
+    lineage: Option<Lineage>,
+    depths: Vec<DepthChart>,
+    candidates: Option<Candidates>,
+    problems: Option<Problems>,
+    cost: Option<Cost>,
+    choice: Cut,
+    stop: Cut,
+    notes: Vec<Cut>,
+    configuration: Option<Cut>,
+    version: &'static str,
+}
+
+impl Page {
+    pub(crate) fn of(report: &Report) -> Self {
+        let outcome = &report.outcome;
+        let (optimizer, task) = (text::name(report.optimizer_name()), text::name(&report.task));
+        let title = match (report.title.is_empty(), task.is_empty()) {
+            (false, _) => text::name(&report.title),
+            (true, true) => optimizer.clone(),
+            (true, false) => format!("{optimizer} on {task}"),
+        };
+        Self {
+            title,
+            optimizer,
+            task,
+            model: text::name(&report.model),
+            prompt_model: report.prompt_model.as_deref().map(text::name),
+            created_at: text::name(&report.created_at),
+            headline: Headline::of(report),
+            splits: splits::rows(report),
+            confirmation: splits::confirmation(report),
+            prompts: prompts::diffs(report),
+            demos: demos::tables(report),
+            examples: Examples::of(report),
+            trials: Trials::of(outcome),
+            choices: choices::tables(outcome),
+            frontier: Frontier::of(outcome),
+            lineage: Lineage::of(outcome),
+            depths: depths::charts(outcome),
+            candidates: Candidates::of(outcome),
+            problems: Problems::of(report),
+            cost: Cost::of(report),
+            choice: Cut::value(&outcome.choice),
+            stop: Cut::value(&format::capitalised(&outcome.stop.to_string())),
+            notes: outcome.notes.iter().take(MAX_NOTES).map(|note| Cut::value(note)).collect(),
+            configuration: configuration(report),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+fn configuration(report: &Report) -> Option<Cut> {
+    let value = &report.configuration;
+    let text = match value {
+        serde_json::Value::Null => return None,
+        // A task file is shown as it was written.
+        serde_json::Value::String(text) => text.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_else(|_| other.to_string()),
+    };
+    Some(Cut::new(&text, MAX_LONG))
+}

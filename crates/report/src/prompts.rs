@@ -1,0 +1,51 @@
+//! Instructions before and after.
+
+use serde::Serialize;
+
+use crate::diff::WordDiff;
+use crate::text::{Cut, MAX_LONG};
+use crate::{Report, format, text};
+
+/// At most this many predictors are compared.
+const MAX_PREDICTORS: usize = 50;
+
+/// The instruction of one predictor, before and after.
+#[derive(Debug, Serialize)]
+pub(crate) struct PromptDiff {
+    predictor: String,
+    diff: WordDiff,
+    same: bool,
+    /// How many words are gone, and how many are new.
+    words: String,
+    demos: String,
+    note: Option<String>,
+}
+
+/// One comparison for every predictor of the optimized program.
+pub(crate) fn diffs(report: &Report) -> Vec<PromptDiff> {
+    let shown = report.prompts_after.iter().take(MAX_PREDICTORS);
+    shown
+        .map(|(path, after)| {
+            let before = report.prompts_before.get(path);
+            let old = Cut::new(before.map_or("", |prompt| prompt.instruction.as_str()), MAX_LONG);
+            let new = Cut::new(&after.instruction, MAX_LONG);
+            let diff = WordDiff::of(&old.text, &new.text);
+            PromptDiff {
+                predictor: text::name(path),
+                same: before.is_some_and(|prompt| prompt.instruction == after.instruction),
+                words: format!(
+                    "{} removed, {} added",
+                    format::counted(diff.removed as u64, "word", "words"),
+                    format::count(diff.added as u64)
+                ),
+                diff,
+                demos: format!(
+                    "{} before, {} after",
+                    format::counted(before.map_or(0, |prompt| prompt.demos.len()) as u64, "demo", "demos"),
+                    format::count(after.demos.len() as u64)
+                ),
+                note: old.note.or(new.note),
+            }
+        })
+        .collect()
+}

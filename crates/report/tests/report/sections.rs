@@ -1,0 +1,295 @@
+//! What stands in the report of a small run.
+
+use promptopt_core::{
+    CandidateScores, Comparison, Demo, DepthStatistics, Estimate, FailureCounts, FailureKind, Fields, Origin,
+    Outcome, Prompt, PromptCandidate, Prompts, Spending, StopReason, Trial, TrialKind, Usage,
+};
+use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
+use scraper::{Html, Selector};
+use serde_json::{Value, json};
+
+fn fields(value: Value) -> Fields {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+fn estimate(mean: f64) -> Estimate {
+    Estimate { mean, low: mean - 0.1, high: mean + 0.1, level: 0.95, n: 4, failed: 0, missing: 0 }
+}
+
+fn comparison(difference: f64, p_value: f64) -> Comparison {
+    Comparison {
+        n: 4,
+        difference,
+        low: difference - 0.1,
+        high: difference + 0.1,
+        level: 0.95,
+        wins: 3,
+        losses: 1,
+        p_value,
+        test: "exact McNemar".into(),
+    }
+}
+
+fn example(input: &str, before: f64, after: Option<f64>) -> ExampleRow {
+    ExampleRow {
+        inputs: fields(json!({"question": input})),
+        expected: fields(json!({"answer": "yes"})),
+        before: Some(fields(json!({"answer": "no"}))),
+        after: after.map(|_| fields(json!({"answer": "yes"}))),
+        score_before: Some(before),
+        score_after: after,
+        error_after: after.is_none().then(|| "no reply".to_owned()),
+        ..ExampleRow::default()
+    }
+}
+
+/// A report with something in every section.
+pub(crate) fn small() -> Report {
+    let prompts = |instruction: &str| {
+        let demo =
+            Demo { fields: fields(json!({"question": "q", "answer": "a"})), augmented: true, source: None };
+        Prompts::from_iter([("answer", Prompt { instruction: instruction.into(), demos: vec![demo] })])
+    };
+    let candidate = |instruction: &str, origin, parents: &[usize], score| PromptCandidate {
+        score,
+        parents: parents.to_vec(),
+        ..PromptCandidate::new(prompts(instruction), origin)
+    };
+    let reflected = |iteration| Origin::Reflected { predictors: vec!["answer".into()], iteration };
+    let candidates = vec![
+        candidate("Answer the question.", Origin::Original, &[], Some(0.5)),
+        candidate(
+            "Answer the question with care.",
+            Origin::Search { choices: vec![(1, 2)] },
+            &[0],
+            Some(0.75),
+        ),
+        candidate("Answer at once.", reflected(2), &[0], None),
+        candidate(
+            "Answer the hard question with care.",
+            Origin::Merged { ancestor: 0, iteration: 3 },
+            &[1, 2],
+            Some(1.0),
+        ),
+    ];
+    let trial = |kind, candidate, score: f64, calls_so_far, best_so_far| Trial {
+        kind,
+        candidate,
+        examples: 4,
+        score: Some(score),
+        failures: 0,
+        calls_so_far,
+        best_so_far,
+    };
+    let scores = |values: &[u8]| CandidateScores {
+        examples: values.iter().map(|value| Some(f64::from(*value))).collect(),
+        calls_at_discovery: 8,
+        ..CandidateScores::default()
+    };
+    Report {
+        task: "questions".into(),
+        model: "a-model".into(),
+        optimizer: "GEPA".into(),
+        created_at: "2026-01-31".into(),
+        outcome: Outcome {
+            best: 3,
+            baseline: estimate(0.5),
+            selected: estimate(0.9),
+            comparison: Some(comparison(0.5, 0.01)),
+            choice: "the highest mean".into(),
+            trials: vec![
+                trial(TrialKind::Baseline, 0, 0.5, 4, 0.5),
+                trial(TrialKind::Minibatch, 1, 0.5, 8, 0.5),
+                trial(TrialKind::Full, 1, 0.75, 12, 0.75),
+                trial(TrialKind::Gate, 2, 0.25, 16, 0.75),
+                trial(TrialKind::Race, 2, 0.5, 18, 0.75),
+                trial(TrialKind::Full, 3, 1.0, 24, 1.0),
+            ],
+            scores: vec![
+                scores(&[0, 0, 1, 1]),
+                scores(&[1, 0, 1, 1]),
+                scores(&[0, 1]),
+                scores(&[1, 1, 1, 1]),
+            ],
+            frontier: vec![1, 3],
+            depths: vec![
+                DepthStatistics {
+                    predictor: "answer".into(),
+                    attempts: 2,
+                    best: 0.5,
+                    mean: 0.4,
+                    min: 0.3,
+                    max: 0.5,
+                    std: 0.1,
+                    ..DepthStatistics::default()
+                },
+                DepthStatistics {
+                    predictor: "answer".into(),
+                    depth: 1,
+                    attempts: 2,
+                    best: 0.9,
+                    mean: 0.7,
+                    min: 0.5,
+                    max: 0.9,
+                    std: 0.2,
+                    calls_so_far: 20,
+                },
+            ],
+            spending: Spending {
+                task: Usage { calls: 1_200, prompt_tokens: 50_000, completion_tokens: 2_000 },
+                ..Spending::default()
+            },
+            failures: FailureCounts { reply: 2, ..FailureCounts::default() },
+            stop: StopReason::TargetReached,
+            notes: vec!["a note".into()],
+            candidates,
+            ..Outcome::default()
+        },
+        prompts_before: prompts("Answer the question."),
+        prompts_after: prompts("Answer the hard question with care."),
+        test: Some(TestReport {
+            split: "sealed test".into(),
+            baseline: estimate(0.5),
+            optimized: estimate(0.9),
+            comparison: comparison(0.4, 0.001),
+            examples: vec![
+                example("is there a needle?", 0.0, Some(1.0)),
+                example("is it hay?", 1.0, Some(0.0)),
+                example("is it wrong?", 0.0, Some(0.0)),
+                example("is it right?", 1.0, Some(1.0)),
+                example("is it there?", 1.0, None),
+            ],
+        }),
+        errors: vec![ErrorLine { kind: FailureKind::Reply, message: "no field `answer`".into(), count: 2 }],
+        configuration: json!({"seed": 7}),
+        stages: vec![StageCost {
+            stage: "search".into(),
+            calls: 1_200,
+            seconds: Some(75.0),
+            money: Some(0.5),
+            ..StageCost::default()
+        }],
+        ..Report::default()
+    }
+}
+
+fn select(report: &Report, selector: &str) -> String {
+    let html = Html::parse_document(&report.to_html().unwrap());
+    let found: Vec<String> =
+        html.select(&Selector::parse(selector).unwrap()).map(|element| element.html()).collect();
+    found.join("\n")
+}
+
+fn words(report: &Report, selector: &str) -> String {
+    let text: String =
+        Html::parse_fragment(&select(report, selector)).root_element().text().collect::<Vec<_>>().join(" ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_headline_says_what_was_gained() {
+    insta::assert_snapshot!(words(&small(), ".headline"));
+}
+
+#[test]
+fn the_pictures_are_drawn() {
+    let report = small();
+    insta::assert_snapshot!("interval plot", select(&report, ".headline .intervals:nth-of-type(2) svg"));
+    insta::assert_snapshot!("trials", select(&report, "#trials .plot svg"));
+    insta::assert_snapshot!("lineage", select(&report, "#lineage svg"));
+    insta::assert_snapshot!("frontier strip", select(&report, "#frontier .strip"));
+}
+
+#[test]
+fn the_tables_hold_the_figures() {
+    let report = small();
+    let sections = [
+        "#splits",
+        "#prompts",
+        "#demos",
+        "#examples tbody",
+        "#choices",
+        "#depths table",
+        "#frontier tbody",
+        "#candidates tbody",
+        "#problems",
+        "#cost",
+        "#run",
+    ];
+    let all: Vec<String> =
+        sections.iter().map(|section| format!("{section}: {}", words(&report, section))).collect();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn words_that_changed_are_marked() {
+    let report = small();
+    assert_eq!(words(&report, "#prompts ins"), "hard with care");
+    assert_eq!(words(&report, "#prompts del"), "");
+}
+
+#[test]
+fn a_gain_within_noise_is_called_so() {
+    let with = |change: fn(&mut Report)| {
+        let mut report = small();
+        change(&mut report);
+        words(&report, ".headline .verdict, .headline .caution, .headline .split")
+    };
+    let check = |change: fn(&mut Report), expected: &str| assert_eq!(with(change), expected);
+    check(|_| {}, "Mean score, sealed test Better than the baseline on the sealed test.");
+    let noise = |report: &mut Report| report.test.as_mut().unwrap().comparison = comparison(0.05, 0.4);
+    check(noise, "Mean score, sealed test Not distinguishable from the baseline on the sealed test.");
+    let worse = |report: &mut Report| report.test.as_mut().unwrap().comparison = comparison(-0.4, 0.001);
+    check(worse, "Mean score, sealed test Worse than the baseline on the sealed test.");
+    check(
+        |report| report.outcome.best = 0,
+        "Mean score, sealed test Nothing beat the original prompt, so it stays.",
+    );
+    let untested = with(|report| report.test = None);
+    assert!(untested.contains("selection set") && untested.contains("leans upward"), "{untested}");
+}
+
+#[test]
+fn sections_without_data_are_left_out() {
+    let full = select(&small(), "section[id]").matches("<section").count();
+    assert_eq!(full, 13);
+    let bare = Report { test: small().test, ..Report::default() };
+    let page = bare.to_html().unwrap();
+    for absent in
+        ["trials", "choices", "lineage", "frontier", "depths", "candidates", "demos", "prompts", "problems"]
+    {
+        assert!(!page.contains(&format!("id=\"{absent}\"")), "{absent}");
+        assert!(!page.contains(&format!("href=\"#{absent}\"")), "{absent}");
+    }
+}
+
+#[test]
+fn json_reads_back_and_files_are_written_at_once() {
+    let report = small();
+    let json = report.to_json().unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    report.write(&path).unwrap();
+    report.write_json(folder.path().join("report.json")).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), report.to_html().unwrap());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+    let nowhere = report.write(folder.path().join("missing/report.html")).unwrap_err();
+    assert!(nowhere.to_string().starts_with("writing the report to"));
+}
+
+#[test]
+fn long_lists_are_cut_and_say_so() {
+    let mut report = small();
+    let test = report.test.as_mut().unwrap();
+    test.examples = vec![example("again", 0.0, Some(1.0)); 2_500];
+    assert!(words(&report, "#examples caption").contains("The first 2,000 of 2,500 examples are shown."));
+    assert_eq!(select(&report, "#examples tbody tr").matches("<tr").count(), 2_000);
+
+    let long = "x".repeat(3_000);
+    report.test.as_mut().unwrap().examples = vec![example(&long, 0.0, Some(1.0)); 2_000];
+    let page = report.to_html().unwrap();
+    assert!(page.len() < 8_000_000, "{} bytes", page.len());
+    assert!(page.contains("2,000 of 3,000 characters shown"));
+}

@@ -1,0 +1,3 @@
+//! GEPA end to end.
+
+mod simulation;
