@@ -3,6 +3,7 @@
 mod conformance;
 mod simulation;
 mod support;
+mod test_budget;
 mod test_copro;
 mod test_gepa;
 mod test_miprov2;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miprov2::MIPROv2;
-use promptopt_core::LanguageModel;
+use promptopt_core::{LanguageModel, Price, Prices};
 use promptopt_lm::ChatClient;
 use promptopt_testkit::LoopbackServer;
 
@@ -18,6 +18,8 @@ fn optimizer(seed: u64, benchmark: &Benchmark, demos: usize, concurrency: usize)
         .max_bootstrapped_demos(demos)
         .max_labeled_demos(demos)
         .max_calls(1000)
+        // Over HTTP nobody knows that the simulated model is free.
+        .prices(Prices::new().with("*", Price::FREE))
         .concurrency(concurrency)
         .build()
 }

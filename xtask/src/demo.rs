@@ -21,7 +21,7 @@ go into the target folder; the model, 98 MB, goes into promptopt's cache.
 ";
 
 /// The model that the demo runs on: small, and real.
-const MODEL: &str = "smollm2-135m";
+pub(crate) const MODEL: &str = "smollm2-135m";
 
 /// The task that the demo optimizes.
 const TASK: &str = "examples/cities.toml";
@@ -72,11 +72,21 @@ fn passed_on(arguments: &[String]) -> Result<Vec<String>> {
 
 /// The program that the build step has just built.
 fn promptopt() -> Result<Command> {
-    let name = format!("promptopt{}", std::env::consts::EXE_SUFFIX);
+    built("promptopt")
+}
+
+/// A program in the target folder's release part.
+pub(crate) fn built(name: &str) -> Result<Command> {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     Ok(Command::new(shell::target_dir()?.join("release").join(name)))
 }
 
-fn step(name: &str, about: &str, command: &mut Command, variables: &[(&str, OsString)]) -> Result<()> {
+pub(crate) fn step(
+    name: &str,
+    about: &str,
+    command: &mut Command,
+    variables: &[(&str, OsString)],
+) -> Result<()> {
     announce(name, about);
     eprintln!("    $ {}", shell::shown(command));
     let start = Instant::now();

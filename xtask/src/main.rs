@@ -1,8 +1,9 @@
 //! Chores of the workspace: `cargo xtask <command>`.
 //!
-//! `tidy` checks what neither the compiler nor clippy can see, `demo` shows the product to somebody
-//! who has just cloned it, `env` prints what the build of the embedded model needs.
+//! `tidy` checks what neither the compiler nor clippy can see, `demo` and `comparison` show the
+//! product to somebody who has just cloned it, `env` prints what the build of the embedded model needs.
 
+mod comparison;
 mod demo;
 mod shell;
 mod tidy;
@@ -18,9 +19,10 @@ Chores of the promptopt workspace.
 usage: cargo xtask <command> [options]
 
 commands:
-  demo    build promptopt with the embedded model and optimize a prompt; needs no key
-  env     print the build environment of the embedded model as shell `export` lines
-  tidy    check the rules of the house
+  comparison  run the three optimizers side by side on the embedded model; needs no key
+  demo        build promptopt with the embedded model and optimize a prompt; needs no key
+  env         print the build environment of the embedded model as shell `export` lines
+  tidy        check the rules of the house
 
 `cargo xtask <command> --help` tells more.
 ";
@@ -43,6 +45,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     };
     match command.as_str() {
         "tidy" => with_help(tidy::HELP, rest, tidy::main),
+        "comparison" => with_help(comparison::HELP, rest, comparison::main),
         "demo" => with_help(demo::HELP, rest, demo::main),
         "env" => with_help(tools::HELP, rest, tools::main),
         "help" | "--help" | "-h" => {

@@ -3,34 +3,77 @@
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit::EXIT_CODES;
+use crate::task_file::OptimizerKind;
 
 /// Makes the prompts of an LLM program better by measurement.
 ///
 /// Give it a program, examples and a metric in a task file; it runs the program, studies its
 /// traces, writes better instructions, picks better demonstrations, and proves the gain on a test
 /// set it did not choose on.
+///
+/// Begin with `promptopt init`.
 #[derive(Debug, Parser)]
-#[command(name = "promptopt", version)]
+#[command(name = "promptopt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Say what happens inside, on standard error.
-    #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+/// How much is said, and in which form.
+#[derive(Debug, Clone, Copy, Arguments)]
+pub(crate) struct OutputArgs {
+    /// Print the result as one JSON object on standard output, for machines.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no progress; only results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say what happens inside, on standard error.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a commented task file and a small data set to begin with.
+    Init(InitArgs),
     /// Optimize the prompts of a task and measure the gain on its sealed test.
+    #[command(after_long_help = EXIT_CODES)]
     Optimize(OptimizeArgs),
     /// Evaluate a task's prompts, or optimized ones, on its sealed test.
+    #[command(after_long_help = EXIT_CODES)]
     Eval(EvalArgs),
+    /// Run several optimizers on one task and put them side by side.
+    #[command(after_long_help = EXIT_CODES)]
+    Compare(CompareArgs),
+    /// Show the prompt as it goes over the wire.
+    Show(ShowArgs),
+    /// Show what differs between the prompts of two programs.
+    Diff(DiffArgs),
+    /// Write the report of an optimized program as one HTML page.
+    Report(ReportArgs),
+    /// Show the models of a task, whether their keys are set, and whether they can be reached.
+    Models(ModelsArgs),
     /// Fetch and find the weights of the embedded model.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Print the JSON Schema of the task file, for editors.
+    Schema,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
-/// What both kinds of run take.
+/// What all kinds of run take.
 #[derive(Debug, Arguments)]
 pub(crate) struct RunArgs {
     /// The task file (TOML).
@@ -57,13 +100,17 @@ pub(crate) struct RunArgs {
 pub(crate) struct OptimizeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    /// The optimizer, instead of the task file's. Options in the file that it does not have are left
+    /// out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) optimizer: Option<OptimizerKind>,
     /// Seed of every random choice, instead of the task file's.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Candidates for every predictor, instead of the task file's.
+    /// Candidates for every predictor, instead of the task file's (miprov2).
     #[arg(long, value_name = "N")]
     pub(crate) candidates: Option<usize>,
-    /// Trials, instead of the task file's.
+    /// Trials, instead of the task file's (miprov2).
     #[arg(long, value_name = "N")]
     pub(crate) trials: Option<usize>,
     /// The most language-model calls the optimization may make.
@@ -72,6 +119,12 @@ pub(crate) struct OptimizeArgs {
     /// Where to write the optimized program. Default: NAME.optimized.json in this folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Write no HTML report beside the program.
+    #[arg(long)]
+    pub(crate) no_report: bool,
+    /// End with code 5 when the sealed test's score is below this.
+    #[arg(long, value_name = "SCORE")]
+    pub(crate) fail_under: Option<f64>,
 }
 
 #[derive(Debug, Arguments)]
@@ -81,6 +134,75 @@ pub(crate) struct EvalArgs {
     /// An optimized program, as `optimize` writes it. Default: the task's own prompts.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
+    /// End with code 5 when the score is below this.
+    #[arg(long, value_name = "SCORE")]
+    pub(crate) fail_under: Option<f64>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct CompareArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// The optimizers, separated by commas. Default: all.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) optimizers: Vec<OptimizerKind>,
+    /// Runs of each, with as many seeds.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+    /// The first seed, instead of the task file's.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The most language-model calls that each run may make.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_calls: Option<u64>,
+    /// Where to write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct InitArgs {
+    /// The folder to write into; it is made where it is missing. Default: this folder.
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct ShowArgs {
+    /// The task file (TOML).
+    pub(crate) task: PathBuf,
+    /// An optimized program, as `optimize` writes it. Default: the task's own prompts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Which example of the data to show it for, counted from 1.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) example: usize,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct DiffArgs {
+    /// A program as `optimize` writes it, or a task file (its own prompts).
+    pub(crate) before: PathBuf,
+    /// Another one. Default: the original and the optimized prompts of the first.
+    pub(crate) after: Option<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct ReportArgs {
+    /// An optimized program, as `optimize` writes it.
+    pub(crate) program: PathBuf,
+    /// Where to write the page. Default: beside the program, with the ending .html.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct ModelsArgs {
+    /// The task file (TOML).
+    pub(crate) task: PathBuf,
+    /// Seconds to wait for an endpoint.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub(crate) timeout: f64,
 }
 
 #[derive(Debug, Subcommand)]

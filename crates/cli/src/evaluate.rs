@@ -1,60 +1,55 @@
 //! `promptopt eval`.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
-use anyhow::bail;
-use promptopt_core::{ModuleExt as _, RolloutRunner};
-use promptopt_evaluator::evaluate;
+use promptopt_core::ModuleExt as _;
+use serde_json::json;
 
 use crate::args::EvalArgs;
+use crate::exit::Exit;
+use crate::interrupt::cancel_on_interrupt;
+use crate::measure;
+use crate::optimize::enough;
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::saved::SavedProgram;
 use crate::session::Session;
 use crate::summary;
 
-pub(crate) async fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    let progress = Arc::new(Progress::new());
+pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let mut session = Session::open(&args.run).await?;
+    let progress = Arc::new(Progress::new(output, &session.gauge, None));
     if let Some(path) = &args.program {
         let saved = SavedProgram::read(path)?;
-        session.program.install(&saved.prompts)?;
+        session.program.install(&saved.prompts).map_err(anyhow::Error::new).map_err(Exit::configuration)?;
     }
-    let test = Session::open_test(session.splits);
+    let test = session.open_test();
     progress.stage("sealed test", &format!("{} examples, model {}", test.len(), session.model.model.id()));
-    let runner = RolloutRunner::new(&*session.program, Arc::clone(&session.model.model))
-        .concurrency(session.concurrency)
-        .max_errors(Some(session.task.optimizer.max_errors.unwrap_or(10)))
-        .observer(Arc::clone(&progress) as _);
-    let evaluation = evaluate(&runner, &Arc::default(), &test).await?;
+    let runner = measure::runner(&session, Arc::clone(&progress) as _, cancel_on_interrupt());
+    let prompts = session.program.candidate().prompts;
+    let evaluation = measure::measure(&runner, &prompts, &test).await?;
     progress.finish();
-    if let Some(stop) = evaluation.stop {
-        bail!("the evaluation is not complete: {stop}");
-    }
-    let failures = evaluation.traces.iter().flatten().filter(|trace| trace.evidence().is_none());
-    let first =
-        failures.filter_map(|trace| trace.error.as_ref()).map(|failure| failure.message.as_str()).next();
-    if evaluation.estimate.n == 0 {
-        bail!(
-            "no example of the sealed test got a score; the first error: {}",
-            first.unwrap_or("none was recorded")
-        );
-    }
-    let mut out = std::io::stdout().lock();
-    if let Some(first) = first {
-        writeln!(out, "{} examples have no score; the first error: {first}", evaluation.estimate.missing)?;
-    }
-    writeln!(
-        out,
-        "sealed test (n = {}): {}",
-        evaluation.estimate.n,
-        summary::estimate(&evaluation.estimate)
-    )?;
+    let estimate = &evaluation.estimate;
     let usage = runner.totals().usage;
-    writeln!(
-        out,
+    if estimate.missing > 0 {
+        let first = measure::errors(&[&evaluation]);
+        let first = first.first().map_or("none was recorded", |line| line.message.as_str());
+        output.text(format_args!("{} examples have no score; the first error: {first}", estimate.missing))?;
+    }
+    output.text(format_args!("sealed test (n = {}): {}", estimate.n, summary::estimate(estimate)))?;
+    output.text(format_args!(
         "{} calls, {} tokens read, {} written",
         usage.calls, usage.prompt_tokens, usage.completion_tokens
-    )?;
-    Ok(())
+    ))?;
+    output.object(&json!({
+        "command": "eval",
+        "task": session.name,
+        "model": session.model.model.id(),
+        "program": args.program,
+        "test": estimate,
+        "usage": usage,
+        "judge_calls": session.judging.calls(),
+        "errors": measure::errors(&[&evaluation]),
+    }))?;
+    args.fail_under.map_or(Ok(()), |least| enough(estimate.mean, least))
 }

@@ -1,44 +1,89 @@
 //! The `promptopt` command: makes the prompts of an LLM program better by measurement.
 
 mod args;
+mod compare;
+mod diff;
 mod evaluate;
+mod exit;
+mod init;
+mod interrupt;
+mod measure;
+mod meter;
+mod metrics;
 mod models;
+mod models_command;
 mod optimize;
+mod optimizers;
+mod output;
 mod program;
 mod progress;
 mod pull;
+mod report;
 mod saved;
+mod schema;
 mod session;
+mod show;
 mod summary;
 mod task_file;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
+use exit::Exit;
+use output::Output;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let level = if args.verbose { "debug" } else { "warn" };
+    let level = if args.output.verbose { "debug" } else { "warn" };
     let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    let result = match &args.command {
-        Command::Optimize(options) => optimize::run(options).await,
-        Command::Eval(options) => evaluate::run(options).await,
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::error_colours())
+        .without_time()
+        .init();
+    let output = Output::new(args.output);
+    let Err(error) = run(&args.command, output).await else { return ExitCode::SUCCESS };
+    if error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_closed_pipe) {
+        // Whoever read our output has seen enough, as `head` does.
+        return ExitCode::SUCCESS;
+    }
+    let exit = Exit::of(&error);
+    let text = without_repetition(&error);
+    // Nobody is left to tell when even this cannot be written.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let _ = output.object(&json!({"error": text, "exit_code": exit as u8}));
+    ExitCode::from(exit as u8)
+}
+
+fn is_closed_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
+    match command {
+        Command::Init(options) => init::run(options, output),
+        Command::Optimize(options) => optimize::run(options, output).await,
+        Command::Eval(options) => evaluate::run(options, output).await,
+        Command::Compare(options) => compare::run(options, output).await,
+        Command::Show(options) => show::run(options, output),
+        Command::Diff(options) => diff::run(options, output),
+        Command::Report(options) => report::run(options, output),
+        Command::Models(options) => models_command::run(options, output).await,
         Command::Model(command) => pull::run(command).await,
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nobody is left to tell when even this cannot be written.
-            let _ = writeln!(std::io::stderr(), "error: {}", without_repetition(&error));
-            ExitCode::FAILURE
+        Command::Schema => schema::run(output),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "promptopt", &mut std::io::stdout().lock());
+            Ok(())
         }
+        Command::Man => Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout().lock())?),
     }
 }
 

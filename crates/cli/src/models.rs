@@ -7,12 +7,13 @@ use anyhow::{Context as _, bail};
 use promptopt_core::{Example, LanguageModel, Sampling};
 #[cfg(feature = "local")]
 use promptopt_core::{LmError, LmReply, LmRequest};
-use promptopt_lm::ChatClient;
+use promptopt_lm::{ChatClient, RateControl};
 use promptopt_testkit::SimulatedLm;
 
 use crate::task_file::ModelSection;
 
 /// A model of a session.
+#[derive(Clone)]
 pub(crate) struct ChosenModel {
     pub(crate) model: Arc<dyn LanguageModel>,
     /// Whether it is the embedded model, which is too small to write instructions.
@@ -65,26 +66,34 @@ fn client(section: &ModelSection, name: &str) -> anyhow::Result<ChatClient> {
     if model.is_empty() {
         bail!("`{name}` names no model: use `MODEL@BASE_URL`, as in `gpt-5-mini@http://localhost:8000/v1`");
     }
+    let rate = RateControl::builder()
+        .maybe_requests_per_minute(section.requests_per_minute)
+        .maybe_tokens_per_minute(section.tokens_per_minute)
+        .build()
+        .with_context(|| format!("setting up the model `{model}`"))?;
     let mut builder = ChatClient::builder()
         .model(model)
         .maybe_base_url(url)
         .maybe_api_key_env(section.api_key_env.clone())
+        .maybe_api_key_file(section.api_key_file.clone())
         .sampling(sampling(section))
         .maybe_max_retries(section.max_retries)
+        .maybe_timeout(seconds("timeout", section.timeout)?)
+        .maybe_hedge_after(seconds("hedge_after", section.hedge_after)?)
+        .rate_control(rate)
         .extra_body(section.extra.clone());
     for (name, value) in &section.headers {
         builder = builder.header(name, value);
     }
-    let timeout = match section.timeout {
-        None => None,
-        Some(seconds) if seconds > 0.0 && seconds.is_finite() => Some(Duration::from_secs_f64(seconds)),
-        Some(seconds) => bail!("`model.timeout` is {seconds}, but must be a number of seconds above 0"),
-    };
-    match timeout {
-        Some(timeout) => builder.timeout(timeout).build(),
-        None => builder.build(),
+    builder.build().with_context(|| format!("setting up the model `{model}`"))
+}
+
+fn seconds(key: &str, value: Option<f64>) -> anyhow::Result<Option<Duration>> {
+    match value {
+        None => Ok(None),
+        Some(seconds) if seconds > 0.0 && seconds <= 1e9 => Ok(Some(Duration::from_secs_f64(seconds))),
+        Some(seconds) => bail!("`model.{key}` is {seconds}, but must be a number of seconds above 0"),
     }
-    .with_context(|| format!("setting up the model `{model}`"))
 }
 
 #[cfg(feature = "local")]

@@ -1,62 +1,154 @@
 //! What every run begins with: the task read, the data split, the models chosen.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{Evaluator, Example};
-use promptopt_data::{LoadOptions, Portion, SplitOptions, Splits, UnknownFields};
+use promptopt_core::{Evaluator, Example, LanguageModel, ModuleExt as _};
+use promptopt_data::{LoadOptions, Portion, SealedTest, SplitOptions, SplitReport, Splits, UnknownFields};
 
 use crate::args::RunArgs;
+use crate::exit::Exit;
+use crate::meter::{Gauge, Metered};
+use crate::metrics;
 use crate::models::{self, ChosenModel};
-use crate::program;
-use crate::task_file::TaskFile;
+use crate::program::{Blueprint, Chain, RoutedLm};
+use crate::task_file::{MetricKind, ModelSection, TaskFile};
 
 /// Everything a run works with.
 pub(crate) struct Session {
     pub(crate) task: TaskFile,
     pub(crate) name: String,
     pub(crate) program: Box<dyn Evaluator>,
-    pub(crate) splits: Splits,
+    pub(crate) train: Vec<Example>,
+    pub(crate) selection: Vec<Example>,
+    /// What the split did.
+    pub(crate) split: SplitReport,
+    test: SealedTest,
     pub(crate) model: ChosenModel,
-    pub(crate) prompt_model: Option<ChosenModel>,
+    pub(crate) prompt_model: ChosenModel,
     pub(crate) concurrency: usize,
+    /// Calls of the program and of those who write instructions.
+    pub(crate) gauge: Arc<Gauge>,
+    /// Calls of judges.
+    pub(crate) judging: Arc<Gauge>,
 }
 
 impl Session {
     pub(crate) async fn open(args: &RunArgs) -> anyhow::Result<Self> {
+        Self::set_up(args).await.map_err(Exit::configuration)
+    }
+
+    async fn set_up(args: &RunArgs) -> anyhow::Result<Self> {
         let task = TaskFile::read(&args.task)?;
-        let examples = load(&task)?;
-        let model = models::choose(&task.model, args.lm.as_deref(), &examples).await?;
-        let prompt_model = match &task.prompt_model {
-            // `--lm` is about the whole run.
-            Some(section) if args.lm.is_none() => Some(models::choose(section, None, &examples).await?),
-            _ => None,
+        let in_task = || format!("in the task file {}", args.task.display());
+        let blueprint = Blueprint::of(&task.program).with_context(in_task)?;
+        let examples = load(&task, &blueprint)?;
+
+        let gauge = Arc::new(Gauge::default());
+        let metered = |chosen: ChosenModel| ChosenModel {
+            model: Arc::new(Metered { model: chosen.model, gauge: Arc::clone(&gauge) }),
+            ..chosen
         };
-        let program = program::program(&task.program, &task.metric, model.is_embedded)
-            .with_context(|| format!("in the task file {}", args.task.display()))?;
+        let bare = models::choose(&task.model, args.lm.as_deref(), &examples).await?;
+        let bare_prompt_model = match &task.prompt_model {
+            // `--lm` is about the whole run.
+            Some(section) if args.lm.is_none() => models::choose(section, None, &examples).await?,
+            _ => bare.clone(),
+        };
+        let judging = Arc::new(Gauge::default());
+        let judges = judges(&task, args, &examples, &bare_prompt_model, &judging).await?;
+        let mut model = bare.clone();
+        let mut others = Vec::new();
+        for step in blueprint.steps.iter().filter(|_| args.lm.is_none()) {
+            if let Some(section) = &step.model {
+                others.push((step.name.clone(), models::choose(section, None, &examples).await?.model));
+            }
+        }
+        if blueprint.steps.iter().any(|step| step.model.is_some()) {
+            model.model = Arc::new(RoutedLm::new(model.model, others));
+        }
+
+        let name = name(&task, &args.task);
+        let metric =
+            metrics::build(&task.metric, &blueprint.signature, &task.folder, judges).with_context(in_task)?;
+        let chain = Chain::new(&name, &blueprint, bare.is_embedded).with_context(in_task)?;
         let splits = split(&task, args, examples)?;
         if splits.test.is_empty() {
             bail!("the sealed test has no rows; give `data.test` in the task file a share or a count");
         }
         let concurrency = args.concurrency.or(task.optimizer.concurrency).unwrap_or(8);
-        let stem = args.task.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let name = task.program.name.clone().or(stem).unwrap_or_else(|| "task".to_owned());
-        Ok(Self { task, name, program, splits, model, prompt_model, concurrency })
+        if concurrency == 0 {
+            bail!("the concurrency is 0, but must be at least 1");
+        }
+        Ok(Self {
+            name,
+            program: Box::new(chain.with_metric(metric)),
+            train: splits.train,
+            selection: splits.selection,
+            split: splits.report,
+            test: splits.test,
+            model: metered(model),
+            prompt_model: metered(bare_prompt_model),
+            concurrency,
+            gauge,
+            judging,
+            task,
+        })
     }
 
     /// The sealed test, opened; nothing is selected after this.
-    pub(crate) fn open_test(splits: Splits) -> Vec<Arc<Example>> {
-        splits.test.open().into_iter().map(Arc::new).collect()
+    pub(crate) fn open_test(&mut self) -> Vec<Arc<Example>> {
+        let sealed = std::mem::replace(&mut self.test, SealedTest::new(Vec::new()));
+        sealed.open().into_iter().map(Arc::new).collect()
+    }
+
+    /// How many errors a measurement bears.
+    pub(crate) fn max_errors(&self) -> u64 {
+        self.task.optimizer.max_errors.unwrap_or(10)
     }
 }
 
-fn load(task: &TaskFile) -> anyhow::Result<Vec<Example>> {
-    let options = LoadOptions {
+/// The name of a task: the program's, or else the file's.
+pub(crate) fn name(task: &TaskFile, path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    task.program.name.clone().or(stem).unwrap_or_else(|| "task".to_owned())
+}
+
+/// One model for every metric that asks for a judge; `None` where it is simulated.
+async fn judges(
+    task: &TaskFile,
+    args: &RunArgs,
+    examples: &[Example],
+    default: &ChosenModel,
+    judging: &Arc<Gauge>,
+) -> anyhow::Result<Vec<Option<Arc<dyn LanguageModel>>>> {
+    let mut judges = Vec::new();
+    for section in task.metric.iter().filter(|section| section.kind == MetricKind::Judge) {
+        // A judge of its own stays the same whatever the program runs on, or scores could not be
+        // compared; but whoever tries things out on the simulated model wants to call nobody.
+        let own = section.model.as_ref().filter(|_| args.lm.as_deref() != Some("sim"));
+        let chosen = match own {
+            Some(section) => models::choose(section, None, examples).await?,
+            None => default.clone(),
+        };
+        let metered = || Arc::new(Metered { model: chosen.model.clone(), gauge: Arc::clone(judging) });
+        judges.push((!chosen.is_simulated).then(|| metered() as _));
+    }
+    Ok(judges)
+}
+
+/// Reads the examples of a task.
+pub(crate) fn load(task: &TaskFile, blueprint: &Blueprint) -> anyhow::Result<Vec<Example>> {
+    let mut options = LoadOptions {
         columns: task.data.columns.clone(),
         unknown_fields: task.data.unknown_fields.unwrap_or(UnknownFields::Error),
         limit: task.data.limit,
-        ..LoadOptions::for_signature(&program::signature(&task.program)?)
+        ..LoadOptions::for_signature(&blueprint.signature)
     };
+    if !metrics::needs_labels(&task.metric) {
+        options.required.clear();
+    }
     Ok(promptopt_data::load(&task.data.path, &options)?)
 }
 
@@ -75,4 +167,17 @@ fn split(task: &TaskFile, args: &RunArgs, examples: Vec<Example>) -> anyhow::Res
         stratify_by: data.stratify_by.clone(),
     };
     promptopt_data::split(examples, &options).context("splitting the data")
+}
+
+/// The models that a task names, with where each is named.
+pub(crate) fn named_models(task: &TaskFile) -> Vec<(String, &ModelSection)> {
+    let mut models = vec![("model".to_owned(), &task.model)];
+    models.extend(task.prompt_model.as_ref().map(|section| ("prompt_model".to_owned(), section)));
+    for predictor in &task.program.predictors {
+        models.extend(
+            predictor.model.as_ref().map(|section| (format!("predictor {}", predictor.name), section)),
+        );
+    }
+    models.extend(task.metric.iter().filter_map(|metric| Some(("judge".to_owned(), metric.model.as_ref()?))));
+    models
 }

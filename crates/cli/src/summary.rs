@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use promptopt_core::{Comparison, Estimate, Outcome, Prompts, plain_text};
 
-use crate::saved::TestResult;
+use promptopt_report::TestReport;
 
 /// A mean with its interval and what failed.
 pub(crate) fn estimate(estimate: &Estimate) -> String {
@@ -45,7 +45,7 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
 }
 
 /// The whole summary of an optimization.
-pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestResult>) -> String {
+pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> String {
     let mut text = String::new();
     let mut row = |name: String, baseline: &Estimate, optimized: &Estimate| {
         let _ = writeln!(text, "{name:<24}{:<34}{}", estimate(baseline), estimate(optimized));

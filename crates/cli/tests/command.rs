@@ -6,6 +6,9 @@
     reason = "the lints know tests inside a crate, not files of tests"
 )]
 
+#[path = "command/mistakes.rs"]
+mod mistakes;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
@@ -57,6 +60,20 @@ fn refused(folder: &Path, arguments: &[&str], parts: &[&str]) {
     for part in parts {
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }
+}
+
+/// The same with the code that the command must end with.
+fn ends(folder: &Path, arguments: &[&str], code: i32, parts: &[&str]) {
+    refused(folder, arguments, parts);
+    let output = promptopt(folder, arguments);
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs a command that must succeed, and returns what it prints.
+fn prints(folder: &Path, arguments: &[&str]) -> String {
+    let output = promptopt(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A server that answers every request with the same bytes.
@@ -126,6 +143,8 @@ fn mistakes_in_the_task_file_are_named() {
         refused(folder.path(), &["optimize", "task.toml"], parts);
     };
     check("signature", "signatur", &["task.toml", "line 4", "unknown field `signatur`", "`signature`"]);
+    check("[data]\npath = \"tickets.jsonl\"", "", &["no section `[data]`"]);
+    check("[data]", "[optimizer]\nmax_calls = \"5\"\n[data]", &["line 11", "expected a whole number"]);
     check("enum[billing, sales]", "enum[billing", &["program.signature", "closing `]`"]);
     check("ticket ->", "ticket", &["program.signature", "no `->`"]);
     check("tickets.jsonl", "ticket.jsonl", &["ticket.jsonl", "tickets.jsonl"]);
@@ -192,7 +211,8 @@ fn a_server_that_is_not_there_or_talks_nonsense_is_named() {
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gone = format!("gpt@http://127.0.0.1:{port}/v1");
-    refused(on(&gone).path(), &["eval", "task.toml"], &[&format!("127.0.0.1:{port}")]);
+    ends(on(&gone).path(), &["eval", "task.toml"], 3, &[&format!("127.0.0.1:{port}")]);
+    ends(on(&gone).path(), &["optimize", "task.toml"], 3, &[&format!("127.0.0.1:{port}")]);
 
     let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
     let nonsense = format!("gpt@{}", server(html));
@@ -257,4 +277,264 @@ fn weights_are_fetched_from_a_hub_and_checked() {
     assert!(!good && said.contains("GGUF"), "{said}");
     let (good, said, _) = pull("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     assert!(!good && said.contains("404") && said.contains("PROMPTOPT_MODEL_PATH"), "{said}");
+}
+
+#[test]
+fn every_optimizer_runs_by_the_file_or_by_the_flag() {
+    for (kind, name) in [("miprov2", "MIPROv2"), ("copro", "COPRO"), ("gepa", "GEPA")] {
+        let short = folder(&format!("optimizer = \"{kind}\"\n{TASK}"));
+        assert!(prints(short.path(), &["optimize", "task.toml"]).contains(&format!("{name} on route")));
+        let table =
+            folder(&format!("{TASK}\n[optimizer]\nkind = \"{kind}\"\nseed = 3\nproposer = \"template\""));
+        assert!(prints(table.path(), &["optimize", "task.toml"]).contains(&format!("{name} on route")));
+        let flag = folder(TASK);
+        let said = prints(flag.path(), &["optimize", "task.toml", "--optimizer", kind]);
+        assert!(said.contains(&format!("{name} on route")), "{said}");
+        let page = std::fs::read_to_string(flag.path().join("route.optimized.html")).unwrap();
+        assert!(page.contains(name) && page.contains("Content-Security-Policy"));
+    }
+}
+
+#[test]
+fn options_reach_their_optimizer() {
+    let run = |options: &str| {
+        let folder = folder(&format!("{TASK}\n[optimizer]\n{options}"));
+        let said = prints(folder.path(), &["optimize", "task.toml", "--json", "--no-report"]);
+        assert!(!folder.path().join("route.optimized.html").exists());
+        let saved = std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap();
+        (
+            serde_json::from_str::<serde_json::Value>(&said).unwrap(),
+            serde_json::from_str::<serde_json::Value>(&saved).unwrap(),
+        )
+    };
+    let (_, saved) = run("kind = \"copro\"\nbreadth = 3\ndepth = 2\nracing = false");
+    assert_eq!(saved["outcome"]["depths"].as_array().unwrap().len(), 2);
+    let (said, _) = run("kind = \"gepa\"\ntarget_score = 0.1");
+    assert_eq!(said["stop"], "target_reached");
+    let (said, _) =
+        run("kind = \"gepa\"\nmax_metric_calls = 30\ncandidate_selector = \"top_k_pareto\"\nk = 2");
+    assert!(said["spending"]["task"]["calls"].as_u64().unwrap() <= 60, "{said}");
+    let (said, _) = run("kind = \"gepa\"\nstop_file = \"tickets.jsonl\"");
+    assert_eq!(said["stop"], "stop_file");
+}
+
+#[test]
+fn an_option_that_belongs_to_another_optimizer_is_an_error_with_its_owner() {
+    let check = |options: &str, arguments: &[&str], parts: &[&str]| {
+        let folder = folder(&format!("{TASK}\n[optimizer]\n{options}"));
+        ends(folder.path(), &[&["optimize", "task.toml"], arguments].concat(), 2, parts);
+    };
+    check("kind = \"gepa\"\nbreadth = 3", &[], &["`optimizer.breadth` is an option of `copro`", "is `gepa`"]);
+    check("bredth = 3", &[], &["line 14", "did you mean `breadth`?"]);
+    check("kind = \"gepo\"", &[], &["unknown variant `gepo`", "did you mean `gepa`?"]);
+    check("kind = \"copro\"", &["--trials", "3"], &["--trials is an option of `miprov2`"]);
+    check("kind = \"copro\"\nbreadth = 1", &[], &["`breadth`", "2"]);
+    check("kind = \"gepa\"\ncomponents = [\"rout\"]", &[], &["no component `rout`"]);
+    // On the command line what does not fit is left out, so that one word changes the optimizer.
+    let folder = folder(&format!("{TASK}\n[optimizer]\nnum_trials = 3"));
+    let output = promptopt(folder.path(), &["optimize", "task.toml", "--optimizer", "copro"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("copro has no option num_trials"), "{said}");
+}
+
+#[test]
+fn optimizers_are_compared_side_by_side() {
+    let folder = folder(TASK);
+    let arguments = [
+        "compare",
+        "task.toml",
+        "--optimizers",
+        "gepa,copro",
+        "--max-calls",
+        "200",
+        "--seeds",
+        "2",
+        "--out",
+        "figures.json",
+    ];
+    let table = prints(folder.path(), &arguments);
+    for part in ["GEPA", "COPRO", "2 seeds", "Pareto frontier", "use this when", "sealed test score"] {
+        assert!(table.contains(part), "`{part}` is not in: {table}");
+    }
+    assert!(!table.contains("MIPROv2"));
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let figures = std::fs::read_to_string(folder.path().join("figures.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    let rows = figures["rows"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["seed"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 0, 1]);
+    for row in rows {
+        let calls = |role: &str| row["spending"][role]["calls"].as_u64().unwrap();
+        assert!(calls("task") + calls("prompt") <= 200, "{row}");
+        assert_eq!(row["test"]["n"], 8);
+    }
+    let json = prints(folder.path(), &["compare", "task.toml", "--optimizers", "copro", "--json", "-q"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["rows"][0]["optimizer"], "COPRO");
+}
+
+#[test]
+fn scripts_are_told_by_code_how_it_ended() {
+    let folder = folder(TASK);
+    let at = folder.path();
+    ends(at, &["optimize", "task.toml", "--max-calls", "3"], 4, &["budget is too small"]);
+    ends(at, &["eval", "task.toml", "--fail-under", "1.5"], 5, &["below --fail-under 1.5"]);
+    ends(at, &["optimize", "task.toml", "--fail-under", "1.5"], 5, &["below --fail-under 1.5"]);
+    ends(at, &["optimise", "task.toml"], 2, &["optimise"]);
+    ends(at, &["optimize", "task.toml", "--concurrency", "0"], 2, &["at least 1"]);
+    prints(at, &["eval", "task.toml", "--fail-under", "0"]);
+    let refusing = server("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
+    ends(at, &["optimize", "task.toml", "--lm", &format!("gpt@{refusing}")], 3, &["401"]);
+    ends(at, &["eval", "task.toml", "--lm", &format!("gpt@{refusing}")], 3, &["401"]);
+    assert!(prints(at, &["optimize", "--help"]).contains("130  interrupted"));
+
+    let said = promptopt(at, &["eval", "missing.toml", "--json"]);
+    let object: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(object["exit_code"], 2);
+    assert!(object["error"].as_str().unwrap().contains("missing.toml"));
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_keeps_what_it_learnt() {
+    let folder = folder(TASK);
+    // A model that answers, but takes its time.
+    let body = r#"{"choices": [{"message": {"role": "assistant", "content": "[[ ## department ## ]]\nsales\n\n[[ ## completed ## ]]"}}]}"#;
+    let reply = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let url = server(reply.leak());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_promptopt"))
+        .args(["optimize", "task.toml", "--lm", &format!("gpt@{url}"), "--concurrency", "1"])
+        .current_dir(folder.path())
+        .env_remove("OPENAI_API_KEY")
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the original is evaluated there is something to keep.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    lines.find(|line| line.as_ref().unwrap().contains("candidate  0  baseline")).unwrap().unwrap();
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let rest: String = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("the best so far is written to route.optimized.json"), "{rest}");
+    assert!(folder.path().join("route.optimized.json").exists());
+}
+
+#[test]
+fn a_chain_of_predictors_is_optimized() {
+    let chain = TASK.replace(
+        "signature = \"ticket -> department: enum[billing, sales]\"\ninstruction = \"Route the ticket.\"",
+        "[[program.predictors]]\nname = \"sum_up\"\nsignature = \"ticket -> summary\"\n[[program.predictors]]\n\
+         name = \"decide\"\ninputs = [\"ticket\"]\noutputs = [{ name = \"department\", values = [\"billing\", \"sales\"] }]",
+    );
+    let good = folder(&chain);
+    prints(good.path(), &["optimize", "task.toml", "--optimizer", "copro", "--max-calls", "300"]);
+    let saved = std::fs::read_to_string(good.path().join("route.optimized.json")).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    assert!(
+        saved["prompts"]["sum_up"]["instruction"].is_string()
+            && saved["prompts"]["decide"]["instruction"].is_string()
+    );
+    let shown = prints(good.path(), &["show", "task.toml", "--program", "route.optimized.json"]);
+    assert!(shown.contains("=== predictor `sum_up`") && shown.contains("=== predictor `decide`"), "{shown}");
+
+    let check = |from: &str, to: &str, parts: &[&str]| {
+        let folder = folder(&chain.replace(from, to));
+        ends(folder.path(), &["optimize", "task.toml"], 2, parts);
+    };
+    check("name = \"decide\"", "name = \"sum_up\"", &["two predictors are called `sum_up`"]);
+    check("ticket -> summary", "department -> summary", &["put `decide` before it"]);
+    check("[program]", "[program]\nsignature = \"text -> department\"", &["takes `ticket`"]);
+    check("ticket -> summary", "ticket -> summry: text", &["the predictor `sum_up`", "unknown type `text`"]);
+    // An input that nobody makes is looked for in the data.
+    check("inputs = [\"ticket\"]", "inputs = [\"ticket\", \"sumary\"]", &["`sumary`", "row 1"]);
+}
+
+#[test]
+fn a_python_script_is_a_metric() {
+    let task =
+        format!("{TASK}\n[metric]\nkind = \"command\"\ncommand = [\"python3\", \"-u\", \"judge.py\"]\n");
+    let folder = folder(&task);
+    let script = "import json, sys\nfor line in sys.stdin:\n    q = json.loads(line)\n    right = q['example']['department'] == q['prediction']['department']\n    print(json.dumps({'id': q['id'], 'score': float(right), 'feedback': 'said ' + q['prediction']['department']}))\n";
+    std::fs::write(folder.path().join("judge.py"), script).unwrap();
+    let optimized = prints(folder.path(), &["optimize", "task.toml", "--optimizer", "gepa"]);
+    assert!(optimized.contains("sealed test (n = 8)"), "{optimized}");
+    std::fs::write(folder.path().join("judge.py"), "raise SystemExit('no rubric here')").unwrap();
+    refused(folder.path(), &["eval", "task.toml"], &["judge.py", "process ended", "no rubric here"]);
+}
+
+#[test]
+fn mistakes_in_metrics_are_named() {
+    let check = |metric: &str, parts: &[&str]| {
+        let folder = folder(&format!("{TASK}\n{metric}"));
+        ends(folder.path(), &["eval", "task.toml"], 2, parts);
+    };
+    check("[metric]\nkind = \"regexp\"", &["did you mean `regex`?"]);
+    check("[metric]\nkind = \"regex\"", &["`regex` needs `pattern`"]);
+    check("[metric]\nkind = \"regex\"\npattern = \"(\"", &["`metric.pattern` is not a regular expression"]);
+    check("[metric]\nkind = \"exact\"\ntolerance = 0.1", &["`metric.tolerance` is for kind `numeric`"]);
+    check("[metric]\nfield = \"departmant\"", &["did you mean `department`?"]);
+    check("[[metric]]\n[[metric]]", &["two metrics are called `exact`"]);
+}
+
+#[test]
+fn a_new_user_gets_from_init_to_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    assert!(prints(at, &["init", "mine"]).contains("promptopt show mine/task.toml"));
+    ends(at, &["init", "mine"], 2, &["mine/task.toml is there already"]);
+    assert!(prints(at, &["show", "mine/task.toml", "--example", "2"]).contains("wrong VAT number"));
+    ends(at, &["show", "mine/task.toml", "--example", "31"], 2, &["1 to 30"]);
+    prints(at, &["optimize", "mine/task.toml", "--lm", "sim", "-q"]);
+    assert!(prints(at, &["diff", "route.optimized.json"]).contains("predictor `route`"));
+    assert!(
+        prints(at, &["diff", "mine/task.toml", "mine/task.toml"]).contains("the instruction is the same")
+    );
+    let first = std::fs::read_to_string(at.join("route.optimized.html")).unwrap();
+    assert!(first.contains("sealed test"));
+    prints(at, &["report", "route.optimized.json", "--out", "again.html"]);
+    assert!(std::fs::read_to_string(at.join("again.html")).unwrap().contains("sealed test"));
+}
+
+#[test]
+fn models_are_told_of_without_their_keys() {
+    let url = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let task = TASK.replace(
+        "name = \"sim\"",
+        &format!("name = \"gpt\"\nbase_url = \"{}\"\napi_key_env = \"LAB_KEY\"\n[prompt_model]\nname = \"big@http://127.0.0.1:{port}/v1\"", url.replace("//", "//user:s3cret@")),
+    );
+    let folder = folder(&task);
+    let output = Command::new(env!("CARGO_BIN_EXE_promptopt"))
+        .args(["models", "task.toml"])
+        .current_dir(folder.path())
+        .env("LAB_KEY", "sk-canary-4711")
+        .env_remove("OPENAI_API_KEY")
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    for part in ["LAB_KEY is set", "reachable, HTTP 200", "OPENAI_API_KEY is not set", "no connection"] {
+        assert!(said.contains(part), "`{part}` is not in: {said}");
+    }
+    assert!(!said.contains("canary") && !said.contains("s3cret"), "{said}");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(prints(tempfile_task(&folder), &["models", "sim.toml"]).contains("simulated"));
+}
+
+/// The same folder with a task on the simulated model beside the other.
+fn tempfile_task(folder: &tempfile::TempDir) -> &Path {
+    std::fs::write(folder.path().join("sim.toml"), TASK).unwrap();
+    folder.path()
+}
+
+#[test]
+fn shells_editors_and_man_are_served() {
+    let folder = folder(TASK);
+    let schema = prints(folder.path(), &["schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["title"], "promptopt task file");
+    assert!(prints(folder.path(), &["completions", "bash"]).contains("promptopt"));
+    assert!(prints(folder.path(), &["man"]).contains(".TH promptopt 1"));
 }

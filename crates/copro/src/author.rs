@@ -21,6 +21,12 @@ const MAX_TOKENS: u32 = 2000;
 /// The most calls that one text may take: a reply that does not fit is asked for once more.
 const CALLS_OF_A_TEXT: u64 = 2;
 
+/// The most calls that so many instructions take where replies serve: the one for all of them where the
+/// server gives one text only, then each alone and once more in another form.
+pub(crate) fn most_calls(count: u64) -> u64 {
+    1 + CALLS_OF_A_TEXT * count
+}
+
 /// Has instructions written by the prompt model and knows all that were tried.
 pub(crate) struct Author {
     writer: Writer,

@@ -50,6 +50,7 @@
 mod ascent;
 mod attempts;
 mod author;
+mod estimate;
 mod mistakes;
 mod options;
 mod pipeline;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::{
-    Cancellation, Error, Evaluator, Example, InstructionWriter, LanguageModel, ModuleExt as _, Observer,
-    Optimizer, Outcome, RolloutStore,
+    Budget, Cancellation, CostEstimate, Error, Evaluator, Example, InstructionWriter, LanguageModel,
+    ModuleExt as _, Observer, Optimizer, Outcome, Prices, RolloutStore,
 };
 
-use crate::pipeline;
 use crate::plan::Plan;
+use crate::{estimate, pipeline};
 
 /// The COPRO optimizer. Every option has a default; see the crate's page for its use.
 #[derive(Clone, bon::Builder)]
@@ -59,6 +59,12 @@ pub struct COPRO {
     pub(crate) max_errors: u64,
     /// The most language-model calls to make, of both models together. Default: no limit.
     pub(crate) max_calls: Option<u64>,
+    /// What the run may spend: calls, tokens, money, time. Where a limit is given in another option as
+    /// well, the smaller one holds. Default: no limit.
+    pub(crate) budget: Option<Budget>,
+    /// What models cost, for those that do not know it themselves or cost something else. Default: what
+    /// they know.
+    pub(crate) prices: Option<Prices>,
     /// The most rollouts of the program to make, each of which asks the metric once. Default: no limit.
     pub(crate) max_metric_calls: Option<u64>,
     /// Where rollouts are kept and found again. Default: in memory, for this run.
@@ -68,6 +74,14 @@ pub struct COPRO {
     /// A flag that ends the run with the best so far.
     #[builder(default)]
     pub(crate) cancellation: Cancellation,
+}
+
+impl COPRO {
+    /// All limits together.
+    pub(crate) fn budget(&self) -> Budget {
+        let calls = self.max_calls.map_or_else(Budget::default, Budget::calls);
+        calls.tightest(self.budget.unwrap_or_default())
+    }
 }
 
 impl Default for COPRO {
@@ -88,5 +102,10 @@ impl Optimizer for COPRO {
             program.install(&winner.prompts)?;
         }
         Ok(outcome)
+    }
+
+    fn estimate(&self, program: &dyn Evaluator, trainset: &[Example]) -> Result<Option<CostEstimate>, Error> {
+        let plan = Plan::new(self, program, trainset.to_vec())?;
+        Ok(Some(estimate::of(&plan, program)))
     }
 }

@@ -56,5 +56,5 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
             ascent.close_depth(path, depth, base, &new);
         }
     }
-    Ok(ascent.finish(author.usage))
+    Ok(plan.session.concluded(ascent.finish(author.usage)))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use promptopt_core::{Budget, Error, Evaluator, Example, Ledger, Predictor, RolloutRunner, check_program};
+use promptopt_core::{Error, Evaluator, Example, Predictor, RolloutRunner, check_program};
 use promptopt_evaluator::RaceOptions;
 use promptopt_evaluator::session::{Division, Session, check_budget, divide};
 
@@ -52,12 +52,13 @@ impl<'a> Plan<'a> {
         if let Some(observer) = &options.observer {
             session.observer = Arc::clone(observer);
         }
-        session.ledger = Arc::new(Ledger::new(options.max_calls.map_or_else(Budget::default, Budget::calls)));
+        let budget = options.budget();
+        session.limit(budget, options.prices.as_ref(), None, &[])?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();
         let Division { train, selection } = divide(trainset, options.valset.as_deref(), options.seed)?;
-        check_budget("max_calls", options.max_calls, selection.len())?;
+        check_budget("max_calls", budget.calls, selection.len())?;
         check_budget("max_metric_calls", options.max_metric_calls, selection.len())?;
         let mut notes = Vec::new();
         if options.show_mistakes && train.is_empty() {
@@ -91,6 +92,11 @@ impl<'a> Plan<'a> {
         RaceOptions { first_chunk, max_rollouts, seed: self.options.seed, ..defaults }
     }
 
+    /// Rollouts on training examples at each depth, where nothing limits them.
+    pub(crate) fn mistakes(&self) -> u64 {
+        if self.options.show_mistakes { MISTAKE_ROLLOUTS.min(self.train.len() as u64) } else { 0 }
+    }
+
     /// The most calls that the evaluation of one candidate on the whole selection set may take.
     pub(crate) fn full_evaluation(&self, runner: &RolloutRunner<'_>) -> u64 {
         runner.program().max_calls().max(1).saturating_mul(self.selection.len() as u64)
@@ -110,8 +116,7 @@ impl<'a> Plan<'a> {
         let all = self.selection.len() as u64;
         let first = self.race_options(None).looks(self.selection.len()).first().map_or(all, |n| *n as u64);
         let rest = all - first;
-        let mistakes =
-            if self.options.show_mistakes { MISTAKE_ROLLOUTS.min(self.train.len() as u64) } else { 0 };
+        let mistakes = self.mistakes();
         let wanted = self.wanted(depth) as u64;
 
         // What is kept back for one to finish is counted at the most it may cost, everything else at

@@ -1,110 +1,168 @@
-//! Budgets, and the ledger that keeps them.
+//! What a run may spend.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a run may spend. `None` is no limit.
+use crate::Money;
+
+/// What a run may spend. `None` is no limit; limits that are set all hold. A [`Ledger`](crate::Ledger)
+/// keeps it.
+///
+/// ```
+/// use promptopt_core::Budget;
+///
+/// let budget = Budget { money: Some("$5".parse()?), ..Budget::calls(2000) };
+/// assert_eq!(budget.tightest(Budget::calls(300)).calls, Some(300));
+/// # Ok::<(), promptopt_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Budget {
     /// Language-model calls, of the task model and the prompt model together.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
+    /// Tokens read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u64>,
+    /// Tokens written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_tokens: Option<u64>,
+    /// Tokens read and written, together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Money. Needs the price of every model that is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub money: Option<Money>,
+    /// Time from the start of the run. In files a number of seconds, or a text such as `90s`, `15m`,
+    /// `2h` or `1h30m`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "write_duration",
+        deserialize_with = "read_duration"
+    )]
+    pub wall_time: Option<Duration>,
 }
 
 impl Budget {
     /// A budget of language-model calls.
     pub fn calls(calls: u64) -> Self {
-        Self { calls: Some(calls) }
-    }
-}
-
-/// Keeps a [`Budget`]: an upper bound is reserved before work begins and settled after, so
-/// concurrent work can never jointly overshoot.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    budget: Budget,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct State {
-    spent: u64,
-    reserved: u64,
-}
-
-/// What a reservation came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Reserved: the work may begin.
-    Granted,
-    /// Not now: reservations that are still open may give enough back.
-    Wait,
-    /// Never: what is left is too little even with nothing else under way.
-    Exhausted,
-}
-
-impl Ledger {
-    /// A ledger with nothing spent.
-    pub fn new(budget: Budget) -> Self {
-        Self { budget, state: Mutex::default() }
+        Self { calls: Some(calls), ..Self::default() }
     }
 
-    /// The budget it keeps.
-    pub fn budget(&self) -> Budget {
-        self.budget
-    }
-
-    /// Whether calls are limited at all.
-    pub fn is_limited(&self) -> bool {
-        self.budget.calls.is_some()
-    }
-
-    /// Calls spent so far.
-    pub fn spent(&self) -> u64 {
-        self.with(|state| state.spent)
-    }
-
-    /// Calls that are neither spent nor reserved; `None` without a limit.
-    pub fn remaining(&self) -> Option<u64> {
-        let state = self.with(|state| *state);
-        self.budget.calls.map(|limit| limit.saturating_sub(state.spent.saturating_add(state.reserved)))
-    }
-
-    /// Reserves `calls`.
-    ///
-    /// Who asks in a fixed logical order and waits on [`Admission::Wait`] is admitted exactly when
-    /// what came before it in that order has left enough, at any concurrency: open reservations
-    /// only ever delay the answer.
-    pub fn reserve(&self, calls: u64) -> Admission {
-        if !self.is_limited() {
-            return Admission::Granted;
+    /// Of every limit the smaller one of both budgets.
+    #[must_use]
+    pub fn tightest(self, other: Self) -> Self {
+        Self {
+            calls: smaller(self.calls, other.calls),
+            prompt_tokens: smaller(self.prompt_tokens, other.prompt_tokens),
+            completion_tokens: smaller(self.completion_tokens, other.completion_tokens),
+            tokens: smaller(self.tokens, other.tokens),
+            money: smaller(self.money, other.money),
+            wall_time: smaller(self.wall_time, other.wall_time),
         }
-        self.with(|state| {
-            let fits = |used: u64| self.budget.calls.is_none_or(|limit| used.saturating_add(calls) <= limit);
-            if fits(state.spent.saturating_add(state.reserved)) {
-                state.reserved += calls;
-                Admission::Granted
-            } else if fits(state.spent) {
-                Admission::Wait
-            } else {
-                Admission::Exhausted
-            }
+    }
+
+    /// Whether calls, tokens or money are limited.
+    pub fn limits_spending(&self) -> bool {
+        self.calls.is_some() || self.limits_requests()
+    }
+
+    /// Whether tokens or money are limited, so that it matters what is in a request.
+    pub(crate) fn limits_requests(&self) -> bool {
+        self.prompt_tokens.is_some() || self.limits_completions()
+    }
+
+    /// Whether anything is limited that depends on how long completions are.
+    pub(crate) fn limits_completions(&self) -> bool {
+        self.completion_tokens.is_some() || self.tokens.is_some() || self.money.is_some()
+    }
+}
+
+fn smaller<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
+}
+
+/// A limit that a run may meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Budget::calls`].
+    Calls,
+    /// [`Budget::prompt_tokens`].
+    PromptTokens,
+    /// [`Budget::completion_tokens`].
+    CompletionTokens,
+    /// [`Budget::tokens`].
+    Tokens,
+    /// [`Budget::money`].
+    Money,
+    /// [`Budget::wall_time`].
+    WallTime,
+    /// A number of rollouts, each of which asks the metric once.
+    Rollouts,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Calls => "language-model calls",
+            Self::PromptTokens => "prompt tokens",
+            Self::CompletionTokens => "completion tokens",
+            Self::Tokens => "tokens",
+            Self::Money => "money",
+            Self::WallTime => "time",
+            Self::Rollouts => "metric calls",
         })
     }
+}
 
-    /// Ends a reservation of `reserved` calls of which `spent` were made.
-    pub fn settle(&self, reserved: u64, spent: u64) {
-        self.with(|state| {
-            state.reserved = state.reserved.saturating_sub(reserved);
-            state.spent = state.spent.saturating_add(spent);
-        });
-    }
+fn write_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
+}
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Seconds(f64),
+        Text(String),
     }
+    let Some(given) = Option::<Given>::deserialize(deserializer)? else { return Ok(None) };
+    let seconds = match &given {
+        Given::Seconds(seconds) => Some(*seconds),
+        Given::Text(text) => seconds_of(text),
+    };
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.map(Some).ok_or_else(|| {
+        D::Error::custom(
+            "`wall_time` is no time; give a number of seconds, or a text such as `15m` or `1h30m`",
+        )
+    })
+}
+
+/// The seconds in a text such as `1h30m`.
+fn seconds_of(text: &str) -> Option<f64> {
+    let mut rest = text.trim();
+    let mut seconds = None;
+    while !rest.is_empty() {
+        let end = rest.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at_checked(end)?;
+        let unit = after.chars().next();
+        let factor = match unit {
+            None | Some('s') => 1.0,
+            Some('m') => 60.0,
+            Some('h') => 3600.0,
+            Some('d') => 86_400.0,
+            Some(_) => return None,
+        };
+        *seconds.get_or_insert(0.0) += number.trim().parse::<f64>().ok()? * factor;
+        rest = after.get(unit.map_or(0, char::len_utf8)..)?.trim_start();
+    }
+    seconds
 }
 
 #[cfg(test)]
@@ -112,22 +170,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reservations_never_exceed_the_limit_together() {
-        let ledger = Ledger::new(Budget::calls(5));
-        assert_eq!(ledger.reserve(3), Admission::Granted);
-        assert_eq!(ledger.reserve(3), Admission::Wait);
-        ledger.settle(3, 1);
-        assert_eq!(ledger.reserve(3), Admission::Granted);
-        ledger.settle(3, 3);
-        assert_eq!(ledger.reserve(2), Admission::Exhausted);
-        assert_eq!((ledger.spent(), ledger.remaining()), (4, Some(1)));
+    fn of_two_budgets_the_smaller_limit_holds_field_by_field() {
+        let one = Budget { tokens: Some(5), wall_time: Some(Duration::from_secs(9)), ..Budget::calls(10) };
+        let other = Budget { tokens: Some(7), money: Some(Money::ZERO), ..Budget::default() };
+        let both = one.tightest(other);
+        assert_eq!(both, other.tightest(one));
+        assert_eq!(both, Budget { money: Some(Money::ZERO), ..one });
     }
 
     #[test]
-    fn no_limit_admits_everything() {
-        let ledger = Ledger::default();
-        assert_eq!(ledger.reserve(u64::MAX), Admission::Granted);
-        assert_eq!(ledger.reserve(u64::MAX), Admission::Granted);
-        assert_eq!(ledger.remaining(), None);
+    fn a_budget_is_read_in_the_forms_that_people_write() {
+        let check = |json: &str, seconds: u64| {
+            let budget: Budget = serde_json::from_str(json).unwrap();
+            assert_eq!(budget.wall_time, Some(Duration::from_secs(seconds)), "{json}");
+            let again: Budget = serde_json::from_str(&serde_json::to_string(&budget).unwrap()).unwrap();
+            assert_eq!(again, budget);
+        };
+        check(r#"{"wall_time": 90}"#, 90);
+        check(r#"{"wall_time": "90"}"#, 90);
+        check(r#"{"wall_time": "90 s", "calls": 3}"#, 90);
+        check(r#"{"wall_time": "1h30m"}"#, 5400);
+        check(r#"{"wall_time": "1d"}"#, 86_400);
+        for wrong in [
+            r#"{"wall_time": ""}"#,
+            r#"{"wall_time": "soon"}"#,
+            r#"{"wall_time": "3w"}"#,
+            r#"{"wall_time": -1}"#,
+            r#"{"wall_time": "h"}"#,
+            r#"{"call": 1}"#,
+            r#"{"calls": -1}"#,
+        ] {
+            assert!(serde_json::from_str::<Budget>(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,9 +1,18 @@
 //! The call context: everything a program needs to call its predictors, handed to it explicitly.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Cancellation, LanguageModel, LmError, LmReply, LmRequest, Prompt, Prompts, Step, Usage};
+use crate::turns::{Refusal, Seat, Ticket};
+use crate::{
+    Budget, Cancellation, ContentHash, Cost, LanguageModel, LmError, LmReply, LmRequest, Price, Prompt,
+    Prompts, Step, Usage,
+};
+
+/// How long a completion may become, in tokens, where neither the request nor the model says so and
+/// completion tokens, all tokens or money are limited. It is written into the request.
+pub const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 /// Prompts in force, model, step recorder and cancellation of one run of a program.
 ///
@@ -19,12 +28,25 @@ struct Inner {
     call_limit: Option<u64>,
     calls: AtomicU64,
     record: Mutex<Record>,
+    price: Option<Price>,
+    account: Option<Account>,
+}
+
+/// Where a run's requests are paid from.
+pub(crate) struct Account {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) budget: Budget,
 }
 
 #[derive(Default)]
 struct Record {
     steps: Vec<Option<Step>>,
     usage: Usage,
+    /// How often each request was made.
+    made: HashMap<ContentHash, u64>,
+    /// What was settled, and the most that was reserved for one request.
+    settled: Cost,
+    largest: Cost,
 }
 
 /// The place of a step in the record, taken when the step begins, so that the record's order does
@@ -47,6 +69,18 @@ impl CallContext {
         sample_index: u64,
         call_limit: Option<u64>,
     ) -> Self {
+        Self::paid_from(model, prompts, cancellation, (sample_index, call_limit), None, None)
+    }
+
+    /// A context whose requests are paid from an account.
+    pub(crate) fn paid_from(
+        model: Arc<dyn LanguageModel>,
+        prompts: Arc<Prompts>,
+        cancellation: Cancellation,
+        (sample_index, call_limit): (u64, Option<u64>),
+        price: Option<Price>,
+        account: Option<Account>,
+    ) -> Self {
         Self(Arc::new(Inner {
             model,
             prompts,
@@ -55,6 +89,8 @@ impl CallContext {
             call_limit,
             calls: AtomicU64::new(0),
             record: Mutex::default(),
+            price,
+            account,
         }))
     }
 
@@ -70,11 +106,18 @@ impl CallContext {
 
     /// Completes a request with the run's model, counting the call.
     ///
+    /// Under a budget it first waits for its turn and until what it may cost at most is reserved. A program
+    /// should hold no lock of its own meanwhile that another run of it needs.
+    ///
+    /// The sample index of the request becomes that of this draw of the run, another one for every time
+    /// that the run makes the same request.
+    ///
     /// # Errors
     ///
-    /// What the model says; [`LmError::Cancelled`] once the run is cancelled, and
-    /// [`LmError::CallLimit`] when a budget is in force and this run made all the calls that were
-    /// set aside for it.
+    /// What the model says; [`LmError::Cancelled`] once the run is cancelled or over,
+    /// [`LmError::CallLimit`] when a budget is in force and this run made all the calls that it may make
+    /// ([`Module::max_calls`](crate::Module::max_calls)), and [`LmError::Budget`] when the request does not
+    /// fit the budget, which ends the whole run.
     pub async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
         let inner = &*self.0;
         if inner.cancellation.is_cancelled() {
@@ -86,16 +129,79 @@ impl CallContext {
         {
             return Err(LmError::CallLimit { limit });
         }
-        request.sample_index = inner.sample_index;
-        let reply = inner.model.complete(&request).await?;
+        request.sample_index = self.sample_index(&request);
+        let mut reply = match &inner.account {
+            None => inner.model.complete(&request).await?,
+            Some(account) => self.complete_paid(account, request).await?,
+        };
+        if let Some(price) = inner.price {
+            reply.usage = price.priced(reply.usage);
+        }
         self.with_record(|record| record.usage += reply.usage);
         Ok(reply)
     }
 
-    /// Calls that were sent, failed ones included: a provider may bill those, too.
-    pub(crate) fn sent(&self) -> u64 {
-        let calls = self.0.calls.load(Ordering::SeqCst);
-        self.0.call_limit.map_or(calls, |limit| calls.min(limit))
+    async fn complete_paid(&self, account: &Account, mut request: LmRequest) -> Result<LmReply, LmError> {
+        let inner = &*self.0;
+        let bound = self.bound(&account.budget, &mut request)?;
+        let ticket = account.seat.admit(bound).await.map_err(|refusal| match refusal {
+            Refusal::NoRoom(limit) => LmError::Budget { limit },
+            Refusal::Over => LmError::Cancelled,
+        })?;
+        if inner.cancellation.is_cancelled() {
+            ticket.settle(Cost::default());
+            return Err(LmError::Cancelled);
+        }
+        request.attempts = ticket.attempts(inner.model.max_attempts_billed());
+        let result = inner.model.complete(&request).await;
+        let cost = match &result {
+            Ok(reply) => cost_of_reply(reply, &ticket, inner.price),
+            Err(error) => cost_of_failure(error, &ticket),
+        };
+        ticket.settle(cost);
+        self.with_record(|record| {
+            record.settled += cost;
+            record.largest = record.largest.max(bound);
+        });
+        result
+    }
+
+    /// The most that a request may cost, which is made sure of.
+    fn bound(&self, budget: &Budget, request: &mut LmRequest) -> Result<Cost, LmError> {
+        let inner = &*self.0;
+        if !budget.limits_requests() {
+            return Ok(Cost::calls(1));
+        }
+        if budget.money.is_some() && inner.price.is_none() {
+            return Err(LmError::Unpriced { model: inner.model.id() });
+        }
+        let mut max_tokens = request.sampling.max_tokens.or_else(|| inner.model.max_tokens());
+        if max_tokens.is_none() && budget.limits_completions() {
+            max_tokens = Some(DEFAULT_MAX_TOKENS);
+            request.sampling.max_tokens = max_tokens;
+        }
+        Ok(Cost::bound(request, inner.model.count_tokens(request), max_tokens, inner.price))
+    }
+
+    /// The run's draw, told apart from earlier requests of the run that were the same.
+    fn sample_index(&self, request: &LmRequest) -> u64 {
+        let (run, own) = (self.0.sample_index, request.sample_index);
+        let same = ContentHash::of(request);
+        let before = self.with_record(|record| {
+            let made = record.made.entry(same).or_default();
+            *made += 1;
+            *made - 1
+        });
+        if before == 0 && own == 0 {
+            return run;
+        }
+        let parts = [run.to_le_bytes(), own.to_le_bytes(), before.to_le_bytes()];
+        ContentHash::join(parts.iter().map(<[u8; 8]>::as_slice)).as_u64()
+    }
+
+    /// What the run's requests were settled with so far, and the most that was reserved for one.
+    pub(crate) fn paid(&self) -> (Cost, Cost) {
+        self.with_record(|record| (record.settled, record.largest))
     }
 
     /// Takes the next place in the record.
@@ -122,5 +228,26 @@ impl CallContext {
 
     fn with_record<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
         work(&mut self.0.record.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a reply cost. One that names no tokens counts with all that it may have taken.
+fn cost_of_reply(reply: &LmReply, ticket: &Ticket, price: Option<Price>) -> Cost {
+    let mut cost = Cost::of(reply.usage, price);
+    cost.calls = cost.calls.max(1);
+    if cost.tokens() == 0 {
+        let (attempts, bound) = ticket.reserved();
+        cost = Cost { calls: cost.calls, ..bound.times(attempts.min(cost.calls)) };
+    }
+    cost
+}
+
+/// What a failed request may have cost: all attempts but the last were such that may be billed.
+fn cost_of_failure(error: &LmError, ticket: &Ticket) -> Cost {
+    let (attempts, bound) = ticket.reserved();
+    if error.may_be_billed() {
+        bound.times(attempts)
+    } else {
+        bound.times(attempts.saturating_sub(1)) + Cost::calls(1)
     }
 }

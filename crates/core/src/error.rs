@@ -26,6 +26,12 @@ pub enum Error {
         /// What is wrong with its value, and what to do.
         reason: String,
     },
+    /// A text is no amount of money.
+    #[error("`{text}` is no amount of money; write it in dollars, such as `0.05` or `$0.05`")]
+    Money {
+        /// The text.
+        text: String,
+    },
     /// The data cannot serve.
     #[error("the data set cannot be used: {reason}")]
     Data {

@@ -55,16 +55,21 @@
 mod budget;
 mod cancel;
 mod candidate;
+mod clock;
 mod context;
+mod cost;
 mod error;
+mod estimate;
 mod example;
 mod field_type;
 mod hash;
 mod instruction;
+mod ledger;
 mod lm;
 mod lm_error;
 mod metric;
 mod module;
+mod money;
 mod observer;
 mod optimizer;
 mod prediction;
@@ -74,23 +79,30 @@ mod score;
 mod signature;
 mod store;
 mod trace;
+mod turns;
 mod usage;
 
-pub use budget::{Admission, Budget, Ledger};
+pub use budget::{Budget, Limit};
 pub use cancel::Cancellation;
 pub use candidate::{Origin, PromptCandidate};
-pub use context::{CallContext, StepSlot};
+pub use clock::{Clock, SystemClock};
+pub use context::{CallContext, DEFAULT_MAX_TOKENS, StepSlot};
+pub use cost::{Cost, most_prompt_tokens};
 pub use error::Error;
+pub use estimate::{Between, CallSize, CostEstimate, Figures, ModelRole, StageEstimate, calls_of_a_rollout};
 pub use example::{Example, Fields};
 pub use field_type::FieldType;
 pub use hash::ContentHash;
 pub use instruction::{InstructionRequest, InstructionWriter};
+pub use ledger::Ledger;
 pub use lm::{
-    Completion, FinishReason, LanguageModel, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling,
+    Attempts, Completion, FinishReason, LanguageModel, LmReply, LmRequest, Message, ResponseFormat, Role,
+    Sampling,
 };
 pub use lm_error::{LmError, ReplyError};
 pub use metric::{Evaluator, Metric, MetricFn, WithMetric, metric_fn};
 pub use module::{Module, ModuleExt, Predictor, check_program};
+pub use money::{Money, Price, Prices};
 pub use observer::{Event, NoObserver, Observer};
 pub use optimizer::{
     CandidateScores, Comparison, Confirmation, DepthStatistics, Estimate, FailureCounts, Optimizer, Outcome,

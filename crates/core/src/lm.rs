@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{LmError, Usage};
+use crate::{LmError, Price, Usage};
 
 /// Who speaks in a chat message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,6 +105,40 @@ pub struct LmRequest {
     /// store key, never sent to a provider.
     #[serde(default)]
     pub sample_index: u64,
+    /// Asked before every attempt but the first that may be billed. No part of what is requested: two
+    /// requests that differ in nothing else are equal.
+    #[serde(skip)]
+    pub attempts: Attempts,
+}
+
+/// The permission to try a request again at the run's expense. Everything is permitted unless a
+/// budget is in force.
+#[derive(Clone, Default)]
+pub struct Attempts(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Attempts {
+    /// Attempts for which `permit` is asked.
+    pub fn asking(permit: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(permit)))
+    }
+
+    /// Whether one more attempt may be made that a provider may bill besides the others. It is paid for
+    /// when the answer is yes.
+    pub fn another(&self) -> bool {
+        self.0.as_ref().is_none_or(|permit| permit())
+    }
+}
+
+impl PartialEq for Attempts {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Attempts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Attempts(asking)" } else { "Attempts(any)" })
+    }
 }
 
 impl LmRequest {
@@ -185,6 +219,29 @@ pub trait LanguageModel: Send + Sync {
     ///
     /// [`LmError`] says what failed and whether a retry could help.
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError>;
+
+    /// The most attempts that one call may be billed for, the one that answers included. A model that
+    /// says more than 1 asks [`LmRequest::attempts`] before each attempt beyond the first, and makes none
+    /// where the answer is no.
+    fn max_attempts_billed(&self) -> u32 {
+        1
+    }
+
+    /// An upper bound on the tokens of a request's prompt, for budgets. `None`: every byte may be one.
+    fn count_tokens(&self, _request: &LmRequest) -> Option<u64> {
+        None
+    }
+
+    /// The bound on a completion, in tokens, that holds where a request sets none. `None`: there is no
+    /// such bound.
+    fn max_tokens(&self) -> Option<u32> {
+        None
+    }
+
+    /// What its tokens cost. `None`: not known.
+    fn price(&self) -> Option<Price> {
+        None
+    }
 }
 
 #[async_trait]
@@ -195,6 +252,22 @@ impl<T: LanguageModel + ?Sized> LanguageModel for &T {
 
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
         (**self).complete(request).await
+    }
+
+    fn max_attempts_billed(&self) -> u32 {
+        (**self).max_attempts_billed()
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        (**self).count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        (**self).max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        (**self).price()
     }
 }
 
@@ -207,6 +280,22 @@ impl<T: LanguageModel + ?Sized> LanguageModel for Box<T> {
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
         (**self).complete(request).await
     }
+
+    fn max_attempts_billed(&self) -> u32 {
+        (**self).max_attempts_billed()
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        (**self).count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        (**self).max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        (**self).price()
+    }
 }
 
 #[async_trait]
@@ -217,5 +306,21 @@ impl<T: LanguageModel + ?Sized> LanguageModel for Arc<T> {
 
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
         (**self).complete(request).await
+    }
+
+    fn max_attempts_billed(&self) -> u32 {
+        (**self).max_attempts_billed()
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        (**self).count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        (**self).max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        (**self).price()
     }
 }

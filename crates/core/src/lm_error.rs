@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::FinishReason;
+use crate::{FinishReason, Limit};
 
 /// Why a language model gave no reply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -86,9 +86,27 @@ pub enum LmError {
         /// What failed, and what to do.
         message: String,
     },
+    /// The store that replies are kept in failed.
+    #[error("the store of replies failed: {message}")]
+    Store {
+        /// What failed, whether something was paid, and what to do.
+        message: String,
+    },
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The budget has no room for the most that the request may cost. It was not sent.
+    #[error("the budget of {limit} has no room for another request")]
+    Budget {
+        /// The limit that was met.
+        limit: Limit,
+    },
+    /// Money is limited, and nobody knows what the model costs. Nothing was sent.
+    #[error("the price of `{model}` is not known, which a limit of money needs; give it in `prices`")]
+    Unpriced {
+        /// What identifies the model.
+        model: String,
+    },
     /// One run of the program wanted more calls than its bound, while a budget is in force.
     #[error("one run of the program made more than {limit} language-model calls; raise its `max_calls`")]
     CallLimit {
@@ -114,7 +132,27 @@ impl LmError {
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::Unauthorized { .. } | Self::InvalidRequest { .. } | Self::Engine { .. } | Self::Cancelled
+            Self::Unauthorized { .. }
+                | Self::InvalidRequest { .. }
+                | Self::Engine { .. }
+                | Self::Store { .. }
+                | Self::Cancelled
+                | Self::Budget { .. }
+                | Self::Unpriced { .. }
+        )
+    }
+
+    /// Whether a provider may bill the attempt that ended so, although it brought no reply.
+    pub fn may_be_billed(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::Connection { .. }
+                | Self::Timeout { .. }
+                | Self::MalformedReply { .. }
+                | Self::TooLarge { .. }
+                | Self::Store { .. }
+                | Self::Cancelled
         )
     }
 

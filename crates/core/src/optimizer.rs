@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Evaluator, Example, FailureKind, PromptCandidate, Usage};
+use crate::{CostEstimate, Error, Evaluator, Example, FailureKind, Limit, PromptCandidate, Usage};
 
 /// Makes the prompts of a program better by measurement.
 #[async_trait]
@@ -23,6 +23,20 @@ pub trait Optimizer: Send + Sync {
     /// prompts are evaluated. Once they are, running out of budget, too many errors and
     /// cancellation end the run with the best so far and the reason, not with an error.
     async fn compile(&self, program: &mut dyn Evaluator, trainset: Vec<Example>) -> Result<Outcome, Error>;
+
+    /// What [`Optimizer::compile`] would call for the same program and examples. Calls nothing. `None` where
+    /// the optimizer cannot tell, or where nothing but what it finds would end the run.
+    ///
+    /// # Errors
+    ///
+    /// When options, program or data cannot serve.
+    fn estimate(
+        &self,
+        _program: &dyn Evaluator,
+        _trainset: &[Example],
+    ) -> Result<Option<CostEstimate>, Error> {
+        Ok(None)
+    }
 }
 
 #[async_trait]
@@ -34,6 +48,10 @@ impl<T: Optimizer + ?Sized> Optimizer for std::sync::Arc<T> {
     async fn compile(&self, program: &mut dyn Evaluator, trainset: Vec<Example>) -> Result<Outcome, Error> {
         (**self).compile(program, trainset).await
     }
+
+    fn estimate(&self, program: &dyn Evaluator, trainset: &[Example]) -> Result<Option<CostEstimate>, Error> {
+        (**self).estimate(program, trainset)
+    }
 }
 
 #[async_trait]
@@ -44,6 +62,10 @@ impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
 
     async fn compile(&self, program: &mut dyn Evaluator, trainset: Vec<Example>) -> Result<Outcome, Error> {
         (**self).compile(program, trainset).await
+    }
+
+    fn estimate(&self, program: &dyn Evaluator, trainset: &[Example]) -> Result<Option<CostEstimate>, Error> {
+        (**self).estimate(program, trainset)
     }
 }
 
@@ -344,6 +366,9 @@ pub struct Outcome {
     pub failures: FailureCounts,
     /// Why the run ended.
     pub stop: StopReason,
+    /// Which limit ended it, where [`Outcome::stop`] is [`StopReason::Budget`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted: Option<Limit>,
     /// What a user should know: fallbacks taken, options that had no effect on this data.
     pub notes: Vec<String>,
 }

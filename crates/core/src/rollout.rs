@@ -11,9 +11,11 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::pin;
 
+use crate::context::Account;
+use crate::turns::{Seat, Turns};
 use crate::{
-    Admission, CallContext, Cancellation, ContentHash, Error, Evaluator, Event, Example, Failure,
-    FailureCounts, LanguageModel, Ledger, ModuleExt as _, NoObserver, Observer, Prompts, RolloutKey,
+    CallContext, Cancellation, ContentHash, Cost, Error, Evaluator, Event, Example, Failure, FailureCounts,
+    LanguageModel, Ledger, Limit, ModuleExt as _, NoObserver, Observer, Price, Prompts, RolloutKey,
     RolloutStore, StopReason, Trace, Usage,
 };
 
@@ -59,11 +61,25 @@ pub struct RolloutTotals {
 
 /// Runs a program on examples: concurrently within a bound, through a store, within a budget, and
 /// with results that do not depend on what finishes first.
+///
+/// # Under a budget
+///
+/// No request leaves before the most it may cost is reserved in the [`Ledger`], so no limit is ever
+/// overshot, as far as that most is true ([`Cost::bound`]). Which rollouts are made is
+/// what it would be if they were made one after the other: one begins only when all its calls fit, and
+/// every request of it leaves only when it fits beside what was spent before. The first that does not ends
+/// the batch, and is in it neither as a failure nor as evidence. For calls this holds at any concurrency.
+/// For tokens and money it holds as long as no rollout needs more than [`Module::max_calls`](crate::Module::max_calls) times what
+/// its first request may cost; one that does may be refused, when the budget is nearly used up, what it would have
+/// got at another concurrency.
+///
+/// Where time is limited, nothing is begun when it is up, and what is under way is dropped.
 pub struct RolloutRunner<'a> {
     program: &'a dyn Evaluator,
     program_hash: ContentHash,
     model: Arc<dyn LanguageModel>,
     model_id: String,
+    price: Option<Price>,
     store: Option<Arc<dyn RolloutStore>>,
     ledger: Arc<Ledger>,
     concurrency: usize,
@@ -72,6 +88,8 @@ pub struct RolloutRunner<'a> {
     cancellation: Cancellation,
     observer: Arc<dyn Observer>,
     totals: Mutex<RolloutTotals>,
+    /// What the rollouts were settled with, and the most that was reserved for a request of theirs.
+    paid: Mutex<(Cost, Cost)>,
 }
 
 impl<'a> RolloutRunner<'a> {
@@ -84,6 +102,7 @@ impl<'a> RolloutRunner<'a> {
             program_hash: ContentHash::of(&(program.name(), shape)),
             program,
             model_id: model.id(),
+            price: model.price(),
             model,
             store: None,
             ledger: Arc::default(),
@@ -93,6 +112,7 @@ impl<'a> RolloutRunner<'a> {
             cancellation: Cancellation::new(),
             observer: Arc::new(NoObserver),
             totals: Mutex::default(),
+            paid: Mutex::default(),
         }
     }
 
@@ -113,6 +133,7 @@ impl<'a> RolloutRunner<'a> {
     /// The ledger that every rollout is reserved in.
     #[must_use]
     pub fn ledger(mut self, ledger: Arc<Ledger>) -> Self {
+        self.price = ledger.price_of(&self.model);
         self.ledger = ledger;
         self
     }
@@ -152,9 +173,11 @@ impl<'a> RolloutRunner<'a> {
         self.program
     }
 
-    /// Language-model calls that the budget has left; `None` without a limit.
+    /// Language-model calls that the budget has left; `None` without a limit of calls, tokens or money.
+    /// What is left of tokens and money counts in calls that cost what this runner's did so far.
     pub fn remaining_calls(&self) -> Option<u64> {
-        self.ledger.remaining()
+        let (spent, largest) = *self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.remaining_by(spent, largest)
     }
 
     /// Language-model calls spent on the ledger so far, by whoever shares it.
@@ -180,9 +203,10 @@ impl<'a> RolloutRunner<'a> {
 
     /// Makes the rollouts of `jobs`.
     ///
-    /// A predictor that a job has no prompt for uses its own. Equal jobs are made once. Jobs are
-    /// admitted to the budget in their order, and an error that ends the run counts in that order,
-    /// too, so `traces` does not depend on timing; it is complete unless `stop` says why not.
+    /// A predictor that a job has no prompt for uses its own. Equal jobs are made once. The budget goes
+    /// to jobs in their order, and an error that ends the run counts in that order, too, so `traces`
+    /// does not depend on timing; it is complete unless `stop` says why not. A refused job and all behind it
+    /// that had to be made have no trace.
     ///
     /// # Errors
     ///
@@ -238,12 +262,18 @@ impl<'a> RolloutRunner<'a> {
             .map(|(index, _)| index)
             .collect();
         let mut waiting = waiting.into_iter().peekable();
+        if self.ledger.has_rung() {
+            self.ledger.note_exhausted(Limit::WallTime);
+            return Ok(waiting.peek().map(|_| StopReason::Budget));
+        }
         let mut under_way = FuturesUnordered::new();
         let mut stop = None;
         let mut ending = false;
         let RolloutTotals { failures: mut errors, made, .. } = self.totals();
         let mut allowed = self.max_rollouts.map(|most| most.saturating_sub(made));
-        let bound = self.program.max_calls();
+        let turns = Turns::new(Arc::clone(&self.ledger), self.program.max_calls());
+        // Of the job that was refused and those behind it nothing is kept.
+        let mut refused_from = None;
         loop {
             while stop.is_none() && !ending && under_way.len() < self.concurrency {
                 if self.cancellation.is_cancelled() {
@@ -251,42 +281,52 @@ impl<'a> RolloutRunner<'a> {
                     break;
                 }
                 let Some(index) = waiting.peek().copied() else { break };
-                if allowed == Some(0) {
+                let met = if allowed == Some(0) {
+                    Some(Limit::Rollouts)
+                } else {
+                    self.ledger.has_rung().then_some(Limit::WallTime)
+                };
+                if let Some(limit) = met {
+                    self.ledger.note_exhausted(limit);
                     stop = Some(StopReason::Budget);
                     break;
-                }
-                match self.ledger.reserve(bound) {
-                    Admission::Granted => {}
-                    Admission::Wait if !under_way.is_empty() => break,
-                    Admission::Wait | Admission::Exhausted => {
-                        stop = Some(StopReason::Budget);
-                        break;
-                    }
                 }
                 waiting.next();
                 allowed = allowed.map(|left| left.saturating_sub(1));
                 let Some(unit) = plan.units.get(index) else { break };
                 let job = unit.job.clone();
-                under_way.push(async move { (index, self.rollout(&job, bound).await) });
+                let seat = turns.enter();
+                under_way.push(async move { (index, self.rollout(&job, seat).await) });
             }
             let finished = {
                 let cancelled = pin!(self.cancellation.cancelled());
-                match select(under_way.next(), cancelled).await {
+                let out_of_time = pin!(self.ledger.out_of_time());
+                match select(under_way.next(), select(cancelled, out_of_time)).await {
                     Either::Left((finished, _)) => finished,
-                    Either::Right(_) => {
-                        // Dropping what is under way ends it; nothing of it was used.
-                        return Ok(Some(StopReason::Cancelled));
+                    // Dropping what is under way ends it; nothing of it was used.
+                    Either::Right((Either::Left(_), _)) => return Ok(Some(StopReason::Cancelled)),
+                    Either::Right((Either::Right(_), _)) => {
+                        self.ledger.note_exhausted(Limit::WallTime);
+                        return Ok(Some(StopReason::Budget));
                     }
                 }
             };
-            let Some((index, trace)) = finished else { return Ok(stop) };
+            let Some((index, made)) = finished else { break };
+            let trace = match made {
+                Made::Run(trace) => trace,
+                Made::Refused => {
+                    refused_from = refused_from.into_iter().chain([index]).min();
+                    stop.get_or_insert(StopReason::Budget);
+                    continue;
+                }
+            };
             if self.cancellation.is_cancelled() && trace.error.as_ref().is_some_and(|failure| failure.fatal) {
                 // What met the cancellation on its way is no failure of anyone, but it did cost.
                 self.with_totals(|totals| totals.usage += trace.usage);
                 stop.get_or_insert(StopReason::Cancelled);
                 continue;
             }
-            let trace = Arc::new(trace);
+            let trace: Arc<Trace> = Arc::from(trace);
             self.note(&trace, false);
             // Nothing more is begun after an error that ends the run; which one it was is decided
             // in logical order, when all that was begun has come back.
@@ -300,6 +340,11 @@ impl<'a> RolloutRunner<'a> {
                 unit.trace = Some(trace);
             }
         }
+        for unit in plan.units.iter_mut().skip(refused_from.unwrap_or(usize::MAX)).filter(|unit| !unit.known)
+        {
+            unit.trace = None;
+        }
+        Ok(stop)
     }
 
     /// Counts failures in the order of the jobs. At an error that ends the run everything behind it
@@ -328,24 +373,34 @@ impl<'a> RolloutRunner<'a> {
         stop
     }
 
-    async fn rollout(&self, job: &RolloutJob, bound: u64) -> Trace {
-        let limit = self.ledger.is_limited().then_some(bound);
+    async fn rollout(&self, job: &RolloutJob, seat: Arc<Seat>) -> Made {
+        let budget = self.ledger.budget();
+        // Where only calls are limited, it is known beforehand what the rollout may need.
+        if self.ledger.is_limited() && !budget.limits_requests() && seat.open().await.is_err() {
+            seat.leave();
+            return Made::Refused;
+        }
         let prompts = match job.prompts.without_source(job.example.content_hash()) {
             Some(prompts) => Arc::new(prompts),
             None => Arc::clone(&job.prompts),
         };
-        let context = CallContext::for_run(
+        let context = CallContext::paid_from(
             Arc::clone(&self.model),
             prompts,
             self.cancellation.clone(),
-            job.sample,
-            limit,
+            (job.sample, self.ledger.is_limited().then(|| self.program.max_calls())),
+            self.price,
+            Some(Account { seat: Arc::clone(&seat), budget }),
         );
-        // A dropped rollout must give its reservation back, so the settlement is a guard.
-        let mut reservation = Reservation { ledger: &self.ledger, reserved: bound, context: &context };
+        // What a rollout that is dropped or refused did cost counts all the same.
+        let mut unfinished = Unfinished { runner: self, context: &context, seat, counts: true };
         let trace = run_once(self.program, &context, Arc::clone(&job.example)).await;
-        reservation.close();
-        trace
+        let refused = unfinished.seat.refused();
+        unfinished.counts = refused.is_some();
+        match refused {
+            None => Made::Run(Box::new(trace)),
+            Some(_) => Made::Refused,
+        }
     }
 
     fn key(&self, prompts: ContentHash, job: &RolloutJob) -> RolloutKey {
@@ -440,23 +495,32 @@ struct Unit {
     trace: Option<Arc<Trace>>,
 }
 
-struct Reservation<'a> {
-    ledger: &'a Ledger,
-    reserved: u64,
-    context: &'a CallContext,
+/// What became of a rollout.
+enum Made {
+    Run(Box<Trace>),
+    /// A request of it had no room in the budget.
+    Refused,
 }
 
-impl Reservation<'_> {
-    fn close(&mut self) {
-        let reserved = std::mem::take(&mut self.reserved);
-        if reserved > 0 {
-            self.ledger.settle(reserved, self.context.sent());
-        }
-    }
+/// Ends the seat of a rollout however it ends.
+struct Unfinished<'r, 'a> {
+    runner: &'r RolloutRunner<'a>,
+    context: &'r CallContext,
+    seat: Arc<Seat>,
+    /// Whether nobody else counts what it used.
+    counts: bool,
 }
 
-impl Drop for Reservation<'_> {
+impl Drop for Unfinished<'_, '_> {
     fn drop(&mut self) {
-        self.close();
+        if self.counts {
+            let (_, usage) = self.context.record();
+            self.runner.with_totals(|totals| totals.usage += usage);
+        }
+        let (settled, largest) = self.context.paid();
+        let mut paid = self.runner.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        *paid = (paid.0 + settled, paid.1.max(largest));
+        drop(paid);
+        self.seat.leave();
     }
 }

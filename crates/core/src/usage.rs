@@ -5,7 +5,9 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// Calls and tokens. Adds up.
+use crate::Money;
+
+/// Calls, tokens, and money where it is known. Adds up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -15,12 +17,19 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens written.
     pub completion_tokens: u64,
+    /// What it cost; `None` where the price of any call is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub money: Option<Money>,
 }
 
 impl Usage {
     /// One call with its tokens.
     pub fn call(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { calls: 1, prompt_tokens, completion_tokens }
+        Self { calls: 1, prompt_tokens, completion_tokens, money: None }
+    }
+
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Tokens read and written.
@@ -37,6 +46,12 @@ impl Add for Usage {
             calls: self.calls.saturating_add(other.calls),
             prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
             completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            money: match (self.money, other.money) {
+                (Some(one), Some(other)) => Some(one + other),
+                (one, None) if other.is_nothing() => one,
+                (None, other) if self.is_nothing() => other,
+                _ => None,
+            },
         }
     }
 }
@@ -50,5 +65,24 @@ impl AddAssign for Usage {
 impl Sum for Usage {
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
         iter.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_has_a_price_when_all_of_its_calls_have() {
+        let priced = |nanos| Usage { money: Some(Money::from_nanos(nanos)), ..Usage::call(1, 1) };
+        let check = |usages: &[Usage], nanos: Option<u64>| {
+            let sum: Usage = usages.iter().copied().sum();
+            assert_eq!(sum.money, nanos.map(Money::from_nanos), "{usages:?}");
+        };
+        check(&[], None);
+        check(&[priced(2), priced(3)], Some(5));
+        check(&[Usage::default(), priced(2), Usage::default()], Some(2));
+        check(&[priced(2), Usage::call(1, 1)], None);
+        check(&[Usage::call(1, 1), priced(2), priced(2)], None);
     }
 }

@@ -278,9 +278,17 @@ impl<'r, 'p> Search<'r, 'p> {
     /// with nothing but minibatches has nothing to install.
     fn can_afford(&self, group: usize, minibatch: usize) -> bool {
         let Some(remaining) = self.board.runner().remaining_calls() else { return true };
-        let rollout = self.board.runner().program().max_calls();
+        let runner = self.board.runner();
+        let most = runner.program().max_calls();
         let full = if self.options.minibatch { self.board.examples().len() - minibatch } else { 0 };
-        remaining >= rollout.saturating_mul((group * minibatch + full) as u64)
+        // What is kept back is counted at the most it may cost, trials at what rollouts cost so far.
+        let totals = runner.totals();
+        let cost = match totals.made {
+            0 => most as f64,
+            made => (totals.usage.calls as f64 / made as f64).max(1.0),
+        };
+        let trials = (cost * (group * minibatch) as f64).ceil() as u64;
+        remaining >= most.saturating_mul(full as u64).saturating_add(trials)
     }
 
     /// The next group of trials: candidates, and the examples each is to be tried on.

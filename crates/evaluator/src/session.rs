@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use promptopt_core::{
-    Cancellation, ContentHash, Error, Evaluator, Event, Example, LanguageModel, Ledger, NoObserver, Observer,
-    RolloutRunner, RolloutStore, StopReason,
+    Budget, Cancellation, Clock, ContentHash, Error, Evaluator, Event, Example, LanguageModel, Ledger, Limit,
+    NoObserver, Observer, Outcome, Prices, RolloutRunner, RolloutStore, StopReason,
 };
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -56,6 +56,41 @@ impl Session {
             cancellation: Cancellation::new(),
             observer: Arc::new(NoObserver),
         })
+    }
+
+    /// Puts a budget in force. `prices` go before those that models know of themselves; the clock is the
+    /// system's unless another is given; `others` are models that are called besides the session's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] when money is limited and the price of a model is not known.
+    pub fn limit(
+        &mut self,
+        budget: Budget,
+        prices: Option<&Prices>,
+        clock: Option<Arc<dyn Clock>>,
+        others: &[Arc<dyn LanguageModel>],
+    ) -> Result<(), Error> {
+        let clock = clock.unwrap_or_else(|| Arc::new(promptopt_core::SystemClock::default()));
+        let ledger = Ledger::with(budget, prices.cloned().unwrap_or_default(), clock);
+        if budget.money.is_some() {
+            for model in [&self.task_model, &self.prompt_model].into_iter().chain(others) {
+                if ledger.price_of(model).is_none() {
+                    return Err(Error::option("budget", unpriced(&model.id())));
+                }
+            }
+        }
+        self.ledger = Arc::new(ledger);
+        Ok(())
+    }
+
+    /// The outcome with the limit that ended the run, if one did.
+    pub fn concluded(&self, mut outcome: Outcome) -> Outcome {
+        if outcome.stop == StopReason::Budget {
+            outcome.exhausted = self.ledger.exhausted().or_else(|| self.ledger.tightest());
+            outcome.exhausted.get_or_insert(Limit::Rollouts);
+        }
+        outcome
     }
 
     /// A runner of a program on the task model.
@@ -170,6 +205,17 @@ pub fn too_early(stop: Option<&StopReason>, failure: Option<&str>) -> Error {
             ),
         },
     }
+}
+
+/// What to do when money is limited and a price is not known.
+fn unpriced(model: &str) -> String {
+    let mut words = model.split(' ');
+    let first = words.next().unwrap_or_default();
+    let name = words.next().unwrap_or(first);
+    format!(
+        "limits money, but the price of `{model}` is not known; give it in `prices`, in dollars per million tokens: \
+         \"{name}\" = {{ prompt = 0.15, completion = 0.60 }} (0 and 0 for a model of your own)"
+    )
 }
 
 fn inputs(example: &Example) -> ContentHash {

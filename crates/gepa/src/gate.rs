@@ -20,7 +20,7 @@ const TRAINING_POWER: f64 = 0.5;
 const SELECTION_POWER: f64 = 0.25;
 /// The bounds are set for this share of the level, because scores of few examples are not normally
 /// distributed.
-const MARGIN: f64 = 0.7;
+const MARGIN: f64 = 0.62;
 /// Random walks from which bounds are read off.
 const WALKS: usize = 8000;
 /// Weight, in examples, of having no correlation between child and parent.

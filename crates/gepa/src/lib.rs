@@ -33,6 +33,7 @@
 //! spent when it was found.
 
 mod auto;
+mod estimate;
 mod evolution;
 pub mod frontier;
 pub mod gate;

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use promptopt_core::{
-    Budget, Cancellation, Error, Evaluator, Example, InstructionWriter, LanguageModel, Ledger,
-    ModuleExt as _, Observer, Optimizer, Outcome, RolloutStore, check_program,
+    Budget, Cancellation, CostEstimate, Error, Evaluator, Example, InstructionWriter, LanguageModel,
+    ModuleExt as _, Observer, Optimizer, Outcome, Prices, RolloutStore, check_program,
 };
 use promptopt_evaluator::session::{Division, Session, check_budget, divide};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Auto, CandidateSelector, ComponentSelector, FrontierType, pipeline};
+use crate::{Auto, CandidateSelector, ComponentSelector, FrontierType, estimate, pipeline};
 
 /// Tells how much time has passed since some moment. Injected, so that tests need not wait.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -28,9 +28,15 @@ pub struct GEPA {
     pub(crate) max_metric_calls: Option<u64>,
     /// The most language-model calls to make, of both models together. Never overshot.
     pub(crate) max_calls: Option<u64>,
-    /// The run ends before the step after which so many tokens, read and written, are spent.
+    /// What the run may spend: calls, tokens, money, time. Where a limit is given in another option as
+    /// well, the smaller one holds. Default: no limit.
+    pub(crate) budget: Option<Budget>,
+    /// What models cost, for those that do not know it themselves or cost something else. Default: what
+    /// they know.
+    pub(crate) prices: Option<Prices>,
+    /// The most tokens to spend, read and written, of both models together. Never overshot.
     pub(crate) max_tokens: Option<u64>,
-    /// The run ends before the first step after so much time.
+    /// The run ends after so much time; what is under way then is dropped.
     pub(crate) max_time: Option<Duration>,
     /// The run ends when the best mean on the selection set is at least this.
     pub(crate) target_score: Option<f64>,
@@ -146,6 +152,11 @@ impl Optimizer for GEPA {
         }
         Ok(outcome)
     }
+
+    fn estimate(&self, program: &dyn Evaluator, trainset: &[Example]) -> Result<Option<CostEstimate>, Error> {
+        let plan = Plan::new(self, program, trainset.to_vec())?;
+        Ok(estimate::of(&plan, program))
+    }
 }
 
 /// Of the training examples, this part is held back for the winner's confirmation,
@@ -164,8 +175,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) selection: Vec<Arc<Example>>,
     pub(crate) components: Vec<String>,
     pub(crate) max_metric_calls: Option<u64>,
-    pub(crate) started: Duration,
-    clock: Clock,
 }
 
 impl<'a> Plan<'a> {
@@ -182,15 +191,17 @@ impl<'a> Plan<'a> {
         if let Some(observer) = &options.observer {
             session.observer = Arc::clone(observer);
         }
-        session.ledger = Arc::new(Ledger::new(options.max_calls.map_or_else(Budget::default, Budget::calls)));
+        let budget = options.budget();
+        let clock = options.clock.clone().map(|clock| Arc::new(move || clock()) as _);
+        session.limit(budget, options.prices.as_ref(), clock, &[])?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();
 
         let Division { mut train, selection } = divide(trainset, options.valset.as_deref(), options.seed)?;
-        check_budget("max_calls", options.max_calls, selection.len())?;
+        check_budget("max_calls", budget.calls, selection.len())?;
         check_budget("max_metric_calls", options.max_metric_calls, selection.len())?;
-        let unlimited = options.max_metric_calls.is_none() && options.max_calls.is_none();
+        let unlimited = options.max_metric_calls.is_none() && budget == Budget::default();
         let auto = options.auto.or((unlimited && !options.has_other_stop()).then_some(Auto::Light));
         let max_metric_calls =
             options.max_metric_calls.or(auto.map(|auto| auto.max_metric_calls(selection.len())));
@@ -202,31 +213,27 @@ impl<'a> Plan<'a> {
         if options.confirm
             && count >= FEWEST_HELD_BACK
             && affordable(max_metric_calls)
-            && affordable(options.max_calls)
+            && affordable(budget.calls)
         {
             train.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed ^ 0xC0F1));
             held_back = train.split_off(train.len() - count);
         }
-        let clock = options.clock.clone().unwrap_or_else(|| {
-            let start = std::time::Instant::now();
-            Arc::new(move || start.elapsed())
-        });
         Ok(Self {
             components: components(options, program)?,
-            started: clock(),
             options,
             session,
             train,
             held_back,
             selection,
             max_metric_calls,
-            clock,
         })
     }
 
-    /// How long the run has been going on.
-    pub(crate) fn elapsed(&self) -> Duration {
-        (self.clock)().saturating_sub(self.started)
+    /// How many rollouts must be left for a step with so many proposals: parent and child on the
+    /// minibatch, one on the whole selection set, and the confirmation.
+    pub(crate) fn rollouts_of_a_step(&self, proposals: usize) -> u64 {
+        let gate = 2 * self.options.minibatch_size * proposals;
+        (gate + self.selection.len() + 2 * self.held_back.len()) as u64
     }
 }
 
@@ -247,12 +254,24 @@ fn components(options: &GEPA, program: &dyn Evaluator) -> Result<Vec<String>, Er
 }
 
 impl GEPA {
+    /// All limits together.
+    pub(crate) fn budget(&self) -> Budget {
+        let own = Budget {
+            calls: self.max_calls,
+            tokens: self.max_tokens,
+            wall_time: self.max_time,
+            ..Budget::default()
+        };
+        own.tightest(self.budget.unwrap_or_default())
+    }
+
+    /// Whether something but its size may end the run.
+    pub(crate) fn may_end_early(&self) -> bool {
+        self.has_other_stop() || self.budget() != Budget::default()
+    }
+
     fn has_other_stop(&self) -> bool {
-        self.max_tokens.is_some()
-            || self.max_time.is_some()
-            || self.target_score.is_some()
-            || self.patience.is_some()
-            || self.stop_file.is_some()
+        self.target_score.is_some() || self.patience.is_some() || self.stop_file.is_some()
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -47,7 +47,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     let confirmation = evolution.confirm(best).await?;
     let track = plan.options.track_stats;
     let totals = runner.totals();
-    Ok(Outcome {
+    Ok(plan.session.concluded(Outcome {
         optimizer: "GEPA".to_owned(),
         candidates,
         best,
@@ -68,5 +68,5 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         stop: evolution.stop.unwrap_or_default(),
         notes: evolution.notes,
         ..Outcome::default()
-    })
+    }))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
+use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price};
 use rand_chacha::ChaCha8Rng;
 use tracing::{debug, warn};
 
@@ -19,7 +19,7 @@ use crate::parameter_support::{Parameter, ParameterSupport};
 use crate::rate::estimated_tokens;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
-use crate::{Clock, RateControl};
+use crate::{Clock, KnownPrices, RateControl};
 
 /// A chat model behind an OpenAI-compatible HTTP endpoint. Made by [`ChatClient::builder`].
 ///
@@ -50,8 +50,8 @@ use crate::{Clock, RateControl};
 /// that answered. What a provider refused (any error status) and what never reached it is not counted, except
 /// for a hedge: with one sent, the usage says 2 calls at least.
 ///
-/// There are never more than [`max_attempts_billed`](ChatClient::max_attempts_billed) of them, and a budget
-/// that is to hold whatever happens sets aside that many calls for each `complete`. An error carries no usage:
+/// There are never more than [`max_attempts_billed`](ChatClient::max_attempts_billed) of them, and each beyond
+/// the first is asked for ([`LmRequest::attempts`]), so that a budget can say no. An error carries no usage:
 /// a call that failed may have cost as much.
 ///
 /// # Errors
@@ -139,7 +139,7 @@ impl LanguageModel for ChatClient {
         let with_format = self.formats.is_worth_sending(&request.response_format);
         let mut draft = self.body.draft(request, with_format);
         self.parameters.apply(&mut draft);
-        let bill = Bill::new(self.max_attempts_billed);
+        let bill = Bill::new(self.max_attempts_billed, request.attempts.clone());
         loop {
             let sendable = Sendable {
                 body: self.body.render(request, &draft)?,
@@ -154,6 +154,20 @@ impl LanguageModel for ChatClient {
                 Err(failure) => return Err(failure.error),
             }
         }
+    }
+
+    fn max_attempts_billed(&self) -> u32 {
+        self.max_attempts_billed
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        self.body.sampling.max_tokens
+    }
+
+    /// The price in [`KnownPrices`], if it is there.
+    fn price(&self) -> Option<Price> {
+        let host = self.transport.host();
+        KnownPrices::table().find(host, &self.body.model).map(|(price, _)| price)
     }
 }
 

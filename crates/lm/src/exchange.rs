@@ -23,6 +23,7 @@ pub(crate) struct Sendable {
 
 /// Why there is no retry where there could be one.
 const BILLED_OUT: &str = "it may be billed nonetheless, and `max_attempts_billed` allows no further attempt";
+const NO_BUDGET: &str = "it may be billed nonetheless, and the budget has no room for a further attempt";
 
 impl ChatClient {
     /// Sends one request until it succeeds or a retry makes no sense.
@@ -35,7 +36,8 @@ impl ChatClient {
             };
             match self.decide(&failure.error, attempt) {
                 Decision::Retry(_) if !bill.allows_attempt() => {
-                    return Err(annotate(failure.error, BILLED_OUT).into());
+                    let note = if bill.has_room() { NO_BUDGET } else { BILLED_OUT };
+                    return Err(annotate(failure.error, note).into());
                 }
                 Decision::Retry(wait) => {
                     debug!(attempt, wait_ms = wait.as_millis() as u64, "waiting before the next attempt");
@@ -60,7 +62,7 @@ impl ChatClient {
             return first.await;
         };
         let second = || {
-            let permit = self.rate.try_acquire(request.tokens)?;
+            let permit = self.rate.try_acquire(request.tokens).filter(|_| bill.affords_hedge())?;
             debug!(attempt, "no reply yet: sending the request a second time");
             Some(self.send(request, permit, attempt, bill, true))
         };

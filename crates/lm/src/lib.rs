@@ -16,11 +16,9 @@
 //! - **Secrets** stay secret: the key is in no message, no log and no `Debug` output, even where a
 //!   provider echoes it.
 //!
-//! Budgets and caches wrap a client from outside: they are
-//! [`LanguageModel`](promptopt_core::LanguageModel)s around a
-//! [`LanguageModel`](promptopt_core::LanguageModel), so what they hold back never counts here. One that wants to see every attempt sets
-//! `max_retries(0)` and reads [`LmError::is_retryable`](promptopt_core::LmError::is_retryable) and
-//! [`LmError::retry_after`](promptopt_core::LmError::retry_after).
+//! Budgets and caches are outside of a client, so what they hold back never counts here. A budget is asked
+//! before every attempt that may be billed beside the first
+//! ([`LmRequest::attempts`](promptopt_core::LmRequest::attempts)); what a model costs is in [`KnownPrices`], where it is known.
 //!
 //! ```
 //! use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
@@ -59,6 +57,7 @@ mod hedge;
 mod identity;
 mod parameter_refusal;
 mod parameter_support;
+mod prices;
 mod provider_error;
 mod rate;
 mod reply;
@@ -73,4 +72,5 @@ pub use builder::ChatClientBuilder;
 pub use client::ChatClient;
 pub use clock::{Clock, SystemClock};
 pub use config_error::ConfigError;
+pub use prices::KnownPrices;
 pub use rate::{AdaptiveConcurrency, Concurrency, RateControl, RateControlBuilder};

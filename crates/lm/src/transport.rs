@@ -71,6 +71,11 @@ impl Transport {
         Self { client, url, shown, headers, limits, redactor }
     }
 
+    /// The server's name, or its address.
+    pub(crate) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// Sends `body` and reads the reply, whatever its status.
     pub(crate) async fn post(&self, body: Vec<u8>) -> Result<RawReply, PostError> {
         let start = Instant::now();

@@ -26,6 +26,7 @@
 //! the pipeline of the three and nothing else.
 
 mod auto;
+mod estimate;
 mod options;
 mod pipeline;
 mod plan;
@@ -33,13 +34,14 @@ mod plan;
 pub use auto::Auto;
 pub use options::MIPROv2;
 pub use promptopt_core::{
-    Admission, Batch, Budget, CallContext, Cancellation, Comparison, Completion, ContentHash, Demo, Error,
-    Estimate, Evaluator, Event, Example, Failure, FailureCounts, FailureKind, Field, FieldType, Fields,
-    FinishReason, LanguageModel, Ledger, LmError, LmReply, LmRequest, Message, Metric, MetricFn, Module,
-    ModuleExt, NoObserver, Observer, Optimizer, Origin, Outcome, Prediction, Predictor, Prompt,
-    PromptCandidate, Prompts, ReplyError, ResponseFormat, Role, RolloutJob, RolloutKey, RolloutRunner,
-    RolloutStore, RolloutTotals, Sampling, Score, Signature, Spending, Step, StepSlot, StopReason, Trace,
-    Trial, TrialKind, Usage, WithMetric, check_program, metric_fn, plain_text, run_once, shorten,
+    Attempts, Batch, Budget, CallContext, Cancellation, Clock, Comparison, Completion, ContentHash, Cost,
+    Demo, Error, Estimate, Evaluator, Event, Example, Failure, FailureCounts, FailureKind, Field, FieldType,
+    Fields, FinishReason, LanguageModel, Ledger, Limit, LmError, LmReply, LmRequest, Message, Metric,
+    MetricFn, Module, ModuleExt, Money, NoObserver, Observer, Optimizer, Origin, Outcome, Prediction,
+    Predictor, Price, Prices, Prompt, PromptCandidate, Prompts, ReplyError, ResponseFormat, Role, RolloutJob,
+    RolloutKey, RolloutRunner, RolloutStore, RolloutTotals, Sampling, Score, Signature, Spending, Step,
+    StepSlot, StopReason, SystemClock, Trace, Trial, TrialKind, Usage, WithMetric, check_program, metric_fn,
+    plain_text, run_once, shorten,
 };
 pub use promptopt_evaluator as evaluator;
 pub use promptopt_proposer as proposer;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::{
-    Cancellation, Error, Evaluator, Example, LanguageModel, Module, ModuleExt as _, Observer, Optimizer,
-    Outcome, RolloutStore,
+    Budget, Cancellation, CostEstimate, Error, Evaluator, Example, LanguageModel, Module, ModuleExt as _,
+    Observer, Optimizer, Outcome, Prices, RolloutStore,
 };
 use promptopt_proposer::Proposer;
 use promptopt_tips::PromptingTips;
 
 use crate::plan::Plan;
-use crate::{Auto, pipeline};
+use crate::{Auto, estimate, pipeline};
 
 /// The MIPROv2 optimizer. Every option has a default; see the crate's page for its use.
 #[derive(Clone, bon::Builder)]
@@ -98,6 +98,12 @@ pub struct MIPROv2 {
     pub(crate) max_errors: u64,
     /// The most language-model calls to make, of both models together. Default: no limit.
     pub(crate) max_calls: Option<u64>,
+    /// What the run may spend: calls, tokens, money, time. Where a limit is given in another option as
+    /// well, the smaller one holds. Default: no limit.
+    pub(crate) budget: Option<Budget>,
+    /// What models cost, for those that do not know it themselves or cost something else. Default: what
+    /// they know.
+    pub(crate) prices: Option<Prices>,
     /// Where rollouts are kept and found again. Default: in memory, for this run.
     pub(crate) store: Option<Arc<dyn RolloutStore>>,
     /// Who hears of what happens.
@@ -105,6 +111,14 @@ pub struct MIPROv2 {
     /// A flag that ends the run with the best so far.
     #[builder(default)]
     pub(crate) cancellation: Cancellation,
+}
+
+impl MIPROv2 {
+    /// All limits together.
+    pub(crate) fn budget(&self) -> Budget {
+        let calls = self.max_calls.map_or_else(Budget::default, Budget::calls);
+        calls.tightest(self.budget.unwrap_or_default())
+    }
 }
 
 impl Default for MIPROv2 {
@@ -125,5 +139,10 @@ impl Optimizer for MIPROv2 {
             program.install(&winner.prompts)?;
         }
         Ok(outcome)
+    }
+
+    fn estimate(&self, program: &dyn Evaluator, trainset: &[Example]) -> Result<Option<CostEstimate>, Error> {
+        let plan = Plan::new(self, program, trainset.to_vec())?;
+        Ok(Some(estimate::of(&plan, program)))
     }
 }

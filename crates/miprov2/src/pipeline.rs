@@ -99,7 +99,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     let totals = student.totals();
     spending.task = totals.usage + teaching.usage;
     spending.reused_rollouts = totals.reused + teaching.reused;
-    Ok(Outcome {
+    Ok(plan.session.concluded(Outcome {
         optimizer: "MIPROv2".to_owned(),
         candidates: found.candidates,
         best: found.best,
@@ -114,5 +114,5 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         stop: found.stop.unwrap_or_default(),
         notes,
         ..Outcome::default()
-    })
+    }))
 }

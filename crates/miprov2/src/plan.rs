@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use promptopt_core::{
-    Budget, CallContext, Demo, Error, Evaluator, Example, Fields, Ledger, Module, Prediction, Predictor,
-    RolloutRunner, Score, Trace, check_program,
+    CallContext, Demo, Error, Evaluator, Example, Fields, Module, Prediction, Predictor, RolloutRunner,
+    Score, Trace, check_program,
 };
 use promptopt_evaluator::session::{Division, Session, check_budget, divide};
 use promptopt_evaluator::{PredictorSpace, SearchOptions, Space};
@@ -50,7 +50,9 @@ impl<'a> Plan<'a> {
         if let Some(observer) = &options.observer {
             session.observer = Arc::clone(observer);
         }
-        session.ledger = Arc::new(Ledger::new(options.max_calls.map_or_else(Budget::default, Budget::calls)));
+        let budget = options.budget();
+        let teacher = options.teacher.as_ref().and_then(|teacher| teacher.language_model());
+        session.limit(budget, options.prices.as_ref(), None, teacher.as_slice())?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();
@@ -65,7 +67,7 @@ impl<'a> Plan<'a> {
             selection.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
             selection.truncate(most);
         }
-        check_budget("max_calls", options.max_calls, selection.len())?;
+        check_budget("max_calls", budget.calls, selection.len())?;
         if train.is_empty() {
             notes.push("there are no training examples, so no demos are made".to_owned());
         }
@@ -113,15 +115,7 @@ impl<'a> Plan<'a> {
         if let Some(proposer) = &self.options.proposer {
             return Arc::clone(proposer);
         }
-        let options = ModelProposerOptions {
-            temperature: self.options.temperature,
-            program_aware: self.options.program_aware,
-            data_aware: self.options.data_aware,
-            tip_aware: self.options.tip_aware,
-            few_shot_aware: self.options.few_shot_aware,
-            ..ModelProposerOptions::default()
-        };
-        let proposer = ModelProposer::new(Arc::clone(&self.session.prompt_model), options)
+        let proposer = ModelProposer::new(Arc::clone(&self.session.prompt_model), self.proposer_options())
             .concurrency(self.options.concurrency)
             .ledger(Arc::clone(&self.session.ledger))
             .cancellation(self.options.cancellation.clone())
@@ -130,6 +124,17 @@ impl<'a> Plan<'a> {
             Some(tips) => proposer.tips(tips.clone()),
             None => proposer,
         })
+    }
+
+    pub(crate) fn proposer_options(&self) -> ModelProposerOptions {
+        ModelProposerOptions {
+            temperature: self.options.temperature,
+            program_aware: self.options.program_aware,
+            data_aware: self.options.data_aware,
+            tip_aware: self.options.tip_aware,
+            few_shot_aware: self.options.few_shot_aware,
+            ..ModelProposerOptions::default()
+        }
     }
 
     /// What the proposer is told.

@@ -84,7 +84,7 @@ async fn a_reply_that_does_not_fit_is_asked_for_once_more_in_json() {
     let (result, step, usage) = call(&route(), model).await;
     assert_eq!(result.unwrap().get_str("department"), Some("sales"));
     // Both calls were paid for.
-    assert_eq!(usage, Usage { calls: 2, prompt_tokens: 30, completion_tokens: 2 });
+    assert_eq!(usage, Usage { calls: 2, prompt_tokens: 30, completion_tokens: 2, ..Usage::default() });
     assert_eq!((step.usage, step.error), (usage, None));
     assert_eq!(step.outputs, fields(json!({"department": "sales"})));
     // Of the inputs only its own field belongs to the predictor.

@@ -66,6 +66,19 @@ impl Default for ModelProposerOptions {
     }
 }
 
+impl ModelProposerOptions {
+    /// How many calls go into describing so many examples and predictors, and into writing `count`
+    /// instructions for each predictor; at least and at most.
+    pub fn calls(&self, examples: usize, predictors: usize, count: usize) -> (u64, u64) {
+        let (least, most) = studies::study_calls(self, examples, predictors);
+        let written = (predictors * count) as u64;
+        if written == 0 {
+            return (0, 0);
+        }
+        (least + written, most + 2 * written * (1 + self.retries as u64))
+    }
+}
+
 /// Has instructions written by a prompt model, checks them, and falls back to templates for those
 /// that do not come out.
 pub struct ModelProposer {

@@ -21,6 +21,14 @@ pub(crate) fn fields<const N: usize>(values: [(&str, String); N]) -> Fields {
     values.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
+/// How many calls a study takes, at least and at most: a reply that does not fit is asked for again.
+pub(crate) fn study_calls(options: &ModelProposerOptions, examples: usize, predictors: usize) -> (u64, u64) {
+    let batches = examples.div_ceil(options.view_data_batch_size.max(1)).min(MAX_BATCHES) as u64;
+    let data = if options.data_aware && batches > 0 { (batches, batches + 1) } else { (0, 0) };
+    let program = if options.program_aware { (1, 1 + predictors as u64) } else { (0, 0) };
+    (data.0 + program.0, 2 * (data.1 + program.1))
+}
+
 struct Student<'a> {
     writer: &'a Writer,
     study: Study,

@@ -19,6 +19,8 @@ pub(crate) struct ChoiceTable {
     predictor: String,
     columns: Vec<Column>,
     rows: Vec<Row>,
+    /// The score of the original, which is not among the choices.
+    original: String,
     /// Whether other predictors' choices varied underneath.
     averaged: bool,
     note: Option<String>,
@@ -118,6 +120,7 @@ fn table(outcome: &Outcome, at: usize, path: &str) -> Option<ChoiceTable> {
             })
             .collect(),
         rows: instructions.iter().take(MAX_SIDE).map(row).collect(),
+        original: format::maybe_score(candidates::evidence(outcome, 0).map(|(mean, _)| mean)),
         averaged: several,
         note: left_out.then(|| format!("The first {MAX_SIDE} instructions and demo sets are shown.")),
     })

@@ -24,6 +24,9 @@ pub(crate) struct WordDiff {
 
 /// Fewer words than this between two replacements belong to them: they are there by chance.
 const ISLAND: usize = 3;
+/// Texts whose numbers of pieces have a larger product are not compared: in the worst case it takes that
+/// many steps, and a text of this length that changed is read anew anyway.
+const MAX_WORK: usize = 16_000_000;
 /// Where less than one word in so many is kept of the shorter text, the longer one is a new text.
 const REWRITTEN: usize = 3;
 
@@ -31,7 +34,11 @@ impl WordDiff {
     /// Compares word by word.
     pub(crate) fn of(before: &str, after: &str) -> Self {
         let (old, new) = (words(before), words(after));
-        let ops = without_islands(capture_diff_slices(Algorithm::Patience, &old, &new), &old);
+        let ops = match old.len().saturating_mul(new.len()) {
+            small if small <= MAX_WORK => capture_diff_slices(Algorithm::Patience, &old, &new),
+            _ => vec![DiffOp::Replace { old_index: 0, old_len: old.len(), new_index: 0, new_len: new.len() }],
+        };
+        let ops = without_islands(ops, &old);
         let mut diff = Self { before: Vec::new(), after: Vec::new(), removed: 0, added: 0, rewritten: false };
         for op in ops {
             let changed = !matches!(op, DiffOp::Equal { .. });
@@ -150,6 +157,12 @@ mod tests {
         check("red a green", "blue a white", "[red a green]", "[blue a white]");
         let diff = WordDiff::of("Route the ticket, now.", "Route the urgent ticket; today.");
         assert_eq!((diff.removed, diff.added), (1, 2));
+    }
+
+    #[test]
+    fn very_long_texts_are_not_compared() {
+        let diff = WordDiff::of(&"<>".repeat(10_000), &"<a>".repeat(6_000));
+        assert!(diff.before.iter().chain(&diff.after).all(|piece| piece.changed));
     }
 
     proptest! {

@@ -26,6 +26,8 @@ pub(crate) struct Frontier {
 #[derive(Debug, Serialize)]
 struct Row {
     candidate: usize,
+    /// Whether it has a row in the list of candidates.
+    listed: bool,
     winner: bool,
     score: String,
     /// On how many examples nobody is better, and on how many everybody else is worse.
@@ -59,6 +61,7 @@ impl Frontier {
             let (best_on, alone_on) = wins(outcome, candidate);
             Row {
                 candidate,
+                listed: outcome.candidates.len() > 1 && candidate < candidates::MAX_CANDIDATES,
                 winner: candidate == outcome.best,
                 score: format::maybe_score(candidates::evidence(outcome, candidate).map(|(mean, _)| mean)),
                 best_on: format::count(best_on),

@@ -28,6 +28,7 @@
 mod axis;
 mod candidates;
 mod choices;
+pub mod comparison;
 mod cost;
 mod demos;
 mod depths;

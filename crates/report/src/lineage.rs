@@ -99,16 +99,22 @@ impl Lineage {
         let nodes: Vec<Node> = places.iter().enumerate().map(node).collect();
         let depth = places.iter().map(|place| place.depth).max().unwrap_or(0);
         let line = places.iter().map(|place| place.line).max().unwrap_or(0);
+        let mut description = format!(
+            "{} in {}.",
+            format::counted(shown as u64, "candidate", "candidates"),
+            format::counted(depth as u64 + 1, "generation", "generations"),
+        );
+        if outcome.best < shown {
+            let steps = format::counted(winning.len().saturating_sub(1) as u64, "step", "steps");
+            description.push_str(&format!(
+                " Candidate {} won, after {steps}; the top line is the way to it.",
+                outcome.best
+            ));
+        }
         Some(Self {
             width: format::px(MARGIN * 2.0 + LEVEL * depth as f64 + 64.0),
             height: format::px(MARGIN * 2.0 + LINE * line as f64),
-            description: format!(
-                "{} in {}; candidate {} won after {}.",
-                format::counted(shown as u64, "candidate", "candidates"),
-                format::counted(depth as u64 + 1, "generation", "generations"),
-                outcome.best,
-                format::counted(winning.len().saturating_sub(1) as u64, "step", "steps"),
-            ),
+            description,
             has_partial: nodes.iter().any(|node| node.partial),
             nodes,
             has_merges: edges.iter().any(|edge| edge.merge),

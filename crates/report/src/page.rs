@@ -57,6 +57,7 @@ impl Page {
         let (optimizer, task) = (text::name(report.optimizer_name()), text::name(&report.task));
         let title = match (report.title.is_empty(), task.is_empty()) {
             (false, _) => text::name(&report.title),
+            (true, true) if optimizer.is_empty() => "A run".to_owned(),
             (true, true) => optimizer.clone(),
             (true, false) => format!("{optimizer} on {task}"),
         };

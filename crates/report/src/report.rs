@@ -1,9 +1,10 @@
 //! What a report is made from.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use promptopt_core::{Comparison, Estimate, FailureKind, Fields, Outcome, Prompts};
+use promptopt_core::{Comparison, Estimate, Example, FailureKind, Fields, Outcome, Prompts, Trace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -102,6 +103,23 @@ pub enum ExampleStatus {
 }
 
 impl ExampleRow {
+    /// The row of an example, from what the original and the optimized program did on it.
+    pub fn of(example: &Example, before: Option<&Trace>, after: Option<&Trace>) -> Self {
+        let answer = |trace: Option<&Trace>| Some(trace?.prediction.as_ref()?.fields().clone());
+        let error = |trace: Option<&Trace>| Some(trace?.error.as_ref()?.message.clone());
+        Self {
+            inputs: example.inputs(),
+            expected: example.labels(),
+            before: answer(before),
+            after: answer(after),
+            score_before: before.and_then(Trace::evidence),
+            score_after: after.and_then(Trace::evidence),
+            error_before: error(before),
+            error_after: error(after),
+            feedback: after.and_then(|trace| trace.score.as_ref()?.feedback.clone()),
+        }
+    }
+
     /// What became of the example.
     ///
     /// ```
@@ -133,6 +151,24 @@ pub struct ErrorLine {
     pub message: String,
     /// How often.
     pub count: u64,
+}
+
+impl ErrorLine {
+    /// The failures of some runs, equal ones counted together, the most frequent first.
+    pub fn gather<'a>(traces: impl IntoIterator<Item = &'a Trace>) -> Vec<Self> {
+        let mut counts: BTreeMap<(FailureKind, &str), u64> = BTreeMap::new();
+        for failure in traces.into_iter().filter_map(|trace| trace.error.as_ref()) {
+            *counts.entry((failure.kind, &failure.message)).or_default() += 1;
+        }
+        let line = |((kind, message), count): ((FailureKind, &str), u64)| Self {
+            kind,
+            message: message.to_owned(),
+            count,
+        };
+        let mut lines: Vec<Self> = counts.into_iter().map(line).collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.count));
+        lines
+    }
 }
 
 /// What one stage of the run cost.
@@ -214,4 +250,58 @@ fn write_at_once(path: &Path, text: &str) -> Result<(), Error> {
         Ok(())
     };
     write().map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::{Failure, Prediction, Score};
+
+    use super::*;
+
+    fn failed(kind: FailureKind, message: &str) -> Trace {
+        let error = Failure { kind, message: message.to_owned(), fatal: false };
+        Trace { error: Some(error), ..Trace::default() }
+    }
+
+    fn answered(answer: &str, score: f64) -> Trace {
+        Trace {
+            prediction: Some(Prediction::from_iter([("answer", answer)])),
+            score: Some(Score::new(score).with_feedback("as expected")),
+            ..Trace::default()
+        }
+    }
+
+    #[test]
+    fn a_row_holds_what_both_programs_did() {
+        let example = Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"]);
+        let check = |before: &Trace, after: &Trace, expected| {
+            let row = ExampleRow::of(&example, Some(before), Some(after));
+            assert_eq!(row.status(), expected, "{row:?}");
+            row
+        };
+        let (right, wrong) = (answered("2", 1.0), answered("3", 0.0));
+        let row = check(&wrong, &right, ExampleStatus::Fixed);
+        assert_eq!((row.inputs.len(), row.expected.len()), (1, 1));
+        assert_eq!(row.feedback.as_deref(), Some("as expected"));
+        check(&right, &wrong, ExampleStatus::Broken);
+        check(&right, &right, ExampleStatus::StillRight);
+        check(&wrong, &wrong, ExampleStatus::StillWrong);
+        // A reply that could not be used counts as 0, so getting past it is a gain.
+        check(&failed(FailureKind::Reply, "no field"), &right, ExampleStatus::Fixed);
+        check(&failed(FailureKind::Provider, "503"), &right, ExampleStatus::Failed);
+        check(&right, &failed(FailureKind::Reply, "no field"), ExampleStatus::Failed);
+    }
+
+    #[test]
+    fn equal_failures_are_one_line() {
+        let traces = [
+            failed(FailureKind::Reply, "a"),
+            failed(FailureKind::Provider, "b"),
+            answered("2", 1.0),
+            failed(FailureKind::Provider, "b"),
+        ];
+        let lines: Vec<_> =
+            ErrorLine::gather(&traces).into_iter().map(|line| (line.message, line.count)).collect();
+        assert_eq!(lines, [("b".to_owned(), 2), ("a".to_owned(), 1)]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::join;
-use promptopt_core::{ContentHash, LanguageModel, LmError, LmReply, LmRequest, Usage};
+use promptopt_core::{ContentHash, LanguageModel, LmError, LmReply, LmRequest, Price, Usage};
 
 use crate::flights::Flights;
 use crate::{Cache, CacheMode, Journal, Redactor, StoreError, reply_key};
@@ -102,6 +102,22 @@ impl LanguageModel for StoredModel {
         }
         Ok(reply)
     }
+
+    fn max_attempts_billed(&self) -> u32 {
+        self.0.model.max_attempts_billed()
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        self.0.model.count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        self.0.model.max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.0.model.price()
+    }
 }
 
 impl Inner {
@@ -158,7 +174,7 @@ impl Inner {
 
 /// What the run hears when the store fails before a call: nothing was paid.
 fn before_call(error: &StoreError) -> LmError {
-    LmError::Engine { message: format!("no call was made, because {error}") }
+    LmError::Store { message: format!("no call was made, because {error}") }
 }
 
 /// What the run hears when a reply is there but cannot be kept.
@@ -167,7 +183,7 @@ fn after_call(error: &StoreError) -> LmError {
         StoreError::TooLarge { limit, .. } => {
             LmError::TooLarge { limit: usize::try_from(*limit).unwrap_or(usize::MAX) }
         }
-        other => LmError::Engine {
+        other => LmError::Store {
             message: format!(
                 "a reply that was paid for could not be kept and is not used, and no more calls are made: {other}"
             ),

@@ -5,6 +5,7 @@
 //!   teaches what an example needs, and as a prompt model it can only write what it can see.
 //! - [`HiddenRules`] is a task for it: rules nobody states, to be found by an optimizer.
 //! - [`toy`] holds programs with one and with two predictors.
+//! - [`conformance`] holds every optimizer to the same promises.
 //! - `server` (feature) serves a simulated model over loopback HTTP, `strategies` (feature
 //!   `proptest`) makes arbitrary examples, signatures and prompts.
 //!
@@ -21,6 +22,7 @@
 //! | `server` | [`SimulatedLm`] behind an OpenAI-compatible endpoint (axum, tokio) |
 //! | `proptest` | strategies for property tests |
 
+pub mod conformance;
 mod hidden_rules;
 mod scripted;
 #[cfg(feature = "server")]

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Usage};
+use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price, Usage};
 
 type Script = dyn Fn(&LmRequest) -> Result<String, LmError> + Send + Sync;
 
@@ -55,5 +55,9 @@ impl LanguageModel for ScriptedLm {
         let words = |text: &str| text.split_whitespace().count() as u64;
         let prompt = request.messages.iter().map(|message| words(&message.content)).sum();
         Ok(LmReply::text(text.clone(), Usage::call(prompt, words(&text))))
+    }
+
+    fn price(&self) -> Option<Price> {
+        Some(Price::FREE)
     }
 }

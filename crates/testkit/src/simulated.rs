@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use promptopt_core::{
-    Completion, ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Message, ResponseFormat,
-    Role, Usage, plain_text,
+    Completion, ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Message, Price,
+    ResponseFormat, Role, Usage, plain_text,
 };
 use serde_json::Value;
 
@@ -226,6 +226,10 @@ impl LanguageModel for SimulatedLm {
         let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
         let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
         Ok(LmReply { completions, usage: Usage::call(prompt, written) })
+    }
+
+    fn price(&self) -> Option<Price> {
+        Some(Price::FREE)
     }
 }
 

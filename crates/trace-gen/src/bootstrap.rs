@@ -48,6 +48,23 @@ impl Default for BootstrapOptions {
     }
 }
 
+impl BootstrapOptions {
+    /// How many rollouts must pass for all sets. The empty set and the labelled one, where there is one,
+    /// take none.
+    fn wanted(&self, has_labeled: bool) -> usize {
+        let taking = self.num_sets.saturating_sub(1 + usize::from(has_labeled));
+        self.max_bootstrapped_demos.saturating_mul(taking)
+    }
+
+    /// How many rollouts bootstrapping makes of so many examples, at least and at most.
+    pub fn rollouts(&self, examples: usize) -> (usize, usize) {
+        let most = self.max_rollouts.unwrap_or(examples).min(examples);
+        let (few, many) = (self.wanted(true), self.wanted(false));
+        let least = if few == 0 { 0 } else { few.max(MIN_WAVE).min(most) };
+        (least, if many == 0 { 0 } else { most })
+    }
+}
+
 /// What bootstrapping found.
 #[derive(Debug, Clone, Default)]
 pub struct Bootstrapped {
@@ -108,10 +125,8 @@ pub async fn bootstrap(
 
     let labeled = maker.labeled_set();
     let mut found = Bootstrapped::default();
-    // The empty set and the labelled one, where there is one, take no bootstrapped demos.
-    let taking = options.num_sets.saturating_sub(1 + usize::from(!labeled.is_empty()));
-    if options.max_bootstrapped_demos > 0 && taking > 0 && !examples.is_empty() {
-        let wanted = options.max_bootstrapped_demos.saturating_mul(taking);
+    let wanted = options.wanted(!labeled.is_empty());
+    if wanted > 0 && !examples.is_empty() {
         let prompts = Arc::new(teaching_prompts(runner, &labeled));
         gather(runner, &prompts, &examples, wanted, options, &mut found).await?;
     }

@@ -1,5 +1,5 @@
 //! A program of two predictors that calls its model twice: the first names a topic, the second
-//! answers from it. Both get their instruction and demos optimized together.
+//! answers from it. All three optimizers improve both instructions together.
 //!
 //! `cargo run -p promptopt-examples --bin two_stage`
 
@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use miprov2::{
-    CallContext, Example, Fields, MIPROv2, Module, ModuleExt as _, Optimizer as _, Prediction, Predictor,
+    CallContext, Example, Fields, MIPROv2, Module, ModuleExt as _, Optimizer, Prediction, Predictor,
     RolloutRunner, Signature, metric_fn,
 };
+use promptopt_copro::COPRO;
 use promptopt_evaluator::evaluate;
+use promptopt_gepa::GEPA;
 use promptopt_predict::Predict;
 use promptopt_testkit::HiddenRules;
 
@@ -56,22 +58,30 @@ async fn main() -> anyhow::Result<()> {
     let mut examples = task.examples(350);
     let test: Vec<_> = examples.split_off(200).into_iter().map(Arc::new).collect();
 
-    let mut module = TwoStage::new()?.with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
-        example.get("answer") == prediction.get("answer")
-    }));
-    let before = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
-    let outcome =
-        MIPROv2::builder().task_model(model.clone()).seed(1).build().compile(&mut module, examples).await?;
-    let after = evaluate(&RolloutRunner::new(&module, model), &Arc::default(), &test).await?;
+    let optimizers: [Box<dyn Optimizer>; 3] = [
+        Box::new(COPRO::builder().task_model(model.clone()).max_calls(4000).seed(1).build()),
+        Box::new(MIPROv2::builder().task_model(model.clone()).seed(1).build()),
+        Box::new(GEPA::builder().task_model(model.clone()).max_metric_calls(1500).seed(1).build()),
+    ];
+    for optimizer in optimizers {
+        let mut module =
+            TwoStage::new()?.with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
+                example.get("answer") == prediction.get("answer")
+            }));
+        let before = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
+        let outcome = optimizer.compile(&mut module, examples.clone()).await?;
+        let after = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
 
-    println!(
-        "sealed test: {:.3} -> {:.3} with {} calls",
-        before.estimate.mean,
-        after.estimate.mean,
-        outcome.spending.total().calls
-    );
-    for (path, prompt) in module.candidate().prompts.iter() {
-        println!("{path}: {} ({} demos)", prompt.instruction, prompt.demos.len());
+        println!(
+            "{}: sealed test {:.3} -> {:.3} with {} calls",
+            optimizer.name(),
+            before.estimate.mean,
+            after.estimate.mean,
+            outcome.spending.total().calls
+        );
+        for (path, prompt) in module.candidate().prompts.iter() {
+            println!("  {path}: {} ({} demos)", prompt.instruction, prompt.demos.len());
+        }
     }
     Ok(())
 }

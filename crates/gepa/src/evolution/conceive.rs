@@ -63,10 +63,12 @@ impl Evolution<'_, '_, '_> {
             if candidate == known {
                 self.failed_proposals = 0;
                 children.push(Child { candidate, parent: draft.parent, minibatch: draft.minibatch });
+            } else {
+                self.failed_proposals += 1;
             }
         }
         if self.failed_proposals >= MAX_FAILED_PROPOSALS {
-            self.end("the reflection model gave no usable instruction many times in a row");
+            self.end("the reflection model gave no usable or new instruction many times in a row");
         }
         Ok(children)
     }

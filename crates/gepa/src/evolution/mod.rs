@@ -132,11 +132,9 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
         if self.stop.is_some() {
             return None;
         }
-        let step = 2 * self.plan.options.minibatch_size as u64;
-        let full = (self.plan.selection.len() + 2 * self.plan.held_back.len()) as u64;
         let most = self.plan.options.parallel_proposals;
         let affords = |count: &usize| {
-            self.runner.affordable_rollouts().is_none_or(|left| left >= step * *count as u64 + full)
+            self.runner.affordable_rollouts().is_none_or(|left| left >= self.plan.rollouts_of_a_step(*count))
         };
         let count = (1..=most).rev().find(affords);
         if count.is_none() {
@@ -147,7 +145,6 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
 
     fn reason_to_stop(&self) -> Option<StopReason> {
         let options = self.plan.options;
-        let spent = (self.runner.totals().usage + self.prompt_usage).total_tokens();
         let best = self.best().1;
         if options.cancellation.is_cancelled() {
             Some(StopReason::Cancelled)
@@ -157,9 +154,7 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
             Some(StopReason::NoImprovement { steps: self.steps_without_gain })
         } else if options.stop_file.as_ref().is_some_and(|file| file.exists()) {
             Some(StopReason::StopFile)
-        } else if options.max_tokens.is_some_and(|most| spent >= most)
-            || options.max_time.is_some_and(|most| self.plan.elapsed() >= most)
-        {
+        } else if self.plan.session.ledger.is_out_of_time() {
             Some(StopReason::Budget)
         } else {
             None

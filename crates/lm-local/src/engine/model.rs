@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
+use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price};
 use tokio::sync::oneshot;
 
 use super::backend::backend;
@@ -59,6 +59,7 @@ use crate::Error;
 /// in [`id`](LanguageModel::id).
 pub struct LocalModel {
     id: String,
+    max_tokens: u32,
     context_length: u32,
     queue: Arc<Queue>,
     counters: Arc<Counters>,
@@ -103,7 +104,7 @@ impl LocalModel {
         let context_length = options.context_length.min(model.n_ctx_train()).max(1);
         let id = model_id(&options.path, &file.sha256, file.recipe, context_length, &options);
         let (queue, counters) = (Arc::new(Queue::default()), Arc::new(Counters::default()));
-        let contexts = options.contexts.max(1);
+        let (contexts, max_tokens) = (options.contexts.max(1), options.max_tokens);
         let shared = Arc::new(Shared {
             model,
             template,
@@ -113,7 +114,7 @@ impl LocalModel {
             counters: Arc::clone(&counters),
         });
         // From here on, dropping `this` ends the workers that were started.
-        let mut this = Self { id, context_length, queue, counters, workers: Vec::new() };
+        let mut this = Self { id, max_tokens, context_length, queue, counters, workers: Vec::new() };
         let (sender, ready) = mpsc::channel();
         for number in 0..contexts {
             let (shared, sender) = (Arc::clone(&shared), sender.clone());
@@ -164,6 +165,15 @@ impl LanguageModel for LocalModel {
             return Err(stopped());
         }
         answer.await.map_err(|_| stopped())?
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        Some(self.max_tokens)
+    }
+
+    /// It costs nothing.
+    fn price(&self) -> Option<Price> {
+        Some(Price::FREE)
     }
 }
 

@@ -108,8 +108,13 @@ fn outcome() -> Outcome {
         trials,
         depths,
         spending: Spending {
-            task: Usage { calls: 1_262, prompt_tokens: 290_100, completion_tokens: 14_000 },
-            prompt: Usage { calls: 48, prompt_tokens: 11_454, completion_tokens: 12_020 },
+            task: Usage {
+                calls: 1_262,
+                prompt_tokens: 290_100,
+                completion_tokens: 14_000,
+                ..Usage::default()
+            },
+            prompt: Usage { calls: 48, prompt_tokens: 11_454, completion_tokens: 12_020, ..Usage::default() },
             reused_rollouts: 50,
         },
         stop: StopReason::Completed,

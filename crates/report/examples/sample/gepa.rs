@@ -164,8 +164,8 @@ fn outcome(count: usize) -> Outcome {
             comparison: confirmed.comparison,
         }),
         spending: Spending {
-            task: Usage { calls: 2_514, prompt_tokens: 982_000, completion_tokens: 61_000 },
-            prompt: Usage { calls: 116, prompt_tokens: 37_894, completion_tokens: 41_635 },
+            task: Usage { calls: 2_514, prompt_tokens: 982_000, completion_tokens: 61_000, ..Usage::default() },
+            prompt: Usage { calls: 116, prompt_tokens: 37_894, completion_tokens: 41_635, ..Usage::default() },
             reused_rollouts: 212,
         },
         failures: FailureCounts { reply: 9, program: 0, provider: 4, metric: 0 },

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use miprov2::MIPROv2;
 use promptopt_core::{
     Evaluator, Example, FailureKind, LanguageModel, ModuleExt as _, Optimizer as _, Prompts, RolloutRunner,
-    Trace,
 };
 use promptopt_evaluator::{Evaluation, compare, evaluate};
 use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
@@ -33,7 +32,7 @@ pub(crate) async fn report() -> anyhow::Result<Report> {
         optimized: after.estimate,
         comparison: compare(&before.evidence(), &after.evidence(), 0.95),
         examples: examples
-            .map(|(example, (before, after))| row(example, before.as_deref(), after.as_deref()))
+            .map(|(example, (before, after))| ExampleRow::of(example, before.as_deref(), after.as_deref()))
             .collect(),
     };
     let spending = outcome.spending;
@@ -89,21 +88,4 @@ async fn measure(
 ) -> anyhow::Result<Evaluation> {
     let runner = RolloutRunner::new(program, Arc::clone(model)).concurrency(16);
     Ok(evaluate(&runner, &Arc::new(prompts), test).await?)
-}
-
-fn row(example: &Example, before: Option<&Trace>, after: Option<&Trace>) -> ExampleRow {
-    let answer =
-        |trace: Option<&Trace>| trace?.prediction.as_ref().map(|prediction| prediction.fields().clone());
-    let error = |trace: Option<&Trace>| trace?.error.as_ref().map(|failure| failure.message.clone());
-    ExampleRow {
-        inputs: example.inputs(),
-        expected: example.labels(),
-        before: answer(before),
-        after: answer(after),
-        score_before: before.and_then(Trace::evidence),
-        score_after: after.and_then(Trace::evidence),
-        error_before: error(before),
-        error_after: error(after),
-        feedback: after.and_then(|trace| trace.score.as_ref()?.feedback.clone()),
-    }
 }

@@ -71,7 +71,7 @@ const ELEMENTS: [&str; 60] = [
 ];
 
 /// Parses the page as a browser would, and checks everything that a text could have brought in.
-fn check(page: &str) -> Html {
+pub(crate) fn check(page: &str) -> Html {
     let html = Html::parse_document(page);
     let (mut scripts, mut styles, mut policies) = (0, 0, 0);
     let mut ids = std::collections::BTreeSet::new();

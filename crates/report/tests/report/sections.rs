@@ -136,7 +136,12 @@ pub(crate) fn small() -> Report {
                 },
             ],
             spending: Spending {
-                task: Usage { calls: 1_200, prompt_tokens: 50_000, completion_tokens: 2_000 },
+                task: Usage {
+                    calls: 1_200,
+                    prompt_tokens: 50_000,
+                    completion_tokens: 2_000,
+                    ..Usage::default()
+                },
                 ..Spending::default()
             },
             failures: FailureCounts { reply: 2, ..FailureCounts::default() },
@@ -194,10 +199,10 @@ fn the_headline_says_what_was_gained() {
 #[test]
 fn the_pictures_are_drawn() {
     let report = small();
-    insta::assert_snapshot!("interval plot", select(&report, ".headline .intervals:nth-of-type(2) svg"));
+    insta::assert_snapshot!("interval_plot", select(&report, ".headline .intervals:nth-of-type(2) svg"));
     insta::assert_snapshot!("trials", select(&report, "#trials .plot svg"));
     insta::assert_snapshot!("lineage", select(&report, "#lineage svg"));
-    insta::assert_snapshot!("frontier strip", select(&report, "#frontier .strip"));
+    insta::assert_snapshot!("frontier_strip", select(&report, "#frontier .strip"));
 }
 
 #[test]
@@ -277,6 +282,22 @@ fn json_reads_back_and_files_are_written_at_once() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
     let nowhere = report.write(folder.path().join("missing/report.html")).unwrap_err();
     assert!(nowhere.to_string().starts_with("writing the report to"));
+}
+
+#[test]
+fn more_candidates_than_are_shown_leave_no_link_to_nothing() {
+    let mut report = small();
+    let more = report.outcome.candidates[1].clone();
+    report.outcome.candidates.resize(900, more);
+    report.outcome.frontier = vec![3, 650];
+    report.outcome.best = 800;
+    let html = crate::escaping::check(&report.to_html().unwrap());
+    let rows = Selector::parse("#candidates tbody tr").unwrap();
+    assert_eq!(html.select(&rows).count(), 400);
+    let note = "The first 400 of 900 candidates are shown.";
+    assert!(
+        words(&report, "#candidates caption").ends_with(note) && words(&report, "#lineage").ends_with(note)
+    );
 }
 
 #[test]

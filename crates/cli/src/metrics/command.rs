@@ -1,0 +1,235 @@
+//! A metric in any language: a program that is asked in JSON lines.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use async_trait::async_trait;
+use promptopt_core::{Example, Metric, Prediction, Score, shorten};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+
+/// The longest line that is read, in bytes.
+const MAX_LINE: u64 = 1024 * 1024;
+/// How much of what the program says on standard error is kept, in characters.
+const MAX_STDERR: usize = 600;
+
+/// Asks one process that is kept alive: `{"id", "example", "prediction"}` goes in on a line, and
+/// `{"id", "score", "feedback"?, "objectives"?}` comes back, in any order. A process that ended is
+/// started again for the next question.
+pub(super) struct CommandMetric {
+    command: Vec<String>,
+    folder: PathBuf,
+    timeout: Duration,
+    running: AsyncMutex<Option<Running>>,
+    next: std::sync::atomic::AtomicU64,
+}
+
+struct Running {
+    stdin: ChildStdin,
+    shared: Arc<Shared>,
+    /// Dropping it ends the process.
+    _child: Child,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
+    ended: bool,
+    stderr: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    id: u64,
+    #[serde(default)]
+    score: Option<f64>,
+    #[serde(default)]
+    feedback: Option<String>,
+    #[serde(default)]
+    objectives: BTreeMap<String, f64>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+impl CommandMetric {
+    pub(super) fn new(command: &[String], folder: PathBuf, timeout: Option<f64>) -> anyhow::Result<Self> {
+        if command.first().is_none_or(|program| program.trim().is_empty()) {
+            bail!(
+                "`metric.command` is empty: give the program and its arguments, such as [\"python3\", \"judge.py\"]"
+            );
+        }
+        let timeout = timeout.unwrap_or(60.0);
+        if timeout <= 0.0 {
+            bail!("`metric.timeout` must be a number of seconds above 0");
+        }
+        Ok(Self {
+            command: command.to_vec(),
+            folder,
+            timeout: Duration::from_secs_f64(timeout),
+            running: AsyncMutex::default(),
+            next: std::sync::atomic::AtomicU64::new(1),
+        })
+    }
+
+    fn name(&self) -> String {
+        self.command.join(" ")
+    }
+
+    fn start(&self) -> anyhow::Result<Running> {
+        let (program, arguments) = self.command.split_first().context("the command is empty")?;
+        let folder =
+            if self.folder.as_os_str().is_empty() { PathBuf::from(".") } else { self.folder.clone() };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting the metric `{}`; is the program installed?", self.name()))?;
+        let stdin = child.stdin.take().context("the metric has no standard input")?;
+        let stdout = child.stdout.take().context("the metric has no standard output")?;
+        let stderr = child.stderr.take().context("the metric has no standard error")?;
+        let shared = Arc::new(Shared::default());
+        let complaints = tokio::spawn(collect(stderr, Arc::clone(&shared)));
+        tokio::spawn(listen(stdout, Arc::clone(&shared), complaints));
+        Ok(Running { stdin, shared, _child: child })
+    }
+
+    /// Sends a question, to a new process where the last one ended.
+    async fn ask(&self, id: u64, line: &str) -> anyhow::Result<oneshot::Receiver<Result<Answer, String>>> {
+        let mut running = self.running.lock().await;
+        if running.as_ref().is_none_or(|running| running.shared.with(|state| state.ended)) {
+            *running = Some(self.start()?);
+        }
+        let process = running.as_mut().context("the metric did not start")?;
+        let (sender, receiver) = oneshot::channel();
+        let shared = Arc::clone(&process.shared);
+        shared.with(|state| match state.ended {
+            // What ended in this very moment drops the sender, and the answer says so.
+            true => drop(sender),
+            false => {
+                state.waiting.insert(id, sender);
+            }
+        });
+        // A process that reads no more has ended, or will; its reader says why.
+        let _ = process.stdin.write_all(line.as_bytes()).await;
+        let _ = process.stdin.flush().await;
+        Ok(receiver)
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells everybody who waits that nothing more will come.
+    fn end(&self, why: &str) {
+        self.with(|state| {
+            state.ended = true;
+            let stderr = state.stderr.trim();
+            let why = match stderr.is_empty() {
+                true => why.to_owned(),
+                false => format!("{why}; it said: {}", stderr.lines().last().unwrap_or_default()),
+            };
+            for (_, sender) in state.waiting.drain() {
+                let _ = sender.send(Err(why.clone()));
+            }
+        });
+    }
+}
+
+async fn collect(mut stderr: tokio::process::ChildStderr, shared: Arc<Shared>) {
+    let mut buffer = [0; 4096];
+    while let Ok(read) = stderr.read(&mut buffer).await {
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        shared.with(|state| {
+            state.stderr.push_str(&text);
+            let surplus = state.stderr.chars().count().saturating_sub(MAX_STDERR);
+            state.stderr = state.stderr.chars().skip(surplus).collect();
+        });
+    }
+}
+
+async fn listen(
+    stdout: tokio::process::ChildStdout,
+    shared: Arc<Shared>,
+    complaints: tokio::task::JoinHandle<()>,
+) {
+    let mut reader = BufReader::new(stdout);
+    let why = loop {
+        let mut line = Vec::new();
+        match (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) => break "the metric's process ended".to_owned(),
+            Err(error) => break format!("reading from the metric failed: {error}"),
+            Ok(_) if !line.ends_with(b"\n") && line.len() as u64 == MAX_LINE => {
+                break format!("the metric wrote a line of more than {MAX_LINE} bytes");
+            }
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line);
+        if text.trim().is_empty() {
+            continue;
+        }
+        match serde_json::from_str::<Answer>(text.trim()) {
+            Ok(answer) => {
+                let sender = shared.with(|state| state.waiting.remove(&answer.id));
+                // An answer that nobody waits for any more came too late.
+                let _ = sender.map(|sender| sender.send(Ok(answer)));
+            }
+            Err(error) => {
+                break format!(
+                    "the metric wrote a line that is no answer ({error}): {}; an answer is \
+                     {{\"id\": 1, \"score\": 0.5}}, and everything else belongs on standard error",
+                    shorten(text.trim(), 200)
+                );
+            }
+        }
+    };
+    // What the process complained of comes through another pipe, perhaps a little later.
+    let _ = tokio::time::timeout(Duration::from_millis(500), complaints).await;
+    shared.end(&why);
+}
+
+#[async_trait]
+impl Metric for CommandMetric {
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let question = json!({"id": id, "example": example.fields(), "prediction": prediction.fields()});
+        let exchange = async { Ok::<_, anyhow::Error>(self.ask(id, &format!("{question}\n")).await?.await) };
+        let answer = match tokio::time::timeout(self.timeout, exchange).await {
+            Err(_) => {
+                // A process that is stuck would hold up every further question, too.
+                *self.running.lock().await = None;
+                bail!("`{}` gave no answer within {} s", self.name(), self.timeout.as_secs_f64());
+            }
+            Ok(answer) => answer?,
+        };
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => bail!("`{}`: {why}", self.name()),
+            Err(_) => bail!("`{}`: the metric's process ended", self.name()),
+        };
+        if let Some(error) = answer.error {
+            bail!("`{}` says: {}", self.name(), shorten(&error, 500));
+        }
+        let value = answer.score.ok_or_else(|| anyhow!("`{}` answered without a `score`", self.name()))?;
+        Ok(Score { value, feedback: answer.feedback, objectives: answer.objectives })
+    }
+}

@@ -1,0 +1,151 @@
+//! A language model as judge.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use promptopt_core::{
+    CallContext, ContentHash, Example, Field, FieldType, Fields, LanguageModel, Metric, Prediction, Score,
+    Signature, plain_text,
+};
+use promptopt_predict::Predict;
+use tokio::sync::OnceCell;
+
+/// Judges by a rubric: a score from 0 to 1, and why. The same answer to the same input is judged once,
+/// whichever prompts it came from.
+pub(super) struct Judge {
+    ask: Predict,
+    model: Arc<dyn LanguageModel>,
+    fields: Vec<String>,
+    known: Mutex<HashMap<ContentHash, Arc<OnceCell<Score>>>>,
+}
+
+impl Judge {
+    /// `fields` are the outputs to judge.
+    pub(super) fn new(
+        rubric: &str,
+        model: Arc<dyn LanguageModel>,
+        fields: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let instruction = format!(
+            "Judge the answer to a task by this rubric:\n\n{}\n\nFirst say in one or two sentences what is right \
+             and what is wrong, and how to do better. Then give the score: 1 where the rubric is wholly met, 0 where \
+             it is not met at all, and a number between them otherwise.",
+            rubric.trim()
+        );
+        let signature = Signature::new(
+            [
+                Field::new("task_input").described("what the answer is about"),
+                Field::new("expected").described("what is known of a good answer"),
+                Field::new("answer").described("what is to be judged"),
+            ],
+            [Field::new("feedback"), Field::new("score").typed(FieldType::Float)],
+            instruction,
+        )?;
+        Ok(Self { ask: Predict::new("judge", signature), model, fields, known: Mutex::default() })
+    }
+}
+
+impl Judge {
+    async fn judge(&self, inputs: &Fields) -> anyhow::Result<Score> {
+        let context = CallContext::new(Arc::clone(&self.model));
+        let said = self.ask.call(&context, inputs).await?;
+        let score = said.get("score").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+        if !(0.0..=1.0).contains(&score) {
+            anyhow::bail!("the judge gave the score {score}, but it must be from 0 to 1");
+        }
+        Ok(Score::new(score).with_feedback(said.get("feedback").map(plain_text).unwrap_or_default()))
+    }
+}
+
+#[async_trait]
+impl Metric for Judge {
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        let expected = lines(example.labels().iter());
+        let answer = lines(prediction.fields().iter().filter(|(name, _)| self.fields.contains(name)));
+        let mut inputs = Fields::new();
+        inputs.insert("task_input".to_owned(), lines(example.inputs().iter()).into());
+        let expected = if expected.is_empty() { "nothing is given".to_owned() } else { expected };
+        inputs.insert("expected".to_owned(), expected.into());
+        inputs.insert("answer".to_owned(), answer.into());
+        let cell = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(ContentHash::of(&inputs)).or_default())
+        };
+        // Who asks the same meanwhile waits for this answer; a failure is not kept.
+        Ok(cell.get_or_try_init(|| self.judge(&inputs)).await?.clone())
+    }
+}
+
+fn lines<'a>(fields: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> String {
+    fields.map(|(name, value)| format!("{name}: {}", plain_text(value))).collect::<Vec<_>>().join("\n")
+}
+
+/// Stands in for a judge where the model is simulated: an answer that agrees with what is expected is
+/// good, any other is not.
+pub(super) struct SimulatedJudge {
+    pub(super) fields: Vec<String>,
+}
+
+#[async_trait]
+impl Metric for SimulatedJudge {
+    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        let agrees = |field: &&String| match (example.get(field), prediction.get(field)) {
+            (Some(expected), Some(given)) => plain_text(expected).trim() == plain_text(given).trim(),
+            (None, Some(given)) => !plain_text(given).trim().is_empty(),
+            _ => false,
+        };
+        let agreeing = self.fields.iter().filter(agrees).count();
+        let score = agreeing as f64 / self.fields.len().max(1) as f64;
+        let feedback =
+            if score >= 1.0 { "The answer is good." } else { "The answer is not what was expected." };
+        Ok(Score::new(score).with_feedback(feedback))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_testkit::ScriptedLm;
+
+    use super::*;
+
+    async fn judged(reply: &'static str) -> (anyhow::Result<Score>, Vec<promptopt_core::LmRequest>) {
+        let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
+        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()]).unwrap();
+        let example = Example::new([("ticket", "Help!"), ("reply", "Sure.")], ["ticket"]);
+        let score = judge.score(&example, &Prediction::from_iter([("reply", "No.")])).await;
+        (score, model.requests())
+    }
+
+    #[tokio::test]
+    async fn a_judge_sees_everything_and_says_why() {
+        let (score, asked) = judged("[[ ## feedback ## ]]\nToo curt.\n\n[[ ## score ## ]]\n0.25").await;
+        let score = score.unwrap();
+        assert_eq!((score.value, score.feedback.as_deref()), (0.25, Some("Too curt.")));
+        let text: String = asked[0].messages.iter().map(|message| message.content.as_str()).collect();
+        for part in ["Be kind.", "ticket: Help!", "reply: Sure.", "reply: No."] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_answer_is_judged_once() {
+        let reply = "[[ ## feedback ## ]]\nGood.\n\n[[ ## score ## ]]\n1";
+        let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
+        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()]).unwrap();
+        let example = Example::new([("ticket", "Help!")], ["ticket"]);
+        for answer in ["Sure.", "Sure.", "No."] {
+            let prediction = Prediction::from_iter([("reply", answer)]);
+            let (one, other) =
+                tokio::join!(judge.score(&example, &prediction), judge.score(&example, &prediction));
+            assert_eq!(one.unwrap(), other.unwrap());
+        }
+        assert_eq!(model.calls(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_score_out_of_range_is_a_failure_of_the_metric() {
+        let (score, _) = judged("[[ ## feedback ## ]]\nGreat.\n\n[[ ## score ## ]]\n9").await;
+        assert!(score.unwrap_err().to_string().contains("from 0 to 1"));
+    }
+}

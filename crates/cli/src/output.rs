@@ -1,0 +1,53 @@
+//! Results on standard output: for people, or one JSON object for machines.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use crate::args::OutputArgs;
+
+/// Where results go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(args: OutputArgs) -> Self {
+        Self { json: args.json, quiet: args.quiet }
+    }
+
+    /// Prints text for people; nothing where a machine reads.
+    pub(crate) fn text(self, text: impl Display) -> anyhow::Result<()> {
+        if !self.json {
+            writeln!(std::io::stdout().lock(), "{text}")?;
+        }
+        Ok(())
+    }
+
+    /// Prints the one object for machines; nothing where people read.
+    pub(crate) fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
+        if self.json {
+            let mut out = std::io::stdout().lock();
+            serde_json::to_writer(&mut out, value)?;
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether colours may be used on standard output (<https://no-color.org>).
+pub(crate) fn colours() -> bool {
+    std::io::stdout().is_terminal() && no_colour_is_not_asked_for()
+}
+
+/// Whether colours may be used on standard error.
+pub(crate) fn error_colours() -> bool {
+    std::io::stderr().is_terminal() && no_colour_is_not_asked_for()
+}
+
+fn no_colour_is_not_asked_for() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,206 @@
+//! A chain of predictors as a program.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::{CallContext, Error, Fields, Message, Module, Prediction, Predictor, Sampling};
+use promptopt_predict::{Adapter, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict};
+
+use super::blueprint::{Blueprint, StepPlan};
+use super::routed;
+use crate::task_file::Format;
+
+/// Predictors that run one after the other; each sees the inputs of the program and what those before
+/// it made.
+pub(crate) struct Chain {
+    name: String,
+    steps: Vec<Predict>,
+    adapters: Vec<Arc<dyn Adapter>>,
+}
+
+impl Chain {
+    /// The program of a blueprint. `embedded` says that it runs on the embedded model.
+    pub(crate) fn new(name: &str, blueprint: &Blueprint, embedded: bool) -> Result<Self, Error> {
+        let adapters: Vec<Arc<dyn Adapter>> =
+            blueprint.steps.iter().map(|plan| adapter(format(plan, embedded))).collect();
+        let steps = blueprint
+            .steps
+            .iter()
+            .zip(&adapters)
+            .map(|(plan, adapter)| predictor(plan, format(plan, embedded), Arc::clone(adapter)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { name: name.to_owned(), steps, adapters })
+    }
+
+    /// The chat of every predictor as it goes over the wire. What a predictor takes from one before it
+    /// is taken from the example where it is known there, and otherwise stands in pointed brackets.
+    pub(crate) fn chats(&self, example: &Fields) -> Vec<(String, Vec<Message>)> {
+        let chat = |(step, adapter): (&Predict, &Arc<dyn Adapter>)| {
+            let inputs = step.signature().inputs().iter().map(|field| {
+                let value = example.get(&field.name).cloned();
+                (field.name.clone(), value.unwrap_or_else(|| format!("<{}>", field.name).into()))
+            });
+            let inputs: Fields = inputs.collect();
+            (step.path().to_owned(), adapter.chat(step.signature(), step.prompt(), &inputs))
+        };
+        self.steps.iter().zip(&self.adapters).map(chat).collect()
+    }
+}
+
+fn format(plan: &StepPlan, embedded: bool) -> Format {
+    plan.format.unwrap_or(if embedded { Format::Plain } else { Format::Chat })
+}
+
+fn adapter(format: Format) -> Arc<dyn Adapter> {
+    match format {
+        Format::Chat => Arc::new(ChatAdapter),
+        Format::Json => Arc::new(JsonAdapter),
+        Format::Plain => Arc::new(PlainAdapter),
+    }
+}
+
+fn predictor(plan: &StepPlan, format: Format, adapter: Arc<dyn Adapter>) -> Result<Predict, Error> {
+    let sampling = match &plan.model {
+        Some(_) => routed::addressed(&plan.sampling, &plan.name),
+        None => plan.sampling.clone(),
+    };
+    // The plain format is for models that JSON is beyond, so a retry in it would be wasted.
+    let set_up = |predict: Predict| {
+        let predict = predict.with_adapter(adapter).with_json_retry(format != Format::Plain);
+        if sampling == Sampling::default() { predict } else { predict.with_sampling(sampling) }
+    };
+    if plan.reasoning {
+        let thinking = ChainOfThought::new(&plan.name, plan.signature.clone())?.map(set_up);
+        return Ok((*thinking).clone());
+    }
+    Ok(set_up(Predict::new(&plan.name, plan.signature.clone())))
+}
+
+#[async_trait]
+impl Module for Chain {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        self.steps.iter().map(|step| step as &dyn Predictor).collect()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        self.steps.iter_mut().map(|step| step as &mut dyn Predictor).collect()
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        let mut known = inputs.clone();
+        let mut outputs = Fields::new();
+        for step in &self.steps {
+            let made = step.call(context, &known).await?.into_fields();
+            // Each predictor reasons for itself; only the last one's reasons go with the answer.
+            outputs.shift_remove("reasoning");
+            for (name, value) in made {
+                if name != "reasoning" || step.signature().inputs().iter().any(|field| field.name == name) {
+                    known.insert(name.clone(), value.clone());
+                }
+                outputs.insert(name, value);
+            }
+        }
+        Ok(Prediction::new(outputs))
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn source(&self) -> Option<String> {
+        if self.steps.len() < 2 {
+            return None;
+        }
+        let mut text = String::new();
+        for step in &self.steps {
+            let names = |fields: &[promptopt_core::Field]| {
+                fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let signature = step.signature();
+            let _ = writeln!(
+                text,
+                "{} = {}({})",
+                names(signature.outputs()),
+                step.path(),
+                names(signature.inputs())
+            );
+        }
+        Some(text)
+    }
+
+    fn max_calls(&self) -> u64 {
+        self.steps.iter().map(Module::max_calls).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use promptopt_core::{Example, ModuleExt as _, metric_fn};
+    use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Usage, run_once};
+
+    use super::super::RoutedLm;
+    use super::*;
+
+    /// Answers every field with its own name, and remembers what it was asked.
+    struct Naming(&'static str, Mutex<Vec<LmRequest>>);
+
+    #[async_trait]
+    impl LanguageModel for Naming {
+        fn id(&self) -> String {
+            self.0.to_owned()
+        }
+
+        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+            self.1.lock().unwrap().push(request.clone());
+            let system = &request.messages[0].content;
+            let outputs = system.split("Your output fields are:\n").nth(1).unwrap();
+            let names = outputs.lines().take_while(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+            let text: String = names
+                .map(|line| line.split('`').nth(1).unwrap())
+                .map(|name| format!("[[ ## {name} ## ]]\n{name} by {}\n\n", self.0))
+                .collect();
+            Ok(LmReply::text(text, Usage::call(1, 1)))
+        }
+    }
+
+    #[tokio::test]
+    async fn later_predictors_see_what_earlier_ones_made_and_may_run_on_another_model() {
+        let section = toml::from_str(
+            r#"
+            [[predictors]]
+            name = "classify"
+            signature = "ticket -> topic"
+            reasoning = true
+            [[predictors]]
+            name = "answer"
+            signature = "ticket, topic -> reply"
+            model = "other"
+            temperature = 0.5
+            "#,
+        )
+        .unwrap();
+        let chain = Chain::new("desk", &Blueprint::of(&section).unwrap(), false).unwrap();
+        assert_eq!(chain.max_calls(), 4);
+        assert_eq!(
+            chain.source().unwrap(),
+            "reasoning, topic = classify(ticket)\nreply = answer(ticket, topic)\n"
+        );
+        let (main, other) =
+            (Arc::new(Naming("main", Mutex::default())), Arc::new(Naming("other", Mutex::default())));
+        let routed = RoutedLm::new(main.clone(), [("answer".to_owned(), other.clone() as _)]);
+        let program = chain.with_metric(metric_fn(|_: &Example, _: &Prediction| 1.0));
+        let example = Example::new([("ticket", "Hi"), ("reply", "")], ["ticket"]);
+        let trace = run_once(&program, &CallContext::new(Arc::new(routed)), Arc::new(example)).await;
+        let prediction = trace.prediction.unwrap();
+        assert_eq!(prediction.get_str("topic"), Some("topic by main"));
+        assert_eq!(prediction.get_str("reply"), Some("reply by other"));
+        assert!(prediction.get("reasoning").is_none());
+        assert_eq!(trace.usage.calls, 2);
+        let asked = other.1.lock().unwrap();
+        assert!(asked[0].messages[1].content.contains("topic by main"));
+        assert_eq!((asked[0].sampling.temperature, asked[0].sampling.stop.len()), (Some(0.5), 0));
+    }
+}

@@ -1,0 +1,9 @@
+//! The program of a task: what the file says, checked, and made into a chain of predictors.
+
+mod blueprint;
+mod chain;
+mod routed;
+
+pub(crate) use blueprint::Blueprint;
+pub(crate) use chain::Chain;
+pub(crate) use routed::RoutedLm;

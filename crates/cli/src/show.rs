@@ -1,0 +1,51 @@
+//! `promptopt show`.
+
+use anyhow::anyhow;
+use promptopt_core::{Message, ModuleExt as _, Role};
+use serde_json::json;
+
+use crate::args::ShowArgs;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::program::{Blueprint, Chain};
+use crate::saved::SavedProgram;
+use crate::session;
+use crate::task_file::TaskFile;
+
+pub(crate) fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
+    let chats = chats(args).map_err(Exit::configuration)?;
+    let mut text = String::new();
+    for (predictor, messages) in &chats {
+        text.push_str(&format!("=== predictor `{predictor}`: {} messages\n", messages.len()));
+        for message in messages {
+            text.push_str(&format!("\n--- {}\n{}\n", role(message), message.content));
+        }
+        text.push('\n');
+    }
+    output.text(text.trim_end())?;
+    let chat = |(predictor, messages): &(String, Vec<Message>)| json!({"predictor": predictor, "messages": messages});
+    output.object(&json!({"command": "show", "predictors": chats.iter().map(chat).collect::<Vec<_>>()}))
+}
+
+fn role(message: &Message) -> &'static str {
+    match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    }
+}
+
+fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {
+    let task = TaskFile::read(&args.task)?;
+    let blueprint = Blueprint::of(&task.program)?;
+    let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
+    let mut chain = Chain::new(&session::name(&task, &args.task), &blueprint, embedded)?;
+    if let Some(path) = &args.program {
+        chain.install(&SavedProgram::read(path)?.prompts)?;
+    }
+    let examples = session::load(&task, &blueprint)?;
+    let example = args.example.checked_sub(1).and_then(|index| examples.get(index)).ok_or_else(|| {
+        anyhow!("there is no example {}: the data has 1 to {}", args.example, examples.len())
+    })?;
+    Ok(chain.chats(example.fields()))
+}

@@ -1,0 +1,18 @@
+//! The task file: program, models, data, metrics and optimizer in TOML.
+
+mod data;
+mod keys;
+mod metric;
+mod model;
+mod optimizer;
+mod program;
+mod shorthand;
+mod task;
+
+pub(crate) use data::DataSection;
+pub(crate) use keys::nearest;
+pub(crate) use metric::{MetricKind, MetricSection};
+pub(crate) use model::ModelSection;
+pub(crate) use optimizer::{ComponentsKind, OptimizerKind, OptimizerSection, ProposerKind, SelectorKind};
+pub(crate) use program::{FieldSection, Format, PredictorSection, ProgramSection};
+pub(crate) use task::TaskFile;

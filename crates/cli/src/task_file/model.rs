@@ -1,0 +1,76 @@
+//! The sections `[model]` and `[prompt_model]`, and other places that name a model.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::shorthand::FromName;
+
+/// A model: its name alone, or a table.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelSection {
+    /// `local`, `local/NAME-OR-PATH`, `sim`, `MODEL@BASE_URL`, or a model at `base_url`.
+    pub(crate) name: String,
+    /// An OpenAI-compatible server. Default: OpenAI's.
+    pub(crate) base_url: Option<String>,
+    /// The environment variable that holds the key. Default: `OPENAI_API_KEY`.
+    pub(crate) api_key_env: Option<String>,
+    /// A file that holds the key and nothing else, relative to the task file.
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// Softmax temperature; 0 is greedy. Default: the model's own.
+    pub(crate) temperature: Option<f64>,
+    /// Nucleus mass, in (0, 1].
+    pub(crate) top_p: Option<f64>,
+    /// The most tokens of a reply.
+    pub(crate) max_tokens: Option<u32>,
+    /// Texts at which a reply ends.
+    #[serde(default)]
+    pub(crate) stop: Vec<String>,
+    /// Seed of models that can sample repeatably.
+    pub(crate) seed: Option<u64>,
+    /// Seconds that one call may take. Default: 120.
+    pub(crate) timeout: Option<f64>,
+    /// Attempts after the first, for what is worth a retry. Default: 5.
+    pub(crate) max_retries: Option<u32>,
+    /// Seconds after which a request is sent a second time, and the first reply taken. Costs up to
+    /// twice as much. Default: never.
+    pub(crate) hedge_after: Option<f64>,
+    /// The most requests a minute. Default: as many as the server bears.
+    pub(crate) requests_per_minute: Option<u64>,
+    /// The most tokens a minute, read and written. Default: as many as the server bears.
+    pub(crate) tokens_per_minute: Option<u64>,
+    /// Further headers. Secrets do not belong here.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Further parameters of the request's body.
+    #[serde(default)]
+    pub(crate) extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ModelSection {
+    /// A model under its own settings.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+}
+
+impl FromName for ModelSection {
+    const EXPECTED: &'static str = "the name of a model";
+
+    fn from_name(name: &str) -> Result<Self, String> {
+        Ok(Self::named(name))
+    }
+}
+
+/// What the schema says of a model.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is the schema of what is read by hand and is never made")]
+pub(super) enum ModelForm {
+    /// The model's name alone.
+    Name(String),
+    Table(Box<ModelSection>),
+}

@@ -1,0 +1,151 @@
+//! The whole task file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::keys::with_suggestion;
+use super::model::ModelForm;
+use super::optimizer::OptimizerForm;
+use super::shorthand::{maybe_name_or_table, name_or_table, one_or_many};
+use super::{DataSection, MetricSection, ModelSection, OptimizerSection, ProgramSection};
+
+/// A task, as `docs/task-file.md` describes it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "promptopt task file", rename = "TaskFile")]
+pub(crate) struct TaskFile {
+    pub(crate) program: ProgramSection,
+    /// The model the program runs on.
+    #[serde(deserialize_with = "name_or_table")]
+    #[schemars(with = "ModelForm")]
+    pub(crate) model: ModelSection,
+    /// The model that writes instructions. Default: the same.
+    #[serde(default, deserialize_with = "maybe_name_or_table")]
+    #[schemars(with = "Option<ModelForm>")]
+    pub(crate) prompt_model: Option<ModelSection>,
+    pub(crate) data: DataSection,
+    /// How answers are judged. Default: exact match of all outputs.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "MetricForm")]
+    pub(crate) metric: Vec<MetricSection>,
+    /// How prompts are looked for. Default: `miprov2`.
+    #[serde(default, deserialize_with = "name_or_table")]
+    #[schemars(with = "OptimizerForm")]
+    pub(crate) optimizer: OptimizerSection,
+    /// The folder of the file, which its paths are relative to.
+    #[serde(skip)]
+    pub(crate) folder: PathBuf,
+}
+
+/// What the schema says of `metric`.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is the schema of what is read by hand and is never made")]
+enum MetricForm {
+    One(Box<MetricSection>),
+    /// Several objectives.
+    Many(Vec<MetricSection>),
+}
+
+impl TaskFile {
+    /// Reads a task file. Paths in it are relative to its folder.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading the task file {}; is the path right?", path.display()))?;
+        let mut task = Self::parse(&text).with_context(|| {
+            match path.extension().is_some_and(|ending| ending == "toml") {
+                true => format!("reading the task file {}", path.display()),
+                false => format!(
+                    "reading {} as a task file, which is TOML; `promptopt init` writes one",
+                    path.display()
+                ),
+            }
+        })?;
+        if let Some(folder) = path.parent() {
+            task.resolve(folder);
+        }
+        Ok(task)
+    }
+
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let task: Self =
+            toml::from_str(text).map_err(|error| anyhow!(with_suggestion(&error.to_string())))?;
+        task.optimizer.check()?;
+        for metric in &task.metric {
+            metric.check()?;
+        }
+        Ok(task)
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        self.data.path = folder.join(&self.data.path);
+        if let Some(file) = &mut self.optimizer.stop_file {
+            *file = folder.join(&*file);
+        }
+        let predictors = self.program.predictors.iter_mut().filter_map(|predictor| predictor.model.as_mut());
+        let judges = self.metric.iter_mut().filter_map(|metric| metric.model.as_mut());
+        for model in
+            std::iter::once(&mut self.model).chain(&mut self.prompt_model).chain(predictors).chain(judges)
+        {
+            if let Some(file) = &mut model.api_key_file {
+                *file = folder.join(&*file);
+            }
+        }
+        folder.clone_into(&mut self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MetricKind, OptimizerKind};
+    use super::*;
+
+    const SMALL: &str = r#"
+        [program]
+        signature = "ticket -> department"
+        [model]
+        name = "sim"
+        [data]
+        path = "tickets.jsonl"
+    "#;
+
+    #[test]
+    fn a_small_task_is_enough() {
+        let task = TaskFile::parse(SMALL).unwrap();
+        assert!(task.metric.is_empty());
+        assert!(!task.program.reasoning);
+        assert_eq!(task.optimizer.chosen(), OptimizerKind::Miprov2);
+    }
+
+    #[test]
+    fn short_forms_stand_for_tables() {
+        let text = SMALL.replace("[model]\n        name = \"sim\"", "");
+        let task = TaskFile::parse(&format!("optimizer = \"gepa\"\nmodel = \"sim\"\n{text}")).unwrap();
+        assert_eq!((task.model.name.as_str(), task.optimizer.chosen()), ("sim", OptimizerKind::Gepa));
+        let task =
+            TaskFile::parse(&format!("{SMALL}\n[[metric]]\nkind = \"f1\"\n[[metric]]\nkind = \"set\""))
+                .unwrap();
+        assert_eq!(task.metric[1].kind, MetricKind::Set);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        let check = |from: &str, to: &str, expected: &[&str]| {
+            let error = TaskFile::parse(&SMALL.replace(from, to)).unwrap_err().to_string();
+            for part in expected {
+                assert!(error.contains(part), "{error}");
+            }
+        };
+        check("signature", "signatur", &["line 3", "unknown field `signatur`", "did you mean `signature`?"]);
+        check("name = \"sim\"", "", &["missing field `name`"]);
+        check("path = ", "train = 1.5x\npath = ", &["line"]);
+        check("[data]", "[metric]\nkind = \"f2\"\n[data]", &["unknown variant `f2`", "did you mean `f1`?"]);
+        check("[data]", "[optimizer]\nbredth = 2\n[data]", &["line 7", "did you mean `breadth`?"]);
+        check("[data]", "[optimiser]\n[data]", &["did you mean `optimizer`?"]);
+        check("[data]", "[data]\noptimizer = \"gepa\"", &["above the first `[section]`"]);
+        check("[program]", "optimizer = \"gpa\"\n[program]", &["no optimizer `gpa`", "did you mean `gepa`?"]);
+    }
+}

@@ -1,0 +1,261 @@
+//! COPRO, MIPROv2 and GEPA on the same task, the same model, the same budget and the same splits.
+//!
+//! By default on the embedded model, without a key (`cargo xtask comparison` builds and runs that);
+//! with `--lm sim` on a simulated model, in seconds; with `--lm MODEL@URL` on any OpenAI-compatible
+//! server.
+//!
+//! `cargo run -p promptopt-examples --bin comparison -- --lm sim`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use miprov2::{
+    Event, Example, LanguageModel, MIPROv2, ModuleExt as _, Observer, Optimizer, Prediction, RolloutRunner,
+    Signature, metric_fn,
+};
+use promptopt_copro::COPRO;
+use promptopt_data::{LoadOptions, Portion, SplitOptions, load, split};
+use promptopt_evaluator::{compare, evaluate};
+use promptopt_gepa::GEPA;
+use promptopt_lm::ChatClient;
+use promptopt_predict::{PlainAdapter, Predict};
+use promptopt_proposer::TemplateProposer;
+use promptopt_report::TestReport;
+use promptopt_report::comparison::{ComparisonRow, rows_to_table};
+use promptopt_testkit::HiddenRules;
+
+/// Three optimizers side by side.
+#[derive(Parser)]
+struct Args {
+    /// `local` (the embedded model), `sim` (simulated, for seconds instead of minutes), or
+    /// `MODEL@URL` (OpenAI-compatible; the key from OPENAI_API_KEY).
+    #[arg(long, default_value = "local")]
+    lm: String,
+    /// The most language-model calls of each optimizer.
+    #[arg(long, default_value_t = 1000)]
+    max_calls: u64,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Language-model calls under way at once.
+    #[arg(long, default_value_t = 8)]
+    concurrency: usize,
+    /// Examples for training, selection and sealed test.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 80, 200])]
+    sizes: Vec<usize>,
+    /// Where to write the rows as JSON.
+    #[arg(long, default_value = "comparison.json")]
+    out: PathBuf,
+}
+
+/// A task: examples in three parts, a program, a model, and whether that is too small to write
+/// instructions.
+struct Task {
+    name: &'static str,
+    train: Vec<Example>,
+    selection: Vec<Example>,
+    test: Vec<Arc<Example>>,
+    program: Predict,
+    output: &'static str,
+    model: Arc<dyn LanguageModel>,
+    templates: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let task = task(&args).await?;
+    println!(
+        "{} on {}: {} training, {} selection, {} sealed test examples; at most {} calls each",
+        task.name,
+        task.model.id(),
+        task.train.len(),
+        task.selection.len(),
+        task.test.len(),
+        args.max_calls
+    );
+    let mut rows = Vec::new();
+    for name in ["COPRO", "MIPROv2", "GEPA"] {
+        rows.push(run(name, &task, &args).await?);
+    }
+    println!("\n{}", rows_to_table(&rows));
+    std::fs::write(&args.out, serde_json::to_string_pretty(&rows)?)
+        .with_context(|| format!("writing {}", args.out.display()))?;
+    println!("the rows are in {}", args.out.display());
+    Ok(())
+}
+
+/// One optimizer: the run, then original and winner on the sealed test.
+async fn run(name: &str, task: &Task, args: &Args) -> anyhow::Result<ComparisonRow> {
+    let output = task.output;
+    let mut program = task.program.clone().with_model(Arc::clone(&task.model)).with_metric(metric_fn(
+        move |example: &Example, prediction: &Prediction| example.get(output) == prediction.get(output),
+    ));
+    let bar = ProgressBar::new(args.max_calls)
+        .with_style(ProgressStyle::with_template("{prefix:8} {bar:30} {pos}/{len} calls, {per_sec}  {msg}")?);
+    bar.set_prefix(name.to_owned());
+    let shown = bar.clone();
+    let observer: Arc<dyn Observer> = Arc::new(move |event: &Event| match event {
+        Event::Rollout { calls, .. } => shown.inc(*calls),
+        Event::Trial(trial) => shown.set_message(format!("best {:.3}", trial.best_so_far)),
+        _ => {}
+    });
+
+    let started = Instant::now();
+    let outcome = optimizer(name, task, args, observer)
+        .compile(&mut program, task.train.clone())
+        .await
+        .context(name.to_owned())?;
+    let took = started.elapsed();
+    bar.set_message("sealed test");
+
+    // Prompts of the original and of the winner on examples that no optimizer has seen.
+    let runner = RolloutRunner::new(&program, Arc::clone(&task.model)).concurrency(args.concurrency);
+    let before = Arc::new(outcome.candidates.first().map(|one| one.prompts.clone()).unwrap_or_default());
+    let before = evaluate(&runner, &before, &task.test).await?;
+    let after = evaluate(&runner, &Arc::default(), &task.test).await?;
+    bar.finish();
+    let test = TestReport {
+        split: "sealed test".to_owned(),
+        baseline: before.estimate,
+        optimized: after.estimate,
+        comparison: compare(&before.evidence(), &after.evidence(), 0.95),
+        examples: Vec::new(),
+    };
+    Ok(ComparisonRow::of(&outcome, Some(&test), took, args.seed))
+}
+
+/// The three optimizers at their defaults: only budget, seed and data are set.
+fn optimizer(name: &str, task: &Task, args: &Args, observer: Arc<dyn Observer>) -> Box<dyn Optimizer> {
+    let templates = || Arc::new(TemplateProposer::default());
+    let (valset, seed, calls) = (task.selection.clone(), args.seed, args.max_calls);
+    match name {
+        "COPRO" => Box::new(
+            COPRO::builder()
+                .valset(valset)
+                .seed(seed)
+                .max_calls(calls)
+                .concurrency(args.concurrency)
+                .observer(observer)
+                .maybe_instruction_writer(task.templates.then(|| templates() as _))
+                .build(),
+        ),
+        "MIPROv2" => Box::new(
+            MIPROv2::builder()
+                .valset(valset)
+                .seed(seed)
+                .max_calls(calls)
+                .concurrency(args.concurrency)
+                .observer(observer)
+                .maybe_proposer(task.templates.then(|| templates() as _))
+                .build(),
+        ),
+        _ => Box::new(
+            GEPA::builder()
+                .valset(valset)
+                .seed(seed)
+                .max_calls(calls)
+                .concurrency(args.concurrency)
+                .observer(observer)
+                .maybe_instruction_writer(task.templates.then(|| templates() as _))
+                .build(),
+        ),
+    }
+}
+
+async fn task(args: &Args) -> anyhow::Result<Task> {
+    let [train, selection, test] = args.sizes[..] else {
+        anyhow::bail!("`--sizes` takes three numbers: training, selection, sealed test");
+    };
+    if args.lm == "sim" {
+        // Questions whose answers follow rules that nobody states.
+        let rules = HiddenRules::new(12, args.seed);
+        let mut examples = rules.examples(train + selection + test);
+        let sealed = examples.split_off(train + selection);
+        let selection = examples.split_off(train);
+        return Ok(Task {
+            name: "hidden rules",
+            train: examples,
+            selection,
+            test: sealed.into_iter().map(Arc::new).collect(),
+            program: Predict::new("answer", Signature::parse("question -> answer")?),
+            output: "answer",
+            model: Arc::new(rules.model(args.seed)),
+            templates: false,
+        });
+    }
+    let signature = Signature::parse("message -> city")?
+        .with_instructions("Extract the city that the person wants to travel to.");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/cities.jsonl");
+    let examples = load(file, &LoadOptions::for_signature(&signature))?;
+    let sizes = SplitOptions {
+        train: Some(Portion::Count(train)),
+        selection: Some(Portion::Count(selection)),
+        test: Some(Portion::Count(test)),
+        ..SplitOptions::default()
+    };
+    let parts = split(examples, &sizes)?;
+    let mut program = Predict::new("extract", signature);
+    let embedded = args.lm == "local";
+    if embedded {
+        // Markers are beyond so small a model.
+        program = program.with_adapter(Arc::new(PlainAdapter)).with_json_retry(false);
+    }
+    Ok(Task {
+        name: "cities",
+        train: parts.train,
+        selection: parts.selection,
+        test: parts.test.open().into_iter().map(Arc::new).collect(),
+        program,
+        output: "city",
+        model: if embedded { embedded_model().await? } else { client(&args.lm)? },
+        templates: embedded,
+    })
+}
+
+fn client(name: &str) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    let (model, url) = match name.split_once('@') {
+        Some((model, url)) => (model, Some(url.to_owned())),
+        None => (name, None),
+    };
+    Ok(Arc::new(ChatClient::builder().model(model).maybe_base_url(url).build()?))
+}
+
+#[cfg(feature = "local")]
+async fn embedded_model() -> anyhow::Result<Arc<dyn LanguageModel>> {
+    use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
+
+    let options = LocalModelOptions::builder().path(resolve(None)?).temperature(0.0).max_tokens(12).build();
+    let model = LocalModel::load(options).await.context("loading the embedded model")?;
+    Ok(Arc::new(OneLine(model)))
+}
+
+#[cfg(not(feature = "local"))]
+async fn embedded_model() -> anyhow::Result<Arc<dyn LanguageModel>> {
+    anyhow::bail!(
+        "this example was built without the embedded model: run `cargo xtask comparison`, which builds one that has \
+         it, or choose `--lm sim` or `--lm MODEL@URL`"
+    )
+}
+
+/// A model whose replies end with the line.
+#[cfg(feature = "local")]
+struct OneLine<M>(M);
+
+#[cfg(feature = "local")]
+#[async_trait::async_trait]
+impl<M: LanguageModel> LanguageModel for OneLine<M> {
+    fn id(&self) -> String {
+        format!("{} one line", self.0.id())
+    }
+
+    async fn complete(&self, request: &miprov2::LmRequest) -> Result<miprov2::LmReply, miprov2::LmError> {
+        let mut request = request.clone();
+        request.sampling.stop.push("\n".to_owned());
+        self.0.complete(&request).await
+    }
+}
