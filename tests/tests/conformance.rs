@@ -6,7 +6,7 @@ use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
 use promptopt_core::Optimizer;
 use promptopt_gepa::GEPA;
-use promptopt_testkit::conformance::{Settings, block_on, budget_holds};
+use promptopt_testkit::conformance::{Build, Settings, block_on, budget_holds};
 use promptopt_testkit::optimizer_conformance;
 use proptest::prelude::*;
 
@@ -79,8 +79,8 @@ proptest! {
 
     #[test]
     fn no_budget_of_any_size_is_overshot(budget in 0_u64..1500, which in 0_usize..4) {
-        let builds: [&dyn Fn(&Settings) -> Box<dyn Optimizer>; 4] = [&miprov2, &copro, &gepa, &gepa_parallel];
-        let checked = block_on(budget_holds(&move |settings: &Settings| builds[which](settings), budget));
+        let builds: [&Build; 4] = [&miprov2, &copro, &gepa, &gepa_parallel];
+        let checked = block_on(budget_holds(builds[which], budget));
         prop_assert!(checked.is_ok(), "{checked:?}");
     }
 }

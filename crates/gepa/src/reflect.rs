@@ -223,6 +223,39 @@ mod tests {
     }
 
     #[test]
+    fn the_request_as_it_goes_over_the_wire() {
+        use promptopt_core::Module as _;
+
+        let trace = |question: &str, written: &str, expected: &str, score: f64| {
+            Arc::new(Trace {
+                example: Example::new([("question", question), ("answer", expected)], ["question"]).into(),
+                prediction: Some(Prediction::from_iter([("answer", written)])),
+                steps: vec![
+                    step("classify", ("question", question), Some(("topic", "rivers")), None),
+                    step("answer", ("topic", "rivers"), Some(("answer", written)), None),
+                ],
+                score: Some(Score::new(score)),
+                ..Trace::default()
+            })
+        };
+        let program = promptopt_testkit::toy::TwoStage::default();
+        let components = program.predictors();
+        let traces = [
+            trace("Which river flows through Hamburg?", "Rhine", "Elbe", 0.0),
+            trace("And through Cologne?", "Rhine", "Rhine", 1.0),
+        ];
+        let text = request(components[0], &components, &Prompts::new(), &traces).unwrap();
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn records_are_bounded_and_never_none() {
+        let long = "x".repeat(MAX_RECORDS_CHARS + 1);
+        assert_eq!(bounded([long.clone(), "short".to_owned()].into_iter()), [long]);
+        assert_eq!(bounded(["a".to_owned(), "b".to_owned()].into_iter()).len(), 2);
+    }
+
+    #[test]
     fn a_failure_is_feedback() {
         let trace = Trace {
             example: Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"]).into(),

@@ -378,11 +378,8 @@ pub async fn edge_cases_end_cleanly(build: &Build) -> Checked {
 
 /// Makes a module `$name` with a test for every promise, of the optimizer that `$build` makes.
 ///
-/// ```ignore
-/// promptopt_testkit::optimizer_conformance!(mine, |settings: &Settings| {
-///     Box::new(Mine::builder().seed(settings.seed).build()) as Box<dyn Optimizer>
-/// });
-/// ```
+/// `$build` takes a [`Settings`](conformance::Settings) and gives a `Box<dyn Optimizer>` that follows
+/// them, as in `tests/tests/conformance.rs`.
 #[macro_export]
 macro_rules! optimizer_conformance {
     ($name:ident, $build:expr) => {

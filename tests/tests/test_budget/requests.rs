@@ -182,3 +182,84 @@ async fn the_same_request_made_twice_in_a_run_is_two_draws() {
     let repeated: BTreeSet<u64> = again.seen.lock().unwrap().iter().map(|one| one.sample_index).collect();
     assert_eq!(repeated, indices.into_iter().collect());
 }
+
+/// Asks three things at once, each longer than the one before, and then one thing more.
+struct AtOnce;
+
+#[async_trait]
+impl Module for AtOnce {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        Vec::new()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        Vec::new()
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        let size = inputs["size"].as_u64().unwrap_or(0) as usize;
+        let ask = |times: usize| {
+            let context = context.clone();
+            let request = LmRequest::new(vec![Message::user("x".repeat(size * times))]);
+            tokio::spawn(async move { context.complete(request).await })
+        };
+        let (one, two, three) = (ask(1), ask(5), ask(20));
+        let _ = (one.await?, two.await?, three.await?);
+        context.complete(LmRequest::new(vec![Message::user("x".repeat(size * 40))])).await?;
+        Ok(Prediction::default())
+    }
+
+    fn max_calls(&self) -> u64 {
+        4
+    }
+}
+
+/// Takes a few turns of the runtime for every answer.
+struct Patient;
+
+#[async_trait]
+impl LanguageModel for Patient {
+    fn id(&self) -> String {
+        "patient".to_owned()
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        let bytes = request.messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
+        for _ in 0..bytes * 7 % 13 {
+            tokio::task::yield_now().await;
+        }
+        Ok(LmReply::text("fine", Usage::call(bytes / 4, 1)))
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        Some(10)
+    }
+}
+
+#[tokio::test]
+async fn requests_that_need_more_than_the_first_neither_hang_nor_overshoot() {
+    for tokens in [0, 500, 2_000, 5_000, 8_000, 12_000, 20_000, 1_000_000] {
+        for concurrency in [1, 3, 32] {
+            let program = AtOnce.with_metric(metric_fn(|_: &Example, _: &Prediction| true));
+            let budget = Budget { tokens: Some(tokens), ..Budget::default() };
+            let ledger = Arc::new(Ledger::new(budget));
+            let runner = RolloutRunner::new(&program, Arc::new(Patient) as Arc<dyn LanguageModel>)
+                .concurrency(concurrency)
+                .ledger(Arc::clone(&ledger));
+            let jobs: Vec<_> = (0..20_u64)
+                .map(|number| {
+                    let example = Example::new([("size", number * 11 % 17)], ["size"]);
+                    let job = RolloutJob::new(Arc::default(), Arc::new(example));
+                    RolloutJob { sample: number, ..job }
+                })
+                .collect();
+            let run = tokio::time::timeout(std::time::Duration::from_secs(20), runner.run(&jobs));
+            let batch = run.await.expect("it does not hang").unwrap();
+            assert!(ledger.spending().tokens() <= tokens);
+            assert_eq!(ledger.reserved(), Cost::default(), "{tokens} at {concurrency}");
+            let made = batch.traces.iter().flatten().count();
+            assert_eq!(made == 20, batch.stop.is_none(), "{tokens} at {concurrency}");
+            assert!(if tokens < 1_000 { made < 20 } else { tokens < 1_000_000 || made == 20 });
+        }
+    }
+}

@@ -91,7 +91,11 @@ async fn a_reply_without_fences_is_never_adopted() {
     assert_eq!(dropped[..3], ["no instruction between fences", "the fence is not closed", "empty"]);
     // What the model writes after that is empty; it is not asked for ever.
     assert_eq!(outcome.stop, StopReason::Completed);
-    assert!(outcome.notes.iter().any(|note| note.contains("no usable or new instruction")), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes.iter().any(|note| note.contains("no usable or new instruction")),
+        "{:?}",
+        outcome.notes
+    );
 }
 
 #[tokio::test]

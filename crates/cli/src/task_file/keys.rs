@@ -34,6 +34,12 @@ pub(super) fn with_suggestion(message: &str) -> String {
              or as a section `[{unknown}]`"
         );
     }
+    if let Some(section) = section_of(unknown).filter(|_| message.contains("unknown field")) {
+        return format!(
+            "{head}; it belongs into `[{section}]`: is that heading missing, or does the line stand too far up or \
+             down?"
+        );
+    }
     match nearest(unknown, known.iter().copied()) {
         Some(meant) if known.len() > LONG_LIST => format!("{head}; did you mean `{meant}`?"),
         Some(meant) => format!("{message}; did you mean `{meant}`?"),
@@ -62,6 +68,21 @@ fn in_plain_words(message: &str) -> String {
         );
     }
     text
+}
+
+/// The section that has a key of this name, where only one has.
+fn section_of(key: &str) -> Option<&'static str> {
+    let schema = serde_json::to_value(schemars::schema_for!(super::TaskFile)).ok()?;
+    let has = |name: &str| schema.pointer(&format!("/$defs/{name}/properties/{key}")).is_some();
+    let sections = [
+        ("ProgramSection", "program"),
+        ("ModelSection", "model"),
+        ("DataSection", "data"),
+        ("MetricSection", "metric"),
+        ("OptimizerSection", "optimizer"),
+    ];
+    let mut found = sections.into_iter().filter(|(name, _)| has(name)).map(|(_, section)| section);
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// The message up to the list of names, the name that is unknown, and the list.
