@@ -313,9 +313,10 @@ pub struct DepthStatistics {
     pub depth: usize,
     /// How many attempts of this depth have a score.
     pub attempts: usize,
-    /// The highest score of this and all earlier depths of the predictor.
+    /// The highest mean on the full selection set of any candidate so far.
     pub best: f64,
-    /// The mean score.
+    /// The mean score. Like `min`, `max` and `std` it is over what each attempt was run on, which is less
+    /// than the selection set for those that were dropped early; so `max` can exceed `best`.
     pub mean: f64,
     /// The lowest score.
     pub min: f64,

@@ -16,7 +16,7 @@ pub(crate) fn of(plan: &Plan<'_>, program: &dyn Evaluator) -> Option<CostEstimat
     let certain = if plan.options.may_end_early() || by_calls.is_some() {
         0
     } else {
-        steps.saturating_sub(plan.rollouts_of_a_step(1))
+        steps.saturating_sub(plan.rollouts_of_a_step(1) + plan.rollouts_of_the_confirmation())
     };
     let minibatch = plan.options.minibatch_size as u64;
     let components = plan.components.len() as u64;

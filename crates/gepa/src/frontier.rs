@@ -38,15 +38,17 @@ impl Frontier {
         kind: FrontierType,
         candidates: impl IntoIterator<Item = (usize, &'a CandidateScores)>,
     ) -> Self {
+        let candidates: Vec<_> = candidates.into_iter().collect();
+        // Where the metric names no objective for anybody, its score is the only one.
+        let unnamed = candidates.iter().all(|(_, scores)| scores.objectives.is_empty());
         let mut frontier = Self::default();
         for (candidate, scores) in candidates {
-            frontier.enter(kind, candidate, scores);
+            frontier.enter(kind, candidate, scores, unnamed);
         }
         frontier
     }
 
-    /// Enters one more candidate.
-    pub fn enter(&mut self, kind: FrontierType, candidate: usize, scores: &CandidateScores) {
+    fn enter(&mut self, kind: FrontierType, candidate: usize, scores: &CandidateScores, unnamed: bool) {
         if matches!(kind, FrontierType::Example | FrontierType::Hybrid) {
             for (example, score) in scores.examples.iter().enumerate() {
                 self.offer((Some(example), None), candidate, *score);
@@ -64,11 +66,10 @@ impl Frontier {
                 }
             }
         }
-        // Where the metric names no objective, its score is the only one.
-        if scores.objectives.is_empty() && kind == FrontierType::Objective {
+        if unnamed && kind == FrontierType::Objective {
             self.offer((None, None), candidate, mean(&scores.examples));
         }
-        if scores.objectives.is_empty() && kind == FrontierType::ExampleObjective {
+        if unnamed && kind == FrontierType::ExampleObjective {
             for (example, score) in scores.examples.iter().enumerate() {
                 self.offer((Some(example), None), candidate, *score);
             }
@@ -175,6 +176,19 @@ mod tests {
         assert_eq!(members(FrontierType::Hybrid, &rows), [(0, 1), (1, 1), (2, 1)]);
         assert_eq!(members(FrontierType::ExampleObjective, &rows), [(1, 1), (2, 1)]);
         assert_eq!(members(FrontierType::Objective, &[scores(&[0.2]), scores(&[0.7])]), [(1, 1)]);
+    }
+
+    #[test]
+    fn who_came_before_any_objective_was_named_holds_nothing_for_ever() {
+        let failed = scores(&[0.0, 0.0]);
+        let named = CandidateScores {
+            objectives: BTreeMap::from([("short".to_owned(), vec![Some(0.5), Some(1.0)])]),
+            ..scores(&[0.5, 1.0])
+        };
+        for kind in [FrontierType::Objective, FrontierType::ExampleObjective, FrontierType::Hybrid] {
+            let members = members(kind, &[failed.clone(), named.clone()]);
+            assert_eq!(members.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1], "{kind:?}");
+        }
     }
 
     #[test]

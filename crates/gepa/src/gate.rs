@@ -38,7 +38,7 @@ pub struct Look {
 }
 
 /// When to look, and the bound of each look.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     training: Vec<Look>,
     selection: Vec<Look>,
@@ -169,7 +169,8 @@ impl Contrast {
         let parent_mean = parent_sum / count;
         let parent_total = (parent_sum + parent_elsewhere.iter().sum::<f64>()) / known;
 
-        // What the variance of scores between 0 and `top` with this mean can be at most.
+        // Variances are pulled to what scores between 0 and `top` with this mean can have at most, with
+        // the weight of two examples; the child's to its parent's, which is known from more.
         let scores = pairs.iter().flat_map(|(child, parent)| [*child, *parent]);
         let top = scores.chain(parent_elsewhere.iter().copied()).fold(1.0_f64, f64::max);
         let cautious_mean = (parent_total * known + 0.5 * top) / (known + 1.0);
@@ -181,8 +182,14 @@ impl Contrast {
             (squares(|pair| pair.0, child_mean), squares(|pair| pair.1, parent_mean));
         let products =
             pairs.iter().map(|(child, parent)| (child - child_mean) * (parent - parent_mean)).sum::<f64>();
-        let child_variance = (child_squares + 2.0 * cautious) / (count + 1.0);
-        let parent_variance = cautious;
+        let all_squares = pairs
+            .iter()
+            .map(|(_, parent)| parent)
+            .chain(parent_elsewhere)
+            .map(|parent| (parent - parent_total).powi(2))
+            .sum::<f64>();
+        let parent_variance = (all_squares + 2.0 * cautious) / (known + 1.0);
+        let child_variance = (child_squares + 2.0 * parent_variance) / (count + 1.0);
         let spread = (child_squares * parent_squares).sqrt();
         let correlation = if spread > 0.0 { products / spread } else { 0.0 };
         let correlation = (correlation * count / (count + CORRELATION_PRIOR)).clamp(0.0, 0.98);

@@ -22,7 +22,8 @@ pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// The GEPA optimizer. Every option has a default; see the crate's page for its use.
 #[derive(Clone, bon::Builder)]
 pub struct GEPA {
-    /// Sizes the run by itself. Default: light, unless a budget is given.
+    /// Sizes the run by itself. Default: light, unless a budget is given (calls, metric calls, tokens,
+    /// money or time).
     pub(crate) auto: Option<Auto>,
     /// The most metric calls to make: rollouts that are not known already. Never overshot.
     pub(crate) max_metric_calls: Option<u64>,
@@ -69,9 +70,9 @@ pub struct GEPA {
     /// of its children, too. Default: 30.
     #[builder(default = 30)]
     pub(crate) reflection_examples: usize,
-    /// The score from which on a run has nothing to learn from. Default: 1.
-    #[builder(default = 1.0)]
-    pub(crate) perfect_score: f64,
+    /// The score from which on a run has nothing to learn from. Default: 1; none where the metric gives
+    /// the original more than 1 anywhere.
+    pub(crate) perfect_score: Option<f64>,
     /// At what candidates may be best. Default: every example.
     #[builder(default)]
     pub(crate) frontier: FrontierType,
@@ -164,7 +165,7 @@ const HELD_BACK: usize = 5;
 /// at most so many,
 const MOST_HELD_BACK: usize = 50;
 /// and none when there would be fewer than these.
-const FEWEST_HELD_BACK: usize = 10;
+const FEWEST_HELD_BACK: usize = 5;
 
 /// Options checked, data divided, models chosen.
 pub(crate) struct Plan<'a> {
@@ -202,7 +203,7 @@ impl<'a> Plan<'a> {
         check_budget("max_calls", budget.calls, selection.len())?;
         check_budget("max_metric_calls", options.max_metric_calls, selection.len())?;
         let unlimited = options.max_metric_calls.is_none() && budget == Budget::default();
-        let auto = options.auto.or((unlimited && !options.has_other_stop()).then_some(Auto::Light));
+        let auto = options.auto.or(unlimited.then_some(Auto::Light));
         let max_metric_calls =
             options.max_metric_calls.or(auto.map(|auto| auto.max_metric_calls(selection.len())));
 
@@ -230,10 +231,15 @@ impl<'a> Plan<'a> {
     }
 
     /// How many rollouts must be left for a step with so many proposals: parent and child on the
-    /// minibatch, one on the whole selection set, and the confirmation.
+    /// minibatch, and one on the whole selection set.
     pub(crate) fn rollouts_of_a_step(&self, proposals: usize) -> u64 {
         let gate = 2 * self.options.minibatch_size * proposals;
-        (gate + self.selection.len() + 2 * self.held_back.len()) as u64
+        (gate + self.selection.len()) as u64
+    }
+
+    /// Rollouts kept back for the confirmation: original and winner on the examples held back.
+    pub(crate) fn rollouts_of_the_confirmation(&self) -> u64 {
+        2 * self.held_back.len() as u64
     }
 }
 
@@ -295,7 +301,7 @@ impl GEPA {
         };
         within("temperature", self.temperature, 0.0, 2.0)?;
         within("gate_level", self.gate_level, 1e-6, 1.0)?;
-        within("perfect_score", self.perfect_score, 0.0, f64::MAX)?;
+        within("perfect_score", self.perfect_score.unwrap_or(1.0), 0.0, f64::MAX)?;
         within("target_score", self.target_score.unwrap_or(0.0), 0.0, f64::MAX)?;
         if let CandidateSelector::EpsilonGreedy(epsilon) = self.candidate_selector {
             within("candidate_selector", epsilon, 0.0, 1.0)?;

@@ -10,7 +10,12 @@ use crate::options::Plan;
 const LEVEL: f64 = 0.95;
 
 pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outcome, Error> {
-    let runner = plan.session.runner(program).max_rollouts(plan.max_metric_calls);
+    // What the confirmation takes is kept from the evolution.
+    let aside = plan.rollouts_of_the_confirmation();
+    let runner = plan
+        .session
+        .runner(program)
+        .max_rollouts(plan.max_metric_calls.map(|most| most.saturating_sub(aside)));
     plan.session
         .tell_stage("baseline", format!("the original on {} selection examples", plan.selection.len()));
     let mut evolution = Evolution::begin(plan, &runner).await?;
@@ -44,9 +49,10 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     let (baseline, selected) = (board.estimate(0, LEVEL), board.estimate(best, LEVEL));
     let candidates = board.candidates().to_vec();
     let scores = (0..candidates.len()).map(|candidate| board.details(candidate)).collect();
-    let confirmation = evolution.confirm(best).await?;
+    let confirming = plan.session.runner(program);
+    let confirmation = evolution.confirm(best, &confirming).await?;
     let track = plan.options.track_stats;
-    let totals = runner.totals();
+    let (totals, confirmed) = (runner.totals(), confirming.totals());
     Ok(plan.session.concluded(Outcome {
         optimizer: "GEPA".to_owned(),
         candidates,
@@ -58,11 +64,11 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         frontier: evolution.members().into_keys().collect(),
         confirmation,
         spending: Spending {
-            task: totals.usage,
+            task: totals.usage + confirmed.usage,
             prompt: evolution.prompt_usage,
-            reused_rollouts: totals.reused,
+            reused_rollouts: totals.reused + confirmed.reused,
         },
-        failures: totals.failures,
+        failures: totals.failures + confirmed.failures,
         trials: if track { evolution.trials } else { Vec::new() },
         scores: if track { scores } else { Vec::new() },
         stop: evolution.stop.unwrap_or_default(),

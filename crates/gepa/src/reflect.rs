@@ -152,6 +152,15 @@ pub fn read_reply(reply: &str) -> Result<String, &'static str> {
         Some((first, rest)) if is_tag(first.trim_end()) => rest,
         _ => inner,
     };
+    usable(text)
+}
+
+/// The text without white space at its ends, if it can be an instruction.
+///
+/// # Errors
+///
+/// Why it cannot.
+pub(crate) fn usable(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if !text.chars().any(char::is_alphanumeric) {
         return Err("empty");

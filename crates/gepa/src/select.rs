@@ -17,7 +17,7 @@ pub enum CandidateSelector {
     Pareto,
     /// The one with the highest mean.
     CurrentBest,
-    /// The one with the highest mean, and with this probability any other.
+    /// The one with the highest mean, and with this probability any.
     EpsilonGreedy(f64),
     /// From the Pareto frontier, but only from its so many members with the highest mean.
     TopKPareto(usize),

@@ -56,7 +56,7 @@ const PROFILES: [Profile; 3] = [
     Profile {
         optimizer: "COPRO",
         approach: "iterative refinement",
-        feedback: "score",
+        feedback: "score, mistakes and what is said of them",
         selection: "best candidate",
         calls: "moderate",
         speed: "fastest",

@@ -65,6 +65,6 @@ async fn gepa_calls_as_often_as_estimated() {
 fn where_nothing_bounds_a_run_nothing_is_estimated() {
     let task = HiddenRules::new(8, 0);
     let program = toy::answerer().with_model(Arc::new(task.model(0))).with_metric(toy::exact_answer());
-    let optimizer = GEPA::builder().patience(3).build();
+    let optimizer = GEPA::builder().max_time(std::time::Duration::from_secs(3600)).build();
     assert_eq!(optimizer.estimate(&program, &task.examples(60)).unwrap(), None);
 }

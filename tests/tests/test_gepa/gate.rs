@@ -1,9 +1,14 @@
 //! The gate against the reference's three coin flips: a stream of children of which one in five is
 //! truly 10 points better and the others are no-ops, with independent Bernoulli scores.
 
+use promptopt_core::{
+    ContentHash, InstructionRequest, InstructionWriter, LanguageModel, LmError, LmReply, LmRequest, Usage,
+};
 use promptopt_gepa::gate::{Contrast, Gate, GateOptions};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+
+use super::*;
 
 const CHILDREN: usize = 3000;
 
@@ -123,6 +128,54 @@ fn on_a_hundred_examples_the_level_holds_too() {
         assert!(no_ops <= 0.05, "p = {chance}: {no_ops}");
         assert!(within >= 0.6, "p = {chance}: {within}");
     }
+}
+
+/// Writes instructions that say nothing new.
+struct NoOps;
+
+#[async_trait::async_trait]
+impl InstructionWriter for NoOps {
+    async fn write_instruction(&self, request: &InstructionRequest) -> anyhow::Result<Option<String>> {
+        Ok(Some(format!("Answer. ({})", request.seed)))
+    }
+}
+
+/// Right half of the time, by a coin that every prompt and question throws anew.
+struct Coin(u64);
+
+#[async_trait::async_trait]
+impl LanguageModel for Coin {
+    fn id(&self) -> String {
+        format!("coin {}", self.0)
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        let heads = ContentHash::of(&(self.0, &request.messages)).as_u64() % 2 == 0;
+        let text = ScriptedLm::chat_reply([("answer", if heads { "yes" } else { "no" })]);
+        Ok(LmReply::text(text, Usage::call(1, 1)))
+    }
+}
+
+#[tokio::test]
+async fn in_whole_runs_few_no_ops_are_evaluated_on_everything() {
+    let (mut full, mut children) = (0, 0);
+    for seed in 0..12 {
+        let mut program = toy::answerer().with_model(Arc::new(Coin(seed))).with_metric(toy::exact_answer());
+        let optimizer = GEPA::builder()
+            .max_metric_calls(1500)
+            .instruction_writer(Arc::new(NoOps))
+            .use_merge(false)
+            .seed(seed)
+            .build();
+        let outcome = optimizer.compile(&mut program, same_answer(200)).await.unwrap();
+        children += outcome.candidates.len() - 1;
+        full += outcome.candidates.iter().skip(1).filter(|one| one.score.is_some()).count();
+    }
+    println!("{full} of {children} no-ops were evaluated on the whole selection set");
+    assert!(children > 200);
+    // 5 %, and three standard errors of as many draws.
+    let most = 0.05 + 3.0 * (0.05 * 0.95 / children as f64).sqrt();
+    assert!(full as f64 / children as f64 <= most, "{full} of {children}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use promptopt_core::{Event, LanguageModel, Origin, Score, StopReason, TrialKind, metric_fn};
-use promptopt_gepa::{CandidateSelector, ComponentSelector, FrontierType};
+use promptopt_gepa::{ComponentSelector, FrontierType};
 use promptopt_testkit::ScriptedLm;
 
 use super::*;
@@ -172,12 +172,14 @@ async fn two_components(optimizer: impl FnOnce(Arc<dyn LanguageModel>) -> GEPA) 
 
 #[tokio::test]
 async fn lineages_that_changed_different_components_are_merged() {
-    let selector = CandidateSelector::TopKPareto(9);
+    // Two proposals at once: one changes the first component of the original, one the second.
     let outcome = two_components(|model| {
-        GEPA::builder().task_model(model).max_metric_calls(1500).candidate_selector(selector).seed(2).build()
+        GEPA::builder().task_model(model).max_metric_calls(1500).parallel_proposals(2).build()
     })
     .await;
     assert_eq!(outcome.selected.mean, 1.0, "{:?}", outcome.notes);
+    let merges = outcome.candidates.iter().filter(|one| matches!(one.origin, Origin::Merged { .. }));
+    assert!(merges.count() > 0, "nothing was merged");
     for candidate in &outcome.candidates {
         if let Origin::Merged { ancestor, .. } = &candidate.origin {
             let [first, second] = candidate.parents[..] else { panic!("a merge has two parents") };
@@ -228,13 +230,14 @@ async fn all_components_change_at_once_when_asked_to() {
 
 #[tokio::test]
 async fn an_objective_can_carry_a_candidate_through_that_its_score_would_not() {
-    // The new instruction leaves the score as it is and is better in an objective.
+    // The new instruction is worse in the score and better in an objective.
     let run = |frontier: FrontierType| async move {
-        let model = Arc::new(reflecting("never", vec![fenced("be short"); 20]));
+        let model = Arc::new(reflecting("briefly", vec![fenced("answer briefly"); 20]));
         let mut program = toy::answerer().with_model(model).with_metric(metric_fn(
             move |_: &Example, prediction: &promptopt_core::Prediction| {
-                let short = prediction.get_str("answer") == Some("no");
-                Score::new(0.5).with_objective("short", f64::from(u8::from(short)))
+                let brief = prediction.get_str("answer") == Some("yes");
+                let value = if brief { 0.3 } else { 0.5 };
+                Score::new(value).with_objective("brief", f64::from(u8::from(brief)))
             },
         ));
         GEPA::builder()
@@ -247,10 +250,42 @@ async fn an_objective_can_carry_a_candidate_through_that_its_score_would_not() {
     };
     for frontier in [FrontierType::Objective, FrontierType::Hybrid, FrontierType::ExampleObjective] {
         let outcome = run(frontier).await;
-        let objectives = &outcome.scores[0].objectives;
-        assert_eq!(objectives["short"].len(), 24, "{frontier:?}");
-        assert!(!outcome.frontier.is_empty());
+        assert!(outcome.frontier.contains(&1), "{frontier:?}: {:?}", outcome.frontier);
+        assert_eq!(outcome.scores[1].objectives["brief"], vec![Some(1.0); 24]);
+        assert!(!outcome.improved(), "the winner is still chosen by its score");
     }
+    assert_eq!(run(FrontierType::Example).await.frontier, [0]);
+}
+
+#[tokio::test]
+async fn a_metric_beyond_one_has_no_perfect_score_by_default() {
+    let model = Arc::new(reflecting("always", vec![fenced("always say yes")]));
+    let mut program = toy::answerer().with_model(model).with_metric(metric_fn(
+        |_: &Example, prediction: &promptopt_core::Prediction| {
+            if prediction.get_str("answer") == Some("yes") { 100.0 } else { 40.0 }
+        },
+    ));
+    let outcome =
+        GEPA::builder().max_metric_calls(200).build().compile(&mut program, same_answer(40)).await.unwrap();
+    assert_eq!((outcome.baseline.mean, outcome.selected.mean), (40.0, 100.0));
+}
+
+#[tokio::test]
+async fn small_sure_gains_in_graded_scores_come_through() {
+    let model = Arc::new(reflecting("always", vec![fenced("always say yes")]));
+    let mut program = toy::answerer().with_model(model).with_metric(metric_fn(
+        |example: &Example, prediction: &promptopt_core::Prediction| {
+            // Examples differ by 0.2, the instructions by 0.03.
+            let number: f64 = example
+                .get("question")
+                .and_then(|text| text.as_str()?.split(' ').next_back()?.parse().ok())
+                .unwrap_or(0.0);
+            0.6 + 0.05 * (number % 5.0) + if prediction.get_str("answer") == Some("yes") { 0.03 } else { 0.0 }
+        },
+    ));
+    let outcome =
+        GEPA::builder().max_metric_calls(400).build().compile(&mut program, same_answer(120)).await.unwrap();
+    assert!(outcome.improved(), "{:?}", outcome.trials);
 }
 
 #[tokio::test]

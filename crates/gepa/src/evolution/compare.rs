@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use promptopt_core::{Confirmation, Error, StopReason, TrialKind};
+use promptopt_core::{Confirmation, Error, RolloutRunner, StopReason, TrialKind};
 use promptopt_evaluator::{compare, estimate, evaluate};
 use rand::seq::SliceRandom as _;
 
@@ -19,6 +19,7 @@ impl Evolution<'_, '_, '_> {
     /// those that fall behind.
     pub(crate) async fn gate(&mut self, mut children: Vec<Child>) -> Result<Vec<Child>, Error> {
         let looks = self.gate.training().to_vec();
+        let measures = self.measures();
         let most = looks.last().map_or(0, |look| look.examples);
         let orders: Vec<Vec<usize>> = children.iter().map(|child| self.gate_order(child, most)).collect();
         let mut orders: BTreeMap<usize, Vec<usize>> =
@@ -35,17 +36,14 @@ impl Evolution<'_, '_, '_> {
             let mut staying = Vec::new();
             for child in children {
                 let order = orders.get(&child.candidate).map_or(&[][..], Vec::as_slice);
-                let pairs: Vec<(f64, f64)> = order
-                    .iter()
-                    .filter_map(|example| {
-                        let score = |candidate| self.traces.get(&(candidate, *example))?.evidence();
-                        Some((score(child.candidate)?, score(child.parent)?))
-                    })
-                    .collect();
-                let stays = Contrast::of(&pairs, &[]).is_none_or(|contrast| contrast.z() >= look.bound);
+                let stays = measures.iter().any(|measure| {
+                    let pairs = self.training_pairs(&child, order, measure.as_deref());
+                    Contrast::of(&pairs, &[]).is_none_or(|contrast| contrast.z() >= look.bound)
+                });
                 if stays && self.stop.is_none() {
                     staying.push(child);
                 } else {
+                    let pairs = self.training_pairs(&child, order, None);
                     self.note_gate(&child, &pairs);
                     orders.remove(&child.candidate);
                 }
@@ -53,6 +51,24 @@ impl Evolution<'_, '_, '_> {
             children = staying;
         }
         Ok(children)
+    }
+
+    /// (child, parent) on the training examples that both were run on, in the score or an objective.
+    fn training_pairs(&self, child: &Child, order: &[usize], measure: Option<&str>) -> Vec<(f64, f64)> {
+        let value = |candidate: usize, example: usize| -> Option<f64> {
+            let trace = self.traces.get(&(candidate, example))?;
+            let evidence = trace.evidence()?;
+            match (measure, &trace.score) {
+                (None, _) => Some(evidence),
+                (Some(name), Some(score)) => score.objectives.get(name).copied(),
+                // A failure that counts as 0 counts as 0 in everything.
+                (Some(_), None) => Some(evidence),
+            }
+        };
+        order
+            .iter()
+            .filter_map(|example| Some((value(child.candidate, *example)?, value(child.parent, *example)?)))
+            .collect()
     }
 
     /// The training examples of a child's gate: its minibatch, then those that its parent was run
@@ -74,8 +90,8 @@ impl Evolution<'_, '_, '_> {
         order
     }
 
-    /// Runs children over the selection set, portion by portion, and drops those that cannot be
-    /// expected to enter the frontier. Who comes to the end of it does enter.
+    /// Runs children over the selection set, portion by portion, and drops those that do not stand up
+    /// to their parents. Who comes to the end of it enters the frontier.
     pub(crate) async fn race(&mut self, mut children: Vec<Child>) -> Result<(), Error> {
         let before = self.best();
         let count = self.plan.selection.len();
@@ -85,6 +101,7 @@ impl Evolution<'_, '_, '_> {
         order.shuffle(&mut self.rng);
         for look in self.gate.selection().to_vec() {
             let portion: Vec<usize> = order.iter().copied().take(look.examples).collect();
+            self.drop_unaffordable(&mut children, look.examples);
             self.run_selection(&children, &portion).await?;
             let mut staying = Vec::new();
             for child in children {
@@ -96,6 +113,7 @@ impl Evolution<'_, '_, '_> {
             }
             children = staying;
         }
+        self.drop_unaffordable(&mut children, count);
         self.run_selection(&children, &order).await?;
         for child in children {
             let full = self.board.is_full(child.candidate);
@@ -106,6 +124,30 @@ impl Evolution<'_, '_, '_> {
         Ok(())
     }
 
+    /// Drops the children with the lowest means while there are several and the budget does not suffice
+    /// for all of them up to the next look and for one to the end: one that finishes is worth more
+    /// than several that do not.
+    fn drop_unaffordable(&mut self, children: &mut Vec<Child>, next: usize) {
+        let Some(left) = self.affordable() else { return };
+        let count = self.plan.selection.len();
+        while children.len() > 1 {
+            let known = children.iter().map(|child| self.board.count(child.candidate)).min().unwrap_or(0);
+            let needed = children.len() * next.saturating_sub(known) + (count - next);
+            if left >= needed as u64 {
+                return;
+            }
+            let mean = |child: &Child| self.board.mean(child.candidate).unwrap_or(0.0);
+            let mut worst = 0;
+            for (at, child) in children.iter().enumerate() {
+                if children.get(worst).is_some_and(|known| mean(child) <= mean(known)) {
+                    worst = at;
+                }
+            }
+            let dropped = children.remove(worst);
+            self.note_selection(TrialKind::Race, dropped.candidate);
+        }
+    }
+
     async fn run_selection(&mut self, children: &[Child], examples: &[usize]) -> Result<(), Error> {
         let wanted: Vec<_> = children.iter().map(|child| (child.candidate, examples.to_vec())).collect();
         let stop = self.board.roll_out(&wanted).await.map_err(evaluation)?;
@@ -113,12 +155,16 @@ impl Evolution<'_, '_, '_> {
         Ok(())
     }
 
-    /// Whether a child is above the bound in anything that the frontier counts: the score, or an
-    /// objective where the frontier looks at objectives.
+    /// Whether a child is above the bound against its parent: in the score, where it may matter as
+    /// well, or in an objective that the frontier looks at.
     fn may_enter(&self, child: &Child, bound: f64) -> bool {
-        let stays = |child: Vec<Option<f64>>, parent: Vec<Option<f64>>| {
+        let stays = |measure: Option<&str>| {
+            let scores = |candidate: usize| match measure {
+                None => self.board.scores(candidate),
+                Some(name) => self.board.objective_scores(candidate, name),
+            };
             let (mut pairs, mut elsewhere) = (Vec::new(), Vec::new());
-            for (child, parent) in child.into_iter().zip(parent) {
+            for (child, parent) in scores(child.candidate).into_iter().zip(scores(child.parent)) {
                 match (child, parent) {
                     (Some(child), Some(parent)) => pairs.push((child, parent)),
                     (None, Some(parent)) => elsewhere.push(parent),
@@ -127,14 +173,10 @@ impl Evolution<'_, '_, '_> {
             }
             Contrast::of(&pairs, &elsewhere).is_none_or(|contrast| contrast.z() >= bound)
         };
-        if stays(self.board.scores(child.candidate), self.board.scores(child.parent)) {
-            return self.may_matter(child);
-        }
-        self.plan.options.frontier != crate::FrontierType::Example
-            && self.board.objective_names().iter().any(|name| {
-                let scores = |candidate| self.board.objective_scores(candidate, name);
-                stays(scores(child.candidate), scores(child.parent))
-            })
+        self.measures().iter().any(|measure| match measure {
+            None => stays(None) && self.may_matter(child),
+            Some(name) => stays(Some(name)),
+        })
     }
 
     /// Whether a child may be of use beside the best candidate: unless it is clearly worse, or else
@@ -152,16 +194,25 @@ impl Evolution<'_, '_, '_> {
             return true;
         }
         let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len().max(1) as f64;
-        let failed = pairs.iter().filter(|(_, best)| *best < self.plan.options.perfect_score);
+        let failed = pairs.iter().filter(|(_, best)| *best < self.perfect_score());
         let failed: Vec<f64> = failed.map(|(mine, _)| *mine).collect();
         mean(failed) > mean(pairs.iter().map(|(mine, _)| *mine).collect())
     }
 
-    /// Measures original and winner on training examples that nothing was run on.
-    pub(crate) async fn confirm(&mut self, best: usize) -> Result<Option<Confirmation>, Error> {
+    /// Measures original and winner on training examples that nothing was run on. Where that was
+    /// wanted and does not come to be, a note says so.
+    pub(crate) async fn confirm(
+        &mut self,
+        best: usize,
+        runner: &RolloutRunner<'_>,
+    ) -> Result<Option<Confirmation>, Error> {
+        if best == 0 || !self.plan.options.confirm {
+            return Ok(None);
+        }
         let examples = &self.plan.held_back;
-        let affords = self.runner.affordable_rollouts().is_none_or(|left| left >= 2 * examples.len() as u64);
-        let may_go_on = matches!(
+        let wanted = 2 * examples.len() as u64;
+        let affords = runner.remaining_calls().is_none_or(|left| left >= wanted);
+        let ended = !matches!(
             self.stop,
             None | Some(
                 StopReason::Completed
@@ -171,7 +222,15 @@ impl Evolution<'_, '_, '_> {
                     | StopReason::StopFile
             )
         );
-        if best == 0 || examples.is_empty() || !affords || !may_go_on {
+        if examples.is_empty() || !affords || ended || self.plan.session.ledger.is_out_of_time() {
+            self.notes.push(format!(
+                "the winner was not measured once more: {}",
+                if examples.is_empty() {
+                    "too few training examples, or too small a budget, to hold some back"
+                } else {
+                    "the run ended before it"
+                }
+            ));
             return Ok(None);
         }
         self.plan.session.tell_stage(
@@ -182,8 +241,10 @@ impl Evolution<'_, '_, '_> {
         for candidate in [0, best] {
             let Some(known) = self.board.candidates().get(candidate) else { return Ok(None) };
             let prompts = Arc::new(known.prompts.clone());
-            let evaluation = evaluate(self.runner, &prompts, examples).await.map_err(evaluation)?;
+            let evaluation = evaluate(runner, &prompts, examples).await.map_err(evaluation)?;
             if evaluation.stop.is_some() {
+                self.notes
+                    .push("the winner was not measured once more: the run ended in the middle".to_owned());
                 return Ok(None);
             }
             evidence.push(evaluation.evidence());

@@ -65,10 +65,15 @@ impl Evolution<'_, '_, '_> {
                 children.push(Child { candidate, parent: draft.parent, minibatch: draft.minibatch });
             } else {
                 self.failed_proposals += 1;
+                self.last_failure = Some("known already".to_owned());
             }
         }
         if self.failed_proposals >= MAX_FAILED_PROPOSALS {
-            self.end("the reflection model gave no usable or new instruction many times in a row");
+            let last = self.last_failure.clone().unwrap_or_else(|| "known already".to_owned());
+            self.end(&format!(
+                "the reflection model gave no usable or new instruction {MAX_FAILED_PROPOSALS} times in a row; the \
+                 last: {last}"
+            ));
         }
         Ok(children)
     }
@@ -100,7 +105,9 @@ impl Evolution<'_, '_, '_> {
             }
             self.run_training(wanted).await?;
         }
-        let parents: BTreeSet<usize> = drafts.iter().map(|draft| draft.parent).collect();
+        // Of a merge's parent not every training example has been looked at for a failure.
+        let reflections = drafts.iter().filter(|draft| matches!(draft.kind, Kind::Reflection { .. }));
+        let parents: BTreeSet<usize> = reflections.map(|draft| draft.parent).collect();
         for parent in parents {
             if self.stop.is_none() && !self.has_lesson(parent) {
                 self.exhausted.insert(parent);
@@ -117,7 +124,7 @@ impl Evolution<'_, '_, '_> {
     /// of every child of the parent uses them as well.
     fn wants_runs(&self, parent: usize) -> bool {
         let known = self.training_runs(parent).count();
-        let share = self.runner.affordable_rollouts().map_or(usize::MAX, |left| (left / RUNS_SHARE) as usize);
+        let share = self.affordable().map_or(usize::MAX, |left| (left / RUNS_SHARE) as usize);
         let wanted = self.plan.options.reflection_examples.min(share);
         known < self.plan.train.len() && (known < wanted || !self.has_lesson(parent))
     }
@@ -128,7 +135,7 @@ impl Evolution<'_, '_, '_> {
     }
 
     fn is_lesson(&self, trace: &Trace) -> bool {
-        trace.evidence().is_some_and(|score| score < self.plan.options.perfect_score)
+        trace.evidence().is_some_and(|score| score < self.perfect_score())
     }
 
     /// The runs that the prompt model is shown: those of the minibatch, then others of the parent
@@ -180,7 +187,7 @@ impl Evolution<'_, '_, '_> {
                     seed: self.rng.random(),
                 };
                 written.push(match writer.write_instruction(&request).await {
-                    Ok(Some(text)) => Ok(text),
+                    Ok(Some(text)) => reflect::usable(&text).map_err(str::to_owned),
                     Ok(None) => Err("the writer has no more to give".to_owned()),
                     Err(error) => Err(format!("{error:#}")),
                 });
@@ -191,7 +198,9 @@ impl Evolution<'_, '_, '_> {
         for Wish { parent, component, runs } in wishes {
             let Some(predictor) = predictors.iter().find(|one| one.path() == component) else { continue };
             let own = prompts_of(*parent).unwrap_or_default();
-            prompts.push((reflect::request(*predictor, &predictors, &own, runs)?, 0));
+            // Another draw each time, so that no store takes a repeated request for the same one.
+            prompts.push((reflect::request(*predictor, &predictors, &own, runs)?, self.requests));
+            self.requests += 1;
         }
         let session = &self.plan.session;
         let writer = Writer {
@@ -229,6 +238,7 @@ impl Evolution<'_, '_, '_> {
     ) -> Option<PromptCandidate> {
         let mut prompts = self.board.candidates().get(parent)?.prompts.clone();
         let mut changed = Vec::new();
+        let mut why = None;
         for (Wish { component, .. }, reply) in written {
             let before = prompts.get(component).cloned().unwrap_or_default();
             let (instruction, dropped) = match reply {
@@ -241,7 +251,9 @@ impl Evolution<'_, '_, '_> {
                 instruction: instruction.clone(),
                 dropped: dropped.clone(),
             });
-            if dropped.is_none() {
+            if dropped.is_some() {
+                why = dropped;
+            } else {
                 let mut prompt = before;
                 prompt.instruction = instruction;
                 prompts.insert(component.clone(), prompt);
@@ -250,6 +262,7 @@ impl Evolution<'_, '_, '_> {
         }
         if changed.is_empty() {
             self.failed_proposals += 1;
+            self.last_failure = why;
             tracing::debug!(?components, "no usable instruction");
             return None;
         }

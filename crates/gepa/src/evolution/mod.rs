@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::gate::{Gate, GateOptions};
 use crate::merge::{self, Merge};
 use crate::options::Plan;
-use crate::{ComponentChoice, Frontier};
+use crate::{ComponentChoice, Frontier, FrontierType};
 
 /// Confidence level of intervals.
 const LEVEL: f64 = 0.95;
@@ -63,6 +63,10 @@ pub(crate) struct Evolution<'r, 'p, 'a> {
     iteration: usize,
     steps_without_gain: usize,
     failed_proposals: usize,
+    /// Why the last of them failed.
+    last_failure: Option<String>,
+    /// Requests for instructions so far.
+    requests: u64,
     pub(crate) trials: Vec<Trial>,
     pub(crate) prompt_usage: Usage,
     pub(crate) notes: Vec<String>,
@@ -75,18 +79,11 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
         let options = plan.options;
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let board = Scoreboard::new(runner, plan.selection.clone()).map_err(evaluation)?;
-        let gate = Gate::new(&GateOptions {
-            level: options.gate_level,
-            minibatch_size: options.minibatch_size,
-            max_training: options.max_gate_examples.max(options.minibatch_size).min(plan.train.len()),
-            selection: plan.selection.len(),
-            portions: options.selection_portions,
-        });
         let mut evolution = Self {
             plan,
             runner,
             board,
-            gate,
+            gate: Gate::default(),
             sampler: MinibatchSampler::new(plan.train.len(), ChaCha8Rng::seed_from_u64(rng.random())),
             rng,
             traces: BTreeMap::new(),
@@ -100,6 +97,8 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
             iteration: 0,
             steps_without_gain: 0,
             failed_proposals: 0,
+            last_failure: None,
+            requests: 0,
             trials: Vec::new(),
             prompt_usage: Usage::default(),
             notes: Vec::new(),
@@ -110,9 +109,17 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
         evolution.stop = evolution.board.roll_out(&[(original, everything)]).await.map_err(evaluation)?;
         evolution.note_selection(TrialKind::Baseline, original);
         evolution.settle(original);
+        // One chance for the score and one for each objective, all together within the level.
+        evolution.gate = Gate::new(&GateOptions {
+            level: options.gate_level / evolution.measures().len() as f64,
+            minibatch_size: options.minibatch_size,
+            max_training: options.max_gate_examples.max(options.minibatch_size).min(plan.train.len()),
+            selection: plan.selection.len(),
+            portions: options.selection_portions,
+        });
         if plan.train.is_empty() {
             evolution.end("there are no training examples to reflect on");
-        } else if evolution.means.get(&original).is_some_and(|mean| *mean >= options.perfect_score) {
+        } else if evolution.means.get(&original).is_some_and(|mean| *mean >= evolution.perfect_score()) {
             evolution
                 .end("the original has a perfect score on the selection set, so there is nothing to gain");
         }
@@ -124,6 +131,37 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
         self.board.is_full(0) && self.board.mean(0).is_some()
     }
 
+    /// In what candidates are compared: the score (`None`), and the objectives where the frontier looks
+    /// at them.
+    fn measures(&self) -> Vec<Option<String>> {
+        let named = self.board.objective_names().into_iter().map(Some);
+        let looks_at_them = self.plan.options.frontier != FrontierType::Example;
+        std::iter::once(None).chain(named.filter(|_| looks_at_them)).collect()
+    }
+
+    /// The score from which on there is nothing to learn: as given, else 1, unless the metric has
+    /// given more than that.
+    fn perfect_score(&self) -> f64 {
+        let beyond = || self.board.scores(0).iter().flatten().any(|score| *score > 1.0);
+        self.plan.options.perfect_score.unwrap_or_else(|| if beyond() { f64::INFINITY } else { 1.0 })
+    }
+
+    /// Rollouts that may still be made, at what they have cost so far, the confirmation left aside.
+    /// `None` without a limit on calls or rollouts.
+    fn affordable(&self) -> Option<u64> {
+        let totals = self.runner.totals();
+        let cost = (totals.usage.calls as f64 / totals.made.max(1) as f64).max(1.0);
+        let aside = self.plan.rollouts_of_the_confirmation();
+        let by_calls =
+            self.runner.remaining_calls().map(|calls| ((calls as f64 / cost) as u64).saturating_sub(aside));
+        let by_count =
+            self.plan.max_metric_calls.map(|most| most.saturating_sub(aside).saturating_sub(totals.made));
+        match (by_calls, by_count) {
+            (Some(calls), Some(count)) => Some(calls.min(count)),
+            (calls, count) => calls.or(count),
+        }
+    }
+
     /// Whether another step is to be taken, and with how many proposals at once.
     pub(crate) fn next_step(&mut self) -> Option<usize> {
         if self.stop.is_none() {
@@ -133,9 +171,8 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
             return None;
         }
         let most = self.plan.options.parallel_proposals;
-        let affords = |count: &usize| {
-            self.runner.affordable_rollouts().is_none_or(|left| left >= self.plan.rollouts_of_a_step(*count))
-        };
+        let affords =
+            |count: &usize| self.affordable().is_none_or(|left| left >= self.plan.rollouts_of_a_step(*count));
         let count = (1..=most).rev().find(affords);
         if count.is_none() {
             self.stop = Some(StopReason::Budget);
@@ -269,8 +306,10 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
         let score = self.board.candidates().get(candidate).and_then(|known| known.score);
         let Some(mean) = score.filter(|_| self.board.is_full(candidate)) else { return };
         self.means.insert(candidate, mean);
-        let details = self.board.details(candidate);
-        self.frontier.enter(self.plan.options.frontier, candidate, &details);
+        // Made anew, because an objective may have been named for the first time.
+        let details: Vec<_> = self.means.keys().map(|known| (*known, self.board.details(*known))).collect();
+        let known = details.iter().map(|(candidate, scores)| (*candidate, scores));
+        self.frontier = Frontier::of(self.plan.options.frontier, known);
         let merges = self.plan.options.use_merge && self.plan.components.len() > 1 && candidate != 0;
         if merges && self.merges_made + self.merges_due < self.plan.options.max_merge_invocations {
             self.merges_due += 1;
