@@ -1,9 +1,10 @@
 //! Chores of the workspace: `cargo xtask <command>`.
 //!
-//! `tidy` checks what neither the compiler nor clippy can see, `demo` and `comparison` show the
+//! `tidy` checks what neither the compiler nor clippy can see, `crash` kills runs and resumes them, `demo` and `comparison` show the
 //! product to somebody who has just cloned it, `env` prints what the build of the embedded model needs.
 
 mod comparison;
+mod crash;
 mod demo;
 mod shell;
 mod tidy;
@@ -20,6 +21,7 @@ usage: cargo xtask <command> [options]
 
 commands:
   comparison  run the three optimizers side by side on the embedded model; needs no key
+  crash       kill runs at random moments, resume them, and compare what they come to
   demo        build promptopt with the embedded model and optimize a prompt; needs no key
   env         print the build environment of the embedded model as shell `export` lines
   tidy        check the rules of the house
@@ -46,6 +48,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "tidy" => with_help(tidy::HELP, rest, tidy::main),
         "comparison" => with_help(comparison::HELP, rest, comparison::main),
+        "crash" => with_help(crash::HELP, rest, crash::main),
         "demo" => with_help(demo::HELP, rest, demo::main),
         "env" => with_help(tools::HELP, rest, tools::main),
         "help" | "--help" | "-h" => {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 use clap_complete::Shell;
+use promptopt_store::CacheMode;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::EXIT_CODES;
 use crate::task_file::OptimizerKind;
@@ -45,6 +47,9 @@ pub(crate) enum Command {
     /// Optimize the prompts of a task and measure the gain on its sealed test.
     #[command(after_long_help = EXIT_CODES)]
     Optimize(OptimizeArgs),
+    /// Go on with a run that was interrupted or killed; nothing that was paid is paid again.
+    #[command(after_long_help = EXIT_CODES)]
+    Resume(ResumeArgs),
     /// Evaluate a task's prompts, or optimized ones, on its sealed test.
     #[command(after_long_help = EXIT_CODES)]
     Eval(EvalArgs),
@@ -74,7 +79,7 @@ pub(crate) enum Command {
 }
 
 /// What all kinds of run take.
-#[derive(Debug, Arguments)]
+#[derive(Debug, Clone, Arguments, Serialize, Deserialize)]
 pub(crate) struct RunArgs {
     /// The task file (TOML).
     pub(crate) task: PathBuf,
@@ -94,11 +99,28 @@ pub(crate) struct RunArgs {
     /// Sealed test examples to use, instead of the task file's.
     #[arg(long, value_name = "N")]
     pub(crate) test: Option<usize>,
+    /// Take replies from this folder, and add to it, so that runs share what they paid for.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// How the cache is used: `off`, `read` or `read-write`.
+    #[arg(long, value_name = "MODE", value_parser = cache_mode)]
+    pub(crate) cache_mode: Option<CacheMode>,
 }
 
-#[derive(Debug, Arguments)]
+/// How a cache is used, by its name.
+fn cache_mode(name: &str) -> Result<CacheMode, String> {
+    match name {
+        "off" => Ok(CacheMode::Off),
+        "read" => Ok(CacheMode::Read),
+        "read-write" => Ok(CacheMode::ReadWrite),
+        _ => Err("the modes are `off`, `read` and `read-write`".to_owned()),
+    }
+}
+
+#[derive(Debug, Clone, Arguments, Serialize, Deserialize)]
 pub(crate) struct OptimizeArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) run: RunArgs,
     /// The optimizer, instead of the task file's. Options in the file that it does not have are left
     /// out.
@@ -116,6 +138,24 @@ pub(crate) struct OptimizeArgs {
     /// The most language-model calls the optimization may make.
     #[arg(long, value_name = "N")]
     pub(crate) max_calls: Option<u64>,
+    /// The most tokens it may read and write.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u64>,
+    /// The most it may cost, in dollars, such as `5` or `0.25`. Needs the models' prices.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) max_cost: Option<String>,
+    /// The longest it may take, such as `90s`, `15m` or `1h30m`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) max_time: Option<String>,
+    /// Where to keep the run, so that it can be resumed. Default: NAME.run beside the program, with a
+    /// number where that is taken.
+    #[arg(long = "run", value_name = "DIR", conflicts_with = "no_run")]
+    #[serde(skip)]
+    pub(crate) run_directory: Option<PathBuf>,
+    /// Keep no run directory: a run that is killed is lost.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) no_run: bool,
     /// Where to write the optimized program. Default: NAME.optimized.json in this folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -125,6 +165,15 @@ pub(crate) struct OptimizeArgs {
     /// End with code 5 when the sealed test's score is below this.
     #[arg(long, value_name = "SCORE")]
     pub(crate) fail_under: Option<f64>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct ResumeArgs {
+    /// The run directory.
+    pub(crate) directory: PathBuf,
+    /// Language-model calls under way at once. Never changes the result.
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<usize>,
 }
 
 #[derive(Debug, Arguments)]

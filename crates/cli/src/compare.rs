@@ -38,7 +38,8 @@ struct Run {
 }
 
 pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()> {
-    let mut session = Session::open(&args.run).await?;
+    let cancellation = cancel_on_interrupt();
+    let mut session = Session::open(&args.run, &cancellation).await?;
     let base = OptimizerSection {
         max_calls: args.max_calls.or(session.task.optimizer.max_calls),
         ..session.task.optimizer.clone()
@@ -64,9 +65,9 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
         progress.line("note: without `max_calls` each optimizer takes as many calls as it does by default");
     }
 
-    let cancellation = cancel_on_interrupt();
     let before = session.program.candidate().prompts;
     let mut runs = Vec::new();
+    let mut failed: Vec<anyhow::Error> = Vec::new();
     for kind in kinds {
         let (section, left_out) = base.for_optimizer(kind);
         if !left_out.is_empty() {
@@ -76,24 +77,50 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
             let section = OptimizerSection { seed: Some(seed), ..section.clone() };
             progress.begin(&format!("{} seed {seed}", kind.name()));
             let around =
-                Surroundings::of(&session, &section, Arc::clone(&progress) as _, cancellation.clone());
+                Surroundings::of(&session, &section, Arc::clone(&progress) as _, cancellation.clone())?;
             let optimizer = optimizers::build(&section, around);
             let started = Instant::now();
             let trainset = session.train.clone();
-            let outcome = optimizer
-                .compile(&mut session.program, trainset)
-                .await
-                .with_context(|| format!("optimizing with {}", kind.name()))?;
+            let compiled = optimizer.compile(&mut session.program, trainset).await;
             let took = started.elapsed();
             session.program.install(&before)?;
+            let outcome = match compiled {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    // What the others cost is not lost with this one.
+                    let error =
+                        anyhow::Error::from(error).context(format!("optimizing with {}", kind.name()));
+                    progress.line(&format!("error: {error:#}"));
+                    failed.push(error);
+                    continue;
+                }
+            };
             if outcome.stop == StopReason::Cancelled {
                 progress.finish();
+                let rows: Vec<_> = runs
+                    .iter()
+                    .map(|run: &Run| ComparisonRow::of(&run.outcome, None, run.took, run.seed))
+                    .collect();
+                if !rows.is_empty() {
+                    output.text(format_args!(
+                        "finished before the interruption:\n\n{}",
+                        rows_to_table(&rows)
+                    ))?;
+                }
+                if let Some(path) = &args.out {
+                    saved::write_json(path, &rows)
+                        .with_context(|| format!("writing the figures to {}", path.display()))?;
+                }
                 return Err(Exit::Interrupted.with(anyhow!("interrupted; the sealed test was not opened")));
             }
             runs.push(Run { outcome, seed, took });
         }
     }
 
+    if runs.is_empty() && !failed.is_empty() {
+        progress.finish();
+        return Err(failed.swap_remove(0));
+    }
     // Nothing is chosen any more once the test is open.
     let test = session.open_test();
     progress
@@ -127,5 +154,9 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
             .with_context(|| format!("writing the figures to {}", path.display()))?;
         output.text(format_args!("figures: {}", path.display()))?;
     }
-    output.object(&figures)
+    output.object(&figures)?;
+    match failed.into_iter().next() {
+        Some(error) => Err(error.context("not all optimizers came to an end")),
+        None => Ok(()),
+    }
 }

@@ -17,7 +17,8 @@ use crate::session::Session;
 use crate::summary;
 
 pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
-    let mut session = Session::open(&args.run).await?;
+    let cancellation = cancel_on_interrupt();
+    let mut session = Session::open(&args.run, &cancellation).await?;
     let progress = Arc::new(Progress::new(output, &session.gauge, None));
     if let Some(path) = &args.program {
         let saved = SavedProgram::read(path)?;
@@ -25,7 +26,7 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     }
     let test = session.open_test();
     progress.stage("sealed test", &format!("{} examples, model {}", test.len(), session.model.model.id()));
-    let runner = measure::runner(&session, Arc::clone(&progress) as _, cancel_on_interrupt());
+    let runner = measure::runner(&session, Arc::clone(&progress) as _, cancellation);
     let prompts = session.program.candidate().prompts;
     let evaluation = measure::measure(&runner, &prompts, &test).await?;
     progress.finish();

@@ -7,6 +7,7 @@ mod evaluate;
 mod exit;
 mod init;
 mod interrupt;
+mod keeping;
 mod measure;
 mod meter;
 mod metrics;
@@ -18,9 +19,12 @@ mod output;
 mod program;
 mod progress;
 mod pull;
+mod recorded;
 mod report;
+mod run;
 mod saved;
 mod schema;
+mod secrets;
 mod session;
 mod show;
 mod summary;
@@ -45,7 +49,7 @@ async fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| secrets::CleanStderr(std::io::stderr()))
         .with_ansi(output::error_colours())
         .without_time()
         .init();
@@ -56,7 +60,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let exit = Exit::of(&error);
-    let text = without_repetition(&error);
+    let text = secrets::clean(&without_repetition(&error)).into_owned();
     // Nobody is left to tell when even this cannot be written.
     let _ = writeln!(std::io::stderr(), "error: {text}");
     let _ = output.object(&json!({"error": text, "exit_code": exit as u8}));
@@ -71,6 +75,7 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Init(options) => init::run(options, output),
         Command::Optimize(options) => optimize::run(options, output).await,
+        Command::Resume(options) => optimize::resume(options, output).await,
         Command::Eval(options) => evaluate::run(options, output).await,
         Command::Compare(options) => compare::run(options, output).await,
         Command::Show(options) => show::run(options, output),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
+use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price};
 
 /// Counts calls and tokens. Shared by the models of one run.
 #[derive(Debug, Default)]
@@ -67,5 +67,21 @@ impl LanguageModel for Metered {
         let reply = self.model.complete(request).await?;
         self.gauge.tokens.fetch_add(reply.usage.total_tokens(), Ordering::Relaxed);
         Ok(reply)
+    }
+
+    fn max_attempts_billed(&self) -> u32 {
+        self.model.max_attempts_billed()
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        self.model.count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        self.model.max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.model.price()
     }
 }

@@ -10,6 +10,7 @@ use promptopt_core::{LmError, LmReply, LmRequest};
 use promptopt_lm::{ChatClient, RateControl};
 use promptopt_testkit::SimulatedLm;
 
+use crate::secrets::is_secret_header;
 use crate::task_file::ModelSection;
 
 /// A model of a session.
@@ -83,7 +84,10 @@ fn client(section: &ModelSection, name: &str) -> anyhow::Result<ChatClient> {
         .rate_control(rate)
         .extra_body(section.extra.clone());
     for (name, value) in &section.headers {
-        builder = builder.header(name, value);
+        builder = match is_secret_header(name) {
+            true => builder.secret_header(name, value.clone()),
+            false => builder.header(name, value),
+        };
     }
     builder.build().with_context(|| format!("setting up the model `{model}`"))
 }

@@ -1,11 +1,12 @@
 //! From what the task file says to an optimizer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{Cancellation, Example, InstructionWriter, LanguageModel, Observer, Optimizer};
+use promptopt_core::{
+    Budget, Cancellation, Example, InstructionWriter, LanguageModel, Observer, Optimizer, Prices,
+};
 use promptopt_gepa::{CandidateSelector, ComponentSelector, GEPA};
 use promptopt_proposer::{Proposer, TemplateProposer};
 
@@ -18,6 +19,8 @@ pub(crate) struct Surroundings {
     pub(crate) prompt_model: Arc<dyn LanguageModel>,
     pub(crate) by_template: bool,
     pub(crate) selection: Vec<Example>,
+    pub(crate) budget: Budget,
+    pub(crate) prices: Prices,
     pub(crate) concurrency: usize,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) cancellation: Cancellation,
@@ -29,8 +32,10 @@ impl Surroundings {
         section: &OptimizerSection,
         observer: Arc<dyn Observer>,
         cancellation: Cancellation,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            budget: section.budget()?,
+            prices: session.task.prices.clone(),
             model: Arc::clone(&session.model.model),
             prompt_model: Arc::clone(&session.prompt_model.model),
             by_template: match section.proposer.unwrap_or_default() {
@@ -42,7 +47,7 @@ impl Surroundings {
             concurrency: session.concurrency,
             observer,
             cancellation,
-        }
+        })
     }
 }
 
@@ -81,6 +86,8 @@ fn miprov2(section: &OptimizerSection, around: Surroundings) -> MIPROv2 {
         .maybe_seed(section.seed)
         .maybe_max_errors(section.max_errors)
         .maybe_max_calls(section.max_calls)
+        .budget(around.budget)
+        .prices(around.prices)
         .concurrency(around.concurrency)
         .observer(around.observer)
         .cancellation(around.cancellation)
@@ -106,6 +113,8 @@ fn copro(section: &OptimizerSection, around: Surroundings) -> COPRO {
         .maybe_seed(section.seed)
         .maybe_max_errors(section.max_errors)
         .maybe_max_calls(section.max_calls)
+        .budget(around.budget)
+        .prices(around.prices)
         .concurrency(around.concurrency)
         .observer(around.observer)
         .cancellation(around.cancellation)
@@ -135,8 +144,6 @@ fn gepa(section: &OptimizerSection, around: Surroundings) -> GEPA {
         .valset(around.selection)
         .maybe_auto(auto)
         .maybe_max_metric_calls(section.max_metric_calls)
-        .maybe_max_tokens(section.max_tokens)
-        .maybe_max_time(section.max_time.map(Duration::from_secs_f64))
         .maybe_target_score(section.target_score)
         .maybe_patience(section.patience)
         .maybe_stop_file(section.stop_file.clone())
@@ -158,6 +165,8 @@ fn gepa(section: &OptimizerSection, around: Surroundings) -> GEPA {
         .maybe_seed(section.seed)
         .maybe_max_errors(section.max_errors)
         .maybe_max_calls(section.max_calls)
+        .budget(around.budget)
+        .prices(around.prices)
         .concurrency(around.concurrency)
         .observer(around.observer)
         .cancellation(around.cancellation)

@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::args::OutputArgs;
+use crate::secrets::clean;
 
 /// Where results go.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +23,7 @@ impl Output {
     /// Prints text for people; nothing where a machine reads.
     pub(crate) fn text(self, text: impl Display) -> anyhow::Result<()> {
         if !self.json {
-            writeln!(std::io::stdout().lock(), "{text}")?;
+            writeln!(std::io::stdout().lock(), "{}", clean(&text.to_string()))?;
         }
         Ok(())
     }
@@ -31,8 +32,7 @@ impl Output {
     pub(crate) fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
             let mut out = std::io::stdout().lock();
-            serde_json::to_writer(&mut out, value)?;
-            writeln!(out)?;
+            writeln!(out, "{}", clean(&serde_json::to_string(value)?))?;
         }
         Ok(())
     }

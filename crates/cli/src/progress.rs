@@ -11,6 +11,7 @@ use promptopt_evaluator::wilson;
 
 use crate::meter::Gauge;
 use crate::output::Output;
+use crate::secrets::clean;
 
 /// How often the lines are drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -81,6 +82,7 @@ impl Progress {
         if self.quiet {
             return;
         }
+        let text = &*clean(text);
         if self.plain {
             // A closed standard error is no reason to end a run.
             let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));

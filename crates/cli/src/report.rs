@@ -30,6 +30,16 @@ pub(crate) fn write(saved: &SavedProgram, program: &Path, out: Option<&Path>) ->
     Ok(page)
 }
 
+/// The report of a run that was started at some time.
+pub(crate) fn page(saved: &SavedProgram, started: &str) -> anyhow::Result<String> {
+    saved.report(started.to_owned()).to_html().context("making the report")
+}
+
+/// The time now.
+pub(crate) fn utc_now() -> String {
+    utc(SystemTime::now())
+}
+
 /// A time as `2026-01-31 14:05 UTC`.
 fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

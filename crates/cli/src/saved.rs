@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use promptopt_core::{Outcome, Prompts};
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
+use promptopt_store::Redactor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,6 +45,13 @@ impl SavedProgram {
     /// Writes the file at once: a reader sees the old one or the new one, never half of it.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         write_json(path, self).with_context(|| format!("writing the optimized program to {}", path.display()))
+    }
+
+    /// The same without secrets, whoever repeated them.
+    pub(crate) fn without_secrets(&self, redactor: &Redactor) -> anyhow::Result<Self> {
+        let mut value = serde_json::to_value(self)?;
+        redactor.redact_json(&mut value);
+        serde_json::from_value(value).context("removing secrets from the outcome")
     }
 
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {

@@ -76,6 +76,7 @@ mod tests {
             "DataSection",
             "MetricSection",
             "OptimizerSection",
+            "CacheSection",
         ] {
             for key in properties(&format!("/$defs/{section}/properties")) {
                 assert!(

@@ -4,15 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{Evaluator, Example, LanguageModel, ModuleExt as _};
+use promptopt_core::{
+    Cancellation, ContentHash, Evaluator, Example, LanguageModel, Module as _, ModuleExt as _,
+};
 use promptopt_data::{LoadOptions, Portion, SealedTest, SplitOptions, SplitReport, Splits, UnknownFields};
 
 use crate::args::RunArgs;
 use crate::exit::Exit;
+use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
 use crate::metrics;
 use crate::models::{self, ChosenModel};
 use crate::program::{Blueprint, Chain, RoutedLm};
+use crate::secrets;
 use crate::task_file::{MetricKind, ModelSection, TaskFile};
 
 /// Everything a run works with.
@@ -32,15 +36,44 @@ pub(crate) struct Session {
     pub(crate) gauge: Arc<Gauge>,
     /// Calls of judges.
     pub(crate) judging: Arc<Gauge>,
+    /// Where replies are kept.
+    pub(crate) keeping: Keeping,
+}
+
+/// What is known of a run before any model is called.
+pub(crate) struct Facts<'a> {
+    pub(crate) task: &'a TaskFile,
+    /// Of all examples, in their order.
+    pub(crate) data: ContentHash,
+    /// Of the program with the prompts it begins with.
+    pub(crate) program: ContentHash,
+    /// What the split did.
+    pub(crate) split: &'a SplitReport,
 }
 
 impl Session {
-    pub(crate) async fn open(args: &RunArgs) -> anyhow::Result<Self> {
-        Self::set_up(args).await.map_err(Exit::configuration)
+    /// A session that keeps no run directory.
+    pub(crate) async fn open(args: &RunArgs, cancellation: &Cancellation) -> anyhow::Result<Self> {
+        let task = TaskFile::read(&args.task).map_err(Exit::configuration)?;
+        let redactor = secrets::redactor(&task, args.lm.as_deref());
+        let keep = |facts: &Facts<'_>| Keeping::new(None, redactor, facts.task, args, cancellation.clone());
+        Self::open_kept(args, task, keep).await
     }
 
-    async fn set_up(args: &RunArgs) -> anyhow::Result<Self> {
-        let task = TaskFile::read(&args.task)?;
+    /// A session whose replies are kept where `keep` says.
+    pub(crate) async fn open_kept(
+        args: &RunArgs,
+        task: TaskFile,
+        keep: impl FnOnce(&Facts<'_>) -> anyhow::Result<Keeping>,
+    ) -> anyhow::Result<Self> {
+        Self::set_up(args, task, keep).await.map_err(Exit::configuration)
+    }
+
+    async fn set_up(
+        args: &RunArgs,
+        task: TaskFile,
+        keep: impl FnOnce(&Facts<'_>) -> anyhow::Result<Keeping>,
+    ) -> anyhow::Result<Self> {
         let in_task = || format!("in the task file {}", args.task.display());
         let blueprint = Blueprint::of(&task.program).with_context(in_task)?;
         let examples = load(&task, &blueprint)?;
@@ -50,29 +83,23 @@ impl Session {
             model: Arc::new(Metered { model: chosen.model, gauge: Arc::clone(&gauge) }),
             ..chosen
         };
-        let bare = models::choose(&task.model, args.lm.as_deref(), &examples).await?;
-        let bare_prompt_model = match &task.prompt_model {
+        let mut bare = models::choose(&task.model, args.lm.as_deref(), &examples).await?;
+        let mut bare_prompt_model = match &task.prompt_model {
             // `--lm` is about the whole run.
             Some(section) if args.lm.is_none() => models::choose(section, None, &examples).await?,
             _ => bare.clone(),
         };
-        let judging = Arc::new(Gauge::default());
-        let judges = judges(&task, args, &examples, &bare_prompt_model, &judging).await?;
-        let mut model = bare.clone();
+        let own_prompt_model = !Arc::ptr_eq(&bare.model, &bare_prompt_model.model);
+        let mut judges = judges(&task, args, &examples, &bare_prompt_model).await?;
         let mut others = Vec::new();
         for step in blueprint.steps.iter().filter(|_| args.lm.is_none()) {
             if let Some(section) = &step.model {
                 others.push((step.name.clone(), models::choose(section, None, &examples).await?.model));
             }
         }
-        if blueprint.steps.iter().any(|step| step.model.is_some()) {
-            model.model = Arc::new(RoutedLm::new(model.model, others));
-        }
-
         let name = name(&task, &args.task);
-        let metric =
-            metrics::build(&task.metric, &blueprint.signature, &task.folder, judges).with_context(in_task)?;
         let chain = Chain::new(&name, &blueprint, bare.is_embedded).with_context(in_task)?;
+        let data = ContentHash::of(&examples);
         let splits = split(&task, args, examples)?;
         if splits.test.is_empty() {
             bail!("the sealed test has no rows; give `data.test` in the task file a share or a count");
@@ -81,6 +108,32 @@ impl Session {
         if concurrency == 0 {
             bail!("the concurrency is 0, but must be at least 1");
         }
+        // The metric is checked before a run is begun.
+        let judging = Arc::new(Gauge::default());
+        let metric = |judges: Vec<Option<Arc<dyn LanguageModel>>>| {
+            metrics::build(&task.metric, &blueprint.signature, &task.folder, judges).with_context(in_task)
+        };
+        metric(judges.clone())?;
+
+        let facts = Facts { task: &task, data, program: hash(&chain), split: &splits.report };
+        let mut keeping = keep(&facts)?;
+        bare.model = keeping.around(bare.model);
+        bare_prompt_model.model = match own_prompt_model {
+            true => keeping.around(bare_prompt_model.model),
+            false => Arc::clone(&bare.model),
+        };
+        for judge in judges.iter_mut().flatten() {
+            let kept = keeping.around(Arc::clone(judge));
+            *judge = Arc::new(Metered { model: kept, gauge: Arc::clone(&judging) });
+        }
+        for (_, other) in &mut others {
+            *other = keeping.around(Arc::clone(other));
+        }
+        let mut model = bare;
+        if blueprint.steps.iter().any(|step| step.model.is_some()) {
+            model.model = Arc::new(RoutedLm::new(model.model, others));
+        }
+        let metric = metric(judges)?;
         Ok(Self {
             name,
             program: Box::new(chain.with_metric(metric)),
@@ -93,6 +146,7 @@ impl Session {
             concurrency,
             gauge,
             judging,
+            keeping,
             task,
         })
     }
@@ -121,7 +175,6 @@ async fn judges(
     args: &RunArgs,
     examples: &[Example],
     default: &ChosenModel,
-    judging: &Arc<Gauge>,
 ) -> anyhow::Result<Vec<Option<Arc<dyn LanguageModel>>>> {
     let mut judges = Vec::new();
     for section in task.metric.iter().filter(|section| section.kind == MetricKind::Judge) {
@@ -132,10 +185,16 @@ async fn judges(
             Some(section) => models::choose(section, None, examples).await?,
             None => default.clone(),
         };
-        let metered = || Arc::new(Metered { model: chosen.model.clone(), gauge: Arc::clone(judging) });
-        judges.push((!chosen.is_simulated).then(|| metered() as _));
+        judges.push((!chosen.is_simulated).then_some(chosen.model));
     }
     Ok(judges)
+}
+
+/// The hash of a program: predictors with all that is set in them, and the prompts it begins with.
+fn hash(chain: &Chain) -> ContentHash {
+    let predictors = chain.predictors();
+    let shape: Vec<_> = predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
+    ContentHash::of(&(chain.name(), shape, chain.candidate().prompts))
 }
 
 /// Reads the examples of a task.

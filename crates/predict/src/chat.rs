@@ -19,6 +19,12 @@ const COMPLETED: &str = "[[ ## completed ## ]]";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChatAdapter;
 
+/// The preface and the inputs, each as a block.
+pub(crate) fn input_parts(signature: &Signature, inputs: &Fields, preface: &str) -> Vec<String> {
+    let given = signature.inputs().iter().filter_map(|field| Some((field, inputs.get(&field.name)?)));
+    std::iter::once(preface.to_owned()).chain(given.map(|(field, value)| section(field, value))).collect()
+}
+
 impl Adapter for ChatAdapter {
     fn name(&self) -> &'static str {
         "chat"
@@ -40,12 +46,7 @@ impl Adapter for ChatAdapter {
     }
 
     fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String {
-        let mut parts = vec![preface.to_owned()];
-        for field in signature.inputs() {
-            if let Some(value) = inputs.get(&field.name) {
-                parts.push(section(field, value));
-            }
-        }
+        let mut parts = input_parts(signature, inputs, preface);
         if ask {
             let outputs: Vec<_> = signature
                 .outputs()

@@ -4,7 +4,7 @@ use promptopt_core::{Fields, ResponseFormat, Signature};
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
-use crate::chat::ChatAdapter;
+use crate::chat::input_parts;
 use crate::python::{field_descriptions, objective, type_note, type_request};
 use crate::value::{coerce, parse_json};
 
@@ -42,18 +42,20 @@ impl Adapter for JsonAdapter {
     }
 
     fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String {
-        let mut text = ChatAdapter.user(signature, inputs, preface, false);
+        let mut parts = input_parts(signature, inputs, preface);
         if ask {
             let outputs: Vec<_> = signature
                 .outputs()
                 .iter()
                 .map(|field| format!("`{}`{}", field.name, type_request(&field.kind)))
                 .collect();
-            text.push_str("\n\nRespond with a JSON object in the following order of fields: ");
-            text.push_str(&outputs.join(", then "));
-            text.push('.');
+            parts.push(format!(
+                "Respond with a JSON object in the following order of fields: {}.",
+                outputs.join(", then ")
+            ));
         }
-        text.trim().to_owned()
+        // White space at the end of the last input stays, as in DSPy.
+        parts.join("\n\n").trim().to_owned()
     }
 
     fn assistant(&self, signature: &Signature, outputs: &Fields) -> String {

@@ -410,7 +410,7 @@ pub async fn edge_cases_end_cleanly(build: &Build) -> Checked {
 
 /// Makes a module `$name` with a test for every promise, of the optimizer that `$build` makes.
 ///
-/// `$build` takes a [`Settings`](conformance::Settings) and gives a `Box<dyn Optimizer>` that follows
+/// `$build` takes a [`Settings`](crate::conformance::Settings) and gives a `Box<dyn Optimizer>` that follows
 /// them, as in `tests/tests/conformance.rs`.
 #[macro_export]
 macro_rules! optimizer_conformance {

@@ -150,7 +150,7 @@ impl LanguageModel for Coin {
     }
 
     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let heads = ContentHash::of(&(self.0, &request.messages)).as_u64() % 2 == 0;
+        let heads = ContentHash::of(&(self.0, &request.messages)).as_u64().is_multiple_of(2);
         let text = ScriptedLm::chat_reply([("answer", if heads { "yes" } else { "no" })]);
         Ok(LmReply::text(text, Usage::call(1, 1)))
     }

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-lm", &["promptopt-core"]),
     ("promptopt-lm-local", &["promptopt-core"]),
     ("promptopt-data", &["promptopt-core"]),
+    ("promptopt-dspy", &["promptopt-core"]),
     ("promptopt-store", &["promptopt-core"]),
     // Stages do not know each other, and none knows an optimizer.
     ("promptopt-trace-gen", &["promptopt-core"]),

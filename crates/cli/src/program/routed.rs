@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Sampling};
+use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price, Sampling};
 
 /// What an address begins with. A request says which predictor it is from by a stop text that no
 /// reply can hold; it is taken out before the request goes anywhere.
@@ -31,6 +31,10 @@ impl RoutedLm {
     ) -> Self {
         Self { model, others: others.into_iter().collect() }
     }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<dyn LanguageModel>> {
+        std::iter::once(&self.model).chain(self.others.values())
+    }
 }
 
 #[async_trait]
@@ -49,5 +53,22 @@ impl LanguageModel for RoutedLm {
         let mut plain = request.clone();
         plain.sampling.stop.retain(|stop| !stop.starts_with(ADDRESS));
         self.others.get(predictor).unwrap_or(&self.model).complete(&plain).await
+    }
+
+    fn max_attempts_billed(&self) -> u32 {
+        self.all().map(|model| model.max_attempts_billed()).max().unwrap_or(1)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        self.all().map(|model| model.max_tokens()).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// What the dearest of them asks, so that a budget of money holds whichever is called.
+    fn price(&self) -> Option<Price> {
+        let prices = self.all().map(|model| model.price()).collect::<Option<Vec<_>>>()?;
+        Some(Price {
+            prompt: prices.iter().map(|price| price.prompt).max()?,
+            completion: prices.iter().map(|price| price.completion).max()?,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Keys that stand above the first section of a task file, or are sections.
-const TOP: [&str; 6] = ["program", "model", "prompt_model", "data", "metric", "optimizer"];
+const TOP: [&str; 8] = ["program", "model", "prompt_model", "data", "metric", "optimizer", "prices", "cache"];
 /// A list of keys that is longer than this helps nobody who is told the right one.
 const LONG_LIST: usize = 12;
 
@@ -80,6 +80,7 @@ fn section_of(key: &str) -> Option<&'static str> {
         ("DataSection", "data"),
         ("MetricSection", "metric"),
         ("OptimizerSection", "optimizer"),
+        ("CacheSection", "cache"),
     ];
     let mut found = sections.into_iter().filter(|(name, _)| has(name)).map(|(_, section)| section);
     found.next().filter(|_| found.next().is_none())

@@ -1,5 +1,6 @@
 //! The task file: program, models, data, metrics and optimizer in TOML.
 
+mod cache;
 mod data;
 mod keys;
 mod metric;
@@ -9,10 +10,13 @@ mod program;
 mod shorthand;
 mod task;
 
+pub(crate) use cache::CacheSection;
 pub(crate) use data::DataSection;
 pub(crate) use keys::nearest;
 pub(crate) use metric::{MetricKind, MetricSection};
 pub(crate) use model::ModelSection;
-pub(crate) use optimizer::{ComponentsKind, OptimizerKind, OptimizerSection, ProposerKind, SelectorKind};
+pub(crate) use optimizer::{
+    Amount, ComponentsKind, OptimizerKind, OptimizerSection, ProposerKind, SelectorKind,
+};
 pub(crate) use program::{FieldSection, Format, PredictorSection, ProgramSection};
 pub(crate) use task::TaskFile;

@@ -1,12 +1,15 @@
 //! The section `[optimizer]`, or its name alone.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use miprov2::Auto;
+use promptopt_core::{Budget, Money};
 use promptopt_gepa::FrontierType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::keys::{either, nearest, set_keys};
 use super::shorthand::FromName;
@@ -61,6 +64,31 @@ pub(crate) enum ComponentsKind {
     All,
 }
 
+/// A number, or a text with a unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number or a text with a unit")]
+pub(crate) enum Amount {
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+}
+
+impl Amount {
+    fn json(&self) -> Value {
+        match self {
+            Self::Number(number) => json!(number),
+            Self::Text(text) => json!(text),
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.json().fmt(formatter)
+    }
+}
+
 /// How prompts are looked for. What is not set is the optimizer's own default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -76,6 +104,12 @@ pub(crate) struct OptimizerSection {
     pub(crate) max_errors: Option<u64>,
     /// The most calls the optimization may make. Default: no limit.
     pub(crate) max_calls: Option<u64>,
+    /// The most tokens it may read and write. Default: no limit.
+    pub(crate) max_tokens: Option<u64>,
+    /// The most it may cost, in dollars. Default: no limit.
+    pub(crate) max_cost: Option<Amount>,
+    /// The longest it may take: seconds, or a text such as `"15m"`. Default: no limit.
+    pub(crate) max_time: Option<Amount>,
     /// What writes instructions. Default: `auto`.
     pub(crate) proposer: Option<ProposerKind>,
 
@@ -127,10 +161,6 @@ pub(crate) struct OptimizerSection {
     /// copro: drop candidates that fall behind before they are evaluated in full. Default: true.
     pub(crate) racing: Option<bool>,
 
-    /// gepa: the run ends before the step after which so many tokens are spent.
-    pub(crate) max_tokens: Option<u64>,
-    /// gepa: the run ends before the first step after so many seconds.
-    pub(crate) max_time: Option<f64>,
     /// gepa: the run ends when the best mean on the selection set is at least this.
     pub(crate) target_score: Option<f64>,
     /// gepa: the run ends after so many steps in a row that did not raise the best mean.
@@ -222,7 +252,8 @@ fn owners(option: &str) -> &'static [&'static str] {
         | "tip_aware"
         | "few_shot_aware" => &[MIPROV2],
         "breadth" | "depth" | "init_temperature" | "show_mistakes" | "racing" => &[COPRO],
-        "kind" | "seed" | "concurrency" | "max_errors" | "max_calls" | "proposer" => &[],
+        "kind" | "seed" | "concurrency" | "max_errors" | "max_calls" | "max_tokens" | "max_cost"
+        | "max_time" | "proposer" => &[],
         _ => &[GEPA],
     }
 }
@@ -240,6 +271,9 @@ impl OptimizerKind {
         }
     }
 }
+
+/// Options that mean something else to every optimizer that has them.
+const HOMONYMS: [&str; 2] = ["minibatch_size", "temperature"];
 
 impl OptimizerSection {
     /// The optimizer that the file asks for.
@@ -273,17 +307,44 @@ impl OptimizerSection {
                 bail!("`optimizer.{key}` has no effect without `candidate_selector = \"{name}\"`");
             }
         }
-        if let Some(seconds) = self.max_time
-            && !(seconds > 0.0 && seconds.is_finite())
-        {
-            bail!("`optimizer.max_time` is {seconds}, but must be a number of seconds above 0");
-        }
-        Ok(())
+        self.budget().map(|_| ())
+    }
+
+    /// What the optimization may spend.
+    pub(crate) fn budget(&self) -> anyhow::Result<Budget> {
+        let money = self.max_cost.as_ref().map(|amount| {
+            serde_json::from_value::<Money>(amount.json()).map_err(|_| {
+                anyhow!("`optimizer.max_cost` is {amount}, but must be an amount in dollars, such as 5 or \"$0.25\"")
+            })
+        });
+        let time = self.max_time.as_ref().map(|amount| {
+            let read = serde_json::from_value::<Budget>(json!({"wall_time": amount.json()}));
+            read.ok().and_then(|budget| budget.wall_time).filter(|time| !time.is_zero()).ok_or_else(|| {
+                anyhow!(
+                    "`optimizer.max_time` is {amount}, but must be a number of seconds above 0, or a text such as \
+                     \"90s\", \"15m\" or \"1h30m\""
+                )
+            })
+        });
+        Ok(Budget {
+            calls: self.max_calls,
+            tokens: self.max_tokens,
+            money: money.transpose()?,
+            wall_time: time.transpose()?,
+            ..Budget::default()
+        })
     }
 
     /// The same options for another optimizer, without those it does not have; and their names.
     pub(crate) fn for_optimizer(&self, kind: OptimizerKind) -> (Self, Vec<String>) {
-        let foreign: Vec<String> = self.foreign(kind).into_iter().map(|(key, _)| key).collect();
+        let mut foreign: Vec<String> = self.foreign(kind).into_iter().map(|(key, _)| key).collect();
+        if kind != self.chosen() {
+            // These have the same name and another meaning: a trial's minibatch is not a reflection's.
+            let set = set_keys(self);
+            let homonyms = HOMONYMS.iter().filter(|key| set.iter().any(|name| name == *key));
+            foreign.extend(homonyms.map(|key| (*key).to_owned()));
+            foreign.dedup();
+        }
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(object) = value.as_object_mut() {
             object.retain(|key, _| !foreign.contains(key));
@@ -331,6 +392,8 @@ mod tests {
         check("kind = \"copro\"\nauto = \"light\"", &["`miprov2` or `gepa`"]);
         check("kind = \"gepa\"\nk = 3", &["candidate_selector = \"top_k_pareto\""]);
         check("kind = \"gepa\"\nmax_time = -1.0", &["max_time"]);
+        check("max_time = \"soon\"", &["max_time", "15m"]);
+        check("max_cost = \"much\"", &["max_cost", "dollars"]);
     }
 
     #[test]
@@ -338,8 +401,8 @@ mod tests {
         let (other, left_out) = section("kind = \"miprov2\"\nseed = 7\nnum_trials = 3\nminibatch_size = 5")
             .for_optimizer(OptimizerKind::Gepa);
         assert_eq!(other.chosen(), OptimizerKind::Gepa);
-        assert_eq!((other.seed, other.minibatch_size, other.num_trials), (Some(7), Some(5), None));
-        assert_eq!(left_out, ["num_trials"]);
+        assert_eq!((other.seed, other.minibatch_size, other.num_trials), (Some(7), None, None));
+        assert_eq!(left_out, ["num_trials", "minibatch_size"]);
         other.check().unwrap();
     }
 

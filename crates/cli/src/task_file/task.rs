@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
+use promptopt_core::Prices;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::keys::with_suggestion;
 use super::model::ModelForm;
 use super::optimizer::OptimizerForm;
 use super::shorthand::{maybe_name_or_table, name_or_table, one_or_many};
-use super::{DataSection, MetricSection, ModelSection, OptimizerSection, ProgramSection};
+use super::{CacheSection, DataSection, MetricSection, ModelSection, OptimizerSection, ProgramSection};
 
 /// A task, as `docs/task-file.md` describes it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -35,6 +37,15 @@ pub(crate) struct TaskFile {
     #[serde(default, deserialize_with = "name_or_table")]
     #[schemars(with = "OptimizerForm")]
     pub(crate) optimizer: OptimizerSection,
+    /// Model -> what a million tokens cost. Default: what is known of the provider.
+    #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, PriceForm>")]
+    pub(crate) prices: Prices,
+    /// Replies that runs share.
+    pub(crate) cache: Option<CacheSection>,
+    /// What the file says, before anything is read into it.
+    #[serde(skip)]
+    pub(crate) source: Value,
     /// The folder of the file, which its paths are relative to.
     #[serde(skip)]
     pub(crate) folder: PathBuf,
@@ -48,6 +59,17 @@ enum MetricForm {
     One(Box<MetricSection>),
     /// Several objectives.
     Many(Vec<MetricSection>),
+}
+
+/// What the schema says of a price.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "it stands for a type of another crate in the schema and is never made")]
+struct PriceForm {
+    /// Dollars for a million tokens read.
+    prompt: f64,
+    /// Dollars for a million tokens written.
+    completion: f64,
 }
 
 impl TaskFile {
@@ -71,17 +93,37 @@ impl TaskFile {
     }
 
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let task: Self =
+        let mut task: Self =
             toml::from_str(text).map_err(|error| anyhow!(with_suggestion(&error.to_string())))?;
-        task.optimizer.check()?;
-        for metric in &task.metric {
+        task.source = toml::from_str(text)?;
+        task.checked()
+    }
+
+    /// The task that a file described, from what it said; `folder` is where it stood.
+    pub(crate) fn from_source(source: &Value, folder: &Path) -> anyhow::Result<Self> {
+        let mut task: Self = serde_json::from_value(source.clone())?;
+        task.source = source.clone();
+        let mut task = task.checked()?;
+        task.resolve(folder);
+        Ok(task)
+    }
+
+    fn checked(self) -> anyhow::Result<Self> {
+        self.optimizer.check()?;
+        for metric in &self.metric {
             metric.check()?;
         }
-        Ok(task)
+        if self.cache.as_ref().and_then(|cache| cache.max_mb) == Some(0) {
+            bail!("`cache.max_mb` is 0, but must be at least 1; `mode = \"off\"` does without a cache");
+        }
+        Ok(self)
     }
 
     fn resolve(&mut self, folder: &Path) {
         self.data.path = folder.join(&self.data.path);
+        if let Some(cache) = &mut self.cache {
+            cache.dir = folder.join(&cache.dir);
+        }
         if let Some(file) = &mut self.optimizer.stop_file {
             *file = folder.join(&*file);
         }

@@ -1,0 +1,293 @@
+//! Runs that are killed, interrupted, changed and shared: what was paid is never paid again.
+
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lints know tests inside a crate, not files of tests"
+)]
+
+#[path = "resume/harness.rs"]
+mod harness;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::{
+    Behaviour, Harness, Reference, Results, command, completed, crash, kill, optimizer, promptopt, said,
+    start,
+};
+
+const OPTIMIZERS: [&str; 3] = ["miprov2", "copro", "gepa"];
+
+fn check_crashes(kind: &str, cycles: usize, seed: u64) -> harness::Figures {
+    let harness = Harness::start(Behaviour::default());
+    let task = harness.task("", &optimizer(kind));
+    let figures = crash(&harness, &task, cycles, seed);
+    assert_eq!((figures.repeated, figures.different), (0, 0), "{kind}: {figures:?}");
+    figures
+}
+
+#[test]
+fn a_killed_run_ends_as_if_nothing_had_happened_and_pays_nothing_twice() {
+    for kind in OPTIMIZERS {
+        check_crashes(kind, 3, 1);
+    }
+}
+
+/// What `cargo xtask crash` runs; the figures go to standard output.
+#[test]
+#[ignore = "takes as long as it is told to; `cargo xtask crash` runs it"]
+fn crash_cycles() {
+    let read = |name: &str| std::env::var(name).ok();
+    let number = |name: &str, default: u64| read(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (cycles, seed) = (number("PROMPTOPT_CRASH_CYCLES", 20) as usize, number("PROMPTOPT_CRASH_SEED", 0));
+    let chosen = read("PROMPTOPT_CRASH_OPTIMIZER").unwrap_or_else(|| "each".to_owned());
+    for kind in OPTIMIZERS.into_iter().filter(|kind| chosen == "each" || chosen == *kind) {
+        let started = Instant::now();
+        let figures = check_crashes(kind, cycles, seed);
+        let line = format!(
+            "{kind:<8} {} kills in {} runs, {:.0} s: {} completed calls, {} under way in a kill and made again, {} completed calls \
+             repeated, {} runs with other results\n",
+            figures.kills,
+            figures.runs,
+            started.elapsed().as_secs_f64(),
+            figures.calls,
+            figures.lost,
+            figures.repeated,
+            figures.different
+        );
+        std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes()).unwrap();
+    }
+}
+
+/// Waits for something that must come, and not for ever.
+fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !there() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn interrupt(id: u32) {
+    Command::new("kill").args(["-INT", &id.to_string()]).status().unwrap();
+}
+
+#[test]
+fn an_interrupted_run_leaves_a_result_and_loses_no_reply() {
+    let harness = Harness::start(Behaviour::default());
+    let task = harness.task("", &optimizer("gepa"));
+    let reference = Reference::run(&harness, &task);
+    let asked = reference.by_body.values().sum::<usize>();
+    harness.reset();
+    harness.set_latency(Duration::from_millis(60));
+    let folder = harness.folder(&task);
+    let child = command(folder.path(), &["optimize", "task.toml"]).spawn().unwrap();
+    wait_until("the search", || harness.requests() > asked / 3);
+    interrupt(child.id());
+    let started = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let took = started.elapsed();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(said.contains("`promptopt resume route.run` goes on with it"), "{said}");
+    for name in ["route.run/outcome.json", "route.run/program.json", "route.optimized.json"] {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+    assert_ne!(Results::of(folder.path()), reference.results);
+
+    let output = promptopt(folder.path(), &["resume", "route.run"]);
+    assert!(output.status.success(), "{}", harness::said(&output));
+    assert_eq!(Results::of(folder.path()), reference.results);
+    assert!(harness::said(&output).contains("calls that were paid before"));
+    // What was under way had its second to come back.
+    assert_eq!(harness.by_body(), reference.by_body);
+}
+
+#[test]
+fn a_second_interrupt_leaves_at_once_and_loses_nothing_that_was_kept() {
+    let harness = Harness::start(Behaviour::default());
+    let task = harness.task("", &optimizer("copro"));
+    let reference = Reference::run(&harness, &task);
+    harness.reset();
+    let folder = harness.folder(&task);
+    let mut child = start(folder.path(), &["optimize", "task.toml"]);
+    wait_until("some replies", || harness.requests() > 60);
+    harness.set_latency(Duration::from_secs(30));
+    wait_until("a slow request", || harness.requests() > 62);
+    interrupt(child.id());
+    std::thread::sleep(Duration::from_millis(100));
+    interrupt(child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    std::thread::sleep(Duration::from_millis(50));
+    let (asked, kept) = (harness.requests(), completed(folder.path()));
+    harness.set_latency(Duration::from_millis(15));
+    let output = promptopt(folder.path(), &["resume", "route.run"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(Results::of(folder.path()), reference.results);
+    assert!(kept > 40, "{kept}");
+    assert_eq!(harness.requests() - asked, completed(folder.path()) - kept);
+}
+
+#[test]
+fn one_directory_has_one_process_and_a_finished_run_pays_nothing() {
+    let harness = Harness::start(Behaviour::default());
+    let task = harness.task("", &optimizer("copro"));
+    let folder = harness.folder(&task);
+    let mut child = start(folder.path(), &["optimize", "task.toml"]);
+    wait_until("the run", || harness.requests() > 3);
+    let second = promptopt(folder.path(), &["resume", "route.run"]);
+    assert_eq!(second.status.code(), Some(2));
+    assert!(said(&second).contains("another process is working in route.run"), "{}", said(&second));
+    let taken = promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run"]);
+    assert!(said(&taken).contains("already holds a run"), "{}", said(&taken));
+    assert!(child.wait().unwrap().success());
+
+    let results = Results::of(folder.path());
+    harness.reset();
+    let again = promptopt(folder.path(), &["resume", "route.run"]);
+    assert!(again.status.success(), "{}", said(&again));
+    assert_eq!((harness.requests(), Results::of(folder.path())), (0, results));
+    // Without a word about where, a new run has a directory of its own.
+    assert!(promptopt(folder.path(), &["optimize", "task.toml"]).status.success());
+    assert!(folder.path().join("route.2.run/outcome.json").exists());
+    promptopt(folder.path(), &["optimize", "task.toml", "--no-run"]);
+    assert!(!folder.path().join("route.3.run").exists());
+}
+
+#[test]
+fn what_changed_since_the_start_is_named_and_nothing_is_asked() {
+    let harness = Harness::start(Behaviour::default());
+    let task = harness.task("", &optimizer("copro"));
+    let folder = harness.folder(&task);
+    let at = folder.path();
+    let mut child = start(at, &["optimize", "task.toml"]);
+    wait_until("some replies", || harness.requests() > 30);
+    kill(&mut child);
+    let before = harness.requests();
+    let refused = |parts: &[&str]| {
+        let output = promptopt(at, &["resume", "route.run"]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        for part in parts {
+            assert!(said(&output).contains(part), "`{part}` is not in {}", said(&output));
+        }
+    };
+    let with = |name: &str, from: &str, to: &str| {
+        let good = std::fs::read_to_string(at.join(name)).unwrap();
+        std::fs::write(at.join(name), good.replace(from, to)).unwrap();
+        good
+    };
+    let good = with("task.toml", "depth = 2", "depth = 3");
+    refused(&["/configuration/task/optimizer/depth: 2 -> 3"]);
+    std::fs::write(at.join("task.toml"), &good).unwrap();
+    let rows = with("tickets.jsonl", "text number 7\"", "text number seven\"");
+    refused(&["/data: "]);
+    std::fs::write(at.join("tickets.jsonl"), rows).unwrap();
+    let run = with("route.run/run.json", "\"promptopt\": \"", "\"promptopt\": \"9");
+    refused(&["/promptopt: "]);
+    std::fs::write(at.join("route.run/run.json"), run).unwrap();
+    refused_elsewhere(at);
+    assert_eq!(harness.requests(), before);
+
+    // The run knows its task, so the file may go.
+    std::fs::remove_file(at.join("task.toml")).unwrap();
+    let output = promptopt(at, &["resume", "route.run"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+fn refused_elsewhere(folder: &Path) {
+    let output = promptopt(folder, &["resume", "nowhere"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("nowhere holds no run"), "{}", said(&output));
+}
+
+#[test]
+fn runs_share_replies_through_a_cache() {
+    let harness = Harness::start(Behaviour::default());
+    let task = harness.task("", &optimizer("copro"));
+    let results = |cache: &str, arguments: &[&str]| {
+        harness.reset();
+        let folder = harness.folder(&format!("{task}{cache}"));
+        let output = promptopt(folder.path(), &[&["optimize", "task.toml"], arguments].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        (std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap(), harness.requests())
+    };
+    let shared = tempfile::tempdir().unwrap();
+    let path = shared.path().join("cache");
+    let path = path.to_str().unwrap();
+    let (first, paid) = results("", &["--cache", path]);
+    assert!(paid > 50);
+    assert_eq!(results("", &["--cache", path, "--cache-mode", "read"]), (first.clone(), 0));
+    assert_eq!(results(&format!("[cache]\ndir = \"{path}\""), &["--no-run"]), (first.clone(), 0));
+    assert_eq!(results(&format!("[cache]\ndir = \"{path}\"\nmode = \"off\""), &[]), (first.clone(), paid));
+    assert_eq!(results("", &[]), (first, paid));
+}
+
+#[test]
+fn no_file_and_no_stream_holds_a_secret() {
+    const CANARIES: [&str; 3] = ["sk-canary-4711-key", "hd-canary-0815-header", "fl-canary-1234-file"];
+    let echo = CANARIES.join(" and ");
+    for fail_after in [None, Some(40)] {
+        let harness = Harness::start(Behaviour { echo: Some(echo.clone()), fail_after });
+        let task = harness.task(
+            "api_key_env = \"LAB_KEY\"\nmax_retries = 0\nheaders = { x-lab-key = \"hd-canary-0815-header\" }",
+            &optimizer("gepa"),
+        );
+        let task = format!(
+            "{task}\n[prompt_model]\nname = \"writer\"\nbase_url = \"{}\"\napi_key_file = \"key\"\nmax_retries = 0",
+            task.split('"').find(|part| part.starts_with("http")).unwrap()
+        );
+        let folder = harness.folder(&task);
+        std::fs::write(folder.path().join("key"), "fl-canary-1234-file\n").unwrap();
+        let mut spoken = String::new();
+        for arguments in [["optimize", "task.toml", "-v"], ["resume", "route.run", "-v"]] {
+            let output = command(folder.path(), &arguments).env("LAB_KEY", CANARIES[0]).output().unwrap();
+            spoken.push_str(&said(&output));
+        }
+        std::fs::remove_file(folder.path().join("key")).unwrap();
+        std::fs::remove_file(folder.path().join("task.toml")).unwrap();
+        let mut texts = vec![("the streams".to_owned(), spoken.into_bytes())];
+        for place in [folder.path().to_owned(), folder.path().join("route.run")] {
+            for entry in std::fs::read_dir(place).unwrap().map(Result::unwrap) {
+                if entry.path().is_file() {
+                    texts.push((entry.path().display().to_string(), std::fs::read(entry.path()).unwrap()));
+                }
+            }
+        }
+        assert!(texts.iter().any(|(name, _)| name.ends_with("journal.redb")));
+        let masked = texts.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("[redacted]"));
+        assert!(masked, "no canary was sent");
+        for (name, bytes) in &texts {
+            let text = String::from_utf8_lossy(bytes);
+            for canary in CANARIES {
+                assert!(!text.contains(canary), "{canary} is in {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn budgets_of_tokens_money_and_time_end_a_run_with_its_best() {
+    let harness = Harness::start(Behaviour::default());
+    let run = |model: &str, rest: &str, arguments: &[&str]| {
+        let folder = harness.folder(&harness.task(model, rest));
+        let output = promptopt(folder.path(), &[&["optimize", "task.toml", "--json"], arguments].concat());
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), object, said(&output))
+    };
+    let (code, _, text) = run("", &optimizer("copro"), &["--max-cost", "1"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("price") && text.contains("prices"), "{text}");
+    let prices = format!("{}\n[prices]\nm = {{ prompt = 1, completion = 2 }}", optimizer("gepa"));
+    let (code, object, text) = run("max_tokens = 100", &prices, &["--max-cost", "0.02"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!((&object["stop"], &object["exhausted"]), (&"budget".into(), &"money".into()), "{text}");
+    let (code, object, text) = run("max_tokens = 100", &optimizer("gepa"), &["--max-tokens", "10000"]);
+    assert_eq!((code, &object["stop"]), (Some(0), &"budget".into()), "{text}");
+    let (code, _, text) = run("", &optimizer("copro"), &["--max-time", "soon"]);
+    assert_eq!(code, Some(2), "{text}");
+}

@@ -1,0 +1,357 @@
+//! States that DSPy 3.4.1 saved (the fixtures), states of our own, and what is wrong with others.
+#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
+
+use promptopt_core::{ContentHash, Demo, Field, Fields, Prompt, Prompts, Signature};
+use promptopt_dspy::{DspyProgram, Error, LONE, Layout, MAX_BYTES, Versions};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const BOOTSTRAPPED: &str = include_str!("fixtures/bootstrapped.json");
+const COLLECTIONS: &str = include_str!("fixtures/collections.json");
+const CHAIN_OF_THOUGHT: &str = include_str!("fixtures/chain_of_thought.json");
+const PREDICT: &str = include_str!("fixtures/predict.json");
+
+fn signature(text: &str) -> Signature {
+    Signature::parse(text).unwrap()
+}
+
+fn layout<const N: usize>(predictors: [(&str, &str); N]) -> Layout {
+    Layout::new(predictors.map(|(path, text)| (path, signature(text))))
+}
+
+fn two() -> Layout {
+    layout([
+        ("plan", "question -> reasoning, steps: list[str]"),
+        ("answer", "question, steps: list[str] -> answer"),
+    ])
+}
+
+fn question() -> Layout {
+    layout([("qa", "question -> answer")])
+}
+
+fn demo(fields: Value) -> Demo {
+    Demo { fields: fields.as_object().unwrap().clone(), ..Demo::default() }
+}
+
+/// The fixture of a lone predictor with one change.
+fn changed(pointer: &str, value: Value) -> String {
+    let mut state: Value = serde_json::from_str(PREDICT).unwrap();
+    *state.pointer_mut(pointer).unwrap() = value;
+    state.to_string()
+}
+
+fn reason(json: &str, layout: &Layout) -> String {
+    DspyProgram::read(json).and_then(|program| program.prompts(layout)).unwrap_err().to_string()
+}
+
+#[test]
+fn what_dspy_saved_comes_back_byte_for_byte() {
+    for text in [BOOTSTRAPPED, COLLECTIONS, CHAIN_OF_THOUGHT, PREDICT] {
+        assert_eq!(DspyProgram::read(text).unwrap().to_json(), text);
+    }
+}
+
+#[test]
+fn paths_are_those_of_dspy() {
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(DspyProgram::read(text).unwrap().paths(), expected);
+    };
+    check(PREDICT, &[LONE]);
+    check(CHAIN_OF_THOUGHT, &["predict"]);
+    check(BOOTSTRAPPED, &["plan.predict", "answer"]);
+    check(
+        COLLECTIONS,
+        &["steps[0]", "steps[1].predict", "tools['look up']", "tools['plan'].predict", "inner.deep"],
+    );
+}
+
+#[test]
+fn demos_that_dspy_bootstrapped_are_read() {
+    let program = DspyProgram::read(BOOTSTRAPPED).unwrap();
+    assert_eq!(program.versions().unwrap().dspy, "3.4.1");
+    let prompts = program.prompts(&two()).unwrap();
+    let plan = prompts.get("plan").unwrap();
+    assert_eq!(plan.instruction, "Given the fields `question`, produce the fields `steps`.");
+    assert_eq!(plan.demos.iter().filter(|demo| demo.augmented).count(), 3);
+    let first: Vec<&String> = plan.demos[0].fields.keys().collect();
+    assert_eq!(first, ["question", "reasoning", "steps"]);
+}
+
+#[test]
+fn a_lone_predictor_is_found_under_any_name() {
+    let program = DspyProgram::read(PREDICT).unwrap();
+    assert_eq!(program.prompts(&question()).unwrap().get("qa").unwrap().demos.len(), 4);
+    let inside = DspyProgram::read(
+        &json!({ "inner.qa": serde_json::from_str::<Value>(PREDICT).unwrap() }).to_string(),
+    );
+    assert!(inside.unwrap().prompts(&question()).is_ok());
+}
+
+#[test]
+fn an_update_with_the_own_prompts_changes_nothing() {
+    for (text, layout) in [(BOOTSTRAPPED, two()), (PREDICT, question())] {
+        let mut program = DspyProgram::read(text).unwrap();
+        let prompts = program.prompts(&layout).unwrap();
+        program.update(&prompts, &layout).unwrap();
+        assert_eq!(program.to_json(), text);
+    }
+}
+
+#[test]
+fn an_update_keeps_everything_but_instruction_and_demos() {
+    let mut program = DspyProgram::read(BOOTSTRAPPED).unwrap();
+    let mut prompts = Prompts::new();
+    let demos = vec![demo(json!({"question": "q", "reasoning": "r", "steps": []}))];
+    prompts.insert("plan", Prompt { instruction: "Plan.".to_owned(), demos });
+    program.update(&prompts, &two()).unwrap();
+
+    let mut expected: Value = serde_json::from_str(BOOTSTRAPPED).unwrap();
+    expected["plan.predict"]["signature"]["instructions"] = json!("Plan.");
+    expected["plan.predict"]["demos"] = json!([{"question": "q", "reasoning": "r", "steps": []}]);
+    assert_eq!(program.to_json(), format!("{expected:#}\n"));
+}
+
+#[test]
+fn a_failed_update_changes_nothing() {
+    let mut program = DspyProgram::read(BOOTSTRAPPED).unwrap();
+    let mut prompts = program.prompts(&two()).unwrap();
+    prompts.insert("plan", Prompt::new("Changed."));
+    prompts.insert("other", Prompt::new("Nobody's."));
+    assert!(matches!(program.update(&prompts, &two()), Err(Error::UnknownPrompt { .. })));
+    let wrong =
+        layout([("plan", "question -> reasoning, steps: list[str]"), ("answer", "question -> answer")]);
+    let prompts = [("plan", Prompt::new("Changed."))].into_iter().collect();
+    assert!(matches!(program.update(&prompts, &wrong), Err(Error::FieldCount { .. })));
+    assert_eq!(program.to_json(), BOOTSTRAPPED);
+}
+
+#[test]
+fn a_new_state_is_as_dspy_writes_it() {
+    let fields = [Field::new("page_text").described("the page"), Field::new("q1")];
+    let signature = Signature::new(fields, [Field::new("answer")], "Basic.").unwrap();
+    let answer = Demo {
+        augmented: true,
+        source: Some(ContentHash::of("x")),
+        ..demo(json!({"page_text": "p", "answer": "ß"}))
+    };
+    let prompt = Prompt { instruction: "Two\nlines.".to_owned(), demos: vec![answer] };
+    let layout = Layout::new([("answer", signature)]);
+    let written =
+        |prompts: &Prompts| DspyProgram::from_prompts(prompts, &layout, &Versions::default()).unwrap();
+    let program = written(&[("answer", prompt)].into_iter().collect());
+    let expected = r#"{
+  "traces": [],
+  "train": [],
+  "demos": [
+    {
+      "augmented": true,
+      "page_text": "p",
+      "answer": "ß"
+    }
+  ],
+  "signature": {
+    "instructions": "Two\nlines.",
+    "fields": [
+      {
+        "prefix": "Page Text:",
+        "description": "the page"
+      },
+      {
+        "prefix": "Q 1:",
+        "description": "${q1}"
+      },
+      {
+        "prefix": "Answer:",
+        "description": "${answer}"
+      }
+    ]
+  },
+  "lm": null,
+  "metadata": {
+    "dependency_versions": {
+      "python": "3.12",
+      "dspy": "3.4.1",
+      "cloudpickle": "3.1"
+    }
+  }
+}
+"#;
+    assert_eq!(program.to_json(), expected);
+    let basic = written(&Prompts::new()).prompts(&layout).unwrap();
+    assert_eq!(basic.get("answer"), Some(&Prompt::new("Basic.")));
+}
+
+#[test]
+fn files_that_are_no_states_are_refused() {
+    let check = |json: &str, part: &str| {
+        let error = reason(json, &question());
+        assert!(error.contains(part), "{error}");
+    };
+    check("", "not readable JSON");
+    check(&"[".repeat(200), "not readable JSON");
+    check("[]", "the whole file is a list, but an object is expected");
+    check("{}", "no predictor was found");
+    check(r#"{"metadata": {"demos": []}}"#, "no predictor was found");
+    check(&changed("/demos", json!(null)), "the key `demos` is null, but a list is expected");
+    check(&changed("/demos/1", json!(3)), "an item of the key `demos` is a number");
+    check(&changed("/signature/fields", json!({})), "`signature.fields` is an object");
+    check(&changed("/signature/instructions", json!(1)), "`signature.instructions` is a number");
+    check(r#"{"a": {"demos": []}}"#, "the key `signature` of the predictor `a` is missing");
+    let large = " ".repeat(MAX_BYTES + 1);
+    assert!(matches!(DspyProgram::read(&large), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn a_state_of_another_program_says_what_is_different() {
+    let check = |text: &str, layout: Layout, part: &str| {
+        let error = reason(text, &layout);
+        assert!(error.contains(part), "{error}");
+    };
+    check(BOOTSTRAPPED, question(), "`qa` is not in the program state, which has `plan.predict`, `answer`");
+    check(
+        BOOTSTRAPPED,
+        layout([("answer", "question, steps: list[str] -> answer")]),
+        "also has `plan.predict`",
+    );
+    check(PREDICT, layout([("qa", "question, hint -> answer")]), "has 2 fields in the program state and 3");
+    check(
+        PREDICT,
+        layout([("qa", "question -> reasoning, answer")]),
+        "(question, reasoning, answer): in the program it reasons first",
+    );
+    check(CHAIN_OF_THOUGHT, layout([("route", "ticket -> department")]), "in the file it reasons first");
+    check(
+        PREDICT,
+        layout([("qa", "answer -> question")]),
+        "field 1 of the predictor `qa` is `question` in the program state and `answer`",
+    );
+    check(
+        PREDICT,
+        layout([("qa", "question -> answer: int")]),
+        "demo 3 of the predictor `qa` has a text in the field `answer`, whose type is int",
+    );
+    check(
+        BOOTSTRAPPED,
+        two().at("answer", "plan.predict").at("plan", "plan.predict"),
+        "another predictor is there",
+    );
+}
+
+#[test]
+fn programs_that_python_cannot_have_are_not_written() {
+    let written = |layout: Layout| DspyProgram::from_prompts(&Prompts::new(), &layout, &Versions::default());
+    let odd = || layout([("my-plan", "q -> a"), ("b", "q -> a")]);
+    assert!(matches!(written(odd()), Err(Error::Path { predictor, .. }) if predictor == "my-plan"));
+    assert_eq!(written(odd().at("my-plan", "my_plan")).unwrap().paths(), ["my_plan", "b"]);
+    assert!(matches!(written(Layout::default()), Err(Error::NoPredictors)));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map(any::<String>(), inner, 0..3)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_demo() -> impl Strategy<Value = Demo> {
+    let extra = any::<String>().prop_filter("ours", |name| name != "augmented" && name != "promptopt_source");
+    let fields = proptest::collection::vec(
+        (prop_oneof![Just("q".to_owned()), Just("a".to_owned()), extra], any_json()),
+        0..4,
+    );
+    (fields, any::<bool>()).prop_map(|(fields, augmented)| Demo {
+        fields: fields.into_iter().collect::<Fields>(),
+        augmented,
+        source: None,
+    })
+}
+
+fn any_prompt() -> impl Strategy<Value = Prompt> {
+    (any::<String>(), proptest::collection::vec(any_demo(), 0..4))
+        .prop_map(|(instruction, demos)| Prompt { instruction, demos })
+}
+
+/// A program of one to four predictors, each plain or with reasoning, at paths of every form.
+fn any_program() -> impl Strategy<Value = (Layout, Prompts)> {
+    let path =
+        prop_oneof!["[a-z]{1,4}", "[a-z]{1,3}\\.[a-z]{1,3}", "xs\\[[0-9]\\]", "d\\['[a-z .\"ß]{0,4}'\\]"]
+            .prop_filter("reserved", |path| path != "metadata" && path != LONE);
+    proptest::collection::btree_map(path, (any::<bool>(), any_prompt()), 1..5).prop_map(|predictors| {
+        let text = |reasons: bool| if reasons { "q -> reasoning, a" } else { "q -> a" };
+        let signatures =
+            predictors.iter().map(|(path, (reasons, _))| (path.as_str(), signature(text(*reasons))));
+        let prompts = predictors.iter().map(|(path, (_, prompt))| (path.as_str(), prompt.clone()));
+        (Layout::new(signatures), prompts.collect())
+    })
+}
+
+proptest! {
+    #[test]
+    fn prompts_survive_a_state((layout, prompts) in any_program()) {
+        let program = DspyProgram::from_prompts(&prompts, &layout, &Versions::default()).unwrap();
+        prop_assert_eq!(program.versions(), Some(Versions::default()));
+        let written = program.to_json();
+        let read = DspyProgram::read(&written).unwrap();
+        prop_assert_eq!(&read, &program);
+        prop_assert_eq!(read.prompts(&layout).unwrap(), prompts);
+        prop_assert_eq!(read.to_json(), written);
+    }
+
+    #[test]
+    fn unknown_keys_survive(
+        (layout, prompts) in any_program(),
+        (key, value) in ("x_[a-z]{1,5}", any_json()),
+        prompt in any_prompt(),
+    ) {
+        let is_predictor = value.get("demos").is_some() || value.get("signature").is_some();
+        prop_assume!(!is_predictor);
+        let program = DspyProgram::from_prompts(&prompts, &layout, &Versions::default()).unwrap();
+        let mut state: Value = serde_json::from_str(&program.to_json()).unwrap();
+        let pointer = match program.paths()[0] {
+            LONE => String::new(),
+            path => format!("/{path}"),
+        };
+        for object in [String::new(), pointer, "/metadata".to_owned()] {
+            state.pointer_mut(&object).unwrap()[&key] = value.clone();
+        }
+        let text = format!("{state:#}\n");
+        let mut read = DspyProgram::read(&text).unwrap();
+        prop_assert_eq!(read.to_json(), text);
+
+        let (path, _) = prompts.iter().next().unwrap();
+        let mut others = prompts.clone();
+        others.insert(path, prompt);
+        read.update(&others, &layout).unwrap();
+        prop_assert_eq!(read.prompts(&layout).unwrap(), others);
+        read.update(&prompts, &layout).unwrap();
+        prop_assert_eq!(read.prompts(&layout).unwrap(), prompts);
+        let kept = read.to_json().matches(&format!("\"{key}\": ")).count();
+        let places = if read.paths()[0] == LONE { 2 } else { 3 };
+        prop_assert!(kept >= places, "{} of {}", kept, places);
+    }
+
+    #[test]
+    fn arbitrary_json_never_panics(text in any::<String>(), value in any_json(), path in "[a-z'.\\[\\]0-9]{0,6}") {
+        let _ = DspyProgram::read(&text);
+        let layout = Layout::new([(path.as_str(), signature("q -> a")), ("b", signature("q -> a"))]);
+        let _ = DspyProgram::from_prompts(&Prompts::new(), &layout, &Versions::default());
+        for pointer in ["/demos", "/demos/0", "/signature", "/signature/fields", "/signature/fields/0", "/metadata"] {
+            if let Ok(program) = DspyProgram::read(&changed(pointer, value.clone())) {
+                let _ = program.prompts(&question());
+                let _ = program.versions();
+            }
+        }
+    }
+}
