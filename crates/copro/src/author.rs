@@ -130,6 +130,11 @@ impl Author {
                 }
             }
         }
+        // Where nothing could be asked for, the budget is what ended it.
+        let too_little = self.substitute.is_none() && self.spare(keep_back) < CALLS_OF_A_TEXT;
+        if authored.instructions.is_empty() && too_little {
+            authored.stop.get_or_insert(StopReason::Budget);
+        }
         Ok(authored)
     }
 
