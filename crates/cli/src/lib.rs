@@ -1,0 +1,119 @@
+//! The `promptopt` command: makes the prompts of an LLM program better by measurement.
+//!
+//! The command is [`main`]; [`check_task_file`] is what reads its task files, for whoever tests that.
+
+mod args;
+mod compare;
+mod diff;
+mod evaluate;
+mod exit;
+mod init;
+mod interrupt;
+mod keeping;
+mod measure;
+mod meter;
+mod metrics;
+mod models;
+mod models_command;
+mod optimize;
+mod optimizers;
+mod output;
+mod program;
+mod progress;
+mod pull;
+mod recorded;
+mod report;
+mod run;
+mod saved;
+mod schema;
+mod secrets;
+mod session;
+mod show;
+mod summary;
+mod task_file;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, Command};
+use exit::Exit;
+use output::Output;
+
+/// The command: reads its arguments, does what they say, and tells the code to end with.
+pub async fn main() -> ExitCode {
+    let args = Args::parse();
+    let level = if args.output.verbose { "debug" } else { "warn" };
+    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| secrets::CleanStderr(std::io::stderr()))
+        .with_ansi(output::error_colours())
+        .without_time()
+        .init();
+    let output = Output::new(args.output);
+    let Err(error) = run(&args.command, output).await else { return ExitCode::SUCCESS };
+    if error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_closed_pipe) {
+        // Whoever read our output has seen enough, as `head` does.
+        return ExitCode::SUCCESS;
+    }
+    let exit = Exit::of(&error);
+    let text = secrets::clean(&without_repetition(&error)).into_owned();
+    // Nobody is left to tell when even this cannot be written.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let _ = output.object(&json!({"error": text, "exit_code": exit as u8}));
+    ExitCode::from(exit as u8)
+}
+
+/// Checks a task file as the command does before anything is loaded.
+///
+/// # Errors
+///
+/// What is wrong with it, with its line where that is known.
+pub fn check_task_file(text: &str) -> anyhow::Result<()> {
+    let task = task_file::TaskFile::parse(text)?;
+    program::Blueprint::of(&task.program)?;
+    Ok(())
+}
+
+fn is_closed_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
+    match command {
+        Command::Init(options) => init::run(options, output),
+        Command::Optimize(options) => optimize::run(options, output).await,
+        Command::Resume(options) => optimize::resume(options, output).await,
+        Command::Eval(options) => evaluate::run(options, output).await,
+        Command::Compare(options) => compare::run(options, output).await,
+        Command::Show(options) => show::run(options, output),
+        Command::Diff(options) => diff::run(options, output),
+        Command::Report(options) => report::run(options, output),
+        Command::Models(options) => models_command::run(options, output).await,
+        Command::Model(command) => pull::run(command).await,
+        Command::Schema => schema::run(output),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "promptopt", &mut std::io::stdout().lock());
+            Ok(())
+        }
+        Command::Man => Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout().lock())?),
+    }
+}
+
+/// The chain of causes in one line, without causes that their own context already quotes.
+fn without_repetition(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}\n  because: {cause}");
+        }
+    }
+    text
+}
