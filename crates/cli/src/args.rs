@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Optimize the prompts of a task and measure the gain on its sealed test.
     #[command(after_long_help = EXIT_CODES)]
     Optimize(OptimizeArgs),
+    /// Say what an optimization is going to cost, without calling any model.
+    #[command(after_long_help = EXIT_CODES)]
+    Estimate(EstimateArgs),
     /// Go on with a run that was interrupted or killed; nothing that was paid is paid again.
     #[command(after_long_help = EXIT_CODES)]
     Resume(ResumeArgs),
@@ -117,11 +120,9 @@ fn cache_mode(name: &str) -> Result<CacheMode, String> {
     }
 }
 
+/// What shapes an optimization.
 #[derive(Debug, Clone, Arguments, Serialize, Deserialize)]
-pub(crate) struct OptimizeArgs {
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub(crate) run: RunArgs,
+pub(crate) struct SearchArgs {
     /// The optimizer, instead of the task file's. Options in the file that it does not have are left
     /// out.
     #[arg(long, value_name = "NAME")]
@@ -138,15 +139,38 @@ pub(crate) struct OptimizeArgs {
     /// The most language-model calls the optimization may make.
     #[arg(long, value_name = "N")]
     pub(crate) max_calls: Option<u64>,
-    /// The most tokens it may read and write.
+    /// The most tokens it may read and write, the sealed test included.
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u64>,
-    /// The most it may cost, in dollars, such as `5` or `0.25`. Needs the models' prices.
+    /// The most it may cost, in dollars, such as `5` or `0.25`, the sealed test included. Needs the models'
+    /// prices.
     #[arg(long, value_name = "DOLLARS")]
     pub(crate) max_cost: Option<String>,
-    /// The longest it may take, such as `90s`, `15m` or `1h30m`.
+    /// The longest it may take, such as `90s`, `15m` or `1h30m`, the sealed test included.
     #[arg(long, value_name = "TIME")]
     pub(crate) max_time: Option<String>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct EstimateArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+}
+
+#[derive(Debug, Clone, Arguments, Serialize, Deserialize)]
+pub(crate) struct OptimizeArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Only say what it is going to cost, as `promptopt estimate` does.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) dry_run: bool,
     /// Where to keep the run, so that it can be resumed. Default: NAME.run beside the program, with a
     /// number where that is taken.
     #[arg(long = "run", value_name = "DIR", conflicts_with = "no_run")]

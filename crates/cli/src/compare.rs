@@ -57,7 +57,8 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
         }
     });
 
-    let progress = Arc::new(Progress::new(output, &session.gauge, base.max_calls));
+    let progress =
+        Arc::new(Progress::new(output, &session.gauge, base.budget().map_err(Exit::configuration)?));
     progress.line(&format!("{}: {}", session.task.data.path.display(), session.split));
     progress.line(&format!("model: {}", session.model.model.id()));
     optimize::warnings(&session, &base, &progress);
@@ -147,7 +148,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
     };
     output.text(format_args!("{} on {}\n\n{}", session.name, figures.model, rows_to_table(&rows)))?;
     if session.judging.calls() > 0 {
-        output.text(format_args!("besides these, the judge took {} calls", session.judging.calls()))?;
+        output.text(format_args!("of these calls the judge took {}", session.judging.calls()))?;
     }
     if let Some(path) = &args.out {
         saved::write_json(path, &figures)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use promptopt_core::ModuleExt as _;
+use promptopt_core::{Budget, ModuleExt as _};
 use serde_json::json;
 
 use crate::args::EvalArgs;
@@ -19,7 +19,7 @@ use crate::summary;
 pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
     let mut session = Session::open(&args.run, &cancellation).await?;
-    let progress = Arc::new(Progress::new(output, &session.gauge, None));
+    let progress = Arc::new(Progress::new(output, &session.gauge, Budget::default()));
     if let Some(path) = &args.program {
         let saved = SavedProgram::read(path)?;
         session.program.install(&saved.prompts).map_err(anyhow::Error::new).map_err(Exit::configuration)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use promptopt_core::{Error as CoreError, LmError};
+use promptopt_core::{Error as CoreError, LmError, StopReason};
 use promptopt_data::DataError;
 use promptopt_lm::ConfigError;
 
@@ -82,10 +82,10 @@ impl Exit {
     fn of_core(error: &CoreError) -> Option<Self> {
         match error {
             CoreError::Option { reason, .. } if reason.contains("budget is too small") => Some(Self::Budget),
-            CoreError::TooEarly { reason } if reason.contains("budget") => Some(Self::Budget),
-            CoreError::TooEarly { reason } if reason.contains("cancelled") => Some(Self::Interrupted),
+            CoreError::TooEarly { stop: Some(StopReason::Budget), .. } => Some(Self::Budget),
+            CoreError::TooEarly { stop: Some(StopReason::Cancelled), .. } => Some(Self::Interrupted),
             // What a predictor says when its model gave no reply.
-            CoreError::TooEarly { reason } if reason.contains(" got no reply: ") => Some(Self::Provider),
+            CoreError::TooEarly { reason, .. } if reason.contains(" got no reply: ") => Some(Self::Provider),
             CoreError::Option { .. }
             | CoreError::Data { .. }
             | CoreError::Program { .. }

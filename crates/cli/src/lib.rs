@@ -5,8 +5,10 @@
 mod args;
 mod compare;
 mod diff;
+mod estimate;
 mod evaluate;
 mod exit;
+mod forecast;
 mod init;
 mod interrupt;
 mod keeping;
@@ -29,8 +31,10 @@ mod schema;
 mod secrets;
 mod session;
 mod show;
+mod stages;
 mod summary;
 mod task_file;
+mod words;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -88,6 +92,7 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Init(options) => init::run(options, output),
         Command::Optimize(options) => optimize::run(options, output).await,
+        Command::Estimate(options) => estimate::run(options, output).await,
         Command::Resume(options) => optimize::resume(options, output).await,
         Command::Eval(options) => evaluate::run(options, output).await,
         Command::Compare(options) => compare::run(options, output).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use promptopt_core::{
-    Cancellation, Example, FailureKind, Observer, Prompts, RolloutRunner, StopReason, Trace,
+    Cancellation, Example, FailureKind, Observer, Prompts, RolloutJob, RolloutRunner, StopReason, Trace,
 };
 use promptopt_evaluator::{Evaluation, MemoryStore, compare, evaluate};
 use promptopt_report::{ErrorLine, ExampleRow, TestReport};
@@ -36,7 +36,39 @@ pub(crate) async fn measure(
     prompts: &Prompts,
     test: &[Arc<Example>],
 ) -> anyhow::Result<Evaluation> {
-    let evaluation = evaluate(runner, &Arc::new(prompts.clone()), test).await?;
+    checked(evaluate(runner, &Arc::new(prompts.clone()), test).await?)
+}
+
+/// Two sets of prompts on the sealed test, row by row, so that where the budget ends it both have the same
+/// rows: the first ones.
+pub(crate) async fn measure_both(
+    runner: &RolloutRunner<'_>,
+    prompts: [&Prompts; 2],
+    test: &[Arc<Example>],
+) -> anyhow::Result<[Evaluation; 2]> {
+    let prompts = prompts.map(|prompts| Arc::new(prompts.clone()));
+    let jobs: Vec<RolloutJob> = test
+        .iter()
+        .flat_map(|example| {
+            prompts.each_ref().map(|one| RolloutJob::new(Arc::clone(one), Arc::clone(example)))
+        })
+        .collect();
+    let mut batch = runner.run(&jobs).await?;
+    if batch.stop == Some(StopReason::Budget) {
+        let rows = batch.traces.chunks(2).take_while(|row| row.iter().all(Option::is_some)).count();
+        if rows == 0 {
+            return Err(Exit::Budget.with(anyhow!("the cap left nothing for it")));
+        }
+        batch.traces.truncate(2 * rows);
+        batch.stop = None;
+    }
+    let of = |first: usize| batch.traces.iter().skip(first).step_by(2).cloned().collect();
+    let [before, after] = [of(0), of(1)].map(|traces| Evaluation::of(traces, batch.stop.clone()));
+    Ok([checked(before)?, checked(after)?])
+}
+
+/// An evaluation that was finished and says something.
+fn checked(evaluation: Evaluation) -> anyhow::Result<Evaluation> {
     match &evaluation.stop {
         None => {}
         Some(StopReason::Cancelled) => return Err(Exit::Interrupted.with(anyhow!("interrupted"))),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price};
+use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Money, Price, Prices};
 
 /// Counts calls and tokens. Shared by the models of one run.
 #[derive(Debug, Default)]
@@ -12,6 +12,7 @@ pub(crate) struct Gauge {
     in_flight: AtomicU64,
     calls: AtomicU64,
     tokens: AtomicU64,
+    nanos: AtomicU64,
 }
 
 impl Gauge {
@@ -23,6 +24,11 @@ impl Gauge {
     /// Calls that came to an end, failed ones included.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// What these calls cost, as far as their prices are known.
+    pub(crate) fn money(&self) -> Money {
+        Money::from_nanos(self.nanos.load(Ordering::Relaxed))
     }
 
     /// Sets what was counted.
@@ -41,8 +47,21 @@ impl Gauge {
 
 /// A model whose calls are counted.
 pub(crate) struct Metered {
-    pub(crate) model: Arc<dyn LanguageModel>,
-    pub(crate) gauge: Arc<Gauge>,
+    model: Arc<dyn LanguageModel>,
+    gauge: Arc<Gauge>,
+    price: Option<Price>,
+}
+
+impl Metered {
+    /// Counts the calls of `model`; what they cost is by `prices`, or else by the model.
+    pub(crate) fn around(
+        model: Arc<dyn LanguageModel>,
+        gauge: &Arc<Gauge>,
+        prices: &Prices,
+    ) -> Arc<dyn LanguageModel> {
+        let price = prices.find(&model.id()).or_else(|| model.price());
+        Arc::new(Self { model, gauge: Arc::clone(gauge), price })
+    }
 }
 
 /// Counts a call down however it ends.
@@ -66,6 +85,8 @@ impl LanguageModel for Metered {
         let _under_way = UnderWay(&self.gauge);
         let reply = self.model.complete(request).await?;
         self.gauge.tokens.fetch_add(reply.usage.total_tokens(), Ordering::Relaxed);
+        let cost = self.price.map_or(reply.usage, |price| price.priced(reply.usage)).money;
+        self.gauge.nanos.fetch_add(cost.unwrap_or_default().as_nanos(), Ordering::Relaxed);
         Ok(reply)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use promptopt_core::{Example, LanguageModel, Sampling};
 #[cfg(feature = "local")]
-use promptopt_core::{LmError, LmReply, LmRequest};
+use promptopt_core::{LmError, LmReply, LmRequest, Price};
 use promptopt_lm::{ChatClient, RateControl};
 use promptopt_testkit::SimulatedLm;
 
@@ -23,12 +23,45 @@ pub(crate) struct ChosenModel {
     pub(crate) is_simulated: bool,
 }
 
+/// The endpoints of a run. Models at one endpoint share what it takes at once.
+#[derive(Default)]
+pub(crate) struct Endpoints(Vec<(Endpoint, RateControl)>);
+
+/// Where a model is, and what the task file says it takes.
+#[derive(PartialEq)]
+struct Endpoint {
+    url: Option<String>,
+    requests_per_minute: Option<u64>,
+    tokens_per_minute: Option<u64>,
+}
+
+impl Endpoints {
+    /// The rate control of an endpoint: that of an earlier model there with the same limits.
+    fn rate(&mut self, url: Option<&str>, section: &ModelSection) -> anyhow::Result<RateControl> {
+        let endpoint = Endpoint {
+            url: url.map(|url| url.trim_end_matches('/').to_owned()),
+            requests_per_minute: section.requests_per_minute,
+            tokens_per_minute: section.tokens_per_minute,
+        };
+        if let Some((_, rate)) = self.0.iter().find(|(known, _)| *known == endpoint) {
+            return Ok(rate.clone());
+        }
+        let rate = RateControl::builder()
+            .maybe_requests_per_minute(section.requests_per_minute)
+            .maybe_tokens_per_minute(section.tokens_per_minute)
+            .build()?;
+        self.0.push((endpoint, rate.clone()));
+        Ok(rate)
+    }
+}
+
 /// A model by the command line or the task file. `examples` are what a simulated model answers
 /// about.
 pub(crate) async fn choose(
     section: &ModelSection,
     name: Option<&str>,
     examples: &[Example],
+    endpoints: &mut Endpoints,
 ) -> anyhow::Result<ChosenModel> {
     // Another model than the task file's is not to get that one's settings, key and headers.
     let own = ModelSection::named(name.unwrap_or(&section.name));
@@ -46,7 +79,11 @@ pub(crate) async fn choose(
             is_simulated: false,
         });
     }
-    Ok(ChosenModel { model: Arc::new(client(section, name)?), is_embedded: false, is_simulated: false })
+    Ok(ChosenModel {
+        model: Arc::new(client(section, name, endpoints)?),
+        is_embedded: false,
+        is_simulated: false,
+    })
 }
 
 fn sampling(section: &ModelSection) -> Sampling {
@@ -59,7 +96,7 @@ fn sampling(section: &ModelSection) -> Sampling {
     }
 }
 
-fn client(section: &ModelSection, name: &str) -> anyhow::Result<ChatClient> {
+fn client(section: &ModelSection, name: &str, endpoints: &mut Endpoints) -> anyhow::Result<ChatClient> {
     let (model, url) = match name.rsplit_once('@') {
         Some((model, url)) if url.contains("://") => (model, Some(url.to_owned())),
         _ => (name, section.base_url.clone()),
@@ -67,11 +104,8 @@ fn client(section: &ModelSection, name: &str) -> anyhow::Result<ChatClient> {
     if model.is_empty() {
         bail!("`{name}` names no model: use `MODEL@BASE_URL`, as in `gpt-5-mini@http://localhost:8000/v1`");
     }
-    let rate = RateControl::builder()
-        .maybe_requests_per_minute(section.requests_per_minute)
-        .maybe_tokens_per_minute(section.tokens_per_minute)
-        .build()
-        .with_context(|| format!("setting up the model `{model}`"))?;
+    let rate =
+        endpoints.rate(url.as_deref(), section).with_context(|| format!("setting up the model `{model}`"))?;
     let mut builder = ChatClient::builder()
         .model(model)
         .maybe_base_url(url)
@@ -148,5 +182,17 @@ impl<M: LanguageModel> LanguageModel for WithSampling<M> {
         request.sampling.stop.extend(self.stop.iter().cloned());
         request.sampling.top_p = request.sampling.top_p.or(self.top_p);
         self.model.complete(&request).await
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        self.model.count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        self.model.max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.model.price()
     }
 }

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::{Cancellation, ModuleExt as _, Observer, Optimizer as _, Prompts, StopReason};
-use promptopt_report::{ErrorLine, TestReport};
+use promptopt_core::{Budget, ModuleExt as _, Observer, StopReason, Usage};
 use promptopt_store::{Manifest, StoredStats};
 use serde_json::json;
 
-use crate::args::{OptimizeArgs, ResumeArgs, RunArgs};
+use crate::args::{OptimizeArgs, ResumeArgs, RunArgs, SearchArgs};
+use crate::estimate::estimate;
 use crate::exit::Exit;
 use crate::interrupt::cancel_on_interrupt;
 use crate::keeping::Keeping;
-use crate::measure;
-use crate::optimizers::{self, Surroundings};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::recorded::{self, Recorded};
@@ -25,6 +23,7 @@ use crate::run::{self, Run};
 use crate::saved::SavedProgram;
 use crate::secrets;
 use crate::session::{self, Facts, Session};
+use crate::stages;
 use crate::summary;
 use crate::task_file::{Amount, OptimizerKind, OptimizerSection, TaskFile};
 
@@ -51,10 +50,13 @@ enum Place {
 }
 
 pub(crate) async fn run(args: &OptimizeArgs, output: Output) -> anyhow::Result<()> {
+    if args.dry_run {
+        return estimate(&args.run, &args.search, output).await;
+    }
     // A mistake in the options is said before any model is loaded.
     let read = || {
         let task = TaskFile::read(&args.run.task)?;
-        let (section, left_out) = options(args, &task)?;
+        let (section, left_out) = options(&args.search, &task)?;
         anyhow::Ok((task, section, left_out))
     };
     let (task, section, left_out) = read().map_err(Exit::configuration)?;
@@ -89,7 +91,7 @@ pub(crate) async fn resume(args: &ResumeArgs, output: Output) -> anyhow::Result<
         let recorded = Recorded::of(&Manifest::read(&args.directory)?)
             .with_context(|| format!("reading the run in {}", args.directory.display()))?;
         let task = recorded.task()?;
-        let (section, left_out) = options(&recorded.command, &task)?;
+        let (section, left_out) = options(&recorded.command.search, &task)?;
         let program = recorded.command.out.clone().unwrap_or_else(|| args.directory.join(run::PROGRAM));
         let place = Place::Old(args.directory.clone());
         anyhow::Ok(Plan { command: recorded.command, task, section, left_out, program, place })
@@ -125,7 +127,8 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
         (Err(error), None) => return Err(error),
         (Err(error), Some(run)) => return Err(given_up(error, run).await),
     };
-    let progress = Arc::new(Progress::new(output, &session.gauge, section.max_calls));
+    let cap = section.budget().map_err(Exit::configuration)?;
+    let progress = Arc::new(Progress::new(output, &session.gauge, cap));
     introduce(&session, &section, &left_out, &progress);
     let observer = match &kept {
         None => Arc::clone(&progress) as Arc<dyn Observer>,
@@ -143,18 +146,11 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     };
 
     let before = session.program.candidate().prompts;
-    let compiled = match Surroundings::of(&session, &section, Arc::clone(&observer), cancellation.clone()) {
-        Err(error) => Err(Exit::configuration(error)),
-        Ok(around) => {
-            let optimizer = optimizers::build(&section, around);
-            let trainset = std::mem::take(&mut session.train);
-            optimizer.compile(&mut session.program, trainset).await.context("optimizing")
-        }
-    };
-    let outcome = match (compiled, kept.take()) {
-        (Ok(outcome), run) => {
+    let compiled = stages::optimization(&mut session, &section, &observer, &cancellation).await;
+    let (outcome, forecast, for_test) = match (compiled, kept.take()) {
+        (Ok(compiled), run) => {
             kept = run;
-            outcome
+            compiled
         }
         (Err(error), run) => {
             progress.finish();
@@ -179,6 +175,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
         prompts: session.program.candidate().prompts,
         prompts_before: before,
         test: None,
+        test_usage: Usage::default(),
         errors: Vec::new(),
         configuration: configuration(&args.task, &session, &section),
         outcome,
@@ -204,7 +201,12 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
             path.display()
         )));
     }
-    let tested = sealed_test(&mut session, &saved, observer, &progress, cancellation.clone()).await;
+    // What the optimization left of the time is the test's.
+    let for_test =
+        Budget { wall_time: cap.wall_time.map(|cap| cap.saturating_sub(started.elapsed())), ..for_test };
+    let tested =
+        stages::sealed_test(&mut session, &mut saved, for_test, observer, &progress, cancellation.clone())
+            .await;
     progress.finish();
     if cancellation.is_cancelled() {
         session.keeping.settle(GRACE).await;
@@ -217,7 +219,9 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
         summary::prompts(&saved.prompts)
     ))?;
     match tested {
-        Ok((test, errors)) => (saved.test, saved.errors) = (Some(test), errors),
+        Ok((test, errors, usage)) => {
+            (saved.test, saved.errors, saved.test_usage) = (Some(test), errors, usage);
+        }
         Err(error) => {
             output.text(summary::optimization(&saved.outcome, None))?;
             let exit = Exit::of(&error);
@@ -254,13 +258,14 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     ))?;
     if judging.calls() > 0 {
         output.text(format_args!(
-            "besides these, the judge took {} calls with {} tokens, which no budget counts",
+            "of these calls the judge took {}, with {} tokens (on the sealed test, too)",
             judging.calls(),
             judging.tokens()
         ))?;
     }
     let stats = session.keeping.stats();
     told_of_replies(&stats, output)?;
+    output.text(forecast.beside(saved.outcome.spending.total(), saved.test_usage))?;
     output.text(format_args!("optimized in {optimized_in:.0} s; written to {}", path.display()))?;
     if let Some(page) = &page {
         output.text(format_args!("report: {}", page.display()))?;
@@ -282,6 +287,8 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
             "baseline": test.baseline, "optimized": test.optimized, "comparison": test.comparison,
         })),
         "spending": saved.outcome.spending,
+        "test_usage": saved.test_usage,
+        "estimate": forecast.to_json(),
         "judge_calls": judging.calls(),
         "replayed_calls": stats.replayed.calls,
         "cached_calls": stats.cached.calls,
@@ -338,7 +345,7 @@ pub(crate) fn enough(score: f64, least: f64) -> anyhow::Result<()> {
 }
 
 /// The optimizer's options from file and command line, and those of the file that are left out.
-fn options(args: &OptimizeArgs, task: &TaskFile) -> anyhow::Result<(OptimizerSection, Vec<String>)> {
+pub(crate) fn options(args: &SearchArgs, task: &TaskFile) -> anyhow::Result<(OptimizerSection, Vec<String>)> {
     let (mut section, left_out) = match args.optimizer {
         Some(kind) => task.optimizer.for_optimizer(kind),
         None => (task.optimizer.clone(), Vec::new()),
@@ -385,23 +392,6 @@ pub(crate) fn warnings(session: &Session, section: &OptimizerSection, progress: 
              (`proposer = \"model\"` in the task file asks it all the same)",
         );
     }
-}
-
-/// Original and optimized program on the sealed test, and what failed there.
-async fn sealed_test(
-    session: &mut Session,
-    saved: &SavedProgram,
-    observer: Arc<dyn Observer>,
-    progress: &Progress,
-    cancellation: Cancellation,
-) -> anyhow::Result<(TestReport, Vec<ErrorLine>)> {
-    let test = session.open_test();
-    progress.stage("sealed test", &format!("original and optimized program on {} examples", test.len()));
-    let runner = measure::runner(session, observer, cancellation);
-    let prompts: [&Prompts; 2] = [&saved.prompts_before, &saved.prompts];
-    let baseline = measure::measure(&runner, prompts[0], &test).await?;
-    let optimized = measure::measure(&runner, prompts[1], &test).await?;
-    Ok((measure::test_report(&test, &baseline, &optimized), measure::errors(&[&baseline, &optimized])))
 }
 
 /// What it takes to make the same run again.

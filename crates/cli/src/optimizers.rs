@@ -51,6 +51,16 @@ impl Surroundings {
     }
 }
 
+/// The most demos that a prompt of it may have.
+pub(crate) fn demos(section: &OptimizerSection) -> usize {
+    match section.chosen() {
+        OptimizerKind::Miprov2 => {
+            section.max_bootstrapped_demos.unwrap_or(4) + section.max_labeled_demos.unwrap_or(4)
+        }
+        OptimizerKind::Copro | OptimizerKind::Gepa => 0,
+    }
+}
+
 /// The optimizer that a section describes.
 pub(crate) fn build(section: &OptimizerSection, around: Surroundings) -> Box<dyn Optimizer> {
     match section.chosen() {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use promptopt_core::{Event, Observer, Trial, TrialKind};
+use promptopt_core::{Budget, Event, Money, Observer, Trial, TrialKind};
 use promptopt_evaluator::wilson;
 
 use crate::meter::Gauge;
 use crate::output::Output;
 use crate::secrets::clean;
+use crate::words::{money, short, time};
 
 /// How often the lines are drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -31,7 +32,7 @@ pub(crate) struct Progress {
 /// What the two lines say, drawn by a thread of its own so that they go on while nothing happens.
 struct Shown {
     gauge: Arc<Gauge>,
-    max_calls: Option<u64>,
+    budget: Budget,
     done: AtomicBool,
     state: Mutex<State>,
 }
@@ -50,7 +51,7 @@ struct State {
 }
 
 impl Progress {
-    pub(crate) fn new(output: Output, gauge: &Arc<Gauge>, max_calls: Option<u64>) -> Self {
+    pub(crate) fn new(output: Output, gauge: &Arc<Gauge>, budget: Budget) -> Self {
         let plain = !std::io::stderr().is_terminal();
         let bar = if plain || output.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}\n  {prefix}") {
@@ -58,7 +59,7 @@ impl Progress {
         }
         let shown = Arc::new(Shown {
             gauge: Arc::clone(gauge),
-            max_calls,
+            budget,
             done: AtomicBool::new(false),
             state: Mutex::default(),
         });
@@ -173,20 +174,42 @@ impl Shown {
             }
             let spent = calls.saturating_sub(state.calls_before);
             let rate = state.rate(now, spent);
-            let mut second = match self.max_calls {
-                None => format!("{spent} calls"),
-                Some(most) => format!("{} {spent}/{most} calls", bar(spent, most)),
-            };
-            second.push_str(&format!(" · {in_flight} in flight · {} tok", short(self.gauge.tokens())));
+            let mut second = self.spend(spent);
+            second.push_str(&format!(" · {in_flight} in flight"));
             if let Some(rate) = rate {
                 second.push_str(&format!(" · {rate:.1}/s"));
-                let left = self.max_calls.map(|most| most.saturating_sub(spent) as f64 / rate);
+                let left = self.budget.calls.map(|most| most.saturating_sub(spent) as f64 / rate);
                 if let Some(left) = left.filter(|left| left.is_finite()) {
                     second.push_str(&format!(" · {} left", time(left)));
                 }
             }
             (first, second)
         })
+    }
+}
+
+impl Shown {
+    /// What is spent against the caps, with a bar for the one that is used most.
+    fn spend(&self, calls: u64) -> String {
+        let (tokens, spent) = (self.gauge.tokens(), self.gauge.money());
+        let of = |spent: String, most: Option<String>| match most {
+            None => spent,
+            Some(most) => format!("{spent}/{most}"),
+        };
+        let mut text = of(calls.to_string(), self.budget.calls.map(|most| most.to_string())) + " calls";
+        let most = self.budget.tokens.map(short);
+        text.push_str(&format!(" · {} tok", of(short(tokens), most)));
+        if spent > Money::ZERO || self.budget.money.is_some() {
+            text.push_str(&format!(" · {}", of(money(spent), self.budget.money.map(money))));
+        }
+        let used = [
+            self.budget.calls.map(|most| (calls, most)),
+            self.budget.tokens.map(|most| (tokens, most)),
+            self.budget.money.map(|most| (spent.as_nanos(), most.as_nanos())),
+        ];
+        let share = |(spent, most): &(u64, u64)| *spent as f64 / (*most).max(1) as f64;
+        let fullest = used.into_iter().flatten().max_by(|one, other| share(one).total_cmp(&share(other)));
+        fullest.map_or(text.clone(), |(spent, most)| format!("{} {text}", bar(spent, most)))
     }
 }
 
@@ -208,24 +231,6 @@ fn bar(spent: u64, most: u64) -> String {
     format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled))
 }
 
-/// A count in four characters or so.
-fn short(count: u64) -> String {
-    match count {
-        0..10_000 => count.to_string(),
-        10_000..1_000_000 => format!("{}k", count / 1000),
-        _ => format!("{:.1}M", count as f64 / 1e6),
-    }
-}
-
-fn time(seconds: f64) -> String {
-    let seconds = seconds.ceil() as u64;
-    match seconds {
-        0..100 => format!("{seconds} s"),
-        100..6000 => format!("{} min", seconds.div_ceil(60)),
-        _ => format!("{} h", seconds.div_ceil(3600)),
-    }
-}
-
 impl Observer for Progress {
     fn observe(&self, event: &Event) {
         match event {
@@ -245,7 +250,7 @@ mod tests {
     fn the_lines_say_what_matters_and_fit_eighty_columns() {
         let shown = Shown {
             gauge: Arc::default(),
-            max_calls: Some(100_000),
+            budget: Budget::calls(100_000),
             done: AtomicBool::new(false),
             state: Mutex::default(),
         };
@@ -267,10 +272,10 @@ mod tests {
         });
         let (first, second) = shown.lines(Instant::now());
         assert_eq!(first, "miprov2 seed 12 · search · trial 3 · best 0.750 [0.66, 0.82]");
-        assert_eq!(second, "░░░░░░░░░░ 0/100000 calls · 0 in flight · 0 tok");
+        assert_eq!(second, "░░░░░░░░░░ 0/100000 calls · 0 tok · 0 in flight");
         shown.gauge.count(99_999, 64, 1_234_567);
         let (_, second) = shown.lines(Instant::now() + Duration::from_secs(2000));
-        assert_eq!(second, "█████████░ 99999/100000 calls · 64 in flight · 1.2M tok · 50.0/s · 1 s left");
+        assert_eq!(second, "█████████░ 99999/100000 calls · 1.2M tok · 64 in flight · 50.0/s · 1 s left");
         // Two columns of indent come before it.
         assert!(second.chars().count() <= 78, "{second}");
         let start = Instant::now();
@@ -281,9 +286,6 @@ mod tests {
             // What is long past does not count.
             assert_eq!(state.rate(start + Duration::from_secs(30), 31), Some(1.0 / 28.0));
         });
-        assert_eq!(
-            (bar(5, 10).as_str(), short(1_234_567), time(150.0)),
-            ("█████░░░░░", "1.2M".to_owned(), "3 min".to_owned())
-        );
+        assert_eq!(bar(5, 10), "█████░░░░░");
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use promptopt_core::{Outcome, Prompts};
+use promptopt_core::{Outcome, Prompts, Usage};
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
 use promptopt_store::Redactor;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub(crate) struct SavedProgram {
     pub(crate) prompts_before: Prompts,
     /// The sealed test; none when it was not finished.
     pub(crate) test: Option<TestReport>,
+    /// What the sealed test took.
+    #[serde(default)]
+    pub(crate) test_usage: Usage,
     /// What failed, in words.
     #[serde(default)]
     pub(crate) errors: Vec<ErrorLine>,
@@ -80,6 +83,7 @@ impl SavedProgram {
             calls: usage.calls,
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
+            money: usage.money.map(|money| money.as_dollars()),
             ..StageCost::default()
         };
         Report {
@@ -97,6 +101,7 @@ impl SavedProgram {
             stages: vec![
                 stage("running the program", spending.task),
                 stage("writing instructions", spending.prompt),
+                stage("sealed test", self.test_usage),
             ],
             ..Report::default()
         }

@@ -14,8 +14,8 @@ use crate::exit::Exit;
 use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
 use crate::metrics;
-use crate::models::{self, ChosenModel};
-use crate::program::{Blueprint, Chain, RoutedLm};
+use crate::models::{self, ChosenModel, Endpoints};
+use crate::program::{Blueprint, Chain};
 use crate::secrets;
 use crate::task_file::{MetricKind, ModelSection, TaskFile};
 
@@ -32,9 +32,9 @@ pub(crate) struct Session {
     pub(crate) model: ChosenModel,
     pub(crate) prompt_model: ChosenModel,
     pub(crate) concurrency: usize,
-    /// Calls of the program and of those who write instructions.
+    /// Calls of the program, of those who write instructions, and of judges.
     pub(crate) gauge: Arc<Gauge>,
-    /// Calls of judges.
+    /// Calls of judges alone.
     pub(crate) judging: Arc<Gauge>,
     /// Where replies are kept.
     pub(crate) keeping: Keeping,
@@ -80,21 +80,27 @@ impl Session {
 
         let gauge = Arc::new(Gauge::default());
         let metered = |chosen: ChosenModel| ChosenModel {
-            model: Arc::new(Metered { model: chosen.model, gauge: Arc::clone(&gauge) }),
+            model: Metered::around(chosen.model, &gauge, &task.prices),
             ..chosen
         };
-        let mut bare = models::choose(&task.model, args.lm.as_deref(), &examples).await?;
+        let mut endpoints = Endpoints::default();
+        let mut bare = models::choose(&task.model, args.lm.as_deref(), &examples, &mut endpoints).await?;
         let mut bare_prompt_model = match &task.prompt_model {
             // `--lm` is about the whole run.
-            Some(section) if args.lm.is_none() => models::choose(section, None, &examples).await?,
+            Some(section) if args.lm.is_none() => {
+                models::choose(section, None, &examples, &mut endpoints).await?
+            }
             _ => bare.clone(),
         };
         let own_prompt_model = !Arc::ptr_eq(&bare.model, &bare_prompt_model.model);
-        let mut judges = judges(&task, args, &examples, &bare_prompt_model).await?;
+        let mut judges = judges(&task, args, &examples, &bare_prompt_model, &mut endpoints).await?;
         let mut others = Vec::new();
         for step in blueprint.steps.iter().filter(|_| args.lm.is_none()) {
             if let Some(section) = &step.model {
-                others.push((step.name.clone(), models::choose(section, None, &examples).await?.model));
+                others.push((
+                    step.name.clone(),
+                    models::choose(section, None, &examples, &mut endpoints).await?.model,
+                ));
             }
         }
         let name = name(&task, &args.task);
@@ -124,15 +130,14 @@ impl Session {
         };
         for judge in judges.iter_mut().flatten() {
             let kept = keeping.around(Arc::clone(judge));
-            *judge = Arc::new(Metered { model: kept, gauge: Arc::clone(&judging) });
+            let counted = Metered::around(kept, &gauge, &task.prices);
+            *judge = Metered::around(counted, &judging, &task.prices);
         }
         for (_, other) in &mut others {
-            *other = keeping.around(Arc::clone(other));
+            let kept = keeping.around(Arc::clone(other));
+            *other = Metered::around(kept, &gauge, &task.prices);
         }
-        let mut model = bare;
-        if blueprint.steps.iter().any(|step| step.model.is_some()) {
-            model.model = Arc::new(RoutedLm::new(model.model, others));
-        }
+        let chain = chain.with_models(others);
         let metric = metric(judges)?;
         Ok(Self {
             name,
@@ -141,7 +146,7 @@ impl Session {
             selection: splits.selection,
             split: splits.report,
             test: splits.test,
-            model: metered(model),
+            model: metered(bare),
             prompt_model: metered(bare_prompt_model),
             concurrency,
             gauge,
@@ -149,6 +154,11 @@ impl Session {
             keeping,
             task,
         })
+    }
+
+    /// How many rows the sealed test has.
+    pub(crate) fn test_rows(&self) -> usize {
+        self.test.len()
     }
 
     /// The sealed test, opened; nothing is selected after this.
@@ -175,6 +185,7 @@ async fn judges(
     args: &RunArgs,
     examples: &[Example],
     default: &ChosenModel,
+    endpoints: &mut Endpoints,
 ) -> anyhow::Result<Vec<Option<Arc<dyn LanguageModel>>>> {
     let mut judges = Vec::new();
     for section in task.metric.iter().filter(|section| section.kind == MetricKind::Judge) {
@@ -182,7 +193,7 @@ async fn judges(
         // compared; but whoever tries things out on the simulated model wants to call nobody.
         let own = section.model.as_ref().filter(|_| args.lm.as_deref() != Some("sim"));
         let chosen = match own {
-            Some(section) => models::choose(section, None, examples).await?,
+            Some(section) => models::choose(section, None, examples, endpoints).await?,
             None => default.clone(),
         };
         judges.push((!chosen.is_simulated).then_some(chosen.model));

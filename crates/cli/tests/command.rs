@@ -6,6 +6,8 @@
     reason = "the lints know tests inside a crate, not files of tests"
 )]
 
+#[path = "command/costs.rs"]
+mod costs;
 #[path = "command/mistakes.rs"]
 mod mistakes;
 

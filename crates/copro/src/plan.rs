@@ -53,7 +53,7 @@ impl<'a> Plan<'a> {
             session.observer = Arc::clone(observer);
         }
         let budget = options.budget();
-        session.limit(budget, options.prices.as_ref(), None, &[])?;
+        session.limit(program, budget, options.prices.as_ref(), None, &[])?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();

@@ -18,17 +18,21 @@ pub const DEFAULT_MAX_TOKENS: u32 = 4096;
 ///
 /// Clones share everything and are cheap, so a program may move one into a spawned task.
 #[derive(Clone)]
-pub struct CallContext(Arc<Inner>);
+pub struct CallContext {
+    run: Arc<Inner>,
+    model: Arc<dyn LanguageModel>,
+    price: Option<Price>,
+    /// Whether calls are steps of the program, under the prompts in force.
+    is_program: bool,
+}
 
 struct Inner {
-    model: Arc<dyn LanguageModel>,
     prompts: Arc<Prompts>,
     cancellation: Cancellation,
     sample_index: u64,
     call_limit: Option<u64>,
     calls: AtomicU64,
     record: Mutex<Record>,
-    price: Option<Price>,
     account: Option<Account>,
 }
 
@@ -81,27 +85,44 @@ impl CallContext {
         price: Option<Price>,
         account: Option<Account>,
     ) -> Self {
-        Self(Arc::new(Inner {
-            model,
+        let run = Inner {
             prompts,
             cancellation,
             sample_index,
             call_limit,
             calls: AtomicU64::new(0),
             record: Mutex::default(),
-            price,
             account,
-        }))
+        };
+        Self { run: Arc::new(run), model, price, is_program: true }
+    }
+
+    /// The same run on another model, for a predictor that has one of its own. Its calls count in the same
+    /// budget, at its own price.
+    #[must_use]
+    pub fn on(&self, model: Arc<dyn LanguageModel>) -> Self {
+        let price = match &self.run.account {
+            Some(account) => account.seat.price_of(&*model),
+            None => model.price(),
+        };
+        Self { run: Arc::clone(&self.run), model, price, is_program: self.is_program }
+    }
+
+    /// The same for calls that are no steps of the program, such as those of a judge: they count in the same
+    /// budget, but are not recorded as steps, and no prompt is in force for them.
+    #[must_use]
+    pub fn aside(&self, model: Arc<dyn LanguageModel>) -> Self {
+        Self { is_program: false, ..self.on(model) }
     }
 
     /// The prompt in force for a predictor; `None` means the predictor's own.
     pub fn prompt(&self, predictor: &str) -> Option<&Prompt> {
-        self.0.prompts.get(predictor)
+        self.run.prompts.get(predictor).filter(|_| self.is_program)
     }
 
     /// The flag that ends the run.
     pub fn cancellation(&self) -> &Cancellation {
-        &self.0.cancellation
+        &self.run.cancellation
     }
 
     /// Completes a request with the run's model, counting the call.
@@ -119,7 +140,7 @@ impl CallContext {
     /// ([`Module::max_calls`](crate::Module::max_calls)), and [`LmError::Budget`] when the request does not
     /// fit the budget, which ends the whole run.
     pub async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
-        let inner = &*self.0;
+        let inner = &*self.run;
         if inner.cancellation.is_cancelled() {
             return Err(LmError::Cancelled);
         }
@@ -131,10 +152,10 @@ impl CallContext {
         }
         request.sample_index = self.sample_index(&request);
         let mut reply = match &inner.account {
-            None => inner.model.complete(&request).await?,
+            None => self.model.complete(&request).await?,
             Some(account) => self.complete_paid(account, request).await?,
         };
-        if let Some(price) = inner.price {
+        if let Some(price) = self.price {
             reply.usage = price.priced(reply.usage);
         }
         self.with_record(|record| record.usage += reply.usage);
@@ -142,20 +163,19 @@ impl CallContext {
     }
 
     async fn complete_paid(&self, account: &Account, mut request: LmRequest) -> Result<LmReply, LmError> {
-        let inner = &*self.0;
         let bound = self.bound(&account.budget, &mut request)?;
         let ticket = account.seat.admit(bound).await.map_err(|refusal| match refusal {
             Refusal::NoRoom(limit) => LmError::Budget { limit },
             Refusal::Over => LmError::Cancelled,
         })?;
-        if inner.cancellation.is_cancelled() {
+        if self.run.cancellation.is_cancelled() {
             ticket.settle(Cost::default());
             return Err(LmError::Cancelled);
         }
-        request.attempts = ticket.attempts(inner.model.max_attempts_billed());
-        let result = inner.model.complete(&request).await;
+        request.attempts = ticket.attempts(self.model.max_attempts_billed());
+        let result = self.model.complete(&request).await;
         let cost = match &result {
-            Ok(reply) => cost_of_reply(reply, &ticket, inner.price),
+            Ok(reply) => cost_of_reply(reply, &ticket, self.price),
             Err(error) => cost_of_failure(error, &ticket),
         };
         ticket.settle(cost);
@@ -168,24 +188,23 @@ impl CallContext {
 
     /// The most that a request may cost, which is made sure of.
     fn bound(&self, budget: &Budget, request: &mut LmRequest) -> Result<Cost, LmError> {
-        let inner = &*self.0;
         if !budget.limits_requests() {
             return Ok(Cost::calls(1));
         }
-        if budget.money.is_some() && inner.price.is_none() {
-            return Err(LmError::Unpriced { model: inner.model.id() });
+        if budget.money.is_some() && self.price.is_none() {
+            return Err(LmError::Unpriced { model: self.model.id() });
         }
-        let mut max_tokens = request.sampling.max_tokens.or_else(|| inner.model.max_tokens());
+        let mut max_tokens = request.sampling.max_tokens.or_else(|| self.model.max_tokens());
         if max_tokens.is_none() && budget.limits_completions() {
             max_tokens = Some(DEFAULT_MAX_TOKENS);
             request.sampling.max_tokens = max_tokens;
         }
-        Ok(Cost::bound(request, inner.model.count_tokens(request), max_tokens, inner.price))
+        Ok(Cost::bound(request, self.model.count_tokens(request), max_tokens, self.price))
     }
 
     /// The run's draw, told apart from earlier requests of the run that were the same.
     fn sample_index(&self, request: &LmRequest) -> u64 {
-        let (run, own) = (self.0.sample_index, request.sample_index);
+        let (run, own) = (self.run.sample_index, request.sample_index);
         let same = ContentHash::of(request);
         let before = self.with_record(|record| {
             let made = record.made.entry(same).or_default();
@@ -206,6 +225,9 @@ impl CallContext {
 
     /// Takes the next place in the record.
     pub fn begin_step(&self) -> StepSlot {
+        if !self.is_program {
+            return StepSlot(usize::MAX);
+        }
         self.with_record(|record| {
             record.steps.push(None);
             StepSlot(record.steps.len() - 1)
@@ -227,7 +249,7 @@ impl CallContext {
     }
 
     fn with_record<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
-        work(&mut self.0.record.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.run.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Error {
     TooEarly {
         /// Why it ended, and what to do.
         reason: String,
+        /// The same for a program to read; `None` where every rollout failed.
+        stop: Option<crate::StopReason>,
     },
     /// The rollout store failed.
     #[error("the rollout store failed while {doing}")]

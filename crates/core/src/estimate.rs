@@ -260,10 +260,12 @@ impl Sum for Figures {
     }
 }
 
-/// The calls of one rollout of a program: one for every predictor, up to all that it may make.
+/// The calls of one rollout of a program: one for every predictor and every model of the metric, up to all
+/// that it may make.
 pub fn calls_of_a_rollout(program: &dyn Evaluator) -> Between {
     let most = program.max_calls().max(1);
-    Between::new((program.predictors().len().max(1) as u64).min(most), most)
+    let least = program.predictors().len().max(1) + program.metric_models().len();
+    Between::new((least as u64).min(most), most)
 }
 
 #[cfg(test)]

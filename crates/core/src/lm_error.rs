@@ -125,6 +125,7 @@ impl LmError {
                 | Self::Connection { .. }
                 | Self::Timeout { .. }
                 | Self::MalformedReply { .. }
+                | Self::TooLarge { .. }
         )
     }
 

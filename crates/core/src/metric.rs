@@ -16,6 +16,32 @@ pub trait Metric: Send + Sync {
     /// Whatever keeps the metric from judging. That is recorded as a failure of the metric, not
     /// as a score of 0; so is a score that is not a finite number.
     async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score>;
+
+    /// Scores a prediction in the middle of a run. A metric that calls language models overrides this and calls
+    /// them through the context ([`CallContext::aside`]), so that the run's budget pays for them, and says in
+    /// [`models`](Self::models) and [`max_calls`](Self::max_calls) which and how often.
+    ///
+    /// # Errors
+    ///
+    /// As [`score`](Self::score). Errors of a model should stay in the chain of causes.
+    async fn score_in(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        self.score(example, prediction).await
+    }
+
+    /// The language models it calls.
+    fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        Vec::new()
+    }
+
+    /// An upper bound on the language-model calls of one judgement.
+    fn max_calls(&self) -> u64 {
+        0
+    }
 }
 
 #[async_trait]
@@ -23,12 +49,46 @@ impl<T: Metric + ?Sized> Metric for Box<T> {
     async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
         (**self).score(example, prediction).await
     }
+
+    async fn score_in(
+        &self,
+        context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        (**self).score_in(context, example, prediction).await
+    }
+
+    fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        (**self).models()
+    }
+
+    fn max_calls(&self) -> u64 {
+        (**self).max_calls()
+    }
 }
 
 #[async_trait]
 impl<T: Metric + ?Sized> Metric for Arc<T> {
     async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
         (**self).score(example, prediction).await
+    }
+
+    async fn score_in(
+        &self,
+        context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        (**self).score_in(context, example, prediction).await
+    }
+
+    fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        (**self).models()
+    }
+
+    fn max_calls(&self) -> u64 {
+        (**self).max_calls()
     }
 }
 
@@ -74,12 +134,44 @@ pub trait Evaluator: Module {
     ///
     /// As [`Metric::score`].
     async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score>;
+
+    /// The same in the middle of a run, whose budget pays for what the metric calls; see [`Metric::score_in`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::score_in`].
+    async fn evaluate_in(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        self.evaluate(example, prediction).await
+    }
+
+    /// The language models that its metric calls.
+    fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        Vec::new()
+    }
 }
 
 #[async_trait]
 impl<T: Evaluator + ?Sized> Evaluator for Box<T> {
     async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
         (**self).evaluate(example, prediction).await
+    }
+
+    async fn evaluate_in(
+        &self,
+        context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        (**self).evaluate_in(context, example, prediction).await
+    }
+
+    fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        (**self).metric_models()
     }
 }
 
@@ -125,8 +217,12 @@ impl<M: Module, S: Metric> Module for WithMetric<M, S> {
         self.module.language_model()
     }
 
+    fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.module.other_models().into_iter().chain(self.metric.models()).collect()
+    }
+
     fn max_calls(&self) -> u64 {
-        self.module.max_calls()
+        self.module.max_calls().saturating_add(self.metric.max_calls())
     }
 }
 
@@ -134,5 +230,18 @@ impl<M: Module, S: Metric> Module for WithMetric<M, S> {
 impl<M: Module, S: Metric> Evaluator for WithMetric<M, S> {
     async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
         self.metric.score(example, prediction).await
+    }
+
+    async fn evaluate_in(
+        &self,
+        context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        self.metric.score_in(context, example, prediction).await
+    }
+
+    fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.metric.models()
     }
 }

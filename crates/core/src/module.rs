@@ -65,8 +65,14 @@ pub trait Module: Send + Sync {
         None
     }
 
-    /// An upper bound on the calls of one run, retries in another format included. A call budget
-    /// reserves this much before a run begins.
+    /// Further models that it calls, through [`CallContext::on`]. Their prices are checked before a run
+    /// begins, and they are part of every store key.
+    fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        Vec::new()
+    }
+
+    /// An upper bound on the calls of one run, retries in another format included, and where there is a
+    /// metric, with those of its judgement. A call budget reserves this much before a run begins.
     fn max_calls(&self) -> u64 {
         2 * self.predictors().len().max(1) as u64
     }
@@ -96,6 +102,10 @@ impl<T: Module + ?Sized> Module for Box<T> {
 
     fn language_model(&self) -> Option<Arc<dyn LanguageModel>> {
         (**self).language_model()
+    }
+
+    fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        (**self).other_models()
     }
 
     fn max_calls(&self) -> u64 {

@@ -98,8 +98,9 @@ impl<'a> RolloutRunner<'a> {
         let predictors = program.predictors();
         let shape: Vec<_> =
             predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
+        let others: Vec<String> = program.other_models().iter().map(|model| model.id()).collect();
         Self {
-            program_hash: ContentHash::of(&(program.name(), shape)),
+            program_hash: ContentHash::of(&(program.name(), shape, others)),
             program,
             model_id: model.id(),
             price: model.price(),
@@ -453,12 +454,11 @@ impl<'a> RolloutRunner<'a> {
 /// part of the trace.
 pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: Arc<Example>) -> Trace {
     let answered = program.run(context, &example.inputs()).await;
-    let (steps, usage) = context.record();
-    let mut trace = Trace { example, steps, usage, ..Trace::default() };
+    let mut trace = Trace { example, ..Trace::default() };
     match answered {
         Err(error) => trace.error = Some(Failure::from_program(&error)),
         Ok(prediction) => {
-            match program.evaluate(&trace.example, &prediction).await {
+            match program.evaluate_in(context, &trace.example, &prediction).await {
                 Ok(score) if score.value < 0.0 => {
                     trace.error = Some(Failure::metric(format!(
                         "the metric returned {}, but a score must be 0 or more, because a reply that cannot be used \
@@ -473,11 +473,12 @@ pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: A
                         score.value
                     )));
                 }
-                Err(error) => trace.error = Some(Failure::metric(format!("the metric failed: {error:#}"))),
+                Err(error) => trace.error = Some(Failure::from_metric(&error)),
             }
             trace.prediction = Some(prediction);
         }
     }
+    (trace.steps, trace.usage) = context.record();
     trace
 }
 

@@ -66,6 +66,18 @@ impl Failure {
         Self { kind, message, fatal: false }
     }
 
+    /// What went wrong in a metric: the provider's fault where its language model failed, and otherwise
+    /// its own.
+    pub fn from_metric(error: &anyhow::Error) -> Self {
+        let message = format!("the metric failed: {error:#}");
+        match error.chain().find_map(|cause| cause.downcast_ref::<LmError>()) {
+            Some(lm) if !lm.is_caused_by_prompt() => {
+                Self { kind: FailureKind::Provider, message, fatal: lm.is_fatal() }
+            }
+            _ => Self::metric(message),
+        }
+    }
+
     /// A failed metric.
     pub fn metric(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Metric, message: message.into(), fatal: false }

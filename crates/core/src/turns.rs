@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::ledger::{Books, Ledger};
-use crate::{Attempts, Cost, Limit};
+use crate::{Attempts, Cost, LanguageModel, Limit, Price};
 
 /// The turns of one batch.
 #[derive(Clone)]
@@ -110,6 +110,11 @@ impl Seat {
         self.wait(bound, true).await?;
         let attempts = Arc::new(Mutex::new(Some(1)));
         Ok(Ticket { seat: Arc::clone(self), bound, attempts })
+    }
+
+    /// What a model's tokens cost, as the ledger knows it.
+    pub(crate) fn price_of(&self, model: &dyn LanguageModel) -> Option<Price> {
+        self.turns.0.ledger.price_of(model)
     }
 
     /// The limit for which a request of this rollout was refused.

@@ -18,6 +18,15 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The evaluation that some traces are, one an example.
+    pub fn of(traces: Vec<Option<Arc<Trace>>>, stop: Option<StopReason>) -> Self {
+        let scores: Vec<f64> = traces.iter().flatten().filter_map(|trace| trace.evidence()).collect();
+        let mut estimate = statistics::estimate(&scores, 0.95);
+        estimate.failed = traces.iter().flatten().filter(|trace| counts_as_zero(trace)).count();
+        estimate.missing = traces.len() - scores.len();
+        Self { traces, estimate, stop }
+    }
+
     /// What each example says about the prompts, in order.
     pub fn evidence(&self) -> Vec<Option<f64>> {
         self.traces.iter().map(|trace| trace.as_ref().and_then(|trace| trace.evidence())).collect()
@@ -40,12 +49,7 @@ pub async fn evaluate(
     let jobs: Vec<_> =
         examples.iter().map(|example| RolloutJob::new(Arc::clone(prompts), Arc::clone(example))).collect();
     let batch = runner.run(&jobs).await.map_err(Error::Rollouts)?;
-    let scores: Vec<f64> = batch.traces.iter().flatten().filter_map(|trace| trace.evidence()).collect();
-    let failed = batch.traces.iter().flatten().filter(|trace| counts_as_zero(trace)).count();
-    let mut estimate = statistics::estimate(&scores, 0.95);
-    estimate.failed = failed;
-    estimate.missing = examples.len() - scores.len();
-    Ok(Evaluation { traces: batch.traces, estimate, stop: batch.stop })
+    Ok(Evaluation::of(batch.traces, batch.stop))
 }
 
 pub(crate) fn counts_as_zero(trace: &Trace) -> bool {

@@ -59,13 +59,14 @@ impl Session {
     }
 
     /// Puts a budget in force. `prices` go before those that models know of themselves; the clock is the
-    /// system's unless another is given; `others` are models that are called besides the session's own.
+    /// system's unless another is given; `others` are models that are called besides the session's own; `program` may have more of them.
     ///
     /// # Errors
     ///
     /// [`Error::Option`] when money is limited and the price of a model is not known.
     pub fn limit(
         &mut self,
+        program: &dyn Evaluator,
         budget: Budget,
         prices: Option<&Prices>,
         clock: Option<Arc<dyn Clock>>,
@@ -74,7 +75,8 @@ impl Session {
         let clock = clock.unwrap_or_else(|| Arc::new(promptopt_core::SystemClock::default()));
         let ledger = Ledger::with(budget, prices.cloned().unwrap_or_default(), clock);
         if budget.money.is_some() {
-            for model in [&self.task_model, &self.prompt_model].into_iter().chain(others) {
+            let own = program.other_models();
+            for model in [&self.task_model, &self.prompt_model].into_iter().chain(others).chain(&own) {
                 if ledger.price_of(model).is_none() {
                     return Err(Error::option("budget", unpriced(&model.id())));
                 }
@@ -192,13 +194,15 @@ pub fn too_early(stop: Option<&StopReason>, failure: Option<&str>) -> Error {
     match stop {
         Some(StopReason::Provider { message }) => Error::Model { message: message.clone() },
         Some(StopReason::Budget) => Error::TooEarly {
+            stop: stop.cloned(),
             reason:
                 "the budget is too small for one evaluation of the selection set; raise it, or give fewer \
                      selection examples"
                     .to_owned(),
         },
-        Some(stop) => Error::TooEarly { reason: stop.to_string() },
+        Some(stop) => Error::TooEarly { reason: stop.to_string(), stop: Some(stop.clone()) },
         None => Error::TooEarly {
+            stop: None,
             reason: format!(
                 "no selection example got a score; the first error: {}",
                 failure.unwrap_or("none was recorded")

@@ -194,7 +194,7 @@ impl<'a> Plan<'a> {
         }
         let budget = options.budget();
         let clock = options.clock.clone().map(|clock| Arc::new(move || clock()) as _);
-        session.limit(budget, options.prices.as_ref(), clock, &[])?;
+        session.limit(program, budget, options.prices.as_ref(), clock, &[])?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();

@@ -52,7 +52,7 @@ impl<'a> Plan<'a> {
         }
         let budget = options.budget();
         let teacher = options.teacher.as_ref().and_then(|teacher| teacher.language_model());
-        session.limit(budget, options.prices.as_ref(), None, teacher.as_slice())?;
+        session.limit(program, budget, options.prices.as_ref(), None, teacher.as_slice())?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();

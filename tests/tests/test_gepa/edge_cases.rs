@@ -54,7 +54,10 @@ async fn a_metric_that_always_fails_is_a_clear_error() {
         })
         .collect();
     let error = GEPA::builder().max_errors(100).build().compile(&mut program, examples).await.unwrap_err();
-    assert!(matches!(&error, Error::TooEarly { reason } if reason.contains("the judge is out")), "{error}");
+    assert!(
+        matches!(&error, Error::TooEarly { reason, .. } if reason.contains("the judge is out")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

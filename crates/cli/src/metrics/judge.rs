@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use promptopt_core::{
-    CallContext, ContentHash, Example, Field, FieldType, Fields, LanguageModel, Metric, Prediction, Score,
-    Signature, plain_text,
+    CallContext, ContentHash, Example, Field, FieldType, Fields, LanguageModel, LmError, LmReply, LmRequest,
+    Metric, Module, Prediction, Price, Score, Signature, plain_text,
 };
 use promptopt_predict::Predict;
 use tokio::sync::OnceCell;
@@ -17,7 +17,6 @@ pub(super) struct Judge {
     ask: Predict,
     model: Arc<dyn LanguageModel>,
     fields: Vec<String>,
-    known: Mutex<HashMap<ContentHash, Arc<OnceCell<Score>>>>,
 }
 
 impl Judge {
@@ -42,25 +41,22 @@ impl Judge {
             [Field::new("feedback"), Field::new("score").typed(FieldType::Float)],
             instruction,
         )?;
-        Ok(Self { ask: Predict::new("judge", signature), model, fields, known: Mutex::default() })
+        let model = Arc::new(Remembering { model, known: Mutex::default() });
+        Ok(Self { ask: Predict::new("judge", signature), model, fields })
     }
 }
-
-impl Judge {
-    async fn judge(&self, inputs: &Fields) -> anyhow::Result<Score> {
-        let context = CallContext::new(Arc::clone(&self.model));
-        let said = self.ask.call(&context, inputs).await?;
-        let score = said.get("score").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
-        if !(0.0..=1.0).contains(&score) {
-            anyhow::bail!("the judge gave the score {score}, but it must be from 0 to 1");
-        }
-        Ok(Score::new(score).with_feedback(said.get("feedback").map(plain_text).unwrap_or_default()))
-    }
-}
-
 #[async_trait]
 impl Metric for Judge {
     async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+        self.score_in(&CallContext::new(Arc::clone(&self.model)), example, prediction).await
+    }
+
+    async fn score_in(
+        &self,
+        context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
         let expected = lines(example.labels().iter());
         let answer = lines(prediction.fields().iter().filter(|(name, _)| self.fields.contains(name)));
         let mut inputs = Fields::new();
@@ -68,12 +64,59 @@ impl Metric for Judge {
         let expected = if expected.is_empty() { "nothing is given".to_owned() } else { expected };
         inputs.insert("expected".to_owned(), expected.into());
         inputs.insert("answer".to_owned(), answer.into());
+        let said = self.ask.call(&context.aside(Arc::clone(&self.model)), &inputs).await?;
+        let score = said.get("score").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+        if !(0.0..=1.0).contains(&score) {
+            anyhow::bail!("the judge gave the score {score}, but it must be from 0 to 1");
+        }
+        Ok(Score::new(score).with_feedback(said.get("feedback").map(plain_text).unwrap_or_default()))
+    }
+
+    fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        vec![Arc::clone(&self.model)]
+    }
+
+    fn max_calls(&self) -> u64 {
+        Module::max_calls(&self.ask)
+    }
+}
+
+/// A model that is asked the same only once. What it answers from memory counts like the answer itself, so
+/// that what a run may spend does not depend on who asked first.
+struct Remembering {
+    model: Arc<dyn LanguageModel>,
+    known: Mutex<HashMap<ContentHash, Arc<OnceCell<LmReply>>>>,
+}
+
+#[async_trait]
+impl LanguageModel for Remembering {
+    fn id(&self) -> String {
+        self.model.id()
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(ContentHash::of(&inputs)).or_default())
+            Arc::clone(known.entry(ContentHash::of(request)).or_default())
         };
-        // Who asks the same meanwhile waits for this answer; a failure is not kept.
-        Ok(cell.get_or_try_init(|| self.judge(&inputs)).await?.clone())
+        // Who asks the same meanwhile waits for this reply; a failure is not kept.
+        cell.get_or_try_init(|| self.model.complete(request)).await.cloned()
+    }
+
+    fn max_attempts_billed(&self) -> u32 {
+        self.model.max_attempts_billed()
+    }
+
+    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
+        self.model.count_tokens(request)
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        self.model.max_tokens()
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.model.price()
     }
 }
 

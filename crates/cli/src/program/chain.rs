@@ -1,14 +1,16 @@
 //! A chain of predictors as a program.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{CallContext, Error, Fields, Message, Module, Prediction, Predictor, Sampling};
+use promptopt_core::{
+    CallContext, Error, Fields, LanguageModel, Message, Module, Prediction, Predictor, Sampling,
+};
 use promptopt_predict::{Adapter, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict};
 
 use super::blueprint::{Blueprint, StepPlan};
-use super::routed;
 use crate::task_file::Format;
 
 /// Predictors that run one after the other; each sees the inputs of the program and what those before
@@ -17,6 +19,8 @@ pub(crate) struct Chain {
     name: String,
     steps: Vec<Predict>,
     adapters: Vec<Arc<dyn Adapter>>,
+    /// The models of those steps that have one of their own.
+    models: BTreeMap<String, Arc<dyn LanguageModel>>,
 }
 
 impl Chain {
@@ -30,7 +34,15 @@ impl Chain {
             .zip(&adapters)
             .map(|(plan, adapter)| predictor(plan, format(plan, embedded), Arc::clone(adapter)))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { name: name.to_owned(), steps, adapters })
+        Ok(Self { name: name.to_owned(), steps, adapters, models: BTreeMap::new() })
+    }
+
+    /// Some steps on models of their own, by the names of the steps.
+    pub(crate) fn with_models(
+        self,
+        models: impl IntoIterator<Item = (String, Arc<dyn LanguageModel>)>,
+    ) -> Self {
+        Self { models: models.into_iter().collect(), ..self }
     }
 
     /// The chat of every predictor as it goes over the wire. What a predictor takes from one before it
@@ -61,10 +73,7 @@ fn adapter(format: Format) -> Arc<dyn Adapter> {
 }
 
 fn predictor(plan: &StepPlan, format: Format, adapter: Arc<dyn Adapter>) -> Result<Predict, Error> {
-    let sampling = match &plan.model {
-        Some(_) => routed::addressed(&plan.sampling, &plan.name),
-        None => plan.sampling.clone(),
-    };
+    let sampling = plan.sampling.clone();
     // The plain format is for models that JSON is beyond, so a retry in it would be wasted.
     let set_up = |predict: Predict| {
         let predict = predict.with_adapter(adapter).with_json_retry(format != Format::Plain);
@@ -91,7 +100,11 @@ impl Module for Chain {
         let mut known = inputs.clone();
         let mut outputs = Fields::new();
         for step in &self.steps {
-            let made = step.call(context, &known).await?.into_fields();
+            let made = match self.models.get(step.path()) {
+                Some(model) => step.call(&context.on(Arc::clone(model)), &known).await,
+                None => step.call(context, &known).await,
+            };
+            let made = made?.into_fields();
             // Each predictor reasons for itself; only the last one's reasons go with the answer.
             outputs.shift_remove("reasoning");
             for (name, value) in made {
@@ -129,6 +142,10 @@ impl Module for Chain {
         Some(text)
     }
 
+    fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.models.values().cloned().collect()
+    }
+
     fn max_calls(&self) -> u64 {
         self.steps.iter().map(Module::max_calls).sum()
     }
@@ -139,9 +156,8 @@ mod tests {
     use std::sync::Mutex;
 
     use promptopt_core::{Example, ModuleExt as _, metric_fn};
-    use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Usage, run_once};
+    use promptopt_core::{LmError, LmReply, LmRequest, Usage, run_once};
 
-    use super::super::RoutedLm;
     use super::*;
 
     /// Answers every field with its own name, and remembers what it was asked.
@@ -190,10 +206,10 @@ mod tests {
         );
         let (main, other) =
             (Arc::new(Naming("main", Mutex::default())), Arc::new(Naming("other", Mutex::default())));
-        let routed = RoutedLm::new(main.clone(), [("answer".to_owned(), other.clone() as _)]);
+        let chain = chain.with_models([("answer".to_owned(), other.clone() as _)]);
         let program = chain.with_metric(metric_fn(|_: &Example, _: &Prediction| 1.0));
         let example = Example::new([("ticket", "Hi"), ("reply", "")], ["ticket"]);
-        let trace = run_once(&program, &CallContext::new(Arc::new(routed)), Arc::new(example)).await;
+        let trace = run_once(&program, &CallContext::new(main), Arc::new(example)).await;
         let prediction = trace.prediction.unwrap();
         assert_eq!(prediction.get_str("topic"), Some("topic by main"));
         assert_eq!(prediction.get_str("reply"), Some("reply by other"));

@@ -2,8 +2,6 @@
 
 mod blueprint;
 mod chain;
-mod routed;
 
 pub(crate) use blueprint::Blueprint;
 pub(crate) use chain::Chain;
-pub(crate) use routed::RoutedLm;

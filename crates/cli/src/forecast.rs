@@ -1,0 +1,270 @@
+//! What a run is going to cost, and how its caps are divided.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use promptopt_core::{
+    Between, Budget, CallSize, Evaluator, Example, Figures, LanguageModel, ModelRole, Money, Optimizer,
+    Price, Usage, calls_of_a_rollout,
+};
+use serde_json::{Value, json};
+
+use crate::models::ChosenModel;
+use crate::optimizers;
+use crate::session::Session;
+use crate::task_file::OptimizerSection;
+use crate::words::{money, short, time};
+
+/// How long a call of the embedded model takes, one after the other, on two cores.
+const EMBEDDED_LATENCY: Duration = Duration::from_millis(110);
+/// Of a cap, the sealed test is left this share at most, unless its part of the whole work is larger.
+const MOST_FOR_TEST: u64 = 2;
+
+/// What each stage of a run is going to cost, from a low to a high figure.
+pub(crate) struct Forecast {
+    stages: Vec<Stage>,
+    test: Figures,
+    /// The ids of models whose price is not known.
+    unpriced: Vec<String>,
+}
+
+struct Stage {
+    name: String,
+    model: ModelRole,
+    figures: Figures,
+}
+
+impl Forecast {
+    /// The forecast for an optimizer on a session's training examples; `train` are those.
+    pub(crate) fn of(
+        session: &Session,
+        section: &OptimizerSection,
+        optimizer: &dyn Optimizer,
+        train: &[Example],
+    ) -> anyhow::Result<Self> {
+        let program = &*session.program;
+        let estimate = optimizer.estimate(program, train)?;
+        let estimate = estimate.context("the optimizer cannot say what it is going to call")?;
+        let mut others = program.other_models();
+        others.push(session.model.model.clone());
+        let prompt_price = price(session, &*session.prompt_model.model);
+        let task = CallSize::of_program(program, train, optimizers::demos(section));
+        let task = CallSize { latency: latency(&session.model, task.latency), ..task };
+        let task = task.priced(dearest(session, &others));
+        let writer = CallSize::of_writer();
+        let writer = CallSize { latency: latency(&session.prompt_model, writer.latency), ..writer };
+        let concurrency = if session.model.is_embedded { 1 } else { session.concurrency };
+        let figures = estimate.figures(&task, &writer.priced(prompt_price), concurrency);
+        let stages = estimate.stages.iter().zip(figures);
+        let stages = stages
+            .map(|(stage, figures)| Stage { name: stage.stage.clone(), model: stage.model, figures })
+            .collect();
+        others.push(session.prompt_model.model.clone());
+        let mut unpriced: Vec<String> = others
+            .iter()
+            .filter(|model| price(session, &**model).is_none())
+            .map(|model| model.id())
+            .collect();
+        unpriced.sort_unstable();
+        unpriced.dedup();
+        Ok(Self { stages, test: of_test(program, session.test_rows(), &task, concurrency), unpriced })
+    }
+
+    /// Of the optimization.
+    fn optimization(&self) -> Figures {
+        self.stages.iter().map(|stage| stage.figures).sum()
+    }
+
+    /// Of everything.
+    fn total(&self) -> Figures {
+        [self.optimization(), self.test].into_iter().sum()
+    }
+
+    /// Divides caps between optimization and sealed test. A cap of calls is the optimization's alone. Of the
+    /// others the test gets what its part of the whole work is, and at least what it takes at most, up to
+    /// half of the cap.
+    pub(crate) fn divide(&self, cap: Budget) -> (Budget, Budget) {
+        let tokens =
+            |figures: &Figures| figures.prompt_tokens.high.saturating_add(figures.completion_tokens.high);
+        let (test, total) = (self.test, self.total());
+        let for_tokens = cap.tokens.map(|cap| share(cap, tokens(&test), tokens(&total)));
+        let dollars = |figures: Figures| figures.money.map_or(0, |(_, high)| high.as_nanos());
+        let for_money =
+            cap.money.map(|cap| Money::from_nanos(share(cap.as_nanos(), dollars(test), dollars(total))));
+        let for_time = cap.wall_time.map(|cap| {
+            let millis = u64::try_from(cap.as_millis()).unwrap_or(u64::MAX);
+            Duration::from_millis(
+                share(millis, test.calls.high, total.calls.high).min(millis / MOST_FOR_TEST),
+            )
+        });
+        let of_test =
+            Budget { tokens: for_tokens, money: for_money, wall_time: for_time, ..Budget::default() };
+        let rest = Budget {
+            tokens: cap.tokens.zip(for_tokens).map(|(cap, test)| cap.saturating_sub(test)),
+            money: cap.money.zip(for_money).map(|(cap, test)| cap.saturating_sub(test)),
+            wall_time: cap.wall_time.zip(for_time).map(|(cap, test)| cap.saturating_sub(test)),
+            ..cap
+        };
+        (rest, of_test)
+    }
+
+    /// The forecast as a table of eighty columns.
+    pub(crate) fn table(&self, cap: Budget) -> String {
+        let mut text = format!("{:<24}{:>13}{:>15}{:>16}{:>12}\n", "", "calls", "tokens", "cost", "time");
+        let mut row = |name: &str, figures: Figures| {
+            let tokens = figures.prompt_tokens + figures.completion_tokens;
+            let cost =
+                figures.money.map_or("unknown".to_owned(), |(low, high)| range(money(low), money(high)));
+            let (fast, slow) = figures.time;
+            let _ = writeln!(
+                text,
+                "{name:<24}{:>13}{:>15}{cost:>16}{:>12}",
+                counts(figures.calls),
+                counts(tokens),
+                range(time(fast.as_secs_f64()), time(slow.as_secs_f64())),
+            );
+        };
+        for stage in &self.stages {
+            let by = if stage.model == ModelRole::Prompt { " (writer)" } else { "" };
+            row(&format!("{}{by}", stage.name), stage.figures);
+        }
+        row("sealed test", self.test);
+        row("all", self.total());
+        text.push_str(&self.remarks(cap));
+        text
+    }
+
+    fn remarks(&self, cap: Budget) -> String {
+        let mut text = String::new();
+        let caps = [
+            cap.calls.map(|calls| format!("{calls} calls (optimization)")),
+            cap.tokens.map(|tokens| format!("{} tokens", short(tokens))),
+            cap.money.map(|cap| cap.to_string()),
+            cap.wall_time.map(|cap| time(cap.as_secs_f64())),
+        ];
+        let caps: Vec<String> = caps.into_iter().flatten().collect();
+        match caps.is_empty() {
+            true => text.push_str("no cap is set; `--max-cost 5` or `--max-calls 500` sets one\n"),
+            false => {
+                let _ = writeln!(text, "it ends at the latest at: {}", caps.join(", "));
+            }
+        }
+        match self.unpriced.as_slice() {
+            [] => {
+                let dated = promptopt_lm::KnownPrices::table().as_of();
+                let _ = writeln!(text, "prices: those of `[prices]`, and else a table of {dated}");
+            }
+            unpriced => {
+                let _ = writeln!(
+                    text,
+                    "no price is known for {}; give it in `[prices]`, in dollars per million tokens",
+                    unpriced.join(", ")
+                );
+            }
+        }
+        text
+    }
+
+    /// What was expected of the optimization beside what it took; and what the sealed test took.
+    pub(crate) fn beside(&self, real: Usage, test: Usage) -> String {
+        let expected = self.optimization();
+        let tokens = expected.prompt_tokens + expected.completion_tokens;
+        let cost = expected.money.filter(|(_, high)| *high > Money::ZERO);
+        let cost = cost.map_or(String::new(), |(low, high)| format!(", {}", range(money(low), money(high))));
+        let real_cost = match &cost {
+            text if text.is_empty() => String::new(),
+            _ => format!(", {}", money(real.money.unwrap_or_default())),
+        };
+        format!(
+            "estimated {} calls, {} tokens{cost}; took {} calls, {} tokens{real_cost}\n\
+             sealed test: estimated {} calls, took {}, with {} tokens",
+            counts(expected.calls),
+            counts(tokens),
+            real.calls,
+            short(real.total_tokens()),
+            counts(self.test.calls),
+            test.calls,
+            short(test.total_tokens()),
+        )
+    }
+
+    /// The forecast for machines.
+    pub(crate) fn to_json(&self) -> Value {
+        let stages: Vec<Value> = self
+            .stages
+            .iter()
+            .map(|stage| json!({"stage": stage.name, "model": stage.model, "figures": stage.figures}))
+            .collect();
+        json!({
+            "stages": stages,
+            "optimization": self.optimization(),
+            "sealed_test": self.test,
+            "total": self.total(),
+            "prices_as_of": promptopt_lm::KnownPrices::table().as_of(),
+            "unpriced_models": self.unpriced,
+        })
+    }
+}
+
+/// Original and optimized program on the test; one of them, where the original stays.
+fn of_test(program: &dyn Evaluator, rows: usize, size: &CallSize, concurrency: usize) -> Figures {
+    let runs = Between::new(rows as u64, 2 * rows as u64);
+    let calls = runs.times(calls_of_a_rollout(program));
+    let estimate = promptopt_core::CostEstimate::default().with("sealed test", ModelRole::Task, calls);
+    estimate.figures(size, size, concurrency).into_iter().sum()
+}
+
+fn latency(model: &ChosenModel, usual: Duration) -> Duration {
+    match (model.is_simulated, model.is_embedded) {
+        (true, _) => Duration::ZERO,
+        (_, true) => EMBEDDED_LATENCY,
+        _ => usual,
+    }
+}
+
+/// What a model's tokens cost: by the task file, and otherwise as the model knows.
+fn price(session: &Session, model: &dyn LanguageModel) -> Option<Price> {
+    session.task.prices.find(&model.id()).or_else(|| model.price())
+}
+
+/// The dearest of several models; `None` where a price is not known.
+fn dearest(session: &Session, models: &[std::sync::Arc<dyn LanguageModel>]) -> Option<Price> {
+    let prices = models.iter().map(|model| price(session, &**model)).collect::<Option<Vec<_>>>()?;
+    Some(Price {
+        prompt: prices.iter().map(|price| price.prompt).max()?,
+        completion: prices.iter().map(|price| price.completion).max()?,
+    })
+}
+
+/// The test's share of a cap; see [`Forecast::divide`].
+fn share(cap: u64, test: u64, total: u64) -> u64 {
+    let part = u128::from(cap) * u128::from(test) / u128::from(total.max(1));
+    let part = u64::try_from(part).unwrap_or(cap).min(cap);
+    part.max(test.min(cap / MOST_FOR_TEST))
+}
+
+fn counts(figures: Between) -> String {
+    range(short(figures.low), short(figures.high))
+}
+
+fn range(low: String, high: String) -> String {
+    if low == high { low } else { format!("{low}–{high}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_gets_its_part_of_a_cap_and_never_all_of_it() {
+        // A cap that is far above the need is divided by the work.
+        assert_eq!(share(1_000_000, 100, 1000), 100_000);
+        // A small one leaves the test what it may take, up to a half.
+        assert_eq!(share(400, 100, 1000), 100);
+        assert_eq!(share(100, 100, 1000), 50);
+        // Where nothing is known of the cost, half is kept back.
+        assert_eq!(share(100, 0, 0), 0);
+        assert_eq!(share(u64::MAX, 1, 2), u64::MAX / 2);
+    }
+}
