@@ -5,5 +5,6 @@ mod simulation;
 mod support;
 mod test_budget;
 mod test_copro;
+mod test_faults;
 mod test_gepa;
 mod test_miprov2;

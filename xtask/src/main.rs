@@ -1,11 +1,13 @@
 //! Chores of the workspace: `cargo xtask <command>`.
 //!
-//! `tidy` checks what neither the compiler nor clippy can see, `crash` kills runs and resumes them, `demo` and `comparison` show the
-//! product to somebody who has just cloned it, `env` prints what the build of the embedded model needs.
+//! `tidy` checks what neither the compiler nor clippy can see, `crash` kills runs and resumes them, `fuzz`
+//! runs the fuzz targets, `demo` and `comparison` show the product to somebody who has just cloned it, `env`
+//! prints what the build of the embedded model needs.
 
 mod comparison;
 mod crash;
 mod demo;
+mod fuzz;
 mod shell;
 mod tidy;
 mod tools;
@@ -24,6 +26,7 @@ commands:
   crash       kill runs at random moments, resume them, and compare what they come to
   demo        build promptopt with the embedded model and optimize a prompt; needs no key
   env         print the build environment of the embedded model as shell `export` lines
+  fuzz        run the parsers against inputs that a fuzzer makes
   tidy        check the rules of the house
 
 `cargo xtask <command> --help` tells more.
@@ -50,6 +53,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "comparison" => with_help(comparison::HELP, rest, comparison::main),
         "crash" => with_help(crash::HELP, rest, crash::main),
         "demo" => with_help(demo::HELP, rest, demo::main),
+        "fuzz" => with_help(fuzz::HELP, rest, fuzz::main),
         "env" => with_help(tools::HELP, rest, tools::main),
         "help" | "--help" | "-h" => {
             shell::say(HELP);

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Arguments, Parser, Subcommand};
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use promptopt_store::CacheMode;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::EXIT_CODES;
+use crate::program::path_pair;
 use crate::task_file::OptimizerKind;
 
 /// Makes the prompts of an LLM program better by measurement.
@@ -63,6 +64,10 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Show what differs between the prompts of two programs.
     Diff(DiffArgs),
+    /// Write out a prompt for use elsewhere: as text, chat messages, Markdown, or for DSPy.
+    Export(ExportArgs),
+    /// Take the prompts of a program that DSPy saved.
+    Import(ImportArgs),
     /// Write the report of an optimized program as one HTML page.
     Report(ReportArgs),
     /// Show the models of a task, whether their keys are set, and whether they can be reached.
@@ -123,6 +128,10 @@ fn cache_mode(name: &str) -> Result<CacheMode, String> {
 /// What shapes an optimization.
 #[derive(Debug, Clone, Arguments, Serialize, Deserialize)]
 pub(crate) struct SearchArgs {
+    /// Begin with the prompts of this program instead of the task file's: an optimized program, a run
+    /// directory, or what DSPy saved.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
     /// The optimizer, instead of the task file's. Options in the file that it does not have are left
     /// out.
     #[arg(long, value_name = "NAME")]
@@ -204,7 +213,7 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// An optimized program, as `optimize` writes it. Default: the task's own prompts.
+    /// An optimized program, a run directory, or what DSPy saved. Default: the task's own prompts.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
     /// End with code 5 when the score is below this.
@@ -244,7 +253,7 @@ pub(crate) struct InitArgs {
 pub(crate) struct ShowArgs {
     /// The task file (TOML).
     pub(crate) task: PathBuf,
-    /// An optimized program, as `optimize` writes it. Default: the task's own prompts.
+    /// An optimized program, a run directory, or what DSPy saved. Default: the task's own prompts.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
     /// Which example of the data to show it for, counted from 1.
@@ -254,17 +263,72 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Arguments)]
 pub(crate) struct DiffArgs {
-    /// A program as `optimize` writes it, or a task file (its own prompts).
+    /// An optimized program, a run directory, a task file (its own prompts), or what DSPy saved.
     pub(crate) before: PathBuf,
     /// Another one. Default: the original and the optimized prompts of the first.
     pub(crate) after: Option<PathBuf>,
+    /// The task file, which programs of DSPy need.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task: Option<PathBuf>,
+    /// Where DSPy keeps a predictor, where the names differ: OURS=THEIRS, as in `route=classify.predict`.
+    #[arg(long, value_name = "OURS=THEIRS", value_parser = path_pair)]
+    pub(crate) map: Vec<(String, String)>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct ExportArgs {
+    /// An optimized program, a run directory, or a task file (its own prompts).
+    pub(crate) program: PathBuf,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    pub(crate) format: ExportFormat,
+    /// Where to write it. Default: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// A program that DSPy saved, which is to get these prompts and keep all else (dspy).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) into: Option<PathBuf>,
+    /// The task file, where the program does not say what it is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task: Option<PathBuf>,
+    /// Where DSPy keeps a predictor, where the names differ: OURS=THEIRS, as in `route=classify.predict`.
+    #[arg(long, value_name = "OURS=THEIRS", value_parser = path_pair)]
+    pub(crate) map: Vec<(String, String)>,
+}
+
+/// A form in which a prompt is written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The chat as plain text, `{{field}}` where an input goes.
+    Text,
+    /// The chat as JSON messages with role and content, `{{field}}` where an input goes.
+    Messages,
+    /// A page for people: instruction, fields, demonstrations, and the chat.
+    Markdown,
+    /// A program state that DSPy loads.
+    Dspy,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct ImportArgs {
+    /// What `program.save("….json")` wrote in DSPy.
+    pub(crate) state: PathBuf,
+    /// The task file that says what the program's fields are.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task: PathBuf,
+    /// Where to write the program. Default: NAME.imported.json in this folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where DSPy keeps a predictor, where the names differ: OURS=THEIRS, as in `route=classify.predict`.
+    #[arg(long, value_name = "OURS=THEIRS", value_parser = path_pair)]
+    pub(crate) map: Vec<(String, String)>,
 }
 
 #[derive(Debug, Arguments)]
 pub(crate) struct ReportArgs {
-    /// An optimized program, as `optimize` writes it.
+    /// A run directory, or an optimized program as `optimize` writes it.
     pub(crate) program: PathBuf,
-    /// Where to write the page. Default: beside the program, with the ending .html.
+    /// Where to write the page. Default: beside the program with the ending .html, or in the run directory.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -39,7 +39,7 @@ struct Run {
 
 pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
-    let mut session = Session::open(&args.run, &cancellation).await?;
+    let mut session = Session::open(&args.run, None, &cancellation).await?;
     let base = OptimizerSection {
         max_calls: args.max_calls.or(session.task.optimizer.max_calls),
         ..session.task.optimizer.clone()
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
 
     let progress =
         Arc::new(Progress::new(output, &session.gauge, base.budget().map_err(Exit::configuration)?));
-    progress.line(&format!("{}: {}", session.task.data.path.display(), session.split));
+    progress.line(&format!("{}: {}", session.task.data.place(), session.split));
     progress.line(&format!("model: {}", session.model.model.id()));
     optimize::warnings(&session, &base, &progress);
     if base.max_calls.is_none() {

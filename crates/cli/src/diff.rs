@@ -10,9 +10,8 @@ use similar::{ChangeTag, TextDiff};
 use crate::args::DiffArgs;
 use crate::exit::Exit;
 use crate::output::{Output, colours};
-use crate::program::{Blueprint, Chain};
-use crate::saved::SavedProgram;
-use crate::task_file::TaskFile;
+use crate::program::{ProgramFile, is_task};
+use crate::session;
 
 pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
     let (before, after) = sides(args).map_err(Exit::configuration)?;
@@ -57,28 +56,26 @@ pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
 /// The prompts on both sides.
 fn sides(args: &DiffArgs) -> anyhow::Result<(Prompts, Prompts)> {
     match &args.after {
-        Some(after) => Ok((prompts(&args.before)?, prompts(after)?)),
+        Some(after) => Ok((prompts(&args.before, args)?, prompts(after, args)?)),
         None if is_task(&args.before) => {
             bail!("{} is a task file, so give a second program to compare it with", args.before.display())
         }
-        None => {
-            let saved = SavedProgram::read(&args.before)?;
-            Ok((saved.before()?.clone(), saved.prompts))
+        None => match ProgramFile::read(&args.before)? {
+            ProgramFile::Saved(saved) => Ok((saved.before()?.clone(), saved.prompts)),
+            _ => bail!("give a second program to compare {} with", args.before.display()),
+        },
+    }
+}
+
+/// The prompts of a program.
+fn prompts(path: &Path, args: &DiffArgs) -> anyhow::Result<Prompts> {
+    match ProgramFile::read(path)? {
+        ProgramFile::Saved(saved) => Ok(saved.prompts),
+        ProgramFile::Task(task) => Ok(session::chain(&task, path)?.candidate().prompts),
+        ProgramFile::Dspy(_) => {
+            Ok(ProgramFile::load(path, args.task.as_deref(), &args.map)?.candidate().prompts)
         }
     }
-}
-
-fn is_task(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
-}
-
-/// The prompts of an optimized program, or of a task file.
-fn prompts(path: &Path) -> anyhow::Result<Prompts> {
-    if is_task(path) {
-        let task = TaskFile::read(path)?;
-        return Ok(Chain::new("task", &Blueprint::of(&task.program)?, false)?.candidate().prompts);
-    }
-    Ok(SavedProgram::read(path)?.prompts)
 }
 
 /// Whether a prompt shows a demo; where a demo came from does not matter.

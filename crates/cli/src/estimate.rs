@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &EstimateArgs, output: Output) -> anyhow::Result<(
 
 /// Prints what an optimization is going to cost.
 pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output) -> anyhow::Result<()> {
-    let session = Session::open(run, &Cancellation::new()).await?;
+    let session = Session::open(run, search.from.as_deref(), &Cancellation::new()).await?;
     let (section, _) = optimize::options(search, &session.task).map_err(Exit::configuration)?;
     let around = Surroundings::of(&session, &section, Arc::new(NoObserver), Cancellation::new())
         .map_err(Exit::configuration)?;

@@ -6,24 +6,18 @@ use promptopt_core::{Budget, ModuleExt as _};
 use serde_json::json;
 
 use crate::args::EvalArgs;
-use crate::exit::Exit;
 use crate::interrupt::cancel_on_interrupt;
 use crate::measure;
 use crate::optimize::enough;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::saved::SavedProgram;
 use crate::session::Session;
 use crate::summary;
 
 pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
-    let mut session = Session::open(&args.run, &cancellation).await?;
+    let mut session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
     let progress = Arc::new(Progress::new(output, &session.gauge, Budget::default()));
-    if let Some(path) = &args.program {
-        let saved = SavedProgram::read(path)?;
-        session.program.install(&saved.prompts).map_err(anyhow::Error::new).map_err(Exit::configuration)?;
-    }
     let test = session.open_test();
     progress.stage("sealed test", &format!("{} examples, model {}", test.len(), session.model.model.id()));
     let runner = measure::runner(&session, Arc::clone(&progress) as _, cancellation);

@@ -4,11 +4,14 @@
 
 mod args;
 mod compare;
+mod data;
 mod diff;
 mod estimate;
 mod evaluate;
 mod exit;
+mod export;
 mod forecast;
+mod import;
 mod init;
 mod interrupt;
 mod keeping;
@@ -96,8 +99,10 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
         Command::Resume(options) => optimize::resume(options, output).await,
         Command::Eval(options) => evaluate::run(options, output).await,
         Command::Compare(options) => compare::run(options, output).await,
-        Command::Show(options) => show::run(options, output),
+        Command::Show(options) => show::run(options, output).await,
         Command::Diff(options) => diff::run(options, output),
+        Command::Export(options) => export::run(options, output),
+        Command::Import(options) => import::run(options, output),
         Command::Report(options) => report::run(options, output),
         Command::Models(options) => models_command::run(options, output).await,
         Command::Model(command) => pull::run(command).await,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::{Budget, ModuleExt as _, Observer, StopReason, Usage};
+use promptopt_core::{Budget, Event, ModuleExt as _, Observer, StopReason, TracingObserver, Usage};
 use promptopt_store::{Manifest, StoredStats};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::recorded::{self, Recorded};
 use crate::report;
 use crate::run::{self, Run};
-use crate::saved::SavedProgram;
+use crate::saved::{Definition, SavedProgram};
 use crate::secrets;
 use crate::session::{self, Facts, Session};
 use crate::stages;
@@ -118,7 +118,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
         let journal = kept.as_ref().map(|run| run.journal().clone());
         Keeping::new(journal, redactor.clone(), facts.task, args, cancellation.clone())
     };
-    let opened = Session::open_kept(args, task, keep).await;
+    let opened = Session::open_kept(args, command.search.from.as_deref(), task, keep).await;
     let mut session = match (opened, kept.take()) {
         (Ok(session), run) => {
             kept = run;
@@ -131,7 +131,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     let progress = Arc::new(Progress::new(output, &session.gauge, cap));
     introduce(&session, &section, &left_out, &progress);
     let observer = match &kept {
-        None => Arc::clone(&progress) as Arc<dyn Observer>,
+        None => told(&session.name, &progress),
         Some(run) => {
             let replies = run.journal().replies_at_open();
             match replies {
@@ -141,7 +141,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
                     run.path().display()
                 )),
             }
-            run.observer(&progress)
+            run.observer(told(&session.name, &progress))
         }
     };
 
@@ -176,6 +176,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
         prompts_before: before,
         test: None,
         test_usage: Usage::default(),
+        definition: Some(Definition::of(&session.task, session.model.is_embedded)),
         errors: Vec::new(),
         configuration: configuration(&args.task, &session, &section),
         outcome,
@@ -366,8 +367,17 @@ pub(crate) fn options(args: &SearchArgs, task: &TaskFile) -> anyhow::Result<(Opt
     Ok((section, left_out))
 }
 
+/// Who looks on: the progress, and whoever listens to `tracing`.
+fn told(name: &str, progress: &Arc<Progress>) -> Arc<dyn Observer> {
+    let (traced, progress) = (TracingObserver::new(name), Arc::clone(progress));
+    Arc::new(move |event: &Event| {
+        traced.observe(event);
+        progress.observe(event);
+    })
+}
+
 fn introduce(session: &Session, section: &OptimizerSection, left_out: &[String], progress: &Progress) {
-    progress.line(&format!("{}: {}", session.task.data.path.display(), session.split));
+    progress.line(&format!("{}: {}", session.task.data.place(), session.split));
     progress.line(&format!("model: {}", session.model.model.id()));
     warnings(session, section, progress);
     if !left_out.is_empty() {
@@ -379,8 +389,11 @@ fn introduce(session: &Session, section: &OptimizerSection, left_out: &[String],
     }
 }
 
-/// What somebody who reads the scores should know of the models.
+/// What somebody who reads the scores should know of data and models.
 pub(crate) fn warnings(session: &Session, section: &OptimizerSection, progress: &Progress) {
+    for note in &session.notes {
+        progress.line(&format!("note: {note}"));
+    }
     if session.model.is_simulated {
         progress.line(
             "note: the simulated model knows the data's answers; its scores say nothing of a real model",

@@ -21,6 +21,18 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// Width of the bar that shows the budget, in characters.
 const BAR: usize = 10;
 
+/// The bar that is drawn now.
+static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Writes something to the terminal beside the bar, not over it.
+pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
+    let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match drawn {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
 /// Shows what an optimizer tells.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -64,6 +76,7 @@ impl Progress {
             state: Mutex::default(),
         });
         if !bar.is_hidden() {
+            *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
             let (bar, shown) = (bar.clone(), Arc::clone(&shown));
             std::thread::spawn(move || {
                 while !shown.done.load(Ordering::Relaxed) {
@@ -109,6 +122,7 @@ impl Progress {
 
     pub(crate) fn finish(&self) {
         self.shown.done.store(true, Ordering::Relaxed);
+        *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.bar.finish_and_clear();
     }
 

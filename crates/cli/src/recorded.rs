@@ -61,6 +61,7 @@ pub(crate) fn manifest(
         resolved: json!({
             "optimizer": options(section),
             "data": facts.split.to_string(),
+            "source": facts.source,
         }),
     };
     let mut configuration = serde_json::to_value(recorded).context("recording the configuration")?;
@@ -91,6 +92,7 @@ pub(crate) fn absolute(args: &OptimizeArgs, program: &Path) -> anyhow::Result<Op
     let mut args = args.clone();
     args.run.task = whole(&args.run.task)?;
     args.run.cache = args.run.cache.as_deref().map(whole).transpose()?;
+    args.search.from = args.search.from.as_deref().map(whole).transpose()?;
     args.out = Some(whole(program)?);
     Ok(args)
 }

@@ -3,16 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use crate::args::ReportArgs;
+use crate::exit::Exit;
 use crate::output::Output;
+use crate::run::{PROGRAM, REPORT};
 use crate::saved::SavedProgram;
 
 pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
-    let saved = SavedProgram::read(&args.program)?;
-    let page = write(&saved, &args.program, args.out.as_deref())?;
+    let (program, page) = match args.program.is_dir() {
+        true => (args.program.join(PROGRAM), Some(args.program.join(REPORT))),
+        false => (args.program.clone(), None),
+    };
+    let saved = SavedProgram::read(&program)?;
+    if saved.outcome.candidates.is_empty() {
+        return Err(Exit::Configuration.with(anyhow!(
+            "{} was imported, so there is no run to report; `promptopt optimize` makes one",
+            program.display()
+        )));
+    }
+    let page = write(&saved, &program, args.out.as_deref().or(page.as_deref()))?;
     output.text(page.display())?;
     output.object(&json!({"command": "report", "report": page}))
 }

@@ -8,7 +8,6 @@ use promptopt_store::{EventLog, Journal, Manifest, Redactor, RunDirectory, Store
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::progress::Progress;
 use crate::saved::SavedProgram;
 
 /// The optimized program.
@@ -96,8 +95,8 @@ impl Run {
     }
 
     /// Who tells the events to the log and to whoever looks on.
-    pub(crate) fn observer(&self, progress: &Arc<Progress>) -> Arc<dyn Observer> {
-        Arc::new(Told { log: self.directory.events().clone(), progress: Arc::clone(progress) })
+    pub(crate) fn observer(&self, seen: Arc<dyn Observer>) -> Arc<dyn Observer> {
+        Arc::new(Told { log: self.directory.events().clone(), seen })
     }
 
     /// Takes the directory away again where nothing was paid for, so that a run that could not begin leaves
@@ -143,10 +142,10 @@ fn is_finished(path: &Path) -> bool {
     serde_json::from_str::<Ended>(&text).is_ok_and(|ended| ended.finished)
 }
 
-/// Tells events to the log of the run and to the progress.
+/// Tells events to the log of the run and to whoever looks on.
 struct Told {
     log: EventLog,
-    progress: Arc<Progress>,
+    seen: Arc<dyn Observer>,
 }
 
 impl Observer for Told {
@@ -155,7 +154,7 @@ impl Observer for Told {
         if let Err(error) = self.log.append(event) {
             tracing::warn!(%error, "an event is not in the log");
         }
-        self.progress.observe(event);
+        self.seen.observe(event);
     }
 }
 

@@ -1,9 +1,9 @@
 //! The optimized program as a file.
 
-use std::io::Write as _;
+use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::{Outcome, Prompts, Usage};
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
 use promptopt_store::Redactor;
@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exit::Exit;
+use crate::program::{Blueprint, Chain};
+use crate::task_file::{ProgramSection, TaskFile};
 
-/// What `optimize` writes; `eval --program`, `show`, `diff` and `report` read it.
+/// What `optimize` writes; `eval --program`, `show`, `diff`, `export` and `report` read it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SavedProgram {
     /// Version of promptopt that wrote it.
@@ -24,6 +26,9 @@ pub(crate) struct SavedProgram {
     /// The model that wrote instructions, where it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) prompt_model: Option<String>,
+    /// What the program is, so that its prompts can be written out without the task file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) definition: Option<Definition>,
     /// Predictor path -> instruction and demos.
     pub(crate) prompts: Prompts,
     /// The prompts that the program came with.
@@ -44,7 +49,40 @@ pub(crate) struct SavedProgram {
     pub(crate) outcome: Outcome,
 }
 
+/// What a program is: what the task file says of it, and how its requests are written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    /// The section `[program]`.
+    pub(crate) program: Value,
+    /// Whether it runs on the embedded model, which has a format of its own.
+    #[serde(default)]
+    pub(crate) embedded: bool,
+}
+
+impl Definition {
+    /// The definition of a task's program.
+    pub(crate) fn of(task: &TaskFile, embedded: bool) -> Self {
+        Self { program: task.source.get("program").cloned().unwrap_or_default(), embedded }
+    }
+}
+
 impl SavedProgram {
+    /// The program, with the prompts that the task file gives it.
+    pub(crate) fn chain(&self) -> anyhow::Result<Chain> {
+        let definition =
+            self.definition.as_ref().context("the file does not hold the program's definition")?;
+        let section: ProgramSection =
+            serde_json::from_value(definition.program.clone()).context("reading the program's definition")?;
+        Ok(Chain::new(&self.task, &Blueprint::of(&section)?, definition.embedded)?)
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
+        serde_json::from_str(text)
+            .with_context(|| format!("{} is not a program as `promptopt optimize` writes it", path.display()))
+            .map_err(Exit::configuration)
+    }
+
     /// Writes the file at once: a reader sees the old one or the new one, never half of it.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         write_json(path, self).with_context(|| format!("writing the optimized program to {}", path.display()))
@@ -59,11 +97,8 @@ impl SavedProgram {
 
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let read = || {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("reading the program {}; is the path right?", path.display()))?;
-            serde_json::from_str(&text).with_context(|| {
-                format!("{} is not a program as `promptopt optimize` writes it", path.display())
-            })
+            let text = bounded(path, LARGEST, || format!("the program {}", path.display()))?;
+            Self::parse(&text, path)
         };
         read().map_err(Exit::configuration)
     }
@@ -108,13 +143,24 @@ impl SavedProgram {
     }
 }
 
+/// The largest program that is read, in bytes: it holds every candidate and every row of the test.
+pub(crate) const LARGEST: u64 = 256 * 1024 * 1024;
+
+/// Reads a text file of at most so many bytes; `what` says what it should be.
+pub(crate) fn bounded(path: &Path, most: u64, what: impl Fn() -> String) -> anyhow::Result<String> {
+    let reading = || format!("reading {}; is the path right?", what());
+    let file = std::fs::File::open(path).with_context(reading)?;
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text).with_context(reading)?;
+    if text.len() as u64 > most {
+        bail!("{} is larger than {} MB; is it the right file?", what(), most / 1_000_000);
+    }
+    Ok(text)
+}
+
 /// Writes JSON at once.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, value)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(promptopt_store::write_atomically(path, &text)?)
 }

@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::io::{self, Stderr, Write};
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use promptopt_store::Redactor;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use crate::progress;
 use crate::session::named_models;
 use crate::task_file::{ModelSection, TaskFile};
 
@@ -49,7 +52,8 @@ pub(crate) struct CleanStderr(pub(crate) Stderr);
 
 impl Write for CleanStderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_all(clean(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        let text = String::from_utf8_lossy(bytes);
+        progress::aside(|| self.0.write_all(clean(&text).as_bytes()))?;
         Ok(bytes.len())
     }
 
@@ -78,10 +82,30 @@ fn secrets(section: &ModelSection) -> Vec<String> {
     let whole = section.name.split_once('@').map(|(_, url)| url);
     for url in in_name.into_iter().chain(whole).chain(section.base_url.as_deref()) {
         let Ok(url) = Url::parse(url) else { continue };
-        secrets.extend(url.password().map(str::to_owned));
+        secrets.extend(login(&url));
         secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
     }
     secrets.into_iter().map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty()).collect()
+}
+
+/// The password of a URL, and the login in the form in which it is sent.
+fn login(url: &Url) -> Vec<String> {
+    let Some(password) = url.password() else { return Vec::new() };
+    let plain = percent_decoded(password);
+    let sent = STANDARD.encode(format!("{}:{plain}", percent_decoded(url.username())));
+    vec![password.to_owned(), plain, sent]
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -99,5 +123,11 @@ mod tests {
             .redact("canary-1 canary-2 canary-3 canary-4 desk-name")
             .into_owned();
         assert_eq!(clean, "[redacted] [redacted] [redacted] [redacted] desk-name");
+        // As it stands in the URL, as it is meant, and as it is sent.
+        let task = TaskFile::parse(&text.replace("canary-1", "p%40ss-1")).unwrap();
+        let found = secrets(&task.model);
+        for form in ["p%40ss-1", "p@ss-1", "YW5uOnBAc3MtMQ=="] {
+            assert!(found.iter().any(|secret| secret == form), "{form} is not in {found:?}");
+        }
     }
 }

@@ -7,15 +7,17 @@ use anyhow::{Context as _, bail};
 use promptopt_core::{
     Cancellation, ContentHash, Evaluator, Example, LanguageModel, Module as _, ModuleExt as _,
 };
-use promptopt_data::{LoadOptions, Portion, SealedTest, SplitOptions, SplitReport, Splits, UnknownFields};
+use promptopt_data::{SealedTest, SplitReport};
+use serde_json::Value;
 
 use crate::args::RunArgs;
+use crate::data::Rows;
 use crate::exit::Exit;
 use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
 use crate::metrics;
 use crate::models::{self, ChosenModel, Endpoints};
-use crate::program::{Blueprint, Chain};
+use crate::program::{self, Blueprint, Chain};
 use crate::secrets;
 use crate::task_file::{MetricKind, ModelSection, TaskFile};
 
@@ -28,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) selection: Vec<Example>,
     /// What the split did.
     pub(crate) split: SplitReport,
+    /// What a user should know of the data.
+    pub(crate) notes: Vec<String>,
     test: SealedTest,
     pub(crate) model: ChosenModel,
     pub(crate) prompt_model: ChosenModel,
@@ -45,6 +49,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) task: &'a TaskFile,
     /// Of all examples, in their order.
     pub(crate) data: ContentHash,
+    /// Which data set of the hub it was; null for files.
+    pub(crate) source: Value,
     /// Of the program with the prompts it begins with.
     pub(crate) program: ContentHash,
     /// What the split did.
@@ -52,31 +58,38 @@ pub(crate) struct Facts<'a> {
 }
 
 impl Session {
-    /// A session that keeps no run directory.
-    pub(crate) async fn open(args: &RunArgs, cancellation: &Cancellation) -> anyhow::Result<Self> {
+    /// A session that keeps no run directory. The program begins with the prompts of `from`, where that is given.
+    pub(crate) async fn open(
+        args: &RunArgs,
+        from: Option<&Path>,
+        cancellation: &Cancellation,
+    ) -> anyhow::Result<Self> {
         let task = TaskFile::read(&args.task).map_err(Exit::configuration)?;
         let redactor = secrets::redactor(&task, args.lm.as_deref());
         let keep = |facts: &Facts<'_>| Keeping::new(None, redactor, facts.task, args, cancellation.clone());
-        Self::open_kept(args, task, keep).await
+        Self::open_kept(args, from, task, keep).await
     }
 
     /// A session whose replies are kept where `keep` says.
     pub(crate) async fn open_kept(
         args: &RunArgs,
+        from: Option<&Path>,
         task: TaskFile,
         keep: impl FnOnce(&Facts<'_>) -> anyhow::Result<Keeping>,
     ) -> anyhow::Result<Self> {
-        Self::set_up(args, task, keep).await.map_err(Exit::configuration)
+        Self::set_up(args, from, task, keep).await.map_err(Exit::configuration)
     }
 
     async fn set_up(
         args: &RunArgs,
+        from: Option<&Path>,
         task: TaskFile,
         keep: impl FnOnce(&Facts<'_>) -> anyhow::Result<Keeping>,
     ) -> anyhow::Result<Self> {
         let in_task = || format!("in the task file {}", args.task.display());
         let blueprint = Blueprint::of(&task.program).with_context(in_task)?;
-        let examples = load(&task, &blueprint)?;
+        let rows = Rows::load(&task, &blueprint).await?;
+        let examples: Vec<Example> = rows.all().cloned().collect();
 
         let gauge = Arc::new(Gauge::default());
         let metered = |chosen: ChosenModel| ChosenModel {
@@ -104,9 +117,14 @@ impl Session {
             }
         }
         let name = name(&task, &args.task);
-        let chain = Chain::new(&name, &blueprint, bare.is_embedded).with_context(in_task)?;
-        let data = ContentHash::of(&examples);
-        let splits = split(&task, args, examples)?;
+        let mut chain = Chain::new(&name, &blueprint, bare.is_embedded).with_context(in_task)?;
+        if let Some(path) = from {
+            let prompts = program::prompts(path, &chain)?;
+            chain.install(&prompts).with_context(|| format!("taking the prompts of {}", path.display()))?;
+        }
+        drop(examples);
+        let (data, source) = (rows.hash(), rows.source.clone());
+        let splits = rows.divide(&task.data, args)?;
         if splits.test.is_empty() {
             bail!("the sealed test has no rows; give `data.test` in the task file a share or a count");
         }
@@ -121,7 +139,7 @@ impl Session {
         };
         metric(judges.clone())?;
 
-        let facts = Facts { task: &task, data, program: hash(&chain), split: &splits.report };
+        let facts = Facts { task: &task, data, source, program: hash(&chain), split: &splits.report };
         let mut keeping = keep(&facts)?;
         bare.model = keeping.around(bare.model);
         bare_prompt_model.model = match own_prompt_model {
@@ -145,6 +163,7 @@ impl Session {
             train: splits.train,
             selection: splits.selection,
             split: splits.report,
+            notes: splits.notes,
             test: splits.test,
             model: metered(bare),
             prompt_model: metered(bare_prompt_model),
@@ -179,6 +198,12 @@ pub(crate) fn name(task: &TaskFile, path: &Path) -> String {
     task.program.name.clone().or(stem).unwrap_or_else(|| "task".to_owned())
 }
 
+/// The program of a task with its own prompts; `path` is where the task stands.
+pub(crate) fn chain(task: &TaskFile, path: &Path) -> anyhow::Result<Chain> {
+    let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
+    Ok(Chain::new(&name(task, path), &Blueprint::of(&task.program)?, embedded)?)
+}
+
 /// One model for every metric that asks for a judge; `None` where it is simulated.
 async fn judges(
     task: &TaskFile,
@@ -206,37 +231,6 @@ fn hash(chain: &Chain) -> ContentHash {
     let predictors = chain.predictors();
     let shape: Vec<_> = predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
     ContentHash::of(&(chain.name(), shape, chain.candidate().prompts))
-}
-
-/// Reads the examples of a task.
-pub(crate) fn load(task: &TaskFile, blueprint: &Blueprint) -> anyhow::Result<Vec<Example>> {
-    let mut options = LoadOptions {
-        columns: task.data.columns.clone(),
-        unknown_fields: task.data.unknown_fields.unwrap_or(UnknownFields::Error),
-        limit: task.data.limit,
-        ..LoadOptions::for_signature(&blueprint.signature)
-    };
-    if !metrics::needs_labels(&task.metric) {
-        options.required.clear();
-    }
-    Ok(promptopt_data::load(&task.data.path, &options)?)
-}
-
-fn split(task: &TaskFile, args: &RunArgs, examples: Vec<Example>) -> anyhow::Result<Splits> {
-    let defaults = SplitOptions::default();
-    let data = &task.data;
-    let given = data.train.is_some() || data.selection.is_some() || data.test.is_some();
-    let portion = |given_by_flag: Option<usize>, of_task: Option<Portion>, default: Option<Portion>| {
-        given_by_flag.map(Portion::Count).or(if given { of_task } else { default })
-    };
-    let options = SplitOptions {
-        train: portion(args.train, data.train, defaults.train),
-        selection: portion(args.selection, data.selection, defaults.selection),
-        test: portion(args.test, data.test, defaults.test),
-        seed: data.seed,
-        stratify_by: data.stratify_by.clone(),
-    };
-    promptopt_data::split(examples, &options).context("splitting the data")
 }
 
 /// The models that a task names, with where each is named.

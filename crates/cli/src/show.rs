@@ -5,15 +5,15 @@ use promptopt_core::{Message, ModuleExt as _, Role};
 use serde_json::json;
 
 use crate::args::ShowArgs;
+use crate::data::Rows;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::program::{Blueprint, Chain};
-use crate::saved::SavedProgram;
+use crate::program::{self, Blueprint};
 use crate::session;
 use crate::task_file::TaskFile;
 
-pub(crate) fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
-    let chats = chats(args).map_err(Exit::configuration)?;
+pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
+    let chats = chats(args).await.map_err(Exit::configuration)?;
     let mut text = String::new();
     for (predictor, messages) in &chats {
         text.push_str(&format!("=== predictor `{predictor}`: {} messages\n", messages.len()));
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
     output.object(&json!({"command": "show", "predictors": chats.iter().map(chat).collect::<Vec<_>>()}))
 }
 
-fn role(message: &Message) -> &'static str {
+pub(crate) fn role(message: &Message) -> &'static str {
     match message.role {
         Role::System => "system",
         Role::User => "user",
@@ -35,17 +35,17 @@ fn role(message: &Message) -> &'static str {
     }
 }
 
-fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {
+async fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {
     let task = TaskFile::read(&args.task)?;
     let blueprint = Blueprint::of(&task.program)?;
-    let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
-    let mut chain = Chain::new(&session::name(&task, &args.task), &blueprint, embedded)?;
+    let mut chain = session::chain(&task, &args.task)?;
     if let Some(path) = &args.program {
-        chain.install(&SavedProgram::read(path)?.prompts)?;
+        let prompts = program::prompts(path, &chain)?;
+        chain.install(&prompts)?;
     }
-    let examples = session::load(&task, &blueprint)?;
-    let example = args.example.checked_sub(1).and_then(|index| examples.get(index)).ok_or_else(|| {
-        anyhow!("there is no example {}: the data has 1 to {}", args.example, examples.len())
+    let rows = Rows::load(&task, &blueprint).await?;
+    let example = args.example.checked_sub(1).and_then(|index| rows.all().nth(index)).ok_or_else(|| {
+        anyhow!("there is no example {}: the data has 1 to {}", args.example, rows.all().count())
     })?;
     Ok(chain.chats(example.fields()))
 }

@@ -8,6 +8,8 @@
 
 #[path = "command/costs.rs"]
 mod costs;
+#[path = "command/exchange.rs"]
+mod exchange;
 #[path = "command/mistakes.rs"]
 mod mistakes;
 

@@ -7,21 +7,26 @@
     reason = "the lints know tests inside a crate, not files of tests"
 )]
 
+#[path = "resume/crash.rs"]
+mod crash;
 #[path = "resume/harness.rs"]
 mod harness;
+#[path = "resume/interrupt.rs"]
+mod interrupt;
+#[path = "resume/relay.rs"]
+mod relay;
+#[path = "resume/secrets.rs"]
+mod secrets;
 
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use harness::{
-    Behaviour, Harness, Reference, Results, command, completed, crash, kill, optimizer, promptopt, said,
-    start,
-};
+use crash::{Figures, crash};
+use harness::{Behaviour, Harness, Results, kill, optimizer, promptopt, said, start, wait_until};
 
 const OPTIMIZERS: [&str; 3] = ["miprov2", "copro", "gepa"];
 
-fn check_crashes(kind: &str, cycles: usize, seed: u64) -> harness::Figures {
+fn check_crashes(kind: &str, cycles: usize, seed: u64) -> Figures {
     let harness = Harness::start(Behaviour::default());
     let task = harness.task("", &optimizer(kind));
     let figures = crash(&harness, &task, cycles, seed);
@@ -48,10 +53,12 @@ fn crash_cycles() {
         let started = Instant::now();
         let figures = check_crashes(kind, cycles, seed);
         let line = format!(
-            "{kind:<8} {} kills in {} runs, {:.0} s: {} completed calls, {} under way in a kill and made again, {} completed calls \
-             repeated, {} runs with other results\n",
+            "{kind:<8} {} kills in {} runs ({} while results were written, {} left half a file), {:.0} s: {} completed calls, {} \
+             under way in a kill and made again, {} completed calls repeated, {} runs with other results\n",
             figures.kills,
             figures.runs,
+            figures.while_writing,
+            figures.half_written,
             started.elapsed().as_secs_f64(),
             figures.calls,
             figures.lost,
@@ -60,77 +67,6 @@ fn crash_cycles() {
         );
         std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes()).unwrap();
     }
-}
-
-/// Waits for something that must come, and not for ever.
-fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !there() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn interrupt(id: u32) {
-    Command::new("kill").args(["-INT", &id.to_string()]).status().unwrap();
-}
-
-#[test]
-fn an_interrupted_run_leaves_a_result_and_loses_no_reply() {
-    let harness = Harness::start(Behaviour::default());
-    let task = harness.task("", &optimizer("gepa"));
-    let reference = Reference::run(&harness, &task);
-    let asked = reference.by_body.values().sum::<usize>();
-    harness.reset();
-    harness.set_latency(Duration::from_millis(60));
-    let folder = harness.folder(&task);
-    let child = command(folder.path(), &["optimize", "task.toml"]).spawn().unwrap();
-    wait_until("the search", || harness.requests() > asked / 3);
-    interrupt(child.id());
-    let started = Instant::now();
-    let output = child.wait_with_output().unwrap();
-    let took = started.elapsed();
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    assert!(said.contains("`promptopt resume route.run` goes on with it"), "{said}");
-    for name in ["route.run/outcome.json", "route.run/program.json", "route.optimized.json"] {
-        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
-        serde_json::from_str::<serde_json::Value>(&text).unwrap();
-    }
-    assert_ne!(Results::of(folder.path()), reference.results);
-
-    let output = promptopt(folder.path(), &["resume", "route.run"]);
-    assert!(output.status.success(), "{}", harness::said(&output));
-    assert_eq!(Results::of(folder.path()), reference.results);
-    assert!(harness::said(&output).contains("calls that were paid before"));
-    // What was under way had its second to come back.
-    assert_eq!(harness.by_body(), reference.by_body);
-}
-
-#[test]
-fn a_second_interrupt_leaves_at_once_and_loses_nothing_that_was_kept() {
-    let harness = Harness::start(Behaviour::default());
-    let task = harness.task("", &optimizer("copro"));
-    let reference = Reference::run(&harness, &task);
-    harness.reset();
-    let folder = harness.folder(&task);
-    let mut child = start(folder.path(), &["optimize", "task.toml"]);
-    wait_until("some replies", || harness.requests() > 60);
-    harness.set_latency(Duration::from_secs(30));
-    wait_until("a slow request", || harness.requests() > 62);
-    interrupt(child.id());
-    std::thread::sleep(Duration::from_millis(100));
-    interrupt(child.id());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    std::thread::sleep(Duration::from_millis(50));
-    let (asked, kept) = (harness.requests(), completed(folder.path()));
-    harness.set_latency(Duration::from_millis(15));
-    let output = promptopt(folder.path(), &["resume", "route.run"]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(Results::of(folder.path()), reference.results);
-    assert!(kept > 40, "{kept}");
-    assert_eq!(harness.requests() - asked, completed(folder.path()) - kept);
 }
 
 #[test]
@@ -225,49 +161,6 @@ fn runs_share_replies_through_a_cache() {
     assert_eq!(results(&format!("[cache]\ndir = \"{path}\""), &["--no-run"]), (first.clone(), 0));
     assert_eq!(results(&format!("[cache]\ndir = \"{path}\"\nmode = \"off\""), &[]), (first.clone(), paid));
     assert_eq!(results("", &[]), (first, paid));
-}
-
-#[test]
-fn no_file_and_no_stream_holds_a_secret() {
-    const CANARIES: [&str; 3] = ["sk-canary-4711-key", "hd-canary-0815-header", "fl-canary-1234-file"];
-    let echo = CANARIES.join(" and ");
-    for fail_after in [None, Some(40)] {
-        let harness = Harness::start(Behaviour { echo: Some(echo.clone()), fail_after });
-        let task = harness.task(
-            "api_key_env = \"LAB_KEY\"\nmax_retries = 0\nheaders = { x-lab-key = \"hd-canary-0815-header\" }",
-            &optimizer("gepa"),
-        );
-        let task = format!(
-            "{task}\n[prompt_model]\nname = \"writer\"\nbase_url = \"{}\"\napi_key_file = \"key\"\nmax_retries = 0",
-            task.split('"').find(|part| part.starts_with("http")).unwrap()
-        );
-        let folder = harness.folder(&task);
-        std::fs::write(folder.path().join("key"), "fl-canary-1234-file\n").unwrap();
-        let mut spoken = String::new();
-        for arguments in [["optimize", "task.toml", "-v"], ["resume", "route.run", "-v"]] {
-            let output = command(folder.path(), &arguments).env("LAB_KEY", CANARIES[0]).output().unwrap();
-            spoken.push_str(&said(&output));
-        }
-        std::fs::remove_file(folder.path().join("key")).unwrap();
-        std::fs::remove_file(folder.path().join("task.toml")).unwrap();
-        let mut texts = vec![("the streams".to_owned(), spoken.into_bytes())];
-        for place in [folder.path().to_owned(), folder.path().join("route.run")] {
-            for entry in std::fs::read_dir(place).unwrap().map(Result::unwrap) {
-                if entry.path().is_file() {
-                    texts.push((entry.path().display().to_string(), std::fs::read(entry.path()).unwrap()));
-                }
-            }
-        }
-        assert!(texts.iter().any(|(name, _)| name.ends_with("journal.redb")));
-        let masked = texts.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("[redacted]"));
-        assert!(masked, "no canary was sent");
-        for (name, bytes) in &texts {
-            let text = String::from_utf8_lossy(bytes);
-            for canary in CANARIES {
-                assert!(!text.contains(canary), "{canary} is in {name}");
-            }
-        }
-    }
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// Deepest type in the short form: a list of lists has three levels.
+const MAX_DEPTH: usize = 16;
+
 /// The type of a field.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,14 +82,19 @@ impl FieldType {
     ///
     /// A text that says what was not understood.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_within(text, MAX_DEPTH)
+    }
+
+    fn parse_within(text: &str, depth: usize) -> Result<Self, String> {
         let text = text.trim();
+        let inside = depth.checked_sub(1).ok_or_else(|| format!("types nest at most {MAX_DEPTH} deep"))?;
         let lower = text.to_ascii_lowercase();
         if let Some((head, rest)) = text.split_once('[') {
             let inner =
                 rest.strip_suffix(']').ok_or_else(|| format!("the type `{text}` lacks its closing `]`"))?;
             return match head.trim().to_ascii_lowercase().as_str() {
                 "enum" | "literal" => Self::parse_literals(inner),
-                "list" => Ok(Self::list(Self::parse(inner)?)),
+                "list" => Ok(Self::list(Self::parse_within(inner, inside)?)),
                 other => Err(format!("unknown type `{other}[…]`: use enum[a, b] or list[type]")),
             };
         }
@@ -106,7 +114,9 @@ impl FieldType {
     fn parse_literals(inner: &str) -> Result<Self, String> {
         let values: Vec<String> = inner
             .split(',')
-            .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+            .map(|value| {
+                value.trim_matches(|mark: char| mark.is_whitespace() || "\"'".contains(mark)).to_owned()
+            })
             .filter(|value| !value.is_empty())
             .collect();
         if values.is_empty() {
@@ -140,8 +150,21 @@ mod tests {
         for text in ["str", "int", "float", "bool", "enum[a, b]", "list[list[int]]", "object"] {
             assert_eq!(FieldType::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "text", "enum[]", "list[", "map[int]"] {
+        for text in ["", "text", "enum[]", "enum[' ', \"\"]", "list[", "map[int]"] {
             assert!(FieldType::parse(text).is_err(), "{text}");
+        }
+        for depth in [16, 100_000] {
+            let deep = "list[".repeat(depth) + "int" + &"]".repeat(depth);
+            assert!(FieldType::parse(&deep).unwrap_err().contains("at most 16 deep"));
+        }
+    }
+
+    #[test]
+    fn a_literal_has_no_quotes_or_spaces_around_it() {
+        for text in ["enum[yes, -> no]", "enum['yes', \"' -> no \"]", "literal[ yes ,'\"-> no']"] {
+            let kind = FieldType::parse(text).unwrap();
+            assert_eq!(kind, FieldType::literals(["yes", "-> no"]));
+            assert_eq!(FieldType::parse(&kind.to_string()), Ok(kind));
         }
     }
 

@@ -79,6 +79,8 @@ mod score;
 mod signature;
 mod store;
 mod trace;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod turns;
 mod usage;
 
@@ -115,4 +117,6 @@ pub use score::Score;
 pub use signature::{Field, Signature};
 pub use store::{RolloutKey, RolloutStore};
 pub use trace::{Failure, FailureKind, Step, Trace, plain_text, shorten};
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 pub use usage::Usage;

@@ -24,6 +24,15 @@ pub fn read_csv<'r, R: Read + Send + 'r>(
     name: &str,
     options: &LoadOptions,
 ) -> Result<Rows<'r>, DataError> {
+    Rows::new(rows(reader, name, options)?, name.to_owned(), options)
+}
+
+/// The rows as they stand.
+pub(crate) fn rows<'r, R: Read + Send + 'r>(
+    reader: R,
+    name: &str,
+    options: &LoadOptions,
+) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
     let delimiter = match options.delimiter.map(u8::try_from) {
         None => b',',
         Some(Ok(byte)) if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => byte,
@@ -45,7 +54,7 @@ pub fn read_csv<'r, R: Read + Send + 'r>(
         header: Vec::new(),
     };
     records.read_header()?;
-    Rows::new(records, name.to_owned(), options)
+    Ok(records)
 }
 
 struct Records<R> {

@@ -11,7 +11,7 @@ pub struct Location {
     pub file: String,
     /// The row, counted from 1 without header and blank lines; 0 is the header.
     pub row: u64,
-    /// The line on which the row begins, counted from 1.
+    /// The line on which the row begins, counted from 1; 0 where a format has no lines.
     pub line: u64,
 }
 
@@ -19,6 +19,7 @@ impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.row {
             0 => write!(formatter, "{}, header (line {})", self.file, self.line),
+            row if self.line == 0 => write!(formatter, "{}, row {row}", self.file),
             row => write!(formatter, "{}, row {row} (line {})", self.file, self.line),
         }
     }
@@ -46,13 +47,53 @@ pub enum DataError {
     },
     /// The file's name does not say what format it has.
     #[error(
-        "the format of `{}` is not known by its extension: rename it to .jsonl, .ndjson, .json, .csv or .tsv",
+        "the format of `{}` is not known by its extension: rename it to .jsonl, .ndjson, .json, .csv, .tsv or .parquet",
         .path.display()
     )]
     UnknownFormat {
         /// The path that was asked for.
         path: PathBuf,
     },
+    /// The format is one that this build does not read.
+    #[error(
+        "`{}` cannot be read by this build: build promptopt-data with the feature `{feature}`, or convert the file to .jsonl",
+        .path.display()
+    )]
+    FeatureOff {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// The feature of this crate that reads it.
+        feature: &'static str,
+    },
+    /// A Parquet file is broken, or uses something that cannot be read.
+    #[error(
+        "the Parquet file {file} could not be read after {rows} rows ({reason}): write it again, or convert it to .jsonl"
+    )]
+    Parquet {
+        /// The file.
+        file: String,
+        /// How many rows had been read.
+        rows: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A needed column has values without a JSON form.
+    #[error(
+        "{at}: the column `{column}` holds {found}, which no example can hold: leave it out (`unknown_fields` = drop, \
+         and no field that is taken from it), or convert the column to text"
+    )]
+    BinaryColumn {
+        /// The row.
+        at: Location,
+        /// The column, with the path inside it.
+        column: String,
+        /// What the column holds.
+        found: &'static str,
+    },
+    /// The Hugging Face Hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] crate::HubError),
     /// Reading failed half-way.
     #[error(
         "reading {file} failed after {rows} rows: check the disk, or make a copy of the file and use that"

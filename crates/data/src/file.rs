@@ -6,13 +6,21 @@ use std::path::Path;
 
 use promptopt_core::Example;
 
-use crate::{DataError, LoadOptions, Rows, read_csv, read_json, read_jsonl, words};
+use crate::format::Format;
+use crate::rows::RowSource;
+use crate::{DataError, LoadOptions, Rows, words};
 
 /// How many entries of a folder are looked at to find a file of a similar name.
 const MAX_FILES_LOOKED_AT: usize = 10_000;
 
 /// Opens a data file by its extension: `.jsonl` or `.ndjson`, `.json` (an array of objects), `.csv`,
-/// `.tsv`. Rows are read as the iterator is driven.
+/// `.tsv`, and with the feature `parquet` also `.parquet`. Rows are read as the iterator is driven.
+///
+/// Of a Parquet file only the columns that the options need are read, a page at a time; with
+/// [`UnknownFields::Keep`](crate::UnknownFields::Keep) that is all of them, so drop the unknown ones
+/// of a wide file. Lists and structs become JSON arrays and objects; decimals, dates and times
+/// become text (RFC 3339 where that applies); a number that is not finite becomes null, as does a
+/// missing value; a column of bytes is an error where it is needed.
 ///
 /// # Errors
 ///
@@ -27,22 +35,28 @@ pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'stati
     if fs::metadata(path).map_err(cannot_open)?.is_dir() {
         return Err(cannot_open(io::ErrorKind::IsADirectory.into()));
     }
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let extension = extension.to_ascii_lowercase();
-    if !is_known(&extension) {
-        return Err(DataError::UnknownFormat { path: path.to_owned() });
-    }
-    let reader = BufReader::new(File::open(path).map_err(cannot_open)?);
+    let format = Format::of(path).ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?;
+    let file = File::open(path).map_err(cannot_open)?;
     let name = path.display().to_string();
-    match extension.as_str() {
-        "json" => read_json(reader, &name, options),
-        "csv" => read_csv(reader, &name, options),
-        "tsv" => {
-            let options = LoadOptions { delimiter: options.delimiter.or(Some('\t')), ..options.clone() };
-            read_csv(reader, &name, &options)
-        }
-        _ => read_jsonl(reader, &name, options),
+    Rows::new(rows(format, file, path, &name, options)?, name, options)
+}
+
+/// The rows of a file as they stand; `name` stands for it in errors.
+pub(crate) fn rows(
+    format: Format,
+    file: File,
+    path: &Path,
+    name: &str,
+    options: &LoadOptions,
+) -> Result<Box<dyn RowSource + Send>, DataError> {
+    #[cfg(feature = "parquet")]
+    if format == Format::Parquet {
+        return Ok(Box::new(crate::parquet_rows::rows(file, name, options)?));
     }
+    let reader = BufReader::new(file);
+    format
+        .text_rows(reader, name, options)
+        .unwrap_or_else(|| Err(DataError::FeatureOff { path: path.to_owned(), feature: "parquet" }))
 }
 
 /// Loads all rows of a data file; [`open`] streams them.
@@ -59,10 +73,6 @@ pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'stati
 /// ```
 pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Vec<Example>, DataError> {
     open(path, options)?.collect()
-}
-
-fn is_known(extension: &str) -> bool {
-    matches!(extension, "jsonl" | "ndjson" | "json" | "csv" | "tsv")
 }
 
 /// What to tell about a file that is not there.
@@ -82,10 +92,7 @@ fn similar(path: &Path) -> String {
     let mut names: Vec<String> = entries
         .take(MAX_FILES_LOOKED_AT)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| {
-            let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
-            extension.is_some_and(|extension| is_known(&extension.to_ascii_lowercase()))
-        })
+        .filter(|name| Format::of(Path::new(name)).is_some())
         .collect();
     // The order of a folder's entries differs between file systems.
     names.sort_unstable();
@@ -125,6 +132,15 @@ mod tests {
             let examples = load(&path, &options).unwrap();
             assert_eq!(examples[0].get("n"), Some(&1.into()), "{name}");
         }
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    #[test]
+    fn without_the_feature_a_parquet_file_says_which_one_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        fs::write(&path, "PAR1").unwrap();
+        check_error(&path, "with the feature `parquet`");
     }
 
     #[test]

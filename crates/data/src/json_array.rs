@@ -20,15 +20,23 @@ pub fn read_json<'r, R: BufRead + Send + 'r>(
     name: &str,
     options: &LoadOptions,
 ) -> Result<Rows<'r>, DataError> {
-    let elements = Elements {
+    Rows::new(rows(reader, name, options)?, name.to_owned(), options)
+}
+
+/// The rows as they stand.
+pub(crate) fn rows<'r, R: BufRead + Send + 'r>(
+    reader: R,
+    name: &str,
+    options: &LoadOptions,
+) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
+    Ok(Elements {
         reader: without_bom(reader, name)?,
         at: beginning(name),
         limit: options.max_row_bytes,
         place: Place::Before,
         line: 1,
         column: 1,
-    };
-    Rows::new(elements, name.to_owned(), options)
+    })
 }
 
 /// Where in the array the reader stands.

@@ -21,9 +21,17 @@ pub fn read_jsonl<'r, R: BufRead + Send + 'r>(
     name: &str,
     options: &LoadOptions,
 ) -> Result<Rows<'r>, DataError> {
+    Rows::new(rows(reader, name, options)?, name.to_owned(), options)
+}
+
+/// The rows as they stand.
+pub(crate) fn rows<'r, R: BufRead + Send + 'r>(
+    reader: R,
+    name: &str,
+    options: &LoadOptions,
+) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
     let reader = without_bom(reader, name)?;
-    let lines = Lines { reader, at: beginning(name), limit: options.max_row_bytes, line: Vec::new() };
-    Rows::new(lines, name.to_owned(), options)
+    Ok(Lines { reader, at: beginning(name), limit: options.max_row_bytes, line: Vec::new() })
 }
 
 struct Lines<R> {

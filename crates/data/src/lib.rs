@@ -1,4 +1,4 @@
-//! Data sets from JSONL, JSON and CSV files, and seeded splits.
+//! Data sets from JSONL, JSON, CSV and Parquet files and from the Hugging Face Hub, and seeded splits.
 //!
 //! A measurement is worth what its data is worth. So rows become
 //! [`Example`](promptopt_core::Example)s one by one and are checked on the way: a field that is
@@ -25,19 +25,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here waits on a network or needs a runtime. Rows are read one at a time, each within
-//! [`LoadOptions::max_row_bytes`], so a file may be larger than memory.
+//! Rows are read one at a time, each within [`LoadOptions::max_row_bytes`], so a file may be larger
+//! than memory. Nothing here needs a runtime: what waits on a disk or a network blocks.
+//!
+//! Parts that come from files of their own can share rows; [`without_leakage`] finds and removes
+//! them without opening the test part.
+//!
+//! | feature   | adds                                                            |
+//! |-----------|-----------------------------------------------------------------|
+//! | `parquet` | [`open`] and [`load`] take `.parquet`                           |
+//! | `hub`     | `HubDataset`: data sets of the Hugging Face Hub; has `parquet`  |
+//!
+//! None is on by default.
 
 mod assign;
 mod convert;
 mod csv_rows;
 mod error;
 mod file;
+mod format;
+#[cfg(feature = "hub")]
+mod hub;
 mod json_array;
 mod jsonl;
+mod leakage;
 mod mapping;
 mod options;
 mod overlap;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
+#[cfg(feature = "parquet")]
+mod parquet_value;
 mod portion;
 mod quota;
 mod report;
@@ -49,8 +67,11 @@ mod words;
 pub use csv_rows::read_csv;
 pub use error::{DataError, Location};
 pub use file::{load, open};
+#[cfg(feature = "hub")]
+pub use hub::{HubDataset, HubError, HubExamples, HubRows, HubSettings, HubSource};
 pub use json_array::read_json;
 pub use jsonl::read_jsonl;
+pub use leakage::{Common, Kept, LeakageReport, SameInputs, leakage, without_leakage};
 pub use options::{DEFAULT_MAX_ROW_BYTES, LoadOptions, UnknownFields};
 pub use overlap::{Overlap, overlap};
 pub use portion::Portion;

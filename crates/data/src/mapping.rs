@@ -43,6 +43,25 @@ impl Mapping {
         Ok(Self { options: options.clone(), required, mapped_columns })
     }
 
+    /// The columns that every row must have.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn needed(&self) -> impl Iterator<Item = &str> {
+        let column = |field: &'_ String| self.options.columns.get(field).map(String::as_str);
+        self.required.iter().map(move |field| column(field).unwrap_or(field))
+    }
+
+    /// Whether a column can come into an example, or must be seen to be refused.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn wants(&self, column: &str) -> bool {
+        if self.mapped_columns.contains(column) {
+            return true;
+        }
+        let known =
+            self.required.iter().any(|field| field == column) || self.options.types.contains_key(column);
+        !self.options.columns.contains_key(column)
+            && (known || self.options.unknown_fields != UnknownFields::Drop)
+    }
+
     pub(crate) fn example(&self, row: RawRow) -> Result<Example, DataError> {
         let mut fields = self.rename(&row)?;
         self.check_required(&row, &fields)?;

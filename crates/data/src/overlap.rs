@@ -41,11 +41,16 @@ pub fn overlap(first: &[Example], second: &[Example]) -> Vec<Overlap> {
 
 /// A hash of the content of an example's inputs, independent of the order of names.
 pub(crate) fn input_hash(example: &Example) -> ContentHash {
+    ContentHash::of(&input_content(example))
+}
+
+/// An example's inputs, or all its fields where it does not know them, in the order of names.
+pub(crate) fn input_content(example: &Example) -> Fields {
     let inputs = example.inputs();
     let mut content: Fields = if inputs.is_empty() { example.fields().clone() } else { inputs };
     content.sort_keys();
     content.values_mut().for_each(serde_json::Value::sort_all_objects);
-    ContentHash::of(&content)
+    content
 }
 
 #[cfg(test)]

@@ -14,6 +14,12 @@ pub(crate) trait RowSource {
     fn next_row(&mut self) -> Result<Option<RawRow>, DataError>;
 }
 
+impl<S: RowSource + ?Sized> RowSource for Box<S> {
+    fn next_row(&mut self) -> Result<Option<RawRow>, DataError> {
+        (**self).next_row()
+    }
+}
+
 /// Examples, one row at a time.
 ///
 /// The first error is the last item: what stands behind a broken row cannot be trusted. A source
@@ -83,7 +89,7 @@ pub(crate) fn without_bom<R: Read>(
 ) -> Result<io::Chain<Cursor<Vec<u8>>, R>, DataError> {
     let mut start = Vec::new();
     let read = reader.by_ref().take(3).read_to_end(&mut start);
-    read.map_err(|source| DataError::Read { file: file.to_owned(), rows: 0, source })?;
+    read.map_err(|source| read_error(&beginning(file), source))?;
     if start == b"\xef\xbb\xbf" {
         start.clear();
     }
@@ -97,5 +103,11 @@ pub(crate) fn beginning(file: &str) -> Location {
 
 /// The error for a read that failed after the rows before `at`.
 pub(crate) fn read_error(at: &Location, source: io::Error) -> DataError {
+    // What went wrong on the network says more than that reading failed.
+    #[cfg(feature = "hub")]
+    let source = match source.downcast::<crate::HubError>() {
+        Ok(error) => return error.into(),
+        Err(source) => source,
+    };
     DataError::Read { file: at.file.clone(), rows: at.row, source }
 }

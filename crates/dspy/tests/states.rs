@@ -189,7 +189,11 @@ fn files_that_are_no_states_are_refused() {
         assert!(error.contains(part), "{error}");
     };
     check("", "not readable JSON");
-    check(&"[".repeat(200), "not readable JSON");
+    for depth in [200, 100_000] {
+        check(&"[".repeat(depth), "not readable JSON");
+        check(&("[".repeat(depth) + &"]".repeat(depth)), "not readable JSON");
+        check(&("{\"a\":".repeat(depth) + "1" + &"}".repeat(depth)), "not readable JSON");
+    }
     check("[]", "the whole file is a list, but an object is expected");
     check("{}", "no predictor was found");
     check(r#"{"metadata": {"demos": []}}"#, "no predictor was found");

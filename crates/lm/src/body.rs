@@ -141,7 +141,7 @@ fn message(message: &Message) -> Value {
 }
 
 /// JSON has no infinity and no NaN; a `null` in their place would mean "the provider's default".
-fn check_sampling(sampling: &Sampling) -> Result<(), String> {
+pub(crate) fn check_sampling(sampling: &Sampling) -> Result<(), String> {
     for (name, value) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
         if value.is_some_and(|value| !value.is_finite()) {
             return Err(format!("`{name}` is not a finite number"));

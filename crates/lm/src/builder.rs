@@ -25,7 +25,7 @@ use crate::secrets::Redactor;
 use crate::transport::{Limits, Transport, http_client};
 use crate::{ChatClient, Clock, ConfigError, MaxTokensField, RateControl};
 
-const USER_AGENT: &str = concat!("promptopt/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("promptopt/", env!("CARGO_PKG_VERSION"));
 
 #[bon::bon]
 impl ChatClient {
@@ -93,7 +93,7 @@ impl ChatClient {
         /// until that time so does every other one, without being sent. Default 10 min.
         #[builder(default = Duration::from_secs(600))]
         max_retry_after: Duration,
-        /// Largest reply in bytes; what goes beyond is cut off and is an error. Default 4 MiB.
+        /// Largest reply in bytes; one that goes beyond is cut off there and tried again. Default 4 MiB.
         #[builder(default = 4 * 1024 * 1024)]
         max_reply_bytes: usize,
         /// The `User-Agent` header. Default `promptopt/` and the version.
@@ -110,9 +110,9 @@ impl ChatClient {
         /// only when rate control has room to spare. Default: never.
         hedge_after: Option<Duration>,
         /// Most attempts of one call that a provider may bill: the one that answers, and those that timed
-        /// out, broke off, brought an unreadable body or were overtaken by a hedge. Once they are used up the
-        /// call fails instead of being tried again; refusals (429, 5xx) are tried again in any case. Default:
-        /// as many as `max_retries` gives, and one for a hedge.
+        /// out, broke off, brought an unreadable or too large body or were overtaken by a hedge. Once they are
+        /// used up the call fails instead of being tried again; refusals (429, 5xx) are tried again in any
+        /// case. Default: as many as `max_retries` gives, and one for a hedge.
         max_attempts_billed: Option<u32>,
         /// What tells the time, and waits between attempts. Default: the one of `rate_control` where that
         /// is given, else [`SystemClock`](crate::SystemClock).
@@ -218,7 +218,7 @@ impl<S: chat_client_builder::State> ChatClientBuilder<S> {
     }
 }
 
-fn option_error(option: &'static str, reason: &str) -> ConfigError {
+pub(crate) fn option_error(option: &'static str, reason: &str) -> ConfigError {
     ConfigError::Option { option, reason: reason.to_owned() }
 }
 

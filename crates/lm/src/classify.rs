@@ -99,16 +99,19 @@ impl Classifier {
             }
             429 => LmError::RateLimited { message: words, retry_after: asked },
             408 | 409 | 500..=599 => LmError::Server { status, message: words, retry_after: asked },
-            404 => LmError::InvalidRequest {
-                status,
-                message: with_hint(&format!(
-                    "check the model name `{}` and the base URL (requests go to {}; many servers want it to \
-                     end in `/v1`)",
-                    self.model, self.url
-                )),
-            },
+            404 => LmError::InvalidRequest { status, message: with_hint(&self.where_to_look()) },
             _ => LmError::InvalidRequest { status, message: words },
         }
+    }
+
+    /// What a 404 may be about.
+    fn where_to_look(&self) -> String {
+        let speaks_openai = self.url.ends_with("/chat/completions");
+        let version = if speaks_openai { "; many servers want it to end in `/v1`" } else { "" };
+        format!(
+            "check the model name `{}` and the base URL (requests go to {}{version})",
+            self.model, self.url
+        )
     }
 
     fn redirected(&self, reply: &RawReply) -> LmError {

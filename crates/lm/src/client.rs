@@ -45,8 +45,8 @@ use crate::{Clock, KnownPrices, RateControl};
 /// # Costs
 ///
 /// [`LmReply::usage`] counts the attempt that answered, and every other one that a provider may bill although
-/// it brought no reply: one that timed out, broke off, brought an unreadable body, or was dropped because a
-/// hedge was sooner. What those cost is not said anywhere, so each is taken to have cost the tokens of the one
+/// it brought no reply: one that timed out, broke off, brought an unreadable or too large body, or was dropped
+/// because a hedge was sooner. What those cost is not said anywhere, so each is taken to have cost the tokens of the one
 /// that answered. What a provider refused (any error status) and what never reached it is not counted, except
 /// for a hedge: with one sent, the usage says 2 calls at least.
 ///

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a [`ChatClient`](crate::ChatClient) or its [`RateControl`](crate::RateControl) could not be built.
+/// Why a client or its [`RateControl`](crate::RateControl) could not be built.
 ///
 /// No message holds a key, a password or the value of a header.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,30 @@ pub enum ConfigError {
         /// Name of the option.
         option: &'static str,
         /// What is wrong with its value.
+        reason: String,
+    },
+    /// The name of a model says nothing that can be used.
+    #[error("the model name `{name}` can not be used: {reason}")]
+    ModelName {
+        /// The name, without what could be a login.
+        name: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The provider needs a feature that this program was built without.
+    #[error(
+        "`{provider}/…` needs the feature `{feature}`, which this program was built without; build it with `--features {feature}`"
+    )]
+    Feature {
+        /// The provider's prefix.
+        provider: &'static str,
+        /// The feature of `promptopt-lm`.
+        feature: &'static str,
+    },
+    /// The models of a server could not be listed, or there is not exactly one.
+    #[error("no model is named, and the server's only one can not be told: {reason}")]
+    Models {
+        /// What happened, and what to do.
         reason: String,
     },
     /// The HTTP stack could not be set up, for example for want of root certificates.

@@ -22,8 +22,10 @@ pub(crate) struct Sendable {
 }
 
 /// Why there is no retry where there could be one.
-const BILLED_OUT: &str = "it may be billed nonetheless, and `max_attempts_billed` allows no further attempt";
-const NO_BUDGET: &str = "it may be billed nonetheless, and the budget has no room for a further attempt";
+pub(crate) const BILLED_OUT: &str =
+    "it may be billed nonetheless, and `max_attempts_billed` allows no further attempt";
+pub(crate) const NO_BUDGET: &str =
+    "it may be billed nonetheless, and the budget has no room for a further attempt";
 
 impl ChatClient {
     /// Sends one request until it succeeds or a retry makes no sense.
@@ -113,7 +115,7 @@ impl ChatClient {
 }
 
 /// The class of an error, for logs: its message could quote the prompt.
-fn kind(error: &LmError) -> &'static str {
+pub(crate) fn kind(error: &LmError) -> &'static str {
     match error {
         LmError::Connection { .. } => "connection",
         LmError::Timeout { .. } => "timeout",

@@ -12,7 +12,12 @@ use crate::secrets::Redactor;
 /// not show, so that the same settings from another file are the same client. A secret among their
 /// values is masked; place and model are left alone, since masking could make two models one.
 pub(crate) fn identity(endpoint: &Endpoint, template: &BodyTemplate, redactor: &Redactor) -> String {
-    let mut id = format!("{} {}", endpoint.place(), template.model);
+    identity_at(endpoint.place(), template, redactor)
+}
+
+/// The same for a place in words of its own.
+pub(crate) fn identity_at(place: &str, template: &BodyTemplate, redactor: &Redactor) -> String {
+    let mut id = format!("{place} {}", template.model);
     let sampling = &template.sampling;
     // Writing to a string can not fail.
     if let Some(temperature) = sampling.temperature {

@@ -1,4 +1,4 @@
-//! A client for OpenAI-compatible chat endpoints.
+//! Clients for language models: OpenAI-compatible chat endpoints, and other providers by a feature.
 //!
 //! [`ChatClient`] implements [`LanguageModel`](promptopt_core::LanguageModel) over
 //! `POST {base_url}/chat/completions`: the dialect that hosted providers, vLLM, llama.cpp, Ollama and
@@ -19,6 +19,13 @@
 //! Budgets and caches are outside of a client, so what they hold back never counts here. A budget is asked
 //! before every attempt that may be billed beside the first
 //! ([`LmRequest::attempts`](promptopt_core::LmRequest::attempts)); what a model costs is in [`KnownPrices`], where it is known.
+//!
+//! | Feature | What it adds |
+//! | --- | --- |
+//! | `providers` (off) | `ProviderClient` for Anthropic, Gemini and Ollama by their own APIs, over the `genai` crate |
+//!
+//! [`by_name`] finds the client for a name such as `anthropic/claude-sonnet-4-5`, `groq/…` or
+//! `MODEL@http://localhost:8000/v1`; the [`Provider`]s that speak the OpenAI dialect need no feature.
 //!
 //! ```
 //! use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
@@ -44,6 +51,7 @@
 mod bill;
 mod body;
 mod builder;
+mod by_name;
 mod classify;
 mod client;
 mod clock;
@@ -55,9 +63,14 @@ mod format_support;
 mod headers;
 mod hedge;
 mod identity;
+mod name;
+#[cfg(feature = "providers")]
+mod native;
+mod only_model;
 mod parameter_refusal;
 mod parameter_support;
 mod prices;
+mod provider;
 mod provider_error;
 mod rate;
 mod reply;
@@ -69,8 +82,14 @@ mod transport;
 
 pub use body::MaxTokensField;
 pub use builder::ChatClientBuilder;
+pub use by_name::{ModelSettings, by_name};
 pub use client::ChatClient;
 pub use clock::{Clock, SystemClock};
 pub use config_error::ConfigError;
+pub use name::ModelName;
+#[cfg(feature = "providers")]
+pub use native::{ProviderClient, ProviderClientBuilder};
+pub use only_model::only_model;
 pub use prices::KnownPrices;
+pub use provider::Provider;
 pub use rate::{AdaptiveConcurrency, Concurrency, RateControl, RateControlBuilder};

@@ -204,7 +204,7 @@ fn later(start: Instant, wait: Duration) -> Instant {
 }
 
 /// The last two causes of an error: the first ones only say that something failed.
-fn cause(error: &dyn StdError) -> String {
+pub(crate) fn cause(error: &dyn StdError) -> String {
     let mut causes = vec![error.to_string()];
     let mut source = error.source();
     while let Some(error) = source {
@@ -216,7 +216,7 @@ fn cause(error: &dyn StdError) -> String {
     causes.split_off(skipped).join(": ")
 }
 
-fn is_refused(error: &dyn StdError) -> bool {
+pub(crate) fn is_refused(error: &dyn StdError) -> bool {
     let mut source = error.source();
     while let Some(error) = source {
         let io = error.downcast_ref::<io::Error>();

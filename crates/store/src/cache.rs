@@ -61,7 +61,8 @@ impl Cache {
     /// # Errors
     ///
     /// [`StoreError::NotADatabase`], [`StoreError::Newer`], [`StoreError::Corrupt`],
-    /// [`StoreError::InUse`] or [`StoreError::Io`]; the file is left as it is.
+    /// [`StoreError::InUse`] or [`StoreError::Io`]; the file stays, see
+    /// [`Journal::open`](crate::Journal::open).
     pub fn open(
         directory: impl AsRef<Path>,
         mode: CacheMode,

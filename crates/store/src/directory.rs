@@ -79,7 +79,7 @@ impl RunDirectory {
     /// # Errors
     ///
     /// [`StoreError::NotARun`], [`StoreError::InUse`], [`StoreError::Newer`], and whatever is wrong
-    /// with one of the files; all are left as they are.
+    /// with one of the files; none is removed or replaced.
     pub fn open(path: impl AsRef<Path>, redactor: Redactor) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if !path.join(MANIFEST).is_file() {

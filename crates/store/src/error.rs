@@ -31,7 +31,7 @@ pub enum StoreError {
         reason: String,
     },
     /// What the file holds is damaged.
-    #[error("{} is damaged: {reason}; it was left as it is. Restore it from a copy, or move it away and start anew", .path.display())]
+    #[error("{} is damaged: {reason}; it was not removed. Restore it from a copy, or move it away and start anew", .path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,

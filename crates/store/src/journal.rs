@@ -38,7 +38,8 @@ impl Journal {
     /// # Errors
     ///
     /// [`StoreError::NotADatabase`], [`StoreError::Newer`], [`StoreError::Corrupt`],
-    /// [`StoreError::InUse`] or [`StoreError::Io`]; the file is left as it is.
+    /// [`StoreError::InUse`] or [`StoreError::Io`]. The file is never removed or replaced; what the
+    /// database did to repair it before it found the damage stays.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let replies = Replies::open(path.as_ref(), StoreKind::Journal, None)?;
         Ok(Self { replies, redactor: Redactor::default(), flights: Flights::default() })

@@ -6,8 +6,9 @@
 //! - [`HiddenRules`] is a task for it: rules nobody states, to be found by an optimizer.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
-//! - `server` (feature) serves a simulated model over loopback HTTP, `strategies` (feature
-//!   `proptest`) makes arbitrary examples, signatures and prompts.
+//! - `server` (feature) serves any model over loopback HTTP: `LoopbackServer` as it should be, `FaultServer`
+//!   with the faults and hidden limits of real providers, by plan.
+//! - `strategies` (feature `proptest`) makes arbitrary examples, signatures and prompts.
 //!
 //! ```
 //! use promptopt_testkit::HiddenRules;
@@ -19,11 +20,15 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `server` | [`SimulatedLm`] behind an OpenAI-compatible endpoint (axum, tokio) |
+//! | `server` | any model behind an OpenAI-compatible endpoint, well or badly behaved (axum, tokio, httpdate) |
 //! | `proptest` | strategies for property tests |
 
 pub mod conformance;
+#[cfg(feature = "server")]
+mod fault_server;
 mod hidden_rules;
+#[cfg(feature = "server")]
+mod openai;
 mod scripted;
 #[cfg(feature = "server")]
 mod server;
@@ -32,6 +37,8 @@ mod simulated;
 pub mod strategies;
 pub mod toy;
 
+#[cfg(feature = "server")]
+pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]

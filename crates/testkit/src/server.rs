@@ -9,10 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use promptopt_core::{FinishReason, LanguageModel, LmRequest, Message, ResponseFormat, Role, Sampling};
-use serde_json::{Value, json};
+use promptopt_core::LanguageModel;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::openai;
 
 /// Serves any model at `http://127.0.0.1:PORT/v1/chat/completions` until it is dropped.
 pub struct LoopbackServer {
@@ -86,7 +88,7 @@ async fn complete(
             return refuse(StatusCode::UNAUTHORIZED, "Incorrect API key provided.");
         }
     }
-    let Some(request) = read_request(&body) else {
+    let Some(request) = openai::read_request(&body) else {
         return refuse(StatusCode::BAD_REQUEST, "`messages` must be a list of role and content.");
     };
     let now = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -96,51 +98,10 @@ async fn complete(
     state.under_way.fetch_sub(1, Ordering::SeqCst);
     match reply {
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        Ok(reply) => {
-            let choices: Vec<_> = reply
-                .completions
-                .iter()
-                .enumerate()
-                .map(|(index, completion)| {
-                    let reason =
-                        if completion.finish_reason == FinishReason::Length { "length" } else { "stop" };
-                    json!({
-                        "index": index,
-                        "finish_reason": reason,
-                        "message": {"role": "assistant", "content": completion.text},
-                    })
-                })
-                .collect();
-            let usage = json!({
-                "prompt_tokens": reply.usage.prompt_tokens,
-                "completion_tokens": reply.usage.completion_tokens,
-                "total_tokens": reply.usage.total_tokens(),
-            });
-            (StatusCode::OK, Json(json!({"object": "chat.completion", "choices": choices, "usage": usage})))
-        }
+        Ok(reply) => (StatusCode::OK, Json(openai::reply(&reply))),
     }
 }
 
 fn refuse(status: StatusCode, message: &str) -> (StatusCode, Json<Value>) {
-    (status, Json(json!({"error": {"message": message, "type": "invalid_request_error"}})))
-}
-
-fn read_request(body: &Value) -> Option<LmRequest> {
-    let mut messages = Vec::new();
-    for message in body.get("messages")?.as_array()? {
-        let role = match message.get("role")?.as_str()? {
-            "system" => Role::System,
-            "assistant" => Role::Assistant,
-            _ => Role::User,
-        };
-        messages.push(Message { role, content: message.get("content")?.as_str()?.to_owned() });
-    }
-    let response_format = match body.pointer("/response_format/type").and_then(Value::as_str) {
-        Some("json_object" | "json_schema") => ResponseFormat::JsonObject,
-        _ => ResponseFormat::Text,
-    };
-    let sampling =
-        Sampling { temperature: body.get("temperature").and_then(Value::as_f64), ..Sampling::default() };
-    let n = body.get("n").and_then(Value::as_u64).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
-    Some(LmRequest { sampling, response_format, n, ..LmRequest::new(messages) })
+    (status, Json(openai::error(message)))
 }

@@ -1,6 +1,9 @@
 //! Budgets hold, whatever is limited and however many requests are under way.
 
+mod desk;
 mod estimates;
+mod interleavings;
+mod judges;
 mod limits;
 mod money;
 mod requests;

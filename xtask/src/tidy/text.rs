@@ -6,11 +6,11 @@ use super::{files::TextFile, finding::Finding};
 const EXEMPT_EXTENSIONS: [&str; 3] = ["csv", "proptest-regressions", "snap"];
 
 /// Folders of test inputs that are kept byte for byte.
-const EXEMPT_FOLDER: &str = "/fixtures/";
+const EXEMPT_FOLDERS: [&str; 2] = ["/fixtures/", "fuzz/seeds/"];
 
 pub(crate) fn check(file: &TextFile) -> Vec<Finding> {
     let exempt = EXEMPT_EXTENSIONS.iter().any(|extension| file.has_extension(extension))
-        || file.path.contains(EXEMPT_FOLDER);
+        || EXEMPT_FOLDERS.iter().any(|folder| file.path.contains(folder));
     if exempt || file.text.is_empty() {
         return Vec::new();
     }

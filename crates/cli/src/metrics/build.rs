@@ -138,6 +138,10 @@ mod tests {
         check("[[metric]]\nweight = 0", "at least one a weight above 0");
         check("[[metric]]\n[[metric]]", "two metrics are called `exact`");
         check("[[metric]]\nkind = \"command\"\ncommand = []", "is empty");
+        for timeout in ["0", "-1", "nan", "inf", "1e300"] {
+            let section = "[[metric]]\nkind = \"command\"\ncommand = [\"judge\"]\ntimeout = ";
+            check(&format!("{section}{timeout}"), "`metric.timeout` must be a number of seconds above 0");
+        }
     }
 
     fn command(folder: &Path, script: &str, timeout: f64) -> Box<dyn Metric> {

@@ -71,14 +71,14 @@ impl CommandMetric {
                 "`metric.command` is empty: give the program and its arguments, such as [\"python3\", \"judge.py\"]"
             );
         }
-        let timeout = timeout.unwrap_or(60.0);
-        if timeout <= 0.0 {
-            bail!("`metric.timeout` must be a number of seconds above 0");
+        let timeout = Duration::try_from_secs_f64(timeout.unwrap_or(60.0)).unwrap_or_default();
+        if timeout.is_zero() {
+            bail!("`metric.timeout` must be a number of seconds above 0, and not endless");
         }
         Ok(Self {
             command: command.to_vec(),
             folder,
-            timeout: Duration::from_secs_f64(timeout),
+            timeout,
             running: AsyncMutex::default(),
             next: std::sync::atomic::AtomicU64::new(1),
         })

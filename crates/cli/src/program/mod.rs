@@ -2,6 +2,8 @@
 
 mod blueprint;
 mod chain;
+mod file;
 
 pub(crate) use blueprint::Blueprint;
 pub(crate) use chain::Chain;
+pub(crate) use file::{ProgramFile, is_task, layout, mapped, path_pair, prompts};

@@ -1,9 +1,12 @@
 //! Keys that are misspelt, misplaced, or belong to another choice: what to say about them.
 
+use promptopt_core::shorten;
 use serde::Serialize;
 
 /// Keys that stand above the first section of a task file, or are sections.
 const TOP: [&str; 8] = ["program", "model", "prompt_model", "data", "metric", "optimizer", "prices", "cache"];
+/// The reader quotes the whole line of a mistake, which is cut to so many characters.
+const LONGEST_LINE: usize = 1000;
 /// A list of keys that is longer than this helps nobody who is told the right one.
 const LONG_LIST: usize = 12;
 
@@ -26,7 +29,8 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 /// The message of the TOML reader with the name that was probably meant.
 pub(super) fn with_suggestion(message: &str) -> String {
     let message = in_plain_words(message.trim_end());
-    let message = message.as_str();
+    let message: String = message.lines().map(|line| shorten(line, LONGEST_LINE) + "\n").collect();
+    let message = message.trim_end();
     let Some((head, unknown, known)) = unknown_name(message) else { return message.to_owned() };
     if message.contains("unknown field") && TOP.contains(&unknown) && !known.contains(&unknown) {
         return format!(
@@ -78,6 +82,7 @@ fn section_of(key: &str) -> Option<&'static str> {
         ("ProgramSection", "program"),
         ("ModelSection", "model"),
         ("DataSection", "data"),
+        ("HubSection", "data.hub"),
         ("MetricSection", "metric"),
         ("OptimizerSection", "optimizer"),
         ("CacheSection", "cache"),

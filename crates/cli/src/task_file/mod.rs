@@ -11,7 +11,7 @@ mod shorthand;
 mod task;
 
 pub(crate) use cache::CacheSection;
-pub(crate) use data::DataSection;
+pub(crate) use data::{DataSection, Part};
 pub(crate) use keys::nearest;
 pub(crate) use metric::{MetricKind, MetricSection};
 pub(crate) use model::ModelSection;

@@ -12,6 +12,8 @@ use super::keys::with_suggestion;
 use super::model::ModelForm;
 use super::optimizer::OptimizerForm;
 use super::shorthand::{maybe_name_or_table, name_or_table, one_or_many};
+use crate::saved::bounded;
+
 use super::{CacheSection, DataSection, MetricSection, ModelSection, OptimizerSection, ProgramSection};
 
 /// A task, as `docs/task-file.md` describes it.
@@ -72,11 +74,13 @@ struct PriceForm {
     completion: f64,
 }
 
+/// The largest task file that is read, in bytes.
+const LARGEST: u64 = 4 * 1024 * 1024;
+
 impl TaskFile {
     /// Reads a task file. Paths in it are relative to its folder.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("reading the task file {}; is the path right?", path.display()))?;
+        let text = bounded(path, LARGEST, || format!("the task file {}", path.display()))?;
         let mut task = Self::parse(&text).with_context(|| {
             match path.extension().is_some_and(|ending| ending == "toml") {
                 true => format!("reading the task file {}", path.display()),
@@ -110,6 +114,7 @@ impl TaskFile {
 
     fn checked(self) -> anyhow::Result<Self> {
         self.optimizer.check()?;
+        self.data.check()?;
         for metric in &self.metric {
             metric.check()?;
         }
@@ -120,7 +125,7 @@ impl TaskFile {
     }
 
     fn resolve(&mut self, folder: &Path) {
-        self.data.path = folder.join(&self.data.path);
+        self.data.resolve(folder);
         if let Some(cache) = &mut self.cache {
             cache.dir = folder.join(&cache.dir);
         }

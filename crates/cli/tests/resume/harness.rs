@@ -1,7 +1,7 @@
 //! A model behind a socket that knows what it was asked, and the command beside it.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use promptopt_core::{ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest};
 use promptopt_store::Journal;
 use promptopt_testkit::{LoopbackServer, SimulatedLm};
-use rand::{RngExt as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
 
 /// Requests that a run has under way at most.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -109,6 +107,10 @@ impl Harness {
         *self.latency.lock().unwrap() = latency;
     }
 
+    pub(crate) fn base_url(&self) -> String {
+        self.server.base_url()
+    }
+
     /// The task file's text with more lines in the model's section and at the end.
     pub(crate) fn task(&self, model: &str, rest: &str) -> String {
         format!(
@@ -155,6 +157,15 @@ pub(crate) fn completed(folder: &Path) -> usize {
         return 0;
     }
     Journal::open(path).unwrap().replies_at_open() as usize
+}
+
+/// Waits for something that must come, and not for ever.
+pub(crate) fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !there() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Kills a process in the middle of what it does.
@@ -214,6 +225,8 @@ pub(crate) struct Reference {
     pub(crate) results: Results,
     pub(crate) by_body: HashMap<ContentHash, usize>,
     pub(crate) took: Duration,
+    /// Bytes of its event log.
+    pub(crate) events: u64,
 }
 
 impl Reference {
@@ -223,72 +236,13 @@ impl Reference {
         let started = Instant::now();
         let output = promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run"]);
         assert!(output.status.success(), "{}", said(&output));
-        Self { results: Results::of(folder.path()), by_body: harness.by_body(), took: started.elapsed() }
-    }
-}
-
-/// What came of killing.
-#[derive(Default, Debug, Clone, Copy)]
-pub(crate) struct Figures {
-    pub(crate) kills: usize,
-    pub(crate) runs: usize,
-    /// Completed calls.
-    pub(crate) calls: usize,
-    /// Requests that were under way in a kill; at most as many as may be at once.
-    pub(crate) lost: usize,
-    /// Requests beyond those: completed calls that were made again. In a run that comes to its end nothing
-    /// is under way in a kill, so there every one is found.
-    pub(crate) repeated: usize,
-    /// Runs whose results were not those of the uninterrupted one.
-    pub(crate) different: usize,
-}
-
-/// Starts runs, kills them at random moments and resumes them until they are done, until there were so many
-/// kills.
-pub(crate) fn crash(harness: &Harness, task: &str, cycles: usize, seed: u64) -> Figures {
-    let reference = Reference::run(harness, task);
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut figures = Figures::default();
-    while figures.kills < cycles {
-        harness.reset();
-        let folder = harness.folder(task);
-        let (mut asked, mut kept) = (0, 0);
-        loop {
-            let begun: PathBuf = folder.path().join("route.run/run.json");
-            let arguments: &[&str] = match begun.exists() {
-                true => &["resume", "route.run"],
-                false => &["optimize", "task.toml", "--run", "route.run"],
-            };
-            let mut child = start(folder.path(), arguments);
-            let mut done = figures.kills >= cycles;
-            if !done {
-                std::thread::sleep(reference.took.mul_f64(random.random_range(0.0..1.0)));
-                done = child.try_wait().unwrap().is_some();
-            }
-            if done {
-                let status = child.wait().unwrap();
-                assert!(status.success(), "{status} of {arguments:?}");
-            } else {
-                kill(&mut child);
-                figures.kills += 1;
-            }
-            // Of what was asked since the last kill, this is not in the journal: it was under way in the
-            // kill, or it is there already and was asked once more.
-            let (asked_now, kept_now) = (harness.requests(), completed(folder.path()));
-            let lost = (asked_now - asked) - (kept_now - kept);
-            (asked, kept) = (asked_now, kept_now);
-            let under_way = if done { 0 } else { CONCURRENCY };
-            figures.lost += lost.min(under_way);
-            figures.repeated += lost.saturating_sub(under_way);
-            if done {
-                break;
-            }
+        Self {
+            results: Results::of(folder.path()),
+            by_body: harness.by_body(),
+            took: started.elapsed(),
+            events: std::fs::metadata(folder.path().join("route.run/events.jsonl")).unwrap().len(),
         }
-        figures.runs += 1;
-        figures.calls += kept;
-        figures.different += usize::from(Results::of(folder.path()) != reference.results);
     }
-    figures
 }
 
 /// Options of an optimizer that make a run of a second or so.

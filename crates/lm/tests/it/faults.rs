@@ -130,7 +130,7 @@ async fn a_body_without_end_is_cut_off() {
     let (client, clock) = client(&base_url);
     let error = client.complete(&ask()).await.unwrap_err();
     assert_eq!(error, LmError::TooLarge { limit: 4 * 1024 * 1024 });
-    assert!(clock.waits().is_empty(), "a reply that is too large is not asked for again");
+    assert_eq!(clock.waits().len(), 5, "the next one may be whole");
 
     let error = impatient(&base_url).complete(&ask()).await.unwrap_err();
     assert_eq!(error, LmError::TooLarge { limit: 100_000 });

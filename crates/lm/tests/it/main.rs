@@ -10,7 +10,10 @@ mod errors;
 mod faults;
 mod formats;
 mod hedges;
+mod names;
 mod parameters;
+#[cfg(feature = "providers")]
+mod providers;
 mod rate;
 mod requests;
 mod retries;

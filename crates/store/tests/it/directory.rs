@@ -107,6 +107,13 @@ fn a_damaged_or_newer_manifest_is_an_error_and_stays() {
         assert!(error.contains(expected), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
     }
+    // A file of nothing but holes, larger than any manifest.
+    fs::File::create(&path).unwrap().set_len(256 * 1024 * 1024 + 1).unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(error, StoreError::TooLarge { .. }) && error.to_string().contains("run.json"),
+        "{error}"
+    );
     fs::write(&path, whole).unwrap();
     fs::remove_file(folder.path().join("journal.redb")).unwrap();
     let error = open(folder.path()).err().unwrap().to_string();

@@ -1,0 +1,259 @@
+//! The data of a task: loaded, and divided into its parts.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use promptopt_core::{ContentHash, Example};
+use promptopt_data::{
+    LoadOptions, Portion, SameInputs, SealedTest, SplitOptions, SplitReport, UnknownFields, leakage,
+    without_leakage,
+};
+use serde_json::Value;
+
+use crate::args::RunArgs;
+use crate::metrics;
+use crate::program::Blueprint;
+use crate::task_file::{DataSection, Part, TaskFile};
+
+/// The rows of a task, before they are divided.
+pub(crate) struct Rows {
+    /// What is divided.
+    pool: Vec<Example>,
+    /// Parts with files of their own.
+    selection: Option<Vec<Example>>,
+    test: Option<Vec<Example>>,
+    /// Which data set of the hub it was, at which commit; null for files.
+    pub(crate) source: Value,
+}
+
+/// The parts of the data.
+pub(crate) struct Parts {
+    pub(crate) train: Vec<Example>,
+    pub(crate) selection: Vec<Example>,
+    pub(crate) test: SealedTest,
+    pub(crate) report: SplitReport,
+    /// What a user should know of them.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Rows {
+    /// Loads what a task names.
+    pub(crate) async fn load(task: &TaskFile, blueprint: &Blueprint) -> anyhow::Result<Self> {
+        let data = &task.data;
+        let default = if data.hub.is_some() { UnknownFields::Drop } else { UnknownFields::Error };
+        let mut options = LoadOptions {
+            columns: data.columns.clone(),
+            unknown_fields: data.unknown_fields.unwrap_or(default),
+            limit: data.limit,
+            ..LoadOptions::for_signature(&blueprint.signature)
+        };
+        if !metrics::needs_labels(&task.metric) {
+            options.required.clear();
+        }
+        let data = data.clone();
+        // Files and the hub's client block.
+        tokio::task::spawn_blocking(move || Self::read(&data, &options)).await?
+    }
+
+    fn read(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Self> {
+        let file = |part: &Option<Part>| -> anyhow::Result<Option<Vec<Example>>> {
+            Ok(part
+                .as_ref()
+                .and_then(Part::file)
+                .map(|path| promptopt_data::load(path, options))
+                .transpose()?)
+        };
+        let mut rows = match &data.hub {
+            Some(_) => from_hub(data, options)?,
+            None => {
+                let path = data.path.as_deref().or(data.train.as_ref().and_then(Part::file));
+                let pool = promptopt_data::load(path.unwrap_or(Path::new("")), options)?;
+                Self { pool, selection: None, test: None, source: Value::Null }
+            }
+        };
+        rows.selection = file(&data.selection)?;
+        rows.test = rows.test.or(file(&data.test)?);
+        Ok(rows)
+    }
+
+    /// All rows, for those who only look at them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Example> {
+        let more = self.selection.iter().chain(&self.test).flatten();
+        self.pool.iter().chain(more)
+    }
+
+    /// The hash of all rows, in their order.
+    pub(crate) fn hash(&self) -> ContentHash {
+        match (&self.selection, &self.test) {
+            (None, None) => ContentHash::of(&self.pool),
+            _ => ContentHash::of(&(&self.pool, &self.selection, &self.test)),
+        }
+    }
+
+    /// Divides the rows. Parts of different files that share inputs lose those they share.
+    pub(crate) fn divide(self, data: &DataSection, args: &RunArgs) -> anyhow::Result<Parts> {
+        let rows = self.all().count();
+        let Self { pool, selection, test, .. } = self;
+        let has_files = selection.is_some() || test.is_some();
+        let options = options(data, args, pool.len(), [selection.is_some(), test.is_some()]);
+        let mut parts = divided(pool, &options)?;
+        let first = |rows: Vec<Example>, most: Option<usize>| -> Vec<Example> {
+            rows.into_iter().take(most.unwrap_or(usize::MAX)).collect()
+        };
+        if let Some(selection) = selection {
+            parts.selection = first(selection, args.selection);
+        }
+        if let Some(test) = test {
+            parts.test = SealedTest::new(first(test, args.test));
+        }
+        let found = match has_files {
+            true => {
+                let kept = without_leakage(parts.train, parts.selection, &parts.test, SameInputs::Normalized);
+                (parts.train, parts.selection) = (kept.train, kept.selection);
+                kept.report
+            }
+            false => leakage(&parts.train, &parts.selection, &parts.test, SameInputs::Normalized),
+        };
+        if !found.is_clean() {
+            parts.notes.push(found.to_string());
+        }
+        if has_files {
+            let (train, selection, test) = (parts.train.len(), parts.selection.len(), parts.test.len());
+            let unused = rows.saturating_sub(train + selection + test);
+            parts.report = SplitReport { rows, distinct_inputs: rows, train, selection, test, unused };
+        }
+        Ok(parts)
+    }
+}
+
+/// The part of the rows that are all of one pool.
+fn divided(pool: Vec<Example>, options: &SplitOptions) -> anyhow::Result<Parts> {
+    let rows = pool.len();
+    if (options.train, options.selection, options.test) == (None, None, None) {
+        let report =
+            SplitReport { rows, distinct_inputs: rows, train: rows, selection: 0, test: 0, unused: 0 };
+        let test = SealedTest::new(Vec::new());
+        return Ok(Parts { train: pool, selection: Vec::new(), test, report, notes: Vec::new() });
+    }
+    let splits = promptopt_data::split(pool, options).context("splitting the data")?;
+    Ok(Parts {
+        train: splits.train,
+        selection: splits.selection,
+        test: splits.test,
+        report: splits.report,
+        notes: Vec::new(),
+    })
+}
+
+/// How the pool is divided; `files` says which of selection and test have files of their own.
+fn options(data: &DataSection, args: &RunArgs, rows: usize, files: [bool; 2]) -> SplitOptions {
+    let defaults = SplitOptions::default();
+    let portion = |part: &Option<Part>| part.as_ref().and_then(Part::portion);
+    let of_task = [&data.train, &data.selection, &data.test].map(portion);
+    let given = of_task.iter().any(Option::is_some);
+    let [has_selection, has_test] = files;
+    let has_files =
+        has_selection || has_test || data.train.as_ref().is_some_and(|part| part.file().is_some());
+    let part = |is_file: bool, flag: Option<usize>, of_task: Option<Portion>, default: Option<Portion>| {
+        let otherwise = if given { of_task } else { default };
+        flag.map(Portion::Count).or(otherwise).filter(|_| !is_file)
+    };
+    let [train, selection, test] = of_task;
+    let selection = part(has_selection, args.selection, selection, defaults.selection);
+    let test = part(has_test, args.test, test, defaults.test);
+    let train = match has_files {
+        false => part(false, args.train, train, defaults.train),
+        true => args.train.map(Portion::Count).or(train).or_else(|| rest(rows, [selection, test])),
+    };
+    SplitOptions { train, selection, test, seed: data.seed, stratify_by: data.stratify_by.clone() }
+}
+
+/// What is left of the rows beside some portions; `None` where that is all of them.
+fn rest(rows: usize, portions: [Option<Portion>; 2]) -> Option<Portion> {
+    let count = |portion: Portion| match portion {
+        Portion::Count(count) => count,
+        Portion::Ratio(ratio) => (ratio * rows as f64).round() as usize,
+        _ => 0,
+    };
+    let taken: usize = portions.into_iter().flatten().map(count).sum();
+    (taken > 0).then(|| Portion::Count(rows.saturating_sub(taken)))
+}
+
+#[cfg(feature = "hub")]
+fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Rows> {
+    use promptopt_data::HubDataset;
+
+    let hub = data.hub.as_ref().context("there is no `[data.hub]`")?;
+    let dataset = |split: &str| HubDataset {
+        repo: hub.repo.clone(),
+        config: hub.config.clone(),
+        split: split.to_owned(),
+        revision: hub.revision.clone(),
+        limit: data.limit,
+    };
+    let pool = dataset(hub.split.as_deref().unwrap_or("train")).load(options)?;
+    let test = hub.test_split.as_deref().map(|split| dataset(split).load(options)).transpose()?;
+    Ok(Rows {
+        source: serde_json::to_value(&pool.source)?,
+        pool: pool.examples,
+        selection: None,
+        test: test.map(|test| test.examples),
+    })
+}
+
+#[cfg(not(feature = "hub"))]
+fn from_hub(_data: &DataSection, _options: &LoadOptions) -> anyhow::Result<Rows> {
+    anyhow::bail!("this promptopt was built without the Hugging Face Hub (`--features hub`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(name: &str, count: usize) -> Vec<Example> {
+        (0..count).map(|n| Example::new([("q", format!("{name} {n}"))], ["q"])).collect()
+    }
+
+    fn sizes(data: &str, selection: Option<usize>, test: Option<usize>) -> [usize; 3] {
+        let data: DataSection = toml::from_str(data).unwrap();
+        let all = Rows {
+            pool: rows("pool", 100),
+            selection: selection.map(|count| rows("selection", count)),
+            test: test.map(|count| rows("test", count)),
+            source: Value::Null,
+        };
+        let args: RunArgs = serde_json::from_str("{\"task\": \"task.toml\"}").unwrap();
+        let parts = all.divide(&data, &args).unwrap();
+        assert!(parts.notes.is_empty(), "{:?}", parts.notes);
+        let SplitReport { train, selection, test, .. } = parts.report;
+        assert_eq!([train, selection, test], [parts.train.len(), parts.selection.len(), parts.test.len()]);
+        [train, selection, test]
+    }
+
+    #[test]
+    fn parts_are_portions_or_files() {
+        assert_eq!(sizes("path = \"a\"", None, None), [60, 20, 20]);
+        assert_eq!(sizes("path = \"a\"\ntrain = 50\ntest = 0.3", None, None), [50, 0, 30]);
+        assert_eq!(sizes("path = \"a\"\ntest = \"t\"", None, Some(40)), [80, 20, 40]);
+        assert_eq!(sizes("train = \"a\"\nselection = 0.1\ntest = \"t\"", None, Some(40)), [90, 10, 40]);
+        assert_eq!(sizes("train = \"a\"\nselection = 0.1\ntest = 7", None, None), [83, 10, 7]);
+        assert_eq!(
+            sizes("train = \"a\"\nselection = \"s\"\ntest = \"t\"", Some(30), Some(40)),
+            [100, 30, 40]
+        );
+        assert_eq!(sizes("hub = { repo = \"o/n\", test_split = \"test\" }", None, Some(5)), [80, 20, 5]);
+    }
+
+    #[test]
+    fn what_parts_share_is_removed_and_told() {
+        let mut test = rows("test", 10);
+        test.extend(rows("POOL ", 3));
+        let all = Rows { pool: rows("pool", 100), selection: None, test: Some(test), source: Value::Null };
+        let data: DataSection =
+            toml::from_str("path = \"a\"\ntrain = 0.9\nselection = 0.1\ntest = \"t\"").unwrap();
+        let args: RunArgs = serde_json::from_str("{\"task\": \"task.toml\"}").unwrap();
+        let parts = all.divide(&data, &args).unwrap();
+        assert_eq!((parts.train.len() + parts.selection.len(), parts.report.unused), (97, 3));
+        assert!(parts.notes[0].contains("have the same inputs"), "{:?}", parts.notes);
+    }
+}

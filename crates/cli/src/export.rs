@@ -1,0 +1,161 @@
+//! `promptopt export`.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use promptopt_core::{Field, Fields, Message, Module as _, ModuleExt as _, Predictor, plain_text};
+use promptopt_dspy::{DspyProgram, Versions};
+use promptopt_store::write_atomically;
+use serde_json::{Value, json};
+
+use crate::args::{ExportArgs, ExportFormat};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::program::{Chain, ProgramFile, layout, mapped};
+use crate::show::role;
+
+pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
+    let (chain, text) = exported(args).map_err(Exit::configuration)?;
+    match &args.out {
+        Some(path) => {
+            write_atomically(path, text.as_bytes())
+                .with_context(|| format!("writing the prompt to {}", path.display()))?;
+            output.text(format_args!("wrote {}", path.display()))?;
+        }
+        None => output.text(text.trim_end())?,
+    }
+    let text = if args.out.is_some() { Value::Null } else { text.into() };
+    output.object(&json!({"command": "export", "program": chain.name(), "file": args.out, "text": text}))
+}
+
+fn exported(args: &ExportArgs) -> anyhow::Result<(Chain, String)> {
+    if args.format != ExportFormat::Dspy && (args.into.is_some() || !args.map.is_empty()) {
+        bail!("--into and --map are for `--format dspy`");
+    }
+    let chain = ProgramFile::load(&args.program, args.task.as_deref(), &[])?;
+    let text = match args.format {
+        ExportFormat::Text => text(&chain),
+        ExportFormat::Messages => messages(&chain)?,
+        ExportFormat::Markdown => markdown(&chain),
+        ExportFormat::Dspy => dspy(&chain, args)?,
+    };
+    Ok((chain, text))
+}
+
+/// The chats of a program, with the name of an input in double braces where it goes.
+fn chats(chain: &Chain) -> Vec<(String, Vec<Message>)> {
+    let predictors = chain.predictors();
+    let inputs = predictors.iter().flat_map(|predictor| predictor.signature().inputs());
+    let holes: Fields =
+        inputs.map(|field| (field.name.clone(), format!("{{{{{}}}}}", field.name).into())).collect();
+    chain.chats(&holes)
+}
+
+fn text(chain: &Chain) -> String {
+    let chats = chats(chain);
+    let mut text = String::new();
+    for (predictor, messages) in &chats {
+        if chats.len() > 1 {
+            let _ = writeln!(text, "=== {predictor}\n");
+        }
+        text.push_str(&as_text(messages));
+    }
+    text
+}
+
+fn as_text(messages: &[Message]) -> String {
+    messages.iter().map(|message| format!("--- {}\n{}\n\n", role(message), message.content)).collect()
+}
+
+fn messages(chain: &Chain) -> anyhow::Result<String> {
+    let predictors = chain.predictors();
+    let names = |fields: &[Field]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
+    let one = |(predictor, (path, messages)): (&&dyn Predictor, (String, Vec<Message>))| {
+        let signature = predictor.signature();
+        json!({
+            "predictor": path,
+            "inputs": names(signature.inputs()),
+            "outputs": names(signature.outputs()),
+            "messages": messages,
+        })
+    };
+    let all: Vec<Value> = predictors.iter().zip(chats(chain)).map(one).collect();
+    Ok(serde_json::to_string_pretty(&json!({ "predictors": all }))? + "\n")
+}
+
+fn markdown(chain: &Chain) -> String {
+    let mut page = format!("# {}\n", chain.name());
+    if let Some(source) = chain.source() {
+        let _ = write!(page, "\nThe predictors run one after the other:\n\n{}", fenced(&source));
+    }
+    for (predictor, (path, messages)) in chain.predictors().iter().zip(chats(chain)) {
+        let signature = predictor.signature();
+        let _ = write!(page, "\n## Predictor `{path}`\n\n| field | | type | meaning |\n|---|---|---|---|\n");
+        for (way, fields) in [("input", signature.inputs()), ("output", signature.outputs())] {
+            for field in fields {
+                let meaning = cell(&field.description);
+                let _ = writeln!(
+                    page,
+                    "| `{}` | {way} | {} | {meaning} |",
+                    field.name,
+                    cell(&field.kind.to_string())
+                );
+            }
+        }
+        let prompt = predictor.prompt();
+        let _ = write!(page, "\n### Instruction\n\n{}", fenced(&prompt.instruction));
+        if !prompt.demos.is_empty() {
+            let _ = write!(page, "\n### Demonstrations\n");
+        }
+        for (number, demo) in prompt.demos.iter().enumerate() {
+            let lines = demo.fields.iter().map(|(name, value)| format!("{name}: {}\n", plain_text(value)));
+            let _ = write!(page, "\n{}.\n\n{}", number + 1, fenced(&lines.collect::<String>()));
+        }
+        let _ = write!(
+            page,
+            "\n### As it is sent\n\n`{{{{field}}}}` stands where an input goes.\n\n{}",
+            fenced(as_text(&messages).trim_end())
+        );
+    }
+    page
+}
+
+/// A text in a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// A text in a fence that is longer than any within it.
+fn fenced(text: &str) -> String {
+    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}\n", text.trim_end_matches('\n'))
+}
+
+fn dspy(chain: &Chain, args: &ExportArgs) -> anyhow::Result<String> {
+    let prompts = chain.candidate().prompts;
+    let Some(into) = &args.into else {
+        let program = DspyProgram::from_prompts(&prompts, &mapped(chain, &args.map)?, &Versions::default())?;
+        return Ok(program.to_json());
+    };
+    let ProgramFile::Dspy(mut program) = ProgramFile::read(into)? else {
+        bail!("{} was not saved by DSPy; leave --into out to write a new file", into.display());
+    };
+    let layout = layout(chain, &program, &args.map)?;
+    program
+        .update(&prompts, &layout)
+        .with_context(|| format!("putting the prompts into {}", into.display()))?;
+    Ok(program.to_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_is_longer_than_any_in_the_text() {
+        assert_eq!(fenced("a"), "```text\na\n```\n");
+        assert_eq!(fenced("```\nb\n````"), "`````text\n```\nb\n````\n`````\n");
+        assert_eq!(cell("a|b\nc"), "a\\|b c");
+    }
+}

@@ -1,0 +1,62 @@
+//! `promptopt import`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use promptopt_core::{ModuleExt as _, Outcome, Usage};
+use serde_json::{Value, json};
+
+use crate::args::ImportArgs;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::program::ProgramFile;
+use crate::saved::{Definition, SavedProgram};
+use crate::session;
+use crate::task_file::TaskFile;
+
+pub(crate) fn run(args: &ImportArgs, output: Output) -> anyhow::Result<()> {
+    let (saved, path) = imported(args).map_err(Exit::configuration)?;
+    saved.write(&path)?;
+    let demos: usize = saved.prompts.iter().map(|(_, prompt)| prompt.demos.len()).sum();
+    output.text(format_args!(
+        "wrote {}: {} predictors with {demos} demos",
+        path.display(),
+        saved.prompts.iter().count()
+    ))?;
+    output.text(format_args!(
+        "`promptopt eval {task} --program {path}` measures it, `promptopt optimize {task} --from {path}` goes on from it",
+        task = args.task.display(),
+        path = path.display()
+    ))?;
+    output.object(&json!({"command": "import", "program": path, "demos": demos}))
+}
+
+fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
+    let task = TaskFile::read(&args.task)?;
+    let chain = session::chain(&task, &args.task)?;
+    let file = ProgramFile::read(&args.state)?;
+    if !matches!(file, ProgramFile::Dspy(_)) {
+        bail!("{} was not saved by DSPy; `--program` and `--from` take it as it is", args.state.display());
+    }
+    let prompts = file.prompts(&chain, &args.map).with_context(|| {
+        format!("taking the prompts of {} for {}", args.state.display(), args.task.display())
+    })?;
+    let name = session::name(&task, &args.task);
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.imported.json")));
+    let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
+    let saved = SavedProgram {
+        promptopt: env!("CARGO_PKG_VERSION").to_owned(),
+        task: name,
+        model: task.model.name.clone(),
+        prompt_model: None,
+        definition: Some(Definition::of(&task, embedded)),
+        prompts,
+        prompts_before: chain.candidate().prompts,
+        test: None,
+        test_usage: Usage::default(),
+        errors: Vec::new(),
+        configuration: Value::Null,
+        outcome: Outcome { optimizer: "imported from DSPy".to_owned(), ..Outcome::default() },
+    };
+    Ok((saved, path))
+}

@@ -1,0 +1,143 @@
+//! Files that hold a program: task files, optimized programs, run directories, and program states of DSPy.
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use promptopt_core::{ModuleExt as _, Predictor, Prompts};
+use promptopt_dspy::{DspyProgram, Layout, MAX_BYTES};
+use serde_json::Value;
+
+use super::Chain;
+use crate::run;
+use crate::saved::{self, SavedProgram};
+use crate::session;
+use crate::task_file::TaskFile;
+
+/// Our path of a predictor -> its path in DSPy.
+pub(crate) type PathMap = [(String, String)];
+
+/// A file that holds a program.
+pub(crate) enum ProgramFile {
+    Task(Box<TaskFile>),
+    Saved(Box<SavedProgram>),
+    Dspy(DspyProgram),
+}
+
+impl ProgramFile {
+    /// Reads a task file, an optimized program, a run directory, or what DSPy saved.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        if path.is_dir() {
+            let program = path.join(run::PROGRAM);
+            if !program.exists() {
+                bail!(
+                    "{} holds no {}: it is no run directory, or nothing was learnt yet",
+                    path.display(),
+                    run::PROGRAM
+                );
+            }
+            return Self::read(&program);
+        }
+        if is_task(path) {
+            return Ok(Self::Task(Box::new(TaskFile::read(path)?)));
+        }
+        let text = saved::bounded(path, saved::LARGEST, || format!("the program {}", path.display()))?;
+        if text.len() > MAX_BYTES || is_ours(&text) {
+            return SavedProgram::parse(&text, path).map(|saved| Self::Saved(Box::new(saved)));
+        }
+        let program = DspyProgram::read(&text).with_context(|| {
+            format!(
+                "{} is neither a program as `promptopt optimize` writes it nor one that DSPy saved",
+                path.display()
+            )
+        })?;
+        Ok(Self::Dspy(program))
+    }
+
+    /// The program itself, with its own prompts in force. A file of DSPy does not say what its fields are, so it
+    /// needs the task.
+    pub(crate) fn load(path: &Path, task: Option<&Path>, map: &PathMap) -> anyhow::Result<Chain> {
+        let file = Self::read(path)?;
+        let mut chain = match (&file, task) {
+            (_, Some(task)) => chain_of(task)?,
+            (Self::Task(task), None) => session::chain(task, path)?,
+            (Self::Saved(saved), None) => saved.chain().with_context(|| {
+                format!("{} does not say what the program is; name its task with --task", path.display())
+            })?,
+            (Self::Dspy(_), None) => {
+                bail!(
+                    "{} was saved by DSPy and does not name its fields: give the task with --task",
+                    path.display()
+                )
+            }
+        };
+        let prompts =
+            file.prompts(&chain, map).with_context(|| format!("taking the prompts of {}", path.display()))?;
+        chain.install(&prompts)?;
+        Ok(chain)
+    }
+
+    /// The prompts of a file, for a program.
+    pub(crate) fn prompts(&self, chain: &Chain, map: &PathMap) -> anyhow::Result<Prompts> {
+        match self {
+            Self::Task(task) => Ok(session::chain(task, Path::new(""))?.candidate().prompts),
+            Self::Saved(saved) => Ok(saved.prompts.clone()),
+            Self::Dspy(program) => Ok(program.prompts(&layout(chain, program, map)?)?),
+        }
+    }
+}
+
+/// The prompts of a file for a program, whoever wrote it.
+pub(crate) fn prompts(path: &Path, chain: &Chain) -> anyhow::Result<Prompts> {
+    let prompts = ProgramFile::read(path)?.prompts(chain, &[]);
+    prompts.with_context(|| format!("taking the prompts of {}", path.display()))
+}
+
+/// Where DSPy keeps the predictors of a program in a file of its own. The only one there is the only one here.
+pub(crate) fn layout(chain: &Chain, program: &DspyProgram, map: &PathMap) -> anyhow::Result<Layout> {
+    use promptopt_core::Module as _;
+    let own = chain.predictors();
+    match (own.as_slice(), program.paths().as_slice(), map) {
+        ([one], [there], []) => Ok(Layout::of(chain).at(one.path(), *there)),
+        _ => mapped(chain, map),
+    }
+}
+
+/// Where DSPy keeps the predictors of a program by what the user says.
+pub(crate) fn mapped(chain: &Chain, map: &PathMap) -> anyhow::Result<Layout> {
+    use promptopt_core::Module as _;
+    let mut layout = Layout::of(chain);
+    for (own, theirs) in map {
+        if layout.dspy_path(own).is_none() {
+            let names: Vec<&str> = chain.predictors().iter().map(|one: &&dyn Predictor| one.path()).collect();
+            return Err(anyhow!(
+                "--map names the predictor `{own}`, but the program has {}",
+                names.join(", ")
+            ));
+        }
+        layout = layout.at(own, theirs);
+    }
+    Ok(layout)
+}
+
+fn chain_of(task: &Path) -> anyhow::Result<Chain> {
+    session::chain(&TaskFile::read(task)?, task)
+}
+
+pub(crate) fn is_task(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// Whether a JSON text is an optimized program as this command writes it.
+fn is_ours(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).map_or(true, |value| value.get("promptopt").is_some())
+}
+
+/// Reads `OURS=THEIRS`.
+pub(crate) fn path_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((own, theirs)) if !own.is_empty() && !theirs.is_empty() => {
+            Ok((own.to_owned(), theirs.to_owned()))
+        }
+        _ => Err("it should be OURS=THEIRS, such as `route=classify.predict`".to_owned()),
+    }
+}

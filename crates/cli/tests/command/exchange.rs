@@ -1,0 +1,133 @@
+//! Prompts that go elsewhere and come back.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{TASK, folder, promptopt, refused};
+
+fn said(folder: &Path, arguments: &[&str]) -> String {
+    let output = promptopt(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&said(folder, arguments)).unwrap()
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+const CHAIN: &str = r#"
+[program]
+name = "desk"
+[[program.predictors]]
+name = "classify"
+signature = "ticket -> topic"
+reasoning = true
+[[program.predictors]]
+name = "route"
+signature = "ticket, topic -> department: enum[billing, sales]"
+instruction = "Route it."
+
+[model]
+name = "sim"
+
+[data]
+path = "tickets.jsonl"
+"#;
+
+#[test]
+fn an_optimized_program_goes_to_dspy_and_comes_back() {
+    for task in [TASK, CHAIN] {
+        let folder = folder(task);
+        let at = |name: &str| folder.path().join(name);
+        said(folder.path(), &["optimize", "task.toml", "-q", "--max-calls", "200", "--out", "best.json"]);
+        said(folder.path(), &["export", "best.run", "--format", "dspy", "--out", "state.json"]);
+        said(folder.path(), &["import", "state.json", "--task", "task.toml", "--out", "back.json"]);
+        let prompts = |name: &str| read(&at(name))["prompts"].clone();
+        let bare = |prompts: Value| -> Vec<(String, Value, usize)> {
+            let prompts = prompts.as_object().unwrap().clone();
+            prompts
+                .into_iter()
+                .map(|(path, prompt)| {
+                    (path, prompt["instruction"].clone(), prompt["demos"].as_array().map_or(0, Vec::len))
+                })
+                .collect()
+        };
+        assert_eq!(bare(prompts("back.json")), bare(prompts("best.json")));
+        // What DSPy saved is taken wherever a program is.
+        let show = |program: &str| said(folder.path(), &["show", "task.toml", "--program", program]);
+        assert_eq!(show("state.json"), show("best.json"));
+        assert_eq!(show("best.run"), show("best.json"));
+        let score = |program: &str| {
+            json(folder.path(), &["eval", "task.toml", "--json", "--program", program])["test"].clone()
+        };
+        assert_eq!(score("state.json"), score("best.json"));
+        let goes_on = json(
+            folder.path(),
+            &["optimize", "task.toml", "--json", "--no-run", "--max-calls", "200", "--from", "state.json"],
+        );
+        assert_eq!(goes_on["test"]["baseline"], score("best.json"), "it begins where the other ended");
+        // Into a file that DSPy saved, all else stays.
+        let mut older = read(&at("state.json"));
+        older["metadata"]["note"] = "mine".into();
+        std::fs::write(at("older.json"), older.to_string()).unwrap();
+        said(
+            folder.path(),
+            &["export", "task.toml", "--format", "dspy", "--into", "older.json", "--out", "newer.json"],
+        );
+        assert_eq!(read(&at("newer.json"))["metadata"]["note"], "mine");
+        let diff = json(folder.path(), &["diff", "newer.json", "task.toml", "--task", "task.toml", "--json"]);
+        assert_eq!(diff["same"], true, "{diff:#}");
+    }
+}
+
+#[test]
+fn a_prompt_is_written_for_programs_in_any_language() {
+    let folder = folder(TASK);
+    let text = said(folder.path(), &["export", "task.toml", "--format", "text"]);
+    assert!(text.starts_with("--- system\n") && text.contains("{{ticket}}"), "{text}");
+    let page = said(folder.path(), &["export", "task.toml"]);
+    for part in
+        ["# route", "| `department` | output | enum[billing, sales] |", "```text\nRoute the ticket.\n```"]
+    {
+        assert!(page.contains(part), "{page}");
+    }
+    said(folder.path(), &["export", "task.toml", "--format", "messages", "--out", "chat.json"]);
+    let chat = read(&folder.path().join("chat.json"));
+    let one = &chat["predictors"][0];
+    assert_eq!((one["inputs"][0].as_str(), one["outputs"][0].as_str()), (Some("ticket"), Some("department")));
+    assert_eq!(one["messages"][0]["role"], "system");
+    assert!(one["messages"][1]["content"].as_str().unwrap().contains("{{ticket}}"));
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_explained() {
+    let folder = folder(TASK);
+    let at = |name: &str| folder.path().join(name);
+    said(folder.path(), &["export", "task.toml", "--format", "dspy", "--out", "state.json"]);
+    refused(folder.path(), &["export", "state.json"], &["saved by DSPy", "--task"]);
+    refused(folder.path(), &["import", "task.toml", "--task", "task.toml"], &["was not saved by DSPy"]);
+    refused(folder.path(), &["export", "task.toml", "--map", "a=b"], &["--format dspy"]);
+    refused(
+        folder.path(),
+        &["export", "task.toml", "--format", "dspy", "--map", "root=x"],
+        &["`root`", "the program has route"],
+    );
+    refused(folder.path(), &["report", "nowhere"], &["nowhere", "is the path right?"]);
+    std::fs::write(at("other.json"), "{\"a\": 1}").unwrap();
+    refused(
+        folder.path(),
+        &["eval", "task.toml", "--program", "other.json"],
+        &["other.json", "neither", "no predictor was found"],
+    );
+    std::fs::write(at("fields.toml"), TASK.replace("ticket ->", "ticket, customer ->")).unwrap();
+    refused(
+        folder.path(),
+        &["import", "state.json", "--task", "fields.toml"],
+        &["state.json", "2 fields", "3 in the program"],
+    );
+}

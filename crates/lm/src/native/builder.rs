@@ -1,0 +1,276 @@
+//! The builder of a client: every option, its default and its effect.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use genai::adapter::AdapterKind;
+use genai::resolver::{AuthData, Endpoint as GenaiEndpoint};
+use genai::{ModelIden, ServiceTarget};
+use promptopt_core::Sampling;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+
+use super::ProviderClient;
+use super::key::{KeySources, extra_headers};
+use crate::body::BodyTemplate;
+use crate::builder::{USER_AGENT, option_error};
+use crate::classify::Classifier;
+use crate::endpoint::Endpoint;
+use crate::format_support::FormatSupport;
+use crate::headers::ExtraHeader;
+use crate::identity::identity_at;
+use crate::name::ModelName;
+use crate::parameter_support::ParameterSupport;
+use crate::provider::Dialect;
+use crate::retry::RetryPolicy;
+use crate::secrets::Redactor;
+use crate::transport::{Limits, http_client};
+use crate::{Clock, ConfigError, MaxTokensField, Provider, RateControl};
+
+/// The bound on a completion of Anthropic's, which wants to have one.
+const ANTHROPIC_MAX_TOKENS: u32 = 4096;
+
+#[bon::bon]
+impl ProviderClient {
+    /// Starts a client; [`build`](ProviderClientBuilder::build) makes it.
+    ///
+    /// # Errors
+    ///
+    /// `build` returns a [`ConfigError`] for a setting that can not work: a provider that is none of these, a
+    /// key that is missing, a base URL that is none, an option that the provider does not take. Nothing is
+    /// sent.
+    #[builder]
+    pub fn new(
+        #[builder(field)] headers: Vec<ExtraHeader>,
+        #[builder(field)] extra: Map<String, Value>,
+        /// The provider's prefix and the model's name, such as `anthropic/claude-sonnet-4-5`.
+        #[builder(into)]
+        model: String,
+        /// Where the provider's API lives, for a proxy: the part up to and with the version, such as
+        /// `https://api.anthropic.com/v1`. Default: the provider's own address. At another one the key may be
+        /// missing.
+        #[builder(into)]
+        base_url: Option<String>,
+        /// The key. Goes before any environment variable.
+        #[builder(into)]
+        api_key: Option<SecretString>,
+        /// A file that holds the key and nothing else. White space around the key is left out. Goes before any
+        /// environment variable. Read once, by `build`.
+        #[builder(into)]
+        api_key_file: Option<PathBuf>,
+        /// Name of the environment variable that holds the key. Default: the provider's usual one.
+        #[builder(into)]
+        api_key_env: Option<String>,
+        /// Sampling parameters for requests that do not set their own. Default: the provider's, and 4096 for
+        /// Anthropic's `max_tokens`.
+        #[builder(default)]
+        mut sampling: Sampling,
+        /// Longest time to connect (name lookup, TCP and TLS). Default 10 s.
+        #[builder(default = Duration::from_secs(10))]
+        connect_timeout: Duration,
+        /// Longest time for one whole attempt, until the last byte. Each retry has it anew, and waiting for
+        /// rate control does not count. Default 120 s.
+        #[builder(default = Duration::from_secs(120))]
+        timeout: Duration,
+        /// Attempts after the first. Default 5.
+        #[builder(default = 5)]
+        max_retries: u32,
+        /// Longest wait before the first retry; it doubles with each, and the wait is drawn evenly from
+        /// nothing up to it. Default 0.5 s.
+        #[builder(default = Duration::from_millis(500))]
+        backoff_base: Duration,
+        /// Longest wait before any retry, unless the provider asks for more. Default 30 s.
+        #[builder(default = Duration::from_secs(30))]
+        backoff_max: Duration,
+        /// Longest wait that a provider may ask for. Asked for more, the request fails and says so. Default
+        /// 10 min.
+        #[builder(default = Duration::from_secs(600))]
+        max_retry_after: Duration,
+        /// The `User-Agent` header. Default `promptopt/` and the version.
+        #[builder(into, default = USER_AGENT)]
+        user_agent: String,
+        /// Seed of the jitter of the backoff. Default: another for each client. Replies do not depend on it.
+        jitter_seed: Option<u64>,
+        /// How many requests go out at once and per minute. Give the same handle to every client of one
+        /// provider. Default: an adaptive limit of this client's own, see [`RateControl`].
+        rate_control: Option<RateControl>,
+        /// Most attempts of one call that a provider may bill: the one that answers, and those that timed
+        /// out, broke off or brought an unreadable body. Default: as many as `max_retries` gives.
+        max_attempts_billed: Option<u32>,
+        /// What tells the time, and waits between attempts. Default: the one of `rate_control` where that
+        /// is given, else [`SystemClock`](crate::SystemClock).
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Result<Self, ConfigError> {
+        for (option, value) in [("connect_timeout", connect_timeout), ("timeout", timeout)] {
+            if value.is_zero() {
+                return Err(option_error(option, "it is zero"));
+            }
+        }
+        let max_attempts_billed = max_attempts_billed.unwrap_or(max_retries.saturating_add(1));
+        if max_attempts_billed == 0 {
+            return Err(option_error("max_attempts_billed", "it is zero"));
+        }
+        let (provider, adapter, model) = provider_and_model(&model)?;
+        let dialect = provider.dialect();
+        check_support(dialect, &sampling, &extra)?;
+        if dialect == Dialect::Anthropic {
+            sampling.max_tokens.get_or_insert(ANTHROPIC_MAX_TOKENS);
+        }
+        let max_tokens_field = MaxTokensField::MaxTokens;
+        let template = BodyTemplate { model, sampling, max_tokens_field, strict_schemas: true, extra };
+        template.check()?;
+
+        let endpoint = address(base_url.as_deref().unwrap_or(provider.base_url()))?;
+        let can_do_without = base_url.is_some() || dialect == Dialect::Ollama;
+        let sources = KeySources { given: api_key, file: api_key_file, variable: api_key_env };
+        let credentials = sources.find(provider, &headers, can_do_without)?;
+        let mut secrets: Vec<_> =
+            headers.iter().filter(|header| header.is_secret).map(ExtraHeader::exposed).collect();
+        secrets.extend(credentials.key.iter().map(|key| key.expose_secret().to_owned()));
+        let redactor = Redactor::new(secrets.iter().map(String::as_str));
+
+        let limits =
+            Limits { connect_timeout, first_byte_timeout: timeout, timeout, max_reply_bytes: usize::MAX };
+        let client =
+            genai::Client::builder().with_reqwest(http_client(&endpoint, &limits, &user_agent)?).build();
+        let client = client.map_err(|error| ConfigError::Http {
+            reason: "the library for providers could not be set up".to_owned(),
+            source: Box::new(error),
+        })?;
+        let url = format!("{}://{}", endpoint.url().scheme(), endpoint.place());
+        let key = credentials.key.as_ref().map_or("", |key| key.expose_secret());
+        let target = ServiceTarget {
+            endpoint: GenaiEndpoint::from_owned(format!("{url}/")),
+            auth: AuthData::from_single(key),
+            model: ModelIden::new(adapter, template.model.as_str()),
+        };
+        let rate = match rate_control {
+            Some(rate) => rate,
+            None => RateControl::builder().maybe_clock(clock.clone()).build()?,
+        };
+        let place = match &base_url {
+            Some(_) => format!("{}@{}", provider.prefix(), endpoint.place()),
+            None => provider.prefix().to_owned(),
+        };
+        let seed = jitter_seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        Ok(Self {
+            id: identity_at(&place, &template, &redactor),
+            dialect,
+            headers: extra_headers(dialect, &headers, &credentials)?,
+            classifier: Classifier { redactor, url, model: template.model.clone(), key: credentials.origin },
+            template,
+            client,
+            target,
+            host: endpoint.url().host_str().unwrap_or_default().to_owned(),
+            retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
+            clock: clock.unwrap_or_else(|| Arc::clone(rate.clock())),
+            rate,
+            connect_timeout,
+            timeout,
+            max_attempts_billed,
+            formats: FormatSupport::default(),
+            parameters: ParameterSupport::default(),
+            jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
+        })
+    }
+}
+
+impl<S: provider_client_builder::State> ProviderClientBuilder<S> {
+    /// Adds a header to every request. Its value may show up where a provider echoes it.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push(ExtraHeader::new(name.into(), SecretString::from(value.into()), false));
+        self
+    }
+
+    /// Adds a header whose value is a secret to every request, such as a key under another name. Masked in
+    /// everything the client says. With one, no key is looked for in the provider's variable.
+    pub fn secret_header(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
+        self.headers.push(ExtraHeader::new(name.into(), value.into(), true));
+        self
+    }
+
+    /// Adds a parameter to the body of every request, such as `top_k`, or `generationConfig` for Gemini, whose
+    /// entries go beside those of the client.
+    pub fn extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds parameters to the body of every request.
+    pub fn extra_body(mut self, parameters: Map<String, Value>) -> Self {
+        self.extra.extend(parameters);
+        self
+    }
+}
+
+fn provider_and_model(name: &str) -> Result<(&'static Provider, AdapterKind, String), ConfigError> {
+    let refuse = |reason: &str| ConfigError::ModelName { name: name.to_owned(), reason: reason.to_owned() };
+    let ModelName::Provider { provider, model } = ModelName::parse(name, None)? else {
+        return Err(refuse("it has no provider's prefix, as in `anthropic/claude-sonnet-4-5`"));
+    };
+    let adapter = match provider.dialect() {
+        Dialect::Anthropic => AdapterKind::Anthropic,
+        Dialect::Gemini => AdapterKind::Gemini,
+        Dialect::Ollama => AdapterKind::Ollama,
+        Dialect::OpenAi => return Err(refuse("that provider speaks the OpenAI dialect: use `ChatClient`")),
+    };
+    // The library takes these for something else than a part of the name.
+    const EFFORTS: [&str; 8] = ["-none", "-zero", "-minimal", "-low", "-medium", "-high", "-xhigh", "-max"];
+    let effort = EFFORTS.iter().find(|effort| model.ends_with(**effort));
+    if let Some(effort) = effort.filter(|_| provider.dialect() != Dialect::Ollama) {
+        return Err(refuse(&format!(
+            "no model of this provider ends in `{effort}`; set the effort of its reasoning by an extra parameter"
+        )));
+    }
+    if model.contains("::") {
+        return Err(refuse("it holds `::`"));
+    }
+    Ok((provider, adapter, model))
+}
+
+/// Refuses what the provider would not get to see.
+fn check_support(
+    dialect: Dialect,
+    sampling: &Sampling,
+    extra: &Map<String, Value>,
+) -> Result<(), ConfigError> {
+    if dialect == Dialect::Anthropic && sampling.seed.is_some() {
+        return Err(option_error("sampling", "Anthropic takes no `seed`; leave it out"));
+    }
+    if let (Dialect::Ollama, Some(name)) = (dialect, extra.keys().next()) {
+        return Err(ConfigError::BodyParameter {
+            name: name.clone(),
+            instead: "Ollama gets none this way; name the model `MODEL@http://localhost:11434/v1`".to_owned(),
+        });
+    }
+    const OWN: [&str; 6] =
+        ["system", "contents", "systemInstruction", "stop_sequences", "output_config", "messages"];
+    match extra.keys().find(|name| OWN.contains(&name.as_str())) {
+        Some(name) => Err(ConfigError::BodyParameter {
+            name: name.clone(),
+            instead: "it comes from each request".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The address of an API. A login or a query would get lost on the way.
+fn address(base_url: &str) -> Result<Endpoint, ConfigError> {
+    let endpoint = Endpoint::parse(base_url)?;
+    let refuse = |reason: &str| ConfigError::BaseUrl {
+        url: format!("{}://{}", endpoint.url().scheme(), endpoint.place()),
+        reason: reason.to_owned(),
+    };
+    if endpoint.has_login() {
+        return Err(refuse("it holds a login, which is not sent; give a key or a secret header"));
+    }
+    if endpoint.url().query().is_some() {
+        return Err(refuse("it holds a query, which is not sent; give a header"));
+    }
+    Ok(endpoint)
+}

@@ -1,0 +1,163 @@
+//! What went wrong within `genai`, in our own terms.
+
+use genai::Error;
+use genai::webc::Error as WebError;
+use promptopt_core::LmError;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use super::ProviderClient;
+use crate::classify::AttemptError;
+use crate::format_support::FormatRefusal;
+use crate::provider_error::ProviderError;
+use crate::reply::ReplyProblem;
+use crate::text::WORDS_LIMIT;
+use crate::transport::{RawReply, cause, is_refused};
+
+/// No error body needs to be longer; what goes beyond is cut off.
+const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+impl ProviderClient {
+    /// The failure of one attempt.
+    pub(super) fn failure(&self, error: Error) -> AttemptError {
+        match error {
+            Error::WebModelCall { webc_error, .. } | Error::WebAdapterCall { webc_error, .. } => {
+                self.web_failure(webc_error)
+            }
+            Error::HttpError { status, body, headers, .. } => {
+                self.failed_status(status.as_u16(), *headers, body)
+            }
+            Error::ChatResponseGeneration { response_body, .. } => self.no_completion(&response_body),
+            Error::ChatResponse { body, .. } => self.no_completion(&body),
+            // The rest is about requests that can not be written for this provider.
+            error => {
+                let reason = self.classifier.redactor.tidy(&error.to_string(), WORDS_LIMIT);
+                LmError::InvalidRequest { status: 400, message: format!("{reason} (nothing was sent)") }
+                    .into()
+            }
+        }
+    }
+
+    fn web_failure(&self, error: WebError) -> AttemptError {
+        match error {
+            WebError::ResponseFailedStatus { status, body, headers } => {
+                self.failed_status(status.as_u16(), *headers, body)
+            }
+            WebError::ResponseFailedNotJson { content_type, body } => {
+                self.malformed("it is not JSON", &content_type, body)
+            }
+            WebError::ResponseFailedInvalidJson { body, cause } => {
+                self.malformed(&format!("it is not JSON ({cause})"), "application/json", body)
+            }
+            WebError::JsonValueExt(error) => {
+                self.malformed(&error.to_string(), "application/json", String::new())
+            }
+            WebError::Reqwest(error) => self.no_connection(error),
+        }
+    }
+
+    fn failed_status(&self, status: u16, headers: HeaderMap, body: String) -> AttemptError {
+        let mut body = body.into_bytes();
+        body.truncate(ERROR_BODY_LIMIT);
+        let is_about_the_key = status == 400 && contains(&body, "API_KEY_INVALID");
+        let format_refusal = format_refusal(status, &body);
+        let mut failure =
+            self.classifier.failed_status(&RawReply { status, headers, body }, self.clock.now());
+        if let (LmError::InvalidRequest { message, .. }, true) = (&failure.error, is_about_the_key) {
+            // Google says 400 where others say 401.
+            let message = format!("{}; {}", message.trim_end_matches(['.', ' ']), self.classifier.key.hint());
+            return LmError::Unauthorized { status, message }.into();
+        }
+        if matches!(failure.error, LmError::InvalidRequest { .. }) {
+            failure.format_refusal = failure.format_refusal.or(format_refusal);
+        }
+        failure
+    }
+
+    /// The failure behind a success status without a completion.
+    pub(super) fn no_completion(&self, body: &Value) -> AttemptError {
+        let blocked = body.pointer("/promptFeedback/blockReason").and_then(Value::as_str);
+        let problem = match (blocked, ProviderError::from_body(body)) {
+            (Some(reason), _) => ReplyProblem::Refused(format!("the prompt was blocked: {reason}")),
+            (None, Some(error)) => ReplyProblem::Failed(error),
+            (None, None) => return self.malformed("it holds none", "application/json", body.to_string()),
+        };
+        self.failed_reply(problem, "application/json", body.to_string())
+    }
+
+    fn malformed(&self, reason: &str, content_type: &str, body: String) -> AttemptError {
+        self.failed_reply(ReplyProblem::Malformed(reason.to_owned()), content_type, body)
+    }
+
+    pub(super) fn failed_reply(
+        &self,
+        problem: ReplyProblem,
+        content_type: &str,
+        body: String,
+    ) -> AttemptError {
+        let content_type = HeaderValue::from_str(content_type).ok();
+        let headers = content_type.map(|value| (CONTENT_TYPE, value)).into_iter().collect();
+        let reply = RawReply { status: 200, headers, body: body.into_bytes() };
+        let error = self.classifier.failed_reply(problem, &reply);
+        let may_be_billed = matches!(error, LmError::MalformedReply { .. });
+        AttemptError { may_be_billed, ..error.into() }
+    }
+
+    fn no_connection(&self, error: reqwest::Error) -> AttemptError {
+        let connecting = error.is_connect();
+        if connecting && error.is_timeout() {
+            let message = format!("connecting to {}; check the base URL and the network", self.url());
+            return LmError::Timeout { after: self.connect_timeout, message }.into();
+        }
+        let error = error.without_url();
+        let hint = if is_refused(&error) { "; is the server running at this address?" } else { "" };
+        let cause = self.classifier.redactor.tidy(&cause(&error), WORDS_LIMIT);
+        let what = if connecting { "could not connect to" } else { "the connection broke to" };
+        let error = LmError::Connection { message: format!("{what} {}: {cause}{hint}", self.url()) };
+        AttemptError { may_be_billed: !connecting, ..error.into() }
+    }
+}
+
+/// Whether an error with this status objects to the form that the reply was asked to have.
+fn format_refusal(status: u16, body: &[u8]) -> Option<FormatRefusal> {
+    const NAMES: [&str; 8] = [
+        "output_config",
+        "output_format",
+        "response_schema",
+        "response_json_schema",
+        "responsejsonschema",
+        "responsemimetype",
+        "response_mime_type",
+        "json mode",
+    ];
+    let says = |needles: &[&str]| needles.iter().any(|needle| contains(body, needle));
+    if status != 400 || !says(&NAMES) {
+        return None;
+    }
+    let is_about_the_schema =
+        says(&["invalid", "too complex", "too many"]) && !says(&["not support", "not permitted"]);
+    Some(if is_about_the_schema { FormatRefusal::ThisRequest } else { FormatRefusal::Always })
+}
+
+fn contains(body: &[u8], needle: &str) -> bool {
+    String::from_utf8_lossy(body).to_lowercase().contains(&needle.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(message: &str, expected: Option<FormatRefusal>) {
+        assert_eq!(format_refusal(400, message.as_bytes()), expected, "{message}");
+        assert_eq!(format_refusal(500, message.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_format_that_is_not_known_is_told_from_a_schema_that_is_wrong() {
+        check("output_config: Extra inputs are not permitted", Some(FormatRefusal::Always));
+        check("JSON mode is not supported for this model", Some(FormatRefusal::Always));
+        check("output_config.format.schema: Invalid schema", Some(FormatRefusal::ThisRequest));
+        check("generation_config.response_schema: too many states", Some(FormatRefusal::ThisRequest));
+        check("temperature: range 0..1", None);
+    }
+}

@@ -1,0 +1,65 @@
+//! The client for providers against servers that speak as they do.
+
+mod anthropic;
+mod failures;
+mod gemini;
+mod ollama;
+mod settings;
+
+use std::sync::Arc;
+
+use promptopt_core::{LanguageModel, LmError, LmRequest, Message, Sampling};
+use promptopt_lm::{Clock, ProviderClient};
+
+use crate::support::{Answer, CANARY, Seen, Server, StoppedClock};
+
+const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
+const GEMINI: &str = "gemini/gemini-2.5-flash";
+const OLLAMA: &str = "ollama/llama3.2:3b";
+
+/// A client with a key that must never show, and its clock.
+fn client(model: &str, base_url: &str) -> (ProviderClient, Arc<StoppedClock>) {
+    client_with(model, base_url, Sampling::default())
+}
+
+fn client_with(model: &str, base_url: &str, sampling: Sampling) -> (ProviderClient, Arc<StoppedClock>) {
+    let clock = Arc::new(StoppedClock::default());
+    let client = ProviderClient::builder()
+        .model(model)
+        .base_url(base_url)
+        .api_key(CANARY)
+        .sampling(sampling)
+        .jitter_seed(7)
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .build();
+    (client.unwrap(), clock)
+}
+
+/// A chat with all roles but a prefix of the reply.
+fn chat() -> LmRequest {
+    LmRequest::new(vec![
+        Message::system("Be brief."),
+        Message::user("Capital of Italy?"),
+        Message::assistant("Rome"),
+        Message::user("Capital of France?"),
+    ])
+}
+
+fn sampling() -> Sampling {
+    Sampling {
+        temperature: Some(0.25),
+        top_p: Some(0.5),
+        max_tokens: Some(9),
+        stop: vec!["END".into()],
+        seed: None,
+    }
+}
+
+/// The error of one request to a server that answers so, what the server saw, and the waits between.
+async fn fail(model: &str, answers: impl IntoIterator<Item = Answer>) -> (LmError, Vec<Seen>, Vec<f64>) {
+    let server = Server::start(answers).await;
+    let (client, clock) = client(model, &server.base_url);
+    let error = client.complete(&chat()).await.unwrap_err();
+    assert!(!format!("{error} {error:?} {client:?}").contains("canary"), "{error}");
+    (error, server.seen(), clock.waits())
+}

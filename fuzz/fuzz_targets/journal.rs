@@ -1,0 +1,4 @@
+//! Damaged journals.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| promptopt_fuzz::journal(bytes));

@@ -1,0 +1,4 @@
+//! Task files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| promptopt_fuzz::task_file(bytes));
