@@ -7,8 +7,9 @@ use anyhow::{Context as _, bail};
 use promptopt_core::{Example, LanguageModel, Sampling};
 #[cfg(feature = "local")]
 use promptopt_core::{LmError, LmReply, LmRequest, Price};
-use promptopt_lm::{ChatClient, RateControl};
+use promptopt_lm::{ModelName, ModelSettings, RateControl, by_name};
 use promptopt_testkit::SimulatedLm;
+use secrecy::SecretString;
 
 use crate::secrets::is_secret_header;
 use crate::task_file::ModelSection;
@@ -79,11 +80,8 @@ pub(crate) async fn choose(
             is_simulated: false,
         });
     }
-    Ok(ChosenModel {
-        model: Arc::new(client(section, name, endpoints)?),
-        is_embedded: false,
-        is_simulated: false,
-    })
+    let model = remote(section, name, endpoints).await.context("setting up the model")?;
+    Ok(ChosenModel { model, is_embedded: false, is_simulated: false })
 }
 
 fn sampling(section: &ModelSection) -> Sampling {
@@ -96,34 +94,37 @@ fn sampling(section: &ModelSection) -> Sampling {
     }
 }
 
-fn client(section: &ModelSection, name: &str, endpoints: &mut Endpoints) -> anyhow::Result<ChatClient> {
-    let (model, url) = match name.rsplit_once('@') {
-        Some((model, url)) if url.contains("://") => (model, Some(url.to_owned())),
-        _ => (name, section.base_url.clone()),
+/// A model of a server, by its name.
+async fn remote(
+    section: &ModelSection,
+    name: &str,
+    endpoints: &mut Endpoints,
+) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    let parsed = ModelName::parse(name, section.base_url.as_deref())?;
+    let place = match &parsed {
+        ModelName::Compatible { base_url, .. } => base_url.clone(),
+        ModelName::Provider { provider, .. } => {
+            section.provider_url.clone().or(Some(provider.base_url().to_owned()))
+        }
+        _ => None,
     };
-    if model.is_empty() {
-        bail!("`{name}` names no model: use `MODEL@BASE_URL`, as in `gpt-5-mini@http://localhost:8000/v1`");
-    }
-    let rate =
-        endpoints.rate(url.as_deref(), section).with_context(|| format!("setting up the model `{model}`"))?;
-    let mut builder = ChatClient::builder()
-        .model(model)
-        .maybe_base_url(url)
+    let header = |(name, value): (&String, &String)| {
+        (name.clone(), SecretString::from(value.clone()), is_secret_header(name))
+    };
+    let settings = ModelSettings::builder()
+        .maybe_base_url(section.base_url.clone())
+        .maybe_provider_url(section.provider_url.clone())
         .maybe_api_key_env(section.api_key_env.clone())
         .maybe_api_key_file(section.api_key_file.clone())
         .sampling(sampling(section))
         .maybe_max_retries(section.max_retries)
         .maybe_timeout(seconds("timeout", section.timeout)?)
         .maybe_hedge_after(seconds("hedge_after", section.hedge_after)?)
-        .rate_control(rate)
-        .extra_body(section.extra.clone());
-    for (name, value) in &section.headers {
-        builder = match is_secret_header(name) {
-            true => builder.secret_header(name, value.clone()),
-            false => builder.header(name, value),
-        };
-    }
-    builder.build().with_context(|| format!("setting up the model `{model}`"))
+        .rate_control(endpoints.rate(place.as_deref(), section)?)
+        .extra(section.extra.clone())
+        .headers(section.headers.iter().map(header).collect())
+        .build();
+    Ok(by_name(name, &settings).await?)
 }
 
 fn seconds(key: &str, value: Option<f64>) -> anyhow::Result<Option<Duration>> {

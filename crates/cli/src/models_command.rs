@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use promptopt_lm::ModelName;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::ModelsArgs;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::secrets::key_variable;
 use crate::session;
 use crate::task_file::{ModelSection, TaskFile};
 
 const OPENAI: &str = "https://api.openai.com/v1";
-const KEY: &str = "OPENAI_API_KEY";
 
 /// What is known of one model; never its key.
 #[derive(Debug, Serialize)]
@@ -77,9 +78,16 @@ async fn row(role: String, section: &ModelSection, client: &reqwest::Client) -> 
             Err(error) => without_endpoint(Some(false), format!("embedded, but {error}")),
         };
     }
-    let (model, url) = match name.rsplit_once('@') {
-        Some((model, url)) if url.contains("://") => (model.to_owned(), url.to_owned()),
-        _ => (name.clone(), section.base_url.clone().unwrap_or_else(|| OPENAI.to_owned())),
+    let (model, url) = match ModelName::parse(&name, section.base_url.as_deref()) {
+        Err(error) => return without_endpoint(Some(false), error.to_string()),
+        Ok(ModelName::Provider { provider, model }) => {
+            (model, section.provider_url.clone().unwrap_or_else(|| provider.base_url().to_owned()))
+        }
+        Ok(ModelName::Compatible { model, base_url }) => (
+            model.unwrap_or_else(|| "the only one there".to_owned()),
+            base_url.unwrap_or_else(|| OPENAI.to_owned()),
+        ),
+        Ok(_) => (name.clone(), OPENAI.to_owned()),
     };
     let (shown, reached) = match endpoint(&url) {
         Ok(url) => (shown(&url), reach(&url, client).await),
@@ -134,7 +142,7 @@ fn key(section: &ModelSection) -> String {
             if there { "holds one" } else { "cannot be read or is empty" }
         );
     }
-    let variable = section.api_key_env.as_deref().unwrap_or(KEY);
+    let variable = key_variable(section);
     let set = std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     match (set, &section.api_key_env) {
         (true, _) => format!("{variable} is set"),

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use promptopt_lm::ModelName;
 use promptopt_store::Redactor;
 use reqwest::Url;
 use secrecy::SecretString;
@@ -62,8 +63,19 @@ impl Write for CleanStderr {
     }
 }
 
+/// The environment variable that holds a model's key.
+pub(crate) fn key_variable(section: &ModelSection) -> &str {
+    if let Some(variable) = &section.api_key_env {
+        return variable;
+    }
+    match ModelName::parse(&section.name, section.base_url.as_deref()) {
+        Ok(ModelName::Provider { provider, .. }) => provider.key_variable(),
+        _ => DEFAULT_KEY_VARIABLE,
+    }
+}
+
 fn secrets(section: &ModelSection) -> Vec<String> {
-    let variable = section.api_key_env.as_deref().unwrap_or(DEFAULT_KEY_VARIABLE);
+    let variable = key_variable(section);
     let mut secrets: Vec<String> = std::env::var(variable).ok().into_iter().collect();
     if let Some(file) = &section.api_key_file {
         let small = std::fs::metadata(file).is_ok_and(|data| data.len() <= LARGEST_KEY_FILE);
@@ -80,7 +92,12 @@ fn secrets(section: &ModelSection) -> Vec<String> {
     let in_name = section.name.rsplit_once('@').map(|(_, url)| url);
     // The login may hold an `@` itself, so the name is tried from its first as well.
     let whole = section.name.split_once('@').map(|(_, url)| url);
-    for url in in_name.into_iter().chain(whole).chain(section.base_url.as_deref()) {
+    for url in in_name
+        .into_iter()
+        .chain(whole)
+        .chain(section.base_url.as_deref())
+        .chain(section.provider_url.as_deref())
+    {
         let Ok(url) = Url::parse(url) else { continue };
         secrets.extend(login(&url));
         secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));

@@ -12,11 +12,13 @@ use super::shorthand::FromName;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSection {
-    /// `local`, `local/NAME-OR-PATH`, `sim`, `MODEL@BASE_URL`, or a model at `base_url`.
+    /// `local`, `local/NAME-OR-PATH`, `sim`, `PROVIDER/MODEL`, `MODEL@BASE_URL`, or a model at `base_url`.
     pub(crate) name: String,
     /// An OpenAI-compatible server. Default: OpenAI's.
     pub(crate) base_url: Option<String>,
-    /// The environment variable that holds the key. Default: `OPENAI_API_KEY`.
+    /// Where the API of the provider in the name lives, for a proxy. Default: the provider's own address.
+    pub(crate) provider_url: Option<String>,
+    /// The environment variable that holds the key. Default: the provider's own, such as `OPENAI_API_KEY`.
     pub(crate) api_key_env: Option<String>,
     /// A file that holds the key and nothing else, relative to the task file.
     pub(crate) api_key_file: Option<PathBuf>,
