@@ -8,6 +8,8 @@
 
 #[path = "command/costs.rs"]
 mod costs;
+#[path = "command/data.rs"]
+mod data;
 #[path = "command/exchange.rs"]
 mod exchange;
 #[path = "command/mistakes.rs"]
