@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::{Outcome, Prompts, Usage};
+use promptopt_core::{Money, Outcome, Prompts, Usage};
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
 use promptopt_store::Redactor;
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,8 @@ impl SavedProgram {
             calls: usage.calls,
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
-            money: usage.money.map(|money| money.as_dollars()),
+            // What runs here is free, and an amount of nothing would only puzzle.
+            money: usage.money.filter(|money| *money > Money::ZERO).map(|money| money.as_dollars()),
             ..StageCost::default()
         };
         Report {

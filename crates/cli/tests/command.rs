@@ -14,6 +14,8 @@ mod data;
 mod exchange;
 #[path = "command/mistakes.rs"]
 mod mistakes;
+#[path = "command/terminal.rs"]
+mod terminal;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

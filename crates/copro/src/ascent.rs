@@ -208,14 +208,18 @@ impl<'a, 'r, 'p> Ascent<'a, 'r, 'p> {
     fn note_trial(&mut self, kind: TrialKind, candidate: usize, calls_so_far: u64) {
         let examples = 0..self.board.examples().len();
         let known: Vec<_> = examples.filter_map(|example| self.board.evidence(candidate, example)).collect();
+        let score = self.board.mean(candidate);
+        // What a race brought is noted when all of it is over; a trial knows only those noted before it.
+        let before = self.trials.last().map_or(0.0, |trial| trial.best_so_far);
+        let whole = score.filter(|_| matches!(kind, TrialKind::Baseline | TrialKind::Full));
         let trial = Trial {
             kind,
             candidate,
             examples: known.len(),
-            score: self.board.mean(candidate),
+            score,
             failures: known.iter().filter(|evidence| evidence.failed).count(),
             calls_so_far,
-            best_so_far: self.board.mean(self.best()).unwrap_or_default(),
+            best_so_far: whole.map_or(before, |score| score.max(before)),
         };
         tracing::debug!(?kind, candidate, score = trial.score, "trial");
         if self.plan.options.track_stats {

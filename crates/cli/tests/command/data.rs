@@ -37,7 +37,11 @@ fn a_part_may_be_a_file_of_its_own() {
     );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("sealed test (n = 25)"), "{said}");
-    refused(folder.path(), &["optimize", "task.toml", "--no-run", "--train", "50"], &["40 rows", "train (50)"]);
+    refused(
+        folder.path(),
+        &["optimize", "task.toml", "--no-run", "--train", "50"],
+        &["40 rows", "train (50)"],
+    );
 }
 
 /// A hub with one data set of two files, without the conversion to Parquet.
