@@ -92,7 +92,8 @@ pub(crate) struct RunArgs {
     /// The task file (TOML).
     pub(crate) task: PathBuf,
     /// The model, instead of the task file's: `local` or `local/NAME-OR-PATH` (embedded), `sim`
-    /// (simulated, for trying things out), or `MODEL@BASE_URL` (OpenAI-compatible).
+    /// (simulated, for trying things out), `PROVIDER/MODEL` such as `groq/…`, or `MODEL@BASE_URL`
+    /// (OpenAI-compatible).
     #[arg(long, value_name = "MODEL")]
     pub(crate) lm: Option<String>,
     /// Language-model calls under way at once. Never changes the result.
@@ -256,6 +257,9 @@ pub(crate) struct ShowArgs {
     /// An optimized program, a run directory, or what DSPy saved. Default: the task's own prompts.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
+    /// The model it is for, instead of the task file's: the embedded one (`local`) gets another format.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) lm: Option<String>,
     /// Which example of the data to show it for, counted from 1.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) example: usize,

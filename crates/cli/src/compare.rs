@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::CompareArgs;
 use crate::exit::Exit;
 use crate::interrupt::cancel_on_interrupt;
+use crate::models::short_id;
 use crate::optimizers::{self, Surroundings};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
     let progress =
         Arc::new(Progress::new(output, &session.gauge, base.budget().map_err(Exit::configuration)?));
     progress.line(&format!("{}: {}", session.task.data.place(), session.split));
-    progress.line(&format!("model: {}", session.model.model.id()));
+    progress.line(&format!("model: {}", short_id(&session.model.model.id())));
     optimize::warnings(&session, &base, &progress);
     if base.max_calls.is_none() {
         progress.line("note: without `max_calls` each optimizer takes as many calls as it does by default");

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::args::{EstimateArgs, RunArgs, SearchArgs};
 use crate::exit::Exit;
 use crate::forecast::Forecast;
+use crate::models::short_id;
 use crate::optimize;
 use crate::optimizers::{self, Surroundings};
 use crate::output::Output;
@@ -19,7 +20,7 @@ pub(crate) async fn run(args: &EstimateArgs, output: Output) -> anyhow::Result<(
 
 /// Prints what an optimization is going to cost.
 pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output) -> anyhow::Result<()> {
-    let session = Session::open(run, search.from.as_deref(), &Cancellation::new()).await?;
+    let session = Session::open_idle(run, search.from.as_deref()).await?;
     let (section, _) = optimize::options(search, &session.task).map_err(Exit::configuration)?;
     let around = Surroundings::of(&session, &section, Arc::new(NoObserver), Cancellation::new())
         .map_err(Exit::configuration)?;
@@ -30,7 +31,7 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
         "{} with {} on {}\n{}\n\n{}",
         session.name,
         section.chosen().name(),
-        session.model.model.id(),
+        short_id(&session.model.model.id()),
         session.split,
         forecast.table(cap)
     ))?;

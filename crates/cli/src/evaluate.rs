@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::args::EvalArgs;
 use crate::interrupt::cancel_on_interrupt;
 use crate::measure;
+use crate::models::short_id;
 use crate::optimize::enough;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -19,7 +20,10 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let mut session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
     let progress = Arc::new(Progress::new(output, &session.gauge, Budget::default()));
     let test = session.open_test();
-    progress.stage("sealed test", &format!("{} examples, model {}", test.len(), session.model.model.id()));
+    progress.stage(
+        "sealed test",
+        &format!("{} examples, model {}", test.len(), short_id(&session.model.model.id())),
+    );
     let runner = measure::runner(&session, Arc::clone(&progress) as _, cancellation);
     let prompts = session.program.candidate().prompts;
     let evaluation = measure::measure(&runner, &prompts, &test).await?;

@@ -86,6 +86,10 @@ impl Exit {
             CoreError::TooEarly { stop: Some(StopReason::Cancelled), .. } => Some(Self::Interrupted),
             // What a predictor says when its model gave no reply.
             CoreError::TooEarly { reason, .. } if reason.contains(" got no reply: ") => Some(Self::Provider),
+            // A metric that judges nothing at all is not set up rightly.
+            CoreError::TooEarly { stop: None, reason } if reason.contains("the metric failed") => {
+                Some(Self::Configuration)
+            }
             CoreError::Option { .. }
             | CoreError::Data { .. }
             | CoreError::Program { .. }

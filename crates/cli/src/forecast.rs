@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use promptopt_core::{
     Between, Budget, CallSize, Evaluator, Example, Figures, LanguageModel, ModelRole, Money, Optimizer,
     Price, Usage, calls_of_a_rollout,
 };
 use serde_json::{Value, json};
 
-use crate::models::ChosenModel;
+use crate::models::{ChosenModel, short_id};
 use crate::optimizers;
 use crate::session::Session;
 use crate::task_file::OptimizerSection;
@@ -24,6 +24,8 @@ const MOST_FOR_TEST: u64 = 2;
 /// What each stage of a run is going to cost, from a low to a high figure.
 pub(crate) struct Forecast {
     stages: Vec<Stage>,
+    /// The most calls of the stages together, where that is capped.
+    max_calls: Option<u64>,
     test: Figures,
     /// The ids of models whose price is not known.
     unpriced: Vec<String>,
@@ -51,7 +53,10 @@ impl Forecast {
         let prompt_price = price(session, &*session.prompt_model.model);
         let task = CallSize::of_program(program, train, optimizers::demos(section));
         let task = CallSize { latency: latency(&session.model, task.latency), ..task };
-        let task = task.priced(dearest(session, &others));
+        let longest = session.model.model.max_tokens().map_or(u64::MAX, u64::from);
+        let written = task.completion_tokens;
+        let written = Between::new(written.low.min(longest), written.high.min(longest));
+        let task = CallSize { completion_tokens: written, ..task }.priced(dearest(session, &others));
         let writer = CallSize::of_writer();
         let writer = CallSize { latency: latency(&session.prompt_model, writer.latency), ..writer };
         let concurrency = if session.model.is_embedded { 1 } else { session.concurrency };
@@ -68,12 +73,34 @@ impl Forecast {
             .collect();
         unpriced.sort_unstable();
         unpriced.dedup();
-        Ok(Self { stages, test: of_test(program, session.test_rows(), &task, concurrency), unpriced })
+        let max_calls = estimate.max_calls;
+        Ok(Self {
+            stages,
+            max_calls,
+            test: of_test(program, session.test_rows(), &task, concurrency),
+            unpriced,
+        })
+    }
+
+    /// Refuses a cap of money where a price is not known.
+    pub(crate) fn check(&self, cap: Budget) -> anyhow::Result<()> {
+        let Some(model) = self.unpriced.first().filter(|_| cap.money.is_some()) else { return Ok(()) };
+        let id = short_id(model);
+        let name = id.split(' ').next_back().unwrap_or_default();
+        bail!(
+            "`max_cost` needs the price of every model, and that of `{id}` is not known; give it in the task file, in \
+             dollars per million tokens (0 and 0 for a model of your own):\n\n[prices]\n\"{name}\" = {{ prompt = 0.15, \
+             completion = 0.60 }}"
+        )
     }
 
     /// Of the optimization.
     fn optimization(&self) -> Figures {
-        self.stages.iter().map(|stage| stage.figures).sum()
+        let sum: Figures = self.stages.iter().map(|stage| stage.figures).sum();
+        match self.max_calls.filter(|most| *most < sum.calls.high) {
+            Some(most) => capped(sum, most),
+            None => sum,
+        }
     }
 
     /// Of everything.
@@ -111,7 +138,7 @@ impl Forecast {
 
     /// The forecast as a table of eighty columns.
     pub(crate) fn table(&self, cap: Budget) -> String {
-        let mut text = format!("{:<24}{:>13}{:>15}{:>16}{:>12}\n", "", "calls", "tokens", "cost", "time");
+        let mut text = format!("{:<22}{:>12}{:>14}{:>18}{:>14}\n", "", "calls", "tokens", "cost", "time");
         let mut row = |name: &str, figures: Figures| {
             let tokens = figures.prompt_tokens + figures.completion_tokens;
             let cost =
@@ -119,7 +146,7 @@ impl Forecast {
             let (fast, slow) = figures.time;
             let _ = writeln!(
                 text,
-                "{name:<24}{:>13}{:>15}{cost:>16}{:>12}",
+                "{name:<22}{:>12}{:>14}{cost:>18}{:>14}",
                 counts(figures.calls),
                 counts(tokens),
                 range(time(fast.as_secs_f64()), time(slow.as_secs_f64())),
@@ -159,7 +186,7 @@ impl Forecast {
                 let _ = writeln!(
                     text,
                     "no price is known for {}; give it in `[prices]`, in dollars per million tokens",
-                    unpriced.join(", ")
+                    unpriced.iter().map(|id| short_id(id)).collect::<Vec<_>>().join(", ")
                 );
             }
         }
@@ -213,6 +240,28 @@ fn of_test(program: &dyn Evaluator, rows: usize, size: &CallSize, concurrency: u
     let calls = runs.times(calls_of_a_rollout(program));
     let estimate = promptopt_core::CostEstimate::default().with("sealed test", ModelRole::Task, calls);
     estimate.figures(size, size, concurrency).into_iter().sum()
+}
+
+/// Figures with at most so many calls; the rest shrinks with them.
+fn capped(figures: Figures, most: u64) -> Figures {
+    let high = figures.calls.high.max(1);
+    let part = |amount: u64| {
+        u64::try_from(u128::from(amount) * u128::from(most) / u128::from(high)).unwrap_or(amount)
+    };
+    let between = |figures: Between| Between::new(figures.low.min(part(figures.high)), part(figures.high));
+    Figures {
+        calls: Between::new(figures.calls.low.min(most), most),
+        prompt_tokens: between(figures.prompt_tokens),
+        completion_tokens: between(figures.completion_tokens),
+        money: figures.money.map(|(low, high)| {
+            let high = Money::from_nanos(part(high.as_nanos()));
+            (low.min(high), high)
+        }),
+        time: {
+            let high = figures.time.1.mul_f64(most as f64 / high as f64);
+            (figures.time.0.min(high), high)
+        },
+    }
 }
 
 fn latency(model: &ChosenModel, usual: Duration) -> Duration {

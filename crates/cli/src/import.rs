@@ -13,15 +13,17 @@ use crate::program::ProgramFile;
 use crate::saved::{Definition, SavedProgram};
 use crate::session;
 use crate::task_file::TaskFile;
+use crate::words::counted;
 
 pub(crate) fn run(args: &ImportArgs, output: Output) -> anyhow::Result<()> {
     let (saved, path) = imported(args).map_err(Exit::configuration)?;
     saved.write(&path)?;
     let demos: usize = saved.prompts.iter().map(|(_, prompt)| prompt.demos.len()).sum();
     output.text(format_args!(
-        "wrote {}: {} predictors with {demos} demos",
+        "wrote {}, with {} and {}",
         path.display(),
-        saved.prompts.iter().count()
+        counted(saved.prompts.iter().count(), "predictor"),
+        counted(demos, "demo")
     ))?;
     output.text(format_args!(
         "`promptopt eval {task} --program {path}` measures it, `promptopt optimize {task} --from {path}` goes on from it",

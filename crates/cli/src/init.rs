@@ -21,8 +21,9 @@ pub(crate) fn run(args: &InitArgs, output: Output) -> anyhow::Result<()> {
     let task = args.folder.join("task.toml");
     let task = task.strip_prefix(".").unwrap_or(&task).display();
     output.text(format_args!(
-        "wrote {}\n\nnext:\n  promptopt show {task}                  the prompt as it is sent\n  promptopt optimize {task} --lm sim     \
-         a simulated model: seconds, no key\n  promptopt optimize {task}              the model in the file",
+        "wrote {}\n\nnext:\n  promptopt show {task}                  the prompt as it is sent\n  promptopt estimate {task}              \
+         what a run will take\n  promptopt optimize {task} --lm sim     a simulated model: seconds, no key\n  \
+         promptopt optimize {task}              the model in the file",
         written.join(" and ")
     ))?;
     output.object(&json!({"command": "init", "files": written}))

@@ -53,9 +53,14 @@ use output::Output;
 /// The command: reads its arguments, does what they say, and tells the code to end with.
 pub async fn main() -> ExitCode {
     let args = Args::parse();
-    let level = if args.output.verbose { "debug" } else { "warn" };
-    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
+    let level = match (args.output.verbose, args.output.quiet) {
+        (true, _) => "debug",
+        (_, true) => "error",
+        _ => "warn",
+    };
+    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG").unwrap_or_else(|_| {
+        EnvFilter::new(format!("{level},hyper=warn,reqwest=warn,promptopt_evaluator::session=error"))
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| secrets::CleanStderr(std::io::stderr()))

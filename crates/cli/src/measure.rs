@@ -79,8 +79,12 @@ fn checked(evaluation: Evaluation) -> anyhow::Result<Evaluation> {
         let first = evaluation.traces.iter().flatten().find_map(|trace| trace.error.as_ref());
         let said = first.map_or("none was recorded", |failure| failure.message.as_str());
         let error = anyhow!("no example of the sealed test got a score; the first error: {said}");
-        let provider = first.is_some_and(|failure| failure.kind == FailureKind::Provider);
-        return Err(if provider { Exit::Provider.with(error) } else { error });
+        return Err(match first.map(|failure| failure.kind) {
+            Some(FailureKind::Provider) => Exit::Provider.with(error),
+            // A metric that judges nothing at all is not set up rightly.
+            Some(FailureKind::Metric) => Exit::Configuration.with(error),
+            _ => error,
+        });
     }
     Ok(evaluation)
 }

@@ -11,7 +11,7 @@ use promptopt_lm::{ModelName, ModelSettings, RateControl, by_name};
 use promptopt_testkit::SimulatedLm;
 use secrecy::SecretString;
 
-use crate::secrets::is_secret_header;
+use crate::secrets::{is_secret_header, key_variable};
 use crate::task_file::ModelSection;
 
 /// A model of a session.
@@ -24,9 +24,19 @@ pub(crate) struct ChosenModel {
     pub(crate) is_simulated: bool,
 }
 
+/// What a model is called where people read: its id without settings.
+pub(crate) fn short_id(id: &str) -> String {
+    let words: Vec<&str> = id.split(' ').take_while(|word| !word.contains('=')).collect();
+    if words.is_empty() { id.to_owned() } else { words.join(" ") }
+}
+
 /// The endpoints of a run. Models at one endpoint share what it takes at once.
 #[derive(Default)]
-pub(crate) struct Endpoints(Vec<(Endpoint, RateControl)>);
+pub(crate) struct Endpoints {
+    known: Vec<(Endpoint, RateControl)>,
+    /// Nobody is called, so no key is needed.
+    idle: bool,
+}
 
 /// Where a model is, and what the task file says it takes.
 #[derive(PartialEq)]
@@ -37,6 +47,11 @@ struct Endpoint {
 }
 
 impl Endpoints {
+    /// Endpoints of a run that calls nobody.
+    pub(crate) fn idle() -> Self {
+        Self { idle: true, ..Self::default() }
+    }
+
     /// The rate control of an endpoint: that of an earlier model there with the same limits.
     fn rate(&mut self, url: Option<&str>, section: &ModelSection) -> anyhow::Result<RateControl> {
         let endpoint = Endpoint {
@@ -44,14 +59,14 @@ impl Endpoints {
             requests_per_minute: section.requests_per_minute,
             tokens_per_minute: section.tokens_per_minute,
         };
-        if let Some((_, rate)) = self.0.iter().find(|(known, _)| *known == endpoint) {
+        if let Some((_, rate)) = self.known.iter().find(|(known, _)| *known == endpoint) {
             return Ok(rate.clone());
         }
         let rate = RateControl::builder()
             .maybe_requests_per_minute(section.requests_per_minute)
             .maybe_tokens_per_minute(section.tokens_per_minute)
             .build()?;
-        self.0.push((endpoint, rate.clone()));
+        self.known.push((endpoint, rate.clone()));
         Ok(rate)
     }
 }
@@ -108,14 +123,20 @@ async fn remote(
         }
         _ => None,
     };
+    let at_openai = matches!(&parsed, ModelName::Compatible { base_url: None, .. });
+    let has_header = section.headers.keys().any(|name| is_secret_header(name));
+    let asks_for_key = at_openai && section.api_key_file.is_none() && !has_header;
     let header = |(name, value): (&String, &String)| {
         (name.clone(), SecretString::from(value.clone()), is_secret_header(name))
     };
     let settings = ModelSettings::builder()
         .maybe_base_url(section.base_url.clone())
         .maybe_provider_url(section.provider_url.clone())
-        .maybe_api_key_env(section.api_key_env.clone())
-        .maybe_api_key_file(section.api_key_file.clone())
+        .maybe_api_key(endpoints.idle.then(|| SecretString::from("none")))
+        .maybe_api_key_env(
+            section.api_key_env.clone().or(asks_for_key.then(|| key_variable(section).to_owned())),
+        )
+        .maybe_api_key_file(section.api_key_file.clone().filter(|_| !endpoints.idle))
         .sampling(sampling(section))
         .maybe_max_retries(section.max_retries)
         .maybe_timeout(seconds("timeout", section.timeout)?)

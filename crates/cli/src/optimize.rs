@@ -15,6 +15,7 @@ use crate::estimate::estimate;
 use crate::exit::Exit;
 use crate::interrupt::cancel_on_interrupt;
 use crate::keeping::Keeping;
+use crate::models::short_id;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::recorded::{self, Recorded};
@@ -378,7 +379,7 @@ fn told(name: &str, progress: &Arc<Progress>) -> Arc<dyn Observer> {
 
 fn introduce(session: &Session, section: &OptimizerSection, left_out: &[String], progress: &Progress) {
     progress.line(&format!("{}: {}", session.task.data.place(), session.split));
-    progress.line(&format!("model: {}", session.model.model.id()));
+    progress.line(&format!("model: {}", short_id(&session.model.model.id())));
     warnings(session, section, progress);
     if !left_out.is_empty() {
         progress.line(&format!(

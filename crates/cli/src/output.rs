@@ -2,11 +2,15 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use crate::args::OutputArgs;
 use crate::secrets::clean;
+
+/// Whether the one object was printed.
+static SAID: AtomicBool = AtomicBool::new(false);
 
 /// Where results go.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +34,7 @@ impl Output {
 
     /// Prints the one object for machines; nothing where people read.
     pub(crate) fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
-        if self.json {
+        if self.json && !SAID.swap(true, Ordering::Relaxed) {
             let mut out = std::io::stdout().lock();
             writeln!(out, "{}", clean(&serde_json::to_string(value)?))?;
         }

@@ -127,6 +127,10 @@ impl Progress {
     }
 
     fn trial(&self, trial: &Trial) {
+        if trial.examples == 0 {
+            // It was cut off before it began.
+            return;
+        }
         self.shown.with(|state| state.trial(trial));
         let kind = match trial.kind {
             TrialKind::Baseline => "baseline",

@@ -70,6 +70,13 @@ impl Session {
         Self::open_kept(args, from, task, keep).await
     }
 
+    /// A session that calls nobody.
+    pub(crate) async fn open_idle(args: &RunArgs, from: Option<&Path>) -> anyhow::Result<Self> {
+        let task = TaskFile::read(&args.task).map_err(Exit::configuration)?;
+        let nowhere = |_: &Facts<'_>| Ok(Keeping::default());
+        Self::set_up(args, from, task, nowhere, Endpoints::idle()).await.map_err(Exit::configuration)
+    }
+
     /// A session whose replies are kept where `keep` says.
     pub(crate) async fn open_kept(
         args: &RunArgs,
@@ -77,7 +84,7 @@ impl Session {
         task: TaskFile,
         keep: impl FnOnce(&Facts<'_>) -> anyhow::Result<Keeping>,
     ) -> anyhow::Result<Self> {
-        Self::set_up(args, from, task, keep).await.map_err(Exit::configuration)
+        Self::set_up(args, from, task, keep, Endpoints::default()).await.map_err(Exit::configuration)
     }
 
     async fn set_up(
@@ -85,6 +92,7 @@ impl Session {
         from: Option<&Path>,
         task: TaskFile,
         keep: impl FnOnce(&Facts<'_>) -> anyhow::Result<Keeping>,
+        mut endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
         let in_task = || format!("in the task file {}", args.task.display());
         let blueprint = Blueprint::of(&task.program).with_context(in_task)?;
@@ -96,7 +104,6 @@ impl Session {
             model: Metered::around(chosen.model, &gauge, &task.prices),
             ..chosen
         };
-        let mut endpoints = Endpoints::default();
         let mut bare = models::choose(&task.model, args.lm.as_deref(), &examples, &mut endpoints).await?;
         let mut bare_prompt_model = match &task.prompt_model {
             // `--lm` is about the whole run.

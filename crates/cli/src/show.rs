@@ -36,7 +36,10 @@ pub(crate) fn role(message: &Message) -> &'static str {
 }
 
 async fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {
-    let task = TaskFile::read(&args.task)?;
+    let mut task = TaskFile::read(&args.task)?;
+    if let Some(name) = &args.lm {
+        name.clone_into(&mut task.model.name);
+    }
     let blueprint = Blueprint::of(&task.program)?;
     let mut chain = session::chain(&task, &args.task)?;
     if let Some(path) = &args.program {

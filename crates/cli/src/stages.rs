@@ -33,6 +33,7 @@ pub(crate) async fn optimization(
     let unrestrained = optimizers::build(section, surroundings(session)?);
     let forecast = Forecast::of(session, section, &*unrestrained, &trainset).context("optimizing")?;
     let mut around = surroundings(session)?;
+    forecast.check(around.budget).map_err(Exit::configuration)?;
     let (budget, for_test) = forecast.divide(around.budget);
     around.budget = budget;
     let optimizer = optimizers::build(section, around);

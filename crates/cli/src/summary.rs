@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use promptopt_core::{Comparison, Estimate, Outcome, Prompts, plain_text};
+use promptopt_core::{Comparison, Estimate, Outcome, Prompts, StopReason, plain_text};
 
 use promptopt_report::TestReport;
 
@@ -56,6 +56,9 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
     row(format!("selection (n = {})", outcome.selected.n), &outcome.baseline, &outcome.selected);
     let mut text = format!("{:<24}{:<34}{}\n{text}", "", "baseline", "optimized");
     match test {
+        _ if !outcome.improved() && outcome.stop == StopReason::Cancelled => {
+            let _ = writeln!(text, "\nnothing had beaten the original on the selection set yet");
+        }
         _ if !outcome.improved() => {
             let _ = writeln!(text, "\nnothing beat the original on the selection set, so it stays");
         }

@@ -2,6 +2,11 @@
 
 use promptopt_core::Money;
 
+/// So many of something.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A count in four characters or so.
 pub(crate) fn short(count: u64) -> String {
     match count {

@@ -492,8 +492,8 @@ fn a_new_user_gets_from_init_to_a_report() {
     let at = folder.path();
     assert!(prints(at, &["init", "mine"]).contains("promptopt show mine/task.toml"));
     ends(at, &["init", "mine"], 2, &["mine/task.toml is there already"]);
-    assert!(prints(at, &["show", "mine/task.toml", "--example", "2"]).contains("wrong VAT number"));
-    ends(at, &["show", "mine/task.toml", "--example", "31"], 2, &["1 to 30"]);
+    assert!(prints(at, &["show", "mine/task.toml", "--example", "2"]).contains("Courier says address"));
+    ends(at, &["show", "mine/task.toml", "--example", "151"], 2, &["1 to 150"]);
     prints(at, &["optimize", "mine/task.toml", "--lm", "sim", "-q"]);
     assert!(prints(at, &["diff", "route.optimized.json"]).contains("predictor `route`"));
     assert!(

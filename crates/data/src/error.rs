@@ -182,7 +182,8 @@ pub enum DataError {
     },
     /// A CSV row has more or fewer cells than the header.
     #[error(
-        "{at}: the row has {found} cells where the header has {expected}: put cells with commas or line breaks in quotes, and close every quote"
+        "{at}: the row has {found} {} where the header has {expected}: put cells with commas or line breaks in quotes, and close every quote",
+        if *.found == 1 { "cell" } else { "cells" }
     )]
     UnequalLengths {
         /// The row.

@@ -68,6 +68,10 @@ impl<'a> Plan<'a> {
             selection.truncate(most);
         }
         check_budget("max_calls", budget.calls, selection.len())?;
+        if options.auto.is_none() && options.num_candidates == 1 {
+            let note = "`num_candidates` is 1, which is the original alone, so nothing else is tried; give 2 or more";
+            notes.push(note.to_owned());
+        }
         if train.is_empty() {
             notes.push("there are no training examples, so no demos are made".to_owned());
         }
