@@ -97,14 +97,17 @@ impl Rows {
         let has_files = selection.is_some() || test.is_some();
         let options = options(data, args, pool.len(), [selection.is_some(), test.is_some()]);
         let mut parts = divided(pool, &options)?;
-        let first = |rows: Vec<Example>, most: Option<usize>| -> Vec<Example> {
-            rows.into_iter().take(most.unwrap_or(usize::MAX)).collect()
+        // A file may be sorted, so that its first rows say little of the others.
+        let first = |rows: Vec<Example>, most: Option<usize>| -> anyhow::Result<Vec<Example>> {
+            let all = SplitOptions { train: Some(Portion::Ratio(1.0)), seed: data.seed, ..NOTHING };
+            let shuffled = if rows.is_empty() { rows } else { promptopt_data::split(rows, &all)?.train };
+            Ok(shuffled.into_iter().take(most.unwrap_or(usize::MAX)).collect())
         };
         if let Some(selection) = selection {
-            parts.selection = first(selection, args.selection);
+            parts.selection = first(selection, args.selection)?;
         }
         if let Some(test) = test {
-            parts.test = SealedTest::new(first(test, args.test));
+            parts.test = SealedTest::new(first(test, args.test)?);
         }
         let found = match has_files {
             true => {
@@ -125,6 +128,10 @@ impl Rows {
         Ok(parts)
     }
 }
+
+/// A split that asks for no part.
+const NOTHING: SplitOptions =
+    SplitOptions { train: None, selection: None, test: None, seed: 0, stratify_by: None };
 
 /// The part of the rows that are all of one pool.
 fn divided(pool: Vec<Example>, options: &SplitOptions) -> anyhow::Result<Parts> {
@@ -170,13 +177,20 @@ fn options(data: &DataSection, args: &RunArgs, rows: usize, files: [bool; 2]) ->
 
 /// What is left of the rows beside some portions; `None` where that is all of them.
 fn rest(rows: usize, portions: [Option<Portion>; 2]) -> Option<Portion> {
-    let count = |portion: Portion| match portion {
-        Portion::Count(count) => count,
-        Portion::Ratio(ratio) => (ratio * rows as f64).round() as usize,
-        _ => 0,
-    };
-    let taken: usize = portions.into_iter().flatten().map(count).sum();
-    (taken > 0).then(|| Portion::Count(rows.saturating_sub(taken)))
+    let (mut count, mut ratio) = (0, 0.0);
+    for portion in portions.into_iter().flatten() {
+        match portion {
+            Portion::Count(rows) => count += rows,
+            Portion::Ratio(share) => ratio += share,
+            _ => {}
+        }
+    }
+    match (count, ratio > 0.0) {
+        (0, false) => None,
+        (0, true) => Some(Portion::Ratio(1.0 - ratio)),
+        // A part of a row is a row for whom it is divided among.
+        _ => Some(Portion::Count(rows.saturating_sub(count + (ratio * rows as f64).ceil() as usize))),
+    }
 }
 
 #[cfg(feature = "hub")]
@@ -184,15 +198,17 @@ fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Rows> {
     use promptopt_data::HubDataset;
 
     let hub = data.hub.as_ref().context("there is no `[data.hub]`")?;
-    let dataset = |split: &str| HubDataset {
+    let dataset = |split: &str, revision: Option<&String>| HubDataset {
         repo: hub.repo.clone(),
         config: hub.config.clone(),
         split: split.to_owned(),
-        revision: hub.revision.clone(),
+        revision: revision.cloned(),
         limit: data.limit,
     };
-    let pool = dataset(hub.split.as_deref().unwrap_or("train")).load(options)?;
-    let test = hub.test_split.as_deref().map(|split| dataset(split).load(options)).transpose()?;
+    let pool = dataset(hub.split.as_deref().unwrap_or("train"), hub.revision.as_ref()).load(options)?;
+    // Both splits are of one commit, whatever happens to the branch meanwhile.
+    let of_test = |split: &str| dataset(split, Some(&pool.source.revision)).load(options);
+    let test = hub.test_split.as_deref().map(of_test).transpose()?;
     Ok(Rows {
         source: serde_json::to_value(&pool.source)?,
         pool: pool.examples,
@@ -242,6 +258,20 @@ mod tests {
             [100, 30, 40]
         );
         assert_eq!(sizes("hub = { repo = \"o/n\", test_split = \"test\" }", None, Some(5)), [80, 20, 5]);
+    }
+
+    #[test]
+    fn any_number_of_rows_is_divided() {
+        let args: RunArgs = serde_json::from_str("{\"task\": \"task.toml\"}").unwrap();
+        for count in 10..60 {
+            for data in ["path = \"a\"\ntest = \"t\"", "train = \"a\"\nselection = 0.3\ntest = 3"] {
+                let data: DataSection = toml::from_str(data).unwrap();
+                let test = data.test.as_ref().and_then(Part::file).map(|_| rows("test", 7));
+                let all = Rows { pool: rows("pool", count), selection: None, test, source: Value::Null };
+                let parts = all.divide(&data, &args).unwrap();
+                assert!(parts.report.unused <= 1 && parts.train.len() > parts.selection.len(), "{count}");
+            }
+        }
     }
 
     #[test]

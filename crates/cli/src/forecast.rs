@@ -65,7 +65,10 @@ impl Forecast {
         let stages = stages
             .map(|(stage, figures)| Stage { name: stage.stage.clone(), model: stage.model, figures })
             .collect();
-        others.push(session.prompt_model.model.clone());
+        // A model that nobody asks needs no price.
+        let asks_writer =
+            estimate.stages.iter().any(|stage| stage.model == ModelRole::Prompt && stage.calls.high > 0);
+        others.extend(asks_writer.then(|| session.prompt_model.model.clone()));
         let mut unpriced: Vec<String> = others
             .iter()
             .filter(|model| price(session, &**model).is_none())
@@ -122,7 +125,7 @@ impl Forecast {
         let for_time = cap.wall_time.map(|cap| {
             let millis = u64::try_from(cap.as_millis()).unwrap_or(u64::MAX);
             Duration::from_millis(
-                share(millis, test.calls.high, total.calls.high).min(millis / MOST_FOR_TEST),
+                part_of(millis, test.calls.high, total.calls.high).min(millis / MOST_FOR_TEST),
             )
         });
         let of_test =
@@ -288,9 +291,7 @@ fn dearest(session: &Session, models: &[std::sync::Arc<dyn LanguageModel>]) -> O
 
 /// The test's share of a cap; see [`Forecast::divide`].
 fn share(cap: u64, test: u64, total: u64) -> u64 {
-    let part = u128::from(cap) * u128::from(test) / u128::from(total.max(1));
-    let part = u64::try_from(part).unwrap_or(cap).min(cap);
-    part.max(test.min(cap / MOST_FOR_TEST))
+    part_of(cap, test, total).max(test.min(cap / MOST_FOR_TEST))
 }
 
 fn counts(figures: Between) -> String {
@@ -299,6 +300,12 @@ fn counts(figures: Between) -> String {
 
 fn range(low: String, high: String) -> String {
     if low == high { low } else { format!("{low}–{high}") }
+}
+
+/// The part of a cap that a part of the work is.
+fn part_of(cap: u64, part: u64, whole: u64) -> u64 {
+    let amount = u128::from(cap) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(amount).unwrap_or(cap).min(cap)
 }
 
 #[cfg(test)]
@@ -312,7 +319,7 @@ mod tests {
         // A small one leaves the test what it may take, up to a half.
         assert_eq!(share(400, 100, 1000), 100);
         assert_eq!(share(100, 100, 1000), 50);
-        // Where nothing is known of the cost, half is kept back.
+        // What costs nothing needs nothing.
         assert_eq!(share(100, 0, 0), 0);
         assert_eq!(share(u64::MAX, 1, 2), u64::MAX / 2);
     }

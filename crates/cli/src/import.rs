@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::program::ProgramFile;
 use crate::saved::{Definition, SavedProgram};
+use crate::secrets;
 use crate::session;
 use crate::task_file::TaskFile;
 use crate::words::counted;
@@ -60,5 +61,5 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
         configuration: Value::Null,
         outcome: Outcome { optimizer: "imported from DSPy".to_owned(), ..Outcome::default() },
     };
-    Ok((saved, path))
+    Ok((saved.without_secrets(&secrets::redactor(&task, None))?, path))
 }

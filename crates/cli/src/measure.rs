@@ -7,6 +7,7 @@ use anyhow::{anyhow, bail};
 use promptopt_core::{
     Cancellation, Example, FailureKind, Observer, Prompts, RolloutJob, RolloutRunner, StopReason, Trace,
 };
+use promptopt_evaluator::statistics::detectable_gain;
 use promptopt_evaluator::{Evaluation, MemoryStore, compare, evaluate};
 use promptopt_report::{ErrorLine, ExampleRow, TestReport};
 
@@ -96,11 +97,13 @@ pub(crate) fn test_report(
     optimized: &Evaluation,
 ) -> TestReport {
     let examples = test.iter().zip(baseline.traces.iter().zip(&optimized.traces));
+    let comparison = compare(&baseline.evidence(), &optimized.evidence(), 0.95);
     TestReport {
         split: "sealed test".to_owned(),
         baseline: baseline.estimate,
         optimized: optimized.estimate,
-        comparison: compare(&baseline.evidence(), &optimized.evidence(), 0.95),
+        detectable_gain: detectable_gain(&comparison),
+        comparison,
         examples: examples
             .map(|(example, (before, after))| row(example, before.as_deref(), after.as_deref()))
             .collect(),

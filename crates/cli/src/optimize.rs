@@ -227,9 +227,11 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
         Err(error) => {
             output.text(summary::optimization(&saved.outcome, None))?;
             let exit = Exit::of(&error);
+            // A cap of tokens or money would end a second try where it ended the first.
+            let in_vain = exit == Exit::Budget && cap.wall_time.is_none();
             let goes_on = match kept {
-                Some(_) => goes_on,
-                None => {
+                Some(_) if !in_vain => goes_on,
+                _ => {
                     format!("; `promptopt eval {} --program {}` runs it", args.task.display(), path.display())
                 }
             };

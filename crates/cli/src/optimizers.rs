@@ -33,16 +33,22 @@ impl Surroundings {
         observer: Arc<dyn Observer>,
         cancellation: Cancellation,
     ) -> anyhow::Result<Self> {
+        let by_template = match section.proposer.unwrap_or_default() {
+            ProposerKind::Template => true,
+            ProposerKind::Model => false,
+            ProposerKind::Auto => session.prompt_model.is_embedded,
+        };
         Ok(Self {
             budget: section.budget()?,
             prices: session.task.prices.clone(),
             model: Arc::clone(&session.model.model),
-            prompt_model: Arc::clone(&session.prompt_model.model),
-            by_template: match section.proposer.unwrap_or_default() {
-                ProposerKind::Template => true,
-                ProposerKind::Model => false,
-                ProposerKind::Auto => session.prompt_model.is_embedded,
-            },
+            // Whom templates stand in for is not asked, so its price does not matter either.
+            prompt_model: Arc::clone(if by_template {
+                &session.model.model
+            } else {
+                &session.prompt_model.model
+            }),
+            by_template,
             selection: session.selection.clone(),
             concurrency: session.concurrency,
             observer,

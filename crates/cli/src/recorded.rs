@@ -35,6 +35,21 @@ impl Recorded {
 
     /// The task: what its file says now, or where it is gone, what it said.
     pub(crate) fn task(&self) -> anyhow::Result<TaskFile> {
+        if self.command.run.lm.as_deref().is_some_and(|lm| lm.contains(MASK)) {
+            bail!(
+                "the run was started with a login in --lm, which it does not keep; name the model in the task file"
+            );
+        }
+        let mut task = self.task_as_it_is()?;
+        // The branch may have moved on; the run goes on with the rows that it began with.
+        let commit = self.resolved.pointer("/source/revision").and_then(Value::as_str);
+        if let (Some(hub), Some(commit)) = (&mut task.data.hub, commit) {
+            hub.revision = Some(commit.to_owned());
+        }
+        Ok(task)
+    }
+
+    fn task_as_it_is(&self) -> anyhow::Result<TaskFile> {
         let path = &self.command.run.task;
         if path.exists() {
             return TaskFile::read(path);

@@ -62,7 +62,13 @@ pub(crate) struct Definition {
 impl Definition {
     /// The definition of a task's program.
     pub(crate) fn of(task: &TaskFile, embedded: bool) -> Self {
-        Self { program: task.source.get("program").cloned().unwrap_or_default(), embedded }
+        let mut program = task.source.get("program").cloned().unwrap_or_default();
+        // Which model a predictor ran on, with its headers, is nothing that its prompt needs.
+        let predictors = program.get_mut("predictors").and_then(Value::as_array_mut);
+        for predictor in predictors.into_iter().flatten().filter_map(Value::as_object_mut) {
+            predictor.shift_remove("model");
+        }
+        Self { program, embedded }
     }
 }
 

@@ -44,6 +44,15 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     }
 }
 
+/// What could have been seen, where nothing was.
+fn detectable(test: &TestReport) -> Option<String> {
+    let gain = test.detectable_gain.filter(|_| test.comparison.is_within_noise())?;
+    Some(format!(
+        "{} rows show a gain of {gain:+.3} in four of five cases; a smaller one is easily missed",
+        test.comparison.n
+    ))
+}
+
 /// The whole summary of an optimization.
 pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> String {
     let mut text = String::new();
@@ -64,6 +73,9 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
         }
         Some(test) => {
             let _ = writeln!(text, "\n{}", verdict(&test.comparison));
+            if let Some(line) = detectable(test) {
+                let _ = writeln!(text, "{line}");
+            }
         }
         None => {}
     }
@@ -111,4 +123,40 @@ pub(crate) fn prompts(prompts: &Prompts) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_evaluator::compare;
+    use promptopt_evaluator::statistics::detectable_gain;
+
+    use super::*;
+
+    /// The summary of a run that fixed some of 40 rows and broke none.
+    fn summary(fixed: usize) -> String {
+        let after: Vec<_> = (0..40).map(|row| Some(if row < fixed { 1.0 } else { 0.0 })).collect();
+        let comparison = compare(&[Some(0.0); 40], &after, 0.95);
+        let test = TestReport {
+            split: "sealed test".to_owned(),
+            baseline: Estimate::default(),
+            optimized: Estimate::default(),
+            detectable_gain: detectable_gain(&comparison),
+            comparison,
+            examples: Vec::new(),
+        };
+        optimization(&Outcome { best: 1, ..Outcome::default() }, Some(&test))
+    }
+
+    #[test]
+    fn a_gain_within_noise_stands_beside_what_could_have_been_seen() {
+        let noise = summary(3);
+        assert!(
+            noise.contains("\nnot distinguishable from the baseline on the sealed test: +0.075"),
+            "{noise}"
+        );
+        assert!(noise.contains("\n40 rows show a gain of +0.2"), "{noise}");
+        let better = summary(20);
+        assert!(better.contains("\nbetter on the sealed test: +0.500"), "{better}");
+        assert!(!better.contains("rows show"), "{better}");
+    }
 }

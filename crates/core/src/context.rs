@@ -46,7 +46,9 @@ pub(crate) struct Account {
 struct Record {
     steps: Vec<Option<Step>>,
     usage: Usage,
-    /// How often each request was made.
+    /// The first request. Most runs make no other, so it is hashed only when a second one comes.
+    first: Option<LmRequest>,
+    /// How often each request was made, once there are two.
     made: HashMap<ContentHash, u64>,
     /// What was settled, and the most that was reserved for one request.
     settled: Cost,
@@ -205,9 +207,15 @@ impl CallContext {
     /// The run's draw, told apart from earlier requests of the run that were the same.
     fn sample_index(&self, request: &LmRequest) -> u64 {
         let (run, own) = (self.run.sample_index, request.sample_index);
-        let same = ContentHash::of(request);
         let before = self.with_record(|record| {
-            let made = record.made.entry(same).or_default();
+            if record.first.is_none() && record.made.is_empty() {
+                record.first = Some(request.clone());
+                return 0;
+            }
+            if let Some(first) = record.first.take() {
+                record.made.insert(ContentHash::of(&first), 1);
+            }
+            let made = record.made.entry(ContentHash::of(request)).or_default();
             *made += 1;
             *made - 1
         });

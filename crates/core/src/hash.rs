@@ -1,6 +1,7 @@
 //! Content hashes: what store keys and example identities are made of.
 
 use std::fmt;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +15,13 @@ impl ContentHash {
     /// The hash of anything that has a JSON form. What has none (a map with keys that are not
     /// strings, say) hashes like its error text; our own types all have one.
     pub fn of<T: Serialize + ?Sized>(content: &T) -> Self {
-        let mut hasher = blake3::Hasher::new();
+        // JSON comes in pieces of a few bytes, each of which would cost the hasher as much as a block.
+        let mut hasher = Buffered { hasher: blake3::Hasher::new(), buffer: [0; 1024], filled: 0 };
         if let Err(error) = serde_json::to_writer(&mut hasher, content) {
-            hasher.update(error.to_string().as_bytes());
+            hasher.take(error.to_string().as_bytes());
         }
-        Self::finish(&hasher)
+        hasher.empty();
+        Self::finish(&hasher.hasher)
     }
 
     /// The hash of several hashes or texts in order.
@@ -45,6 +48,47 @@ impl ContentHash {
     /// The first eight bytes as a number, for seeding.
     pub fn as_u64(&self) -> u64 {
         self.0.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    }
+}
+
+/// A hasher that is fed a buffer at a time.
+struct Buffered {
+    hasher: blake3::Hasher,
+    buffer: [u8; 1024],
+    filled: usize,
+}
+
+impl Buffered {
+    fn take(&mut self, bytes: &[u8]) {
+        if self.buffer.len() - self.filled < bytes.len() {
+            self.empty();
+        }
+        match self.buffer.get_mut(self.filled..self.filled + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.filled += bytes.len();
+            }
+            // Longer than the whole buffer, which is empty now.
+            None => {
+                self.hasher.update(bytes);
+            }
+        }
+    }
+
+    fn empty(&mut self) {
+        self.hasher.update(self.buffer.get(..self.filled).unwrap_or_default());
+        self.filled = 0;
+    }
+}
+
+impl io::Write for Buffered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.take(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -92,6 +136,17 @@ mod tests {
         let hash = ContentHash::of("abc");
         assert_eq!(ContentHash::try_from(hash.to_string()), Ok(hash));
         assert!(ContentHash::try_from("xyz".to_owned()).is_err());
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_whole_json_however_it_is_buffered() {
+        for length in [0, 1, 1000, 1021, 1022, 1023, 5000] {
+            let content = vec!["x".repeat(length), "y".repeat(300), "z".repeat(800)];
+            let whole = serde_json::to_vec(&content).unwrap();
+            let mut expected = [0; 16];
+            blake3::Hasher::new().update(&whole).finalize_xof().fill(&mut expected);
+            assert_eq!(ContentHash::of(&content).as_bytes(), &expected, "{length}");
+        }
     }
 
     #[test]

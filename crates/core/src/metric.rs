@@ -135,7 +135,8 @@ pub trait Evaluator: Module {
     /// As [`Metric::score`].
     async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score>;
 
-    /// The same in the middle of a run, whose budget pays for what the metric calls; see [`Metric::score_in`].
+    /// The same in the middle of a run, whose budget pays for what the metric calls; see [`Metric::score_in`]. An
+    /// evaluator around another one hands this on as well as the two below.
     ///
     /// # Errors
     ///
@@ -152,6 +153,11 @@ pub trait Evaluator: Module {
     /// The language models that its metric calls.
     fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
         Vec::new()
+    }
+
+    /// An upper bound on the calls of its metric for one prediction.
+    fn metric_calls(&self) -> u64 {
+        0
     }
 }
 
@@ -172,6 +178,10 @@ impl<T: Evaluator + ?Sized> Evaluator for Box<T> {
 
     fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
         (**self).metric_models()
+    }
+
+    fn metric_calls(&self) -> u64 {
+        (**self).metric_calls()
     }
 }
 
@@ -243,5 +253,9 @@ impl<M: Module, S: Metric> Evaluator for WithMetric<M, S> {
 
     fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
         self.metric.models()
+    }
+
+    fn metric_calls(&self) -> u64 {
+        self.metric.max_calls()
     }
 }

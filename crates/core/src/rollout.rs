@@ -11,8 +11,8 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::pin;
 
-use crate::context::Account;
-use crate::turns::{Seat, Turns};
+use crate::context::{Account, DEFAULT_MAX_TOKENS};
+use crate::turns::{Others, Seat, Turns};
 use crate::{
     CallContext, Cancellation, ContentHash, Cost, Error, Evaluator, Event, Example, Failure, FailureCounts,
     LanguageModel, Ledger, Limit, ModuleExt as _, NoObserver, Observer, Price, Prompts, RolloutKey,
@@ -230,6 +230,7 @@ impl<'a> RolloutRunner<'a> {
         let own = self.program.candidate().prompts;
         // Jobs share their prompts, which are long, so each is completed and hashed once.
         let mut completed: HashMap<usize, (Arc<Prompts>, ContentHash)> = HashMap::new();
+        let mut hashed: HashMap<usize, ContentHash> = HashMap::new();
         for job in jobs {
             let (prompts, hash) = completed.entry(Arc::as_ptr(&job.prompts).addr()).or_insert_with(|| {
                 let prompts = job.prompts.completed_by(&own);
@@ -237,7 +238,10 @@ impl<'a> RolloutRunner<'a> {
                 (Arc::new(prompts), hash)
             });
             let job = RolloutJob { prompts: Arc::clone(prompts), ..job.clone() };
-            let key = self.key(*hash, &job);
+            // So is an example that several candidates are tried on.
+            let address = Arc::as_ptr(&job.example).addr();
+            let example = *hashed.entry(address).or_insert_with(|| job.example.content_hash());
+            let key = self.key(*hash, example, job.sample);
             let place = match by_key.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
@@ -245,7 +249,7 @@ impl<'a> RolloutRunner<'a> {
                     if let Some(trace) = &trace {
                         self.note(trace, true);
                     }
-                    plan.units.push(Unit { job, key, known: trace.is_some(), trace });
+                    plan.units.push(Unit { job, example, key, known: trace.is_some(), trace });
                     *new.insert(plan.units.len() - 1)
                 }
             };
@@ -272,7 +276,7 @@ impl<'a> RolloutRunner<'a> {
         let mut ending = false;
         let RolloutTotals { failures: mut errors, made, .. } = self.totals();
         let mut allowed = self.max_rollouts.map(|most| most.saturating_sub(made));
-        let turns = Turns::new(Arc::clone(&self.ledger), self.program.max_calls());
+        let turns = Turns::new(Arc::clone(&self.ledger), self.program.max_calls(), self.others());
         // Of the job that was refused and those behind it nothing is kept.
         let mut refused_from = None;
         loop {
@@ -295,9 +299,9 @@ impl<'a> RolloutRunner<'a> {
                 waiting.next();
                 allowed = allowed.map(|left| left.saturating_sub(1));
                 let Some(unit) = plan.units.get(index) else { break };
-                let job = unit.job.clone();
+                let (job, example) = (unit.job.clone(), unit.example);
                 let seat = turns.enter();
-                under_way.push(async move { (index, self.rollout(&job, seat).await) });
+                under_way.push(async move { (index, self.rollout(&job, example, seat).await) });
             }
             let finished = {
                 let cancelled = pin!(self.cancellation.cancelled());
@@ -374,14 +378,14 @@ impl<'a> RolloutRunner<'a> {
         stop
     }
 
-    async fn rollout(&self, job: &RolloutJob, seat: Arc<Seat>) -> Made {
+    async fn rollout(&self, job: &RolloutJob, example: ContentHash, seat: Arc<Seat>) -> Made {
         let budget = self.ledger.budget();
         // Where only calls are limited, it is known beforehand what the rollout may need.
         if self.ledger.is_limited() && !budget.limits_requests() && seat.open().await.is_err() {
             seat.leave();
             return Made::Refused;
         }
-        let prompts = match job.prompts.without_source(job.example.content_hash()) {
+        let prompts = match job.prompts.without_source(example) {
             Some(prompts) => Arc::new(prompts),
             None => Arc::clone(&job.prompts),
         };
@@ -404,14 +408,29 @@ impl<'a> RolloutRunner<'a> {
         }
     }
 
-    fn key(&self, prompts: ContentHash, job: &RolloutJob) -> RolloutKey {
+    fn key(&self, prompts: ContentHash, example: ContentHash, sample: u64) -> RolloutKey {
         ContentHash::join([
             self.program_hash.as_bytes(),
             self.model_id.as_bytes(),
             prompts.as_bytes(),
-            job.example.content_hash().as_bytes(),
-            &job.sample.to_le_bytes(),
+            example.as_bytes(),
+            &sample.to_le_bytes(),
         ])
+    }
+
+    /// What the models that rollouts call besides the runner's own may cost, where there are any.
+    fn others(&self) -> Option<Others> {
+        let others = self.program.other_models();
+        let longest = |model: &Arc<dyn LanguageModel>| model.max_tokens().unwrap_or(DEFAULT_MAX_TOKENS);
+        let max_tokens = u64::from(others.iter().map(longest).max()?);
+        let prices: Option<Vec<Price>> = others.iter().map(|model| self.ledger.price_of(model)).collect();
+        let price = prices.and_then(|prices| {
+            Some(Price {
+                prompt: prices.iter().map(|price| price.prompt).max()?,
+                completion: prices.iter().map(|price| price.completion).max()?,
+            })
+        });
+        Some(Others { price, max_tokens })
     }
 
     async fn known(&self, key: &RolloutKey) -> Result<Option<Arc<Trace>>, Error> {
@@ -490,6 +509,8 @@ struct Plan {
 
 struct Unit {
     job: RolloutJob,
+    /// The hash of its example.
+    example: ContentHash,
     key: RolloutKey,
     /// Whether the store had the trace.
     known: bool,

@@ -28,7 +28,28 @@ struct Inner {
     ledger: Arc<Ledger>,
     /// The most calls of one rollout.
     max_calls: u64,
+    others: Option<Others>,
     state: Mutex<State>,
+}
+
+/// The other models that a rollout calls, such as a judge's. Its first request says nothing of theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Others {
+    /// What the dearest of them asks; `None` where a price is not known.
+    pub(crate) price: Option<Price>,
+    /// The longest completion of one of them, in tokens.
+    pub(crate) max_tokens: u64,
+}
+
+impl Others {
+    /// What any request of a rollout is taken to cost at most, by its first one. Nothing hangs on it but how
+    /// much is set aside: every request is reserved by itself.
+    fn widened(self, bound: Cost) -> Cost {
+        // A judge reads what the program read, and its answer besides.
+        let prompt_tokens = bound.prompt_tokens.saturating_mul(2);
+        let money = self.price.map_or(bound.money, |price| price.of(prompt_tokens, self.max_tokens));
+        bound.max(Cost { calls: bound.calls, prompt_tokens, completion_tokens: self.max_tokens, money })
+    }
 }
 
 #[derive(Default)]
@@ -80,8 +101,8 @@ enum Answer {
 }
 
 impl Turns {
-    pub(crate) fn new(ledger: Arc<Ledger>, max_calls: u64) -> Self {
-        Self(Arc::new(Inner { ledger, max_calls: max_calls.max(1), state: Mutex::default() }))
+    pub(crate) fn new(ledger: Arc<Ledger>, max_calls: u64, others: Option<Others>) -> Self {
+        Self(Arc::new(Inner { ledger, max_calls: max_calls.max(1), others, state: Mutex::default() }))
     }
 
     /// The place of the next rollout.
@@ -162,12 +183,15 @@ impl Seat {
         let mut state = self.turns.lock();
         let closed = state.closed;
         let is_first = state.places.keys().next() == Some(&self.number);
-        let is_next = state.places.range(..self.number).all(|(_, place)| place.decided);
+        // Without a limit nobody asks, and many may be under way.
+        let is_limited = self.turns.0.ledger.is_limited();
+        let is_next = is_limited && state.places.range(..self.number).all(|(_, place)| place.decided);
         let Some(place) = state.places.get_mut(&self.number) else { return Answer::Over };
         let max_calls = self.turns.0.max_calls;
+        let widest = self.turns.0.others.map_or(bound, |others| others.widened(bound));
         let answer = self.turns.0.ledger.with_books(|books| {
             let was_running = place.is_running();
-            let answer = decide(place, books, bound, max_calls, (closed, is_first, is_next));
+            let answer = decide(place, books, (bound, widest), max_calls, (closed, is_first, is_next));
             if let Answer::Granted = answer {
                 if leaves {
                     place.allowance = place.allowance.saturating_sub(bound);
@@ -205,13 +229,14 @@ impl Seat {
 fn decide(
     place: &mut Place,
     books: &mut Books,
-    bound: Cost,
+    (bound, widest): (Cost, Cost),
     max_calls: u64,
     (closed, is_first, is_next): (Option<Limit>, bool, bool),
 ) -> Answer {
     let missing = bound.saturating_sub(place.allowance);
     // What no limit counts needs no room, and nobody has to wait for it.
-    if books.is_unlimited(bound) || (place.decided && books.is_unlimited(missing)) {
+    let is_free = books.is_unlimited(bound) && (place.decided || books.is_unlimited(widest));
+    if is_free || (place.decided && books.is_unlimited(missing)) {
         place.decided = true;
         place.allowance = place.allowance.max(bound);
         books.reserve(missing);
@@ -221,7 +246,7 @@ fn decide(
         return Answer::Refused(limit);
     }
     if !place.decided && is_next {
-        let allowance = bound.times(max_calls);
+        let allowance = widest.times(max_calls);
         if books.no_room_for(allowance).is_none() {
             books.reserve(allowance);
             (place.decided, place.allowance) = (true, allowance);

@@ -30,6 +30,7 @@ mod estimate;
 mod options;
 mod pipeline;
 mod plan;
+mod sizes;
 
 pub use auto::Auto;
 pub use options::MIPROv2;

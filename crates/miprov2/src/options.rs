@@ -17,12 +17,10 @@ use crate::{Auto, estimate, pipeline};
 #[derive(Clone, bon::Builder)]
 pub struct MIPROv2 {
     /// Instructions and demo sets to choose from for every predictor, the original instruction
-    /// and the empty set included. Default: 10.
-    #[builder(default = 10)]
-    pub(crate) num_candidates: usize,
-    /// Combinations to try. Default: 20.
-    #[builder(default = 20)]
-    pub(crate) num_trials: usize,
+    /// and the empty set included. Default: 10; under a budget of calls 20, as far as it has room for them.
+    pub(crate) num_candidates: Option<usize>,
+    /// Combinations to try. Default: 20; under a budget of calls 30, as far as it has room for them.
+    pub(crate) num_trials: Option<usize>,
     /// Try combinations on minibatches and only leaders on the full selection set. Without, every
     /// trial is a full evaluation. Default: true.
     #[builder(default = true)]
@@ -31,9 +29,8 @@ pub struct MIPROv2 {
     #[builder(default = 25)]
     pub(crate) minibatch_size: usize,
     /// After how many minibatch trials the leader is evaluated on the full selection set.
-    /// Default: 5.
-    #[builder(default = 5)]
-    pub(crate) minibatch_full_eval_steps: usize,
+    /// Default: 5; under a budget of calls that is small against the selection set only at the end.
+    pub(crate) minibatch_full_eval_steps: Option<usize>,
     /// How many trials are chosen and run at once. Default: 5.
     #[builder(default = 5)]
     pub(crate) parallel_trials: usize,
@@ -82,9 +79,8 @@ pub struct MIPROv2 {
     #[builder(default = true)]
     pub(crate) few_shot_aware: bool,
     /// In how many rounds instructions are written; later rounds see what was tried with its
-    /// scores. Default: 2.
-    #[builder(default = 2)]
-    pub(crate) proposal_rounds: usize,
+    /// scores. Default: 2; under a budget of calls 5.
+    pub(crate) proposal_rounds: Option<usize>,
     /// Tips to draw from. Default: the library of the tips crate.
     pub(crate) tips: Option<PromptingTips>,
     /// What writes instructions, instead of the prompt model.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use promptopt_core::{
-    CallContext, Demo, Error, Evaluator, Example, Fields, Module, Prediction, Predictor, RolloutRunner,
-    Score, Trace, check_program,
+    CallContext, Demo, Error, Evaluator, Example, Fields, LanguageModel, Module, Prediction, Predictor,
+    RolloutRunner, Score, Trace, check_program,
 };
 use promptopt_evaluator::session::{Division, Session, check_budget, divide};
 use promptopt_evaluator::{PredictorSpace, SearchOptions, Space};
@@ -16,7 +16,8 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::MIPROv2;
+use crate::sizes::Sizes;
+use crate::{Auto, MIPROv2};
 
 /// Of what a call budget has left, each of the first two stages may take this part.
 const STAGE_SHARE: u64 = 4;
@@ -25,6 +26,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) options: &'a MIPROv2,
     pub(crate) num_candidates: usize,
     pub(crate) num_trials: usize,
+    pub(crate) full_eval_steps: usize,
+    pub(crate) proposal_rounds: usize,
     pub(crate) train: Vec<Arc<Example>>,
     pub(crate) selection: Vec<Arc<Example>>,
     pub(crate) session: Session,
@@ -51,8 +54,10 @@ impl<'a> Plan<'a> {
             session.observer = Arc::clone(observer);
         }
         let budget = options.budget();
-        let teacher = options.teacher.as_ref().and_then(|teacher| teacher.language_model());
-        session.limit(program, budget, options.prices.as_ref(), None, teacher.as_slice())?;
+        let teacher = options.teacher.as_ref();
+        let mut teachers = teacher.map(|teacher| teacher.other_models()).unwrap_or_default();
+        teachers.extend(teacher.and_then(|teacher| teacher.language_model()));
+        session.limit(program, budget, options.prices.as_ref(), None, &teachers)?;
         session.concurrency = options.concurrency;
         session.max_errors = Some(options.max_errors);
         session.cancellation = options.cancellation.clone();
@@ -75,9 +80,14 @@ impl<'a> Plan<'a> {
         if train.is_empty() {
             notes.push("there are no training examples, so no demos are made".to_owned());
         }
+        let sizes = Sizes::of(budget.calls, selection.len());
+        let candidates = options.auto.map(Auto::num_candidates).or(options.num_candidates);
+        let trials = options.auto.map(|auto| auto.num_trials(choices)).or(options.num_trials);
         Ok(Self {
-            num_candidates: options.auto.map_or(options.num_candidates, |auto| auto.num_candidates()),
-            num_trials: options.auto.map_or(options.num_trials, |auto| auto.num_trials(choices)),
+            num_candidates: candidates.unwrap_or(sizes.candidates),
+            num_trials: trials.unwrap_or(sizes.trials),
+            full_eval_steps: options.minibatch_full_eval_steps.unwrap_or(sizes.full_eval_steps),
+            proposal_rounds: options.proposal_rounds.unwrap_or(sizes.proposal_rounds),
             train,
             selection,
             session,
@@ -107,7 +117,7 @@ impl<'a> Plan<'a> {
         SearchOptions {
             minibatch: self.options.minibatch && self.options.minibatch_size < self.selection.len(),
             minibatch_size: self.options.minibatch_size,
-            full_eval_steps: self.options.minibatch_full_eval_steps,
+            full_eval_steps: self.full_eval_steps,
             parallel_trials: self.options.parallel_trials,
             seed: self.options.seed,
             ..SearchOptions::default()
@@ -161,7 +171,7 @@ impl<'a> Plan<'a> {
             .affordable()
             .map_or(wanted, |calls| (calls.saturating_sub(8) / (2 * predictors.max(1) as u64)) as usize);
         let count = wanted.min(affordable);
-        let rounds = self.options.proposal_rounds.clamp(1, count.max(1)).min(self.num_trials.max(1));
+        let rounds = self.proposal_rounds.clamp(1, count.max(1)).min(self.num_trials.max(1));
         // Earlier rounds get the larger part, because later ones build on what they found.
         (0..rounds).map(|round| (count + rounds - 1 - round) / rounds).collect()
     }
@@ -194,12 +204,12 @@ pub(crate) fn space(
 
 fn check_options(options: &MIPROv2) -> Result<(), Error> {
     let at_least_one = [
-        ("num_candidates", options.num_candidates),
+        ("num_candidates", options.num_candidates.unwrap_or(1)),
         ("minibatch_size", options.minibatch_size),
-        ("minibatch_full_eval_steps", options.minibatch_full_eval_steps),
+        ("minibatch_full_eval_steps", options.minibatch_full_eval_steps.unwrap_or(1)),
         ("parallel_trials", options.parallel_trials),
         ("concurrency", options.concurrency),
-        ("proposal_rounds", options.proposal_rounds),
+        ("proposal_rounds", options.proposal_rounds.unwrap_or(1)),
     ];
     if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
         return Err(Error::option(name, "must be at least 1"));
@@ -266,8 +276,12 @@ impl Module for Taught<'_> {
         &self.name
     }
 
+    fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.teacher.other_models().into_iter().chain(self.judge.metric_models()).collect()
+    }
+
     fn max_calls(&self) -> u64 {
-        self.teacher.max_calls()
+        self.teacher.max_calls().saturating_add(self.judge.metric_calls())
     }
 }
 
@@ -275,5 +289,22 @@ impl Module for Taught<'_> {
 impl Evaluator for Taught<'_> {
     async fn evaluate(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
         self.judge.evaluate(example, prediction).await
+    }
+
+    async fn evaluate_in(
+        &self,
+        context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        self.judge.evaluate_in(context, example, prediction).await
+    }
+
+    fn metric_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.judge.metric_models()
+    }
+
+    fn metric_calls(&self) -> u64 {
+        self.judge.metric_calls()
     }
 }

@@ -1,16 +1,17 @@
 //! A metric that calls a language model is paid from the run's budget.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use miprov2::MIPROv2;
 use promptopt_core::{
-    Budget, CallContext, Example, FailureKind, LanguageModel, LmError, LmRequest, Message, Metric,
-    ModuleExt as _, Optimizer, Prediction, Score, run_once,
+    Budget, CallContext, Example, FailureKind, LanguageModel, LmError, LmReply, LmRequest, Message, Metric,
+    ModuleExt as _, Money, Optimizer, Prediction, Price, Prices, Score, Usage, run_once,
 };
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 
-use super::support::Auditor;
+use super::support::{Auditor, price};
 use crate::support::text;
 
 /// Compares as it is, and asks a model what it thinks of the answer.
@@ -75,6 +76,103 @@ async fn a_judges_calls_count_and_never_overshoot() {
     }
 }
 
+/// Says the same after some turns of the runtime, and counts how many wait for it at once.
+#[derive(Default)]
+struct Slow {
+    under_way: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+#[async_trait]
+impl LanguageModel for Slow {
+    fn id(&self) -> String {
+        "slow".to_owned()
+    }
+
+    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.peak.fetch_max(now, Ordering::SeqCst);
+        for _ in 0..request.messages[0].content.len() % 7 + 3 {
+            tokio::task::yield_now().await;
+        }
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        Ok(LmReply::text("Yes.", Usage::call(40, 2)))
+    }
+
+    fn max_tokens(&self) -> Option<u32> {
+        Some(50)
+    }
+}
+
+#[tokio::test]
+async fn a_dear_judge_keeps_no_rollout_waiting_and_the_order_out_of_the_outcome() {
+    let task = HiddenRules::new(6, 5);
+    let dear =
+        Price { prompt: Money::from_nanos(20_000_000_000), completion: Money::from_nanos(60_000_000_000) };
+    for program_price in [Price::FREE, price()] {
+        let model: Arc<dyn LanguageModel> = Arc::new(task.model(5));
+        let cap: Money = "$0.3".parse().unwrap();
+        let mut outcomes = Vec::new();
+        for concurrency in [1, 8, 32] {
+            let slow = Arc::new(Slow::default());
+            let judge = Judge(Arc::clone(&slow) as _);
+            let mut program = toy::answerer().with_model(Arc::clone(&model)).with_metric(judge);
+            let optimizer = MIPROv2::builder()
+                .num_candidates(4)
+                .num_trials(30)
+                .budget(Budget { money: Some(cap), ..Budget::default() })
+                .prices(Prices::new().with(model.id(), program_price).with("slow", dear))
+                .concurrency(concurrency)
+                .build();
+            let outcome = optimizer.compile(&mut program, task.examples(60)).await.unwrap();
+            assert!(outcome.spending.total().money.unwrap() <= cap);
+            assert!(outcome.exhausted.is_some(), "{:?}", outcome.stop);
+            let peak = slow.peak.load(Ordering::SeqCst);
+            assert!(concurrency == 1 || peak >= 3, "{peak} at once of {concurrency}");
+            outcomes.push(text(&outcome));
+        }
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
+    }
+}
+
+#[tokio::test]
+async fn a_teachers_answers_are_judged_at_the_runs_expense() {
+    let task = HiddenRules::new(6, 5);
+    let judge = Arc::new(Slow::default());
+    let calls = Arc::new(AtomicUsize::new(0));
+
+    /// Counts its calls.
+    struct Counted(Arc<Slow>, Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl LanguageModel for Counted {
+        fn id(&self) -> String {
+            self.0.id()
+        }
+
+        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            self.0.complete(request).await
+        }
+    }
+
+    let counted = Arc::new(Counted(judge, Arc::clone(&calls)));
+    let mut program =
+        toy::answerer().with_model(Arc::new(task.model(5))).with_metric(Judge(Arc::clone(&counted) as _));
+    let teacher = toy::answerer().with_model(Arc::new(task.model(7)));
+    let optimizer = MIPROv2::builder()
+        .teacher(Arc::new(teacher))
+        .num_candidates(4)
+        .num_trials(4)
+        .budget(Budget::calls(300))
+        .build();
+    let outcome = optimizer.compile(&mut program, task.examples(60)).await.unwrap();
+    // Every rollout is one call of the program or the teacher, and one of the judge.
+    let judged = calls.load(Ordering::SeqCst) as u64;
+    assert_eq!(outcome.spending.task.calls, 2 * judged);
+    assert!(judged > 0 && outcome.spending.total().calls <= 300);
+}
+
 #[tokio::test]
 async fn a_judge_without_a_price_refuses_to_start_under_a_limit_of_money() {
     struct Unpriced;
@@ -85,7 +183,7 @@ async fn a_judge_without_a_price_refuses_to_start_under_a_limit_of_money() {
             "somewhere judge-1".to_owned()
         }
 
-        async fn complete(&self, _: &LmRequest) -> Result<promptopt_core::LmReply, LmError> {
+        async fn complete(&self, _: &LmRequest) -> Result<LmReply, LmError> {
             Err(LmError::Cancelled)
         }
     }

@@ -100,7 +100,20 @@ impl LanguageModel for Remembering {
             Arc::clone(known.entry(ContentHash::of(request)).or_default())
         };
         // Who asks the same meanwhile waits for this reply; a failure is not kept.
-        cell.get_or_try_init(|| self.model.complete(request)).await.cloned()
+        let mut asked = false;
+        let ask = || {
+            asked = true;
+            self.model.complete(request)
+        };
+        let mut reply = cell.get_or_try_init(ask).await?.clone();
+        if !asked && reply.usage.calls > 1 {
+            // Attempts that were billed before it are those of whoever asked.
+            let calls = reply.usage.calls;
+            reply.usage.calls = 1;
+            reply.usage.prompt_tokens /= calls;
+            reply.usage.completion_tokens /= calls;
+        }
+        Ok(reply)
     }
 
     fn max_attempts_billed(&self) -> u32 {

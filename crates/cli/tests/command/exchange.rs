@@ -131,3 +131,18 @@ fn what_cannot_be_taken_over_is_explained() {
         &["state.json", "2 fields", "3 in the program"],
     );
 }
+
+#[test]
+fn what_is_imported_holds_no_secret() {
+    let task = CHAIN
+        .replace("reasoning = true\n", "reasoning = true\nmodel = { name = \"m@http://ann:canary-one@localhost:1/v1\", headers = { authorization = \"Bearer canary-two\" } }\n")
+        .replace("name = \"sim\"", "name = \"m@http://ann:canary-three@localhost:1/v1\"");
+    let folder = folder(&task);
+    said(folder.path(), &["export", "task.toml", "--format", "dspy", "--out", "state.json"]);
+    said(folder.path(), &["import", "state.json", "--task", "task.toml", "--out", "back.json"]);
+    for name in ["state.json", "back.json"] {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(!text.contains("canary"), "{name}: {text}");
+    }
+    assert!(said(folder.path(), &["export", "back.json"]).contains("# desk"));
+}

@@ -19,6 +19,8 @@ use super::listing::refused;
 
 /// How much is asked for at once where a file is read in part.
 const BLOCK_BYTES: u64 = 1024 * 1024;
+/// The largest file there can be, in bytes.
+const LARGEST: u64 = 1 << 50;
 /// How much is asked for at once where a file is read as a whole.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// A file up to this size is loaded as a whole, even where only a part is needed.
@@ -202,6 +204,7 @@ impl Blocks {
         }
         let range = answer.headers.get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
         let size = range.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+        let size = size.filter(|size| *size <= LARGEST);
         let size = size.ok_or_else(|| self.odd(&answer, "no size in Content-Range"))?;
         let block = self.body(answer, BLOCK_BYTES.min(size))?;
         Ok(First::Block { block, size })
