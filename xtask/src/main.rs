@@ -4,6 +4,7 @@
 //! runs the fuzz targets, `demo` and `comparison` show the product to somebody who has just cloned it, `env`
 //! prints what the build of the embedded model needs.
 
+mod bench;
 mod comparison;
 mod crash;
 mod demo;
@@ -22,6 +23,7 @@ Chores of the promptopt workspace.
 usage: cargo xtask <command> [options]
 
 commands:
+  bench       measure overhead, concurrency, critical path, memory, scaling and search
   comparison  run the three optimizers side by side on the embedded model; needs no key
   crash       kill runs at random moments, resume them, and compare what they come to
   demo        build promptopt with the embedded model and optimize a prompt; needs no key
@@ -49,6 +51,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         bail!("no command given");
     };
     match command.as_str() {
+        "bench" => with_help(bench::HELP, rest, bench::main),
         "tidy" => with_help(tidy::HELP, rest, tidy::main),
         "comparison" => with_help(comparison::HELP, rest, comparison::main),
         "crash" => with_help(crash::HELP, rest, crash::main),

@@ -35,6 +35,9 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
         session.split,
         forecast.table(cap)
     ))?;
+    if let Some(note) = promptopt_evaluator::statistics::sensitivity_note(session.test_rows()) {
+        output.text(format_args!("note: {note}"))?;
+    }
     output.object(&json!({
         "command": "estimate",
         "task": session.name,

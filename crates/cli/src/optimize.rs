@@ -394,7 +394,8 @@ fn introduce(session: &Session, section: &OptimizerSection, left_out: &[String],
 
 /// What somebody who reads the scores should know of data and models.
 pub(crate) fn warnings(session: &Session, section: &OptimizerSection, progress: &Progress) {
-    for note in &session.notes {
+    let sensitivity = promptopt_evaluator::statistics::sensitivity_note(session.test_rows());
+    for note in session.notes.iter().chain(&sensitivity) {
         progress.line(&format!("note: {note}"));
     }
     if session.model.is_simulated {

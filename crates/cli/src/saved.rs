@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exit::Exit;
+use crate::models::short_id;
 use crate::program::{Blueprint, Chain};
 use crate::task_file::{ProgramSection, TaskFile};
 
@@ -128,10 +129,15 @@ impl SavedProgram {
             money: usage.money.filter(|money| *money > Money::ZERO).map(|money| money.as_dollars()),
             ..StageCost::default()
         };
+        // The whole id, with every setting, stands where the run is described.
+        let mut configuration = self.configuration.clone();
+        if let Some(object) = configuration.as_object_mut() {
+            object.insert("model".to_owned(), self.model.clone().into());
+        }
         Report {
             task: self.task.clone(),
-            model: self.model.clone(),
-            prompt_model: self.prompt_model.clone(),
+            model: short_id(&self.model),
+            prompt_model: self.prompt_model.as_deref().map(short_id),
             optimizer: self.outcome.optimizer.clone(),
             created_at,
             outcome: self.outcome.clone(),
@@ -139,7 +145,7 @@ impl SavedProgram {
             prompts_after: self.prompts.clone(),
             test: self.test.clone(),
             errors: self.errors.clone(),
-            configuration: self.configuration.clone(),
+            configuration,
             stages: vec![
                 stage("running the program", spending.task),
                 stage("writing instructions", spending.prompt),

@@ -159,6 +159,7 @@ impl<'a, 'r, 'p> Ascent<'a, 'r, 'p> {
         let leader = self.best();
         let comparison = compare(&self.board.scores(0), &self.board.scores(leader), LEVEL);
         let best = if comparison.difference > 0.0 { leader } else { 0 };
+        let judged = (best != 0).then(|| self.board.judge(best, LEVEL)).flatten();
         let full = self.board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();
         if self.cut_short > 0 {
             self.notes.push(format!(
@@ -188,12 +189,13 @@ impl<'a, 'r, 'p> Ascent<'a, 'r, 'p> {
             best: best_place,
             baseline: self.board.estimate(0, LEVEL),
             selected: self.board.estimate(best, LEVEL),
-            comparison: (best != 0).then_some(comparison),
             choice: format!(
                 "of {full} candidates that were evaluated on all {} examples of the selection set the one with the \
-                 highest mean; a tie keeps the earlier one, and the original above all",
-                self.board.examples().len()
+                 highest mean; a tie keeps the earlier one, and the original above all{}",
+                self.board.examples().len(),
+                judged.as_ref().map(|judged| format!("; {}", judged.expectation())).unwrap_or_default()
             ),
+            comparison: judged.map(|judged| judged.comparison),
             scores: tracked.map(|index| self.board.details(*index)).collect(),
             trials: if track { self.trials } else { Vec::new() },
             depths: if track { self.depths } else { Vec::new() },

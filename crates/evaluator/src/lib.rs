@@ -7,7 +7,8 @@
 //!   together: minibatches chosen by a multivariate tree-structured Parzen estimator, full
 //!   evaluations of the leaders, hopeless ones dropped early, and the winner chosen on the full
 //!   selection set against the original (MIPROv2, Opsahl-Ong et al. 2024, section 3.3).
-//! - [`estimate`] and [`compare`] are the statistics, usable alone.
+//! - [`statistics`] says how sure scores and comparisons are, usable alone; its page says which function
+//!   to use when. [`estimate`], [`compare`] and [`wilson`] are at hand here, too.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -38,7 +39,7 @@ mod scoreboard;
 mod search;
 pub mod session;
 mod space;
-mod statistics;
+pub mod statistics;
 mod tpe;
 
 pub use error::Error;

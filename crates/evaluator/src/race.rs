@@ -92,7 +92,7 @@ pub struct Raced {
 ///
 /// All get the same examples in the same order. After every chunk but the last, a contender whose
 /// scores are significantly lower than those of the current leader on the same examples is dropped
-/// ([`compare`](crate::compare), one-sided). Pairs that the board knows are not bought again, so a
+/// ([`p_values`](crate::statistics::p_values), one-sided). Pairs that the board knows are not bought again, so a
 /// candidate that was evaluated before may take part and costs nothing.
 ///
 /// # What the level means
@@ -276,9 +276,7 @@ impl Race<'_, '_, '_> {
             if self.mean(contender, seen) >= highest {
                 return false;
             }
-            let comparison = statistics::compare(&best, &self.scores(contender, seen), 0.95);
-            // One side of a two-sided test.
-            comparison.difference < 0.0 && comparison.p_value / 2.0 <= self.level
+            statistics::p_values(&best, &self.scores(contender, seen)).worse <= self.level
         };
         let out: Vec<usize> = self.racing.iter().copied().filter(|contender| is_worse(*contender)).collect();
         self.end(RaceEnd::Worse, |contender| out.contains(&contender));

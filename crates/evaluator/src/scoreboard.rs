@@ -8,8 +8,9 @@ use promptopt_core::{
     StopReason,
 };
 
+use crate::Error;
 use crate::evaluate::counts_as_zero;
-use crate::{Error, statistics};
+use crate::statistics::{self, Winner};
 
 /// What one rollout said about a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +23,28 @@ pub struct Evidence {
     pub zero: bool,
 }
 
+/// What a row of evidence comes to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    /// Examples that were tried.
+    tried: usize,
+    /// Examples with a score.
+    scored: usize,
+    /// The mean of the scores.
+    mean: Option<f64>,
+}
+
+impl Sum {
+    fn of(row: &[Option<Evidence>]) -> Self {
+        let scores: Vec<f64> = row.iter().flatten().filter_map(|evidence| evidence.score).collect();
+        Self {
+            tried: row.iter().flatten().count(),
+            scored: scores.len(),
+            mean: (!scores.is_empty()).then(|| statistics::mean(&scores)),
+        }
+    }
+}
+
 /// Keeps what is known of every (candidate, example) pair. Each pair is bought once.
 pub struct Scoreboard<'r, 'p> {
     runner: &'r RolloutRunner<'p>,
@@ -29,6 +52,8 @@ pub struct Scoreboard<'r, 'p> {
     candidates: Vec<PromptCandidate>,
     prompts: Vec<Arc<Prompts>>,
     rows: Vec<Vec<Option<Evidence>>>,
+    /// What follows from each row, which is asked for far more often than rows change.
+    sums: Vec<Sum>,
     objectives: Vec<Vec<BTreeMap<String, f64>>>,
     /// Calls and rollouts when each candidate was entered.
     discovered: Vec<(u64, u64)>,
@@ -52,6 +77,7 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
             candidates: Vec::new(),
             prompts: Vec::new(),
             rows: Vec::new(),
+            sums: Vec::new(),
             objectives: Vec::new(),
             discovered: Vec::new(),
             by_content: HashMap::new(),
@@ -82,6 +108,7 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
             self.prompts.push(Arc::new(candidate.prompts.clone()));
             self.candidates.push(candidate);
             self.rows.push(vec![None; self.examples.len()]);
+            self.sums.push(Sum::default());
             self.objectives.push(vec![BTreeMap::new(); self.examples.len()]);
             self.discovered.push((self.runner.spent_calls(), self.runner.totals().made));
         }
@@ -133,6 +160,11 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
                     failed: trace.error.is_some(),
                     zero: counts_as_zero(&trace),
                 });
+            }
+        }
+        for (candidate, _) in wanted {
+            if let (Some(sum), Some(row)) = (self.sums.get_mut(*candidate), self.rows.get(*candidate)) {
+                *sum = Sum::of(row);
             }
         }
         for (candidate, _) in wanted {
@@ -210,18 +242,29 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
 
     /// Whether a candidate was tried on the whole selection set.
     pub fn is_full(&self, candidate: usize) -> bool {
-        self.rows.get(candidate).is_some_and(|row| row.iter().all(Option::is_some))
+        self.sums.get(candidate).is_some_and(|sum| sum.tried == self.examples.len())
     }
 
     /// How many examples a candidate has a score on.
     pub fn count(&self, candidate: usize) -> usize {
-        self.scores(candidate).iter().flatten().count()
+        self.sums.get(candidate).map_or(0, |sum| sum.scored)
     }
 
     /// The mean score of a candidate over what is known; `None` when nothing is.
     pub fn mean(&self, candidate: usize) -> Option<f64> {
-        let scores: Vec<f64> = self.scores(candidate).into_iter().flatten().collect();
-        (!scores.is_empty()).then(|| statistics::mean(&scores))
+        self.sums.get(candidate)?.mean
+    }
+
+    /// What can be said of a candidate that was chosen as the best: against the first one, the original,
+    /// with allowance for all that were tried. `None` when nothing is known of it. For the end of a run: it
+    /// draws some thousand times.
+    pub fn judge(&self, winner: usize, level: f64) -> Option<Winner> {
+        let tried: Vec<usize> =
+            (1..self.candidates.len()).filter(|candidate| self.count(*candidate) > 0).collect();
+        let place = tried.iter().position(|candidate| *candidate == winner)?;
+        let scores: Vec<_> = tried.iter().map(|candidate| self.scores(*candidate)).collect();
+        statistics::judge_winner(&self.scores(0), &scores, place, level)
+            .map(|judged| Winner { candidate: winner, ..judged })
     }
 
     /// The mean score of a candidate with its interval.

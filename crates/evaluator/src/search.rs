@@ -58,6 +58,9 @@ const MIN_RACED: usize = 10;
 /// A leader is dropped from its full evaluation when it is this unlikely to be the best.
 const RACING_LEVEL: f64 = 0.99;
 
+/// What is kept back for a full evaluation is what rollouts cost so far, times this.
+const KEPT_MARGIN: f64 = 1.1;
+
 /// What a search found.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
@@ -69,7 +72,8 @@ pub struct Found {
     pub baseline: Estimate,
     /// The winner on the selection set.
     pub selected: Estimate,
-    /// Winner against original; `None` when the original won.
+    /// Winner against original, with allowance for the choice among all that were tried
+    /// ([`Scoreboard::judge`]); `None` when the original won.
     pub comparison: Option<Comparison>,
     /// How the winner was chosen.
     pub choice: String,
@@ -178,13 +182,13 @@ impl<'r, 'p> Search<'r, 'p> {
     /// in, pulled towards the mean of all where it rests on few examples.
     pub fn instruction_scores(&self, predictor: usize) -> Vec<(String, f64)> {
         let Some(space) = self.space.predictors.get(predictor) else { return Vec::new() };
-        let mut scored = Vec::new();
+        let (mut scored, prior) = (Vec::new(), self.prior());
         for (index, instruction) in space.instructions.iter().enumerate() {
             let points = self
                 .points
                 .iter()
                 .filter(|(point, _)| point.0.get(predictor).is_some_and(|at| at.0 == index));
-            let best = points.map(|(_, candidate)| self.shrunk(*candidate)).max_by(f64::total_cmp);
+            let best = points.map(|(_, candidate)| self.shrunk(*candidate, prior)).max_by(f64::total_cmp);
             scored.extend(best.map(|best| (instruction.clone(), best)));
         }
         scored
@@ -246,17 +250,21 @@ impl<'r, 'p> Search<'r, 'p> {
         let level = self.options.level;
         let comparison = statistics::compare(&self.board.scores(0), &self.board.scores(leader), level);
         let best = if comparison.difference > 0.0 { leader } else { 0 };
-        let choice = format!(
+        let judged = (best != 0).then(|| self.board.judge(best, level)).flatten();
+        let mut choice = format!(
             "the highest mean over all {} examples of the selection set, among {} candidates that were evaluated on \
              all of them; a tie keeps the original",
             self.board.examples().len(),
             full
         );
+        if let Some(judged) = &judged {
+            choice = format!("{choice}; {}", judged.expectation());
+        }
         Ok(Found {
             best,
             baseline: self.board.estimate(0, level),
             selected: self.board.estimate(best, level),
-            comparison: (best != 0).then_some(comparison),
+            comparison: judged.map(|judged| judged.comparison),
             choice,
             candidates: self.board.candidates().to_vec(),
             scores: (0..self.board.candidates().len()).map(|index| self.board.details(index)).collect(),
@@ -281,14 +289,16 @@ impl<'r, 'p> Search<'r, 'p> {
         let runner = self.board.runner();
         let most = runner.program().max_calls();
         let full = if self.options.minibatch { self.board.examples().len() - minibatch } else { 0 };
-        // What is kept back is counted at the most it may cost, trials at what rollouts cost so far.
+        // Counted at what rollouts cost so far, with a margin for what is kept back. The ledger wants the
+        // most that the last rollout may cost to be there before it begins.
         let totals = runner.totals();
         let cost = match totals.made {
             0 => most as f64,
-            made => (totals.usage.calls as f64 / made as f64).max(1.0),
+            made => (totals.usage.calls as f64 / made as f64).clamp(1.0, most as f64),
         };
         let trials = (cost * (group * minibatch) as f64).ceil() as u64;
-        remaining >= most.saturating_mul(full as u64).saturating_add(trials)
+        let kept = (KEPT_MARGIN * cost).min(most as f64) * full as f64;
+        remaining >= (kept.ceil() as u64).saturating_add(most).saturating_add(trials)
     }
 
     /// The next group of trials: candidates, and the examples each is to be tried on.
@@ -330,14 +340,12 @@ impl<'r, 'p> Search<'r, 'p> {
             drawn.into_iter().filter(|choice| !self.points.contains_key(choice)).collect()
         };
         let options = self.space.options();
-        let seen = |dimension: usize, option: usize| {
-            self.points.keys().any(|point| point.flat().get(dimension) == Some(&option))
-        };
-        let unseen: Vec<Vec<bool>> = options
-            .iter()
-            .enumerate()
-            .map(|(dimension, count)| (0..*count).map(|option| !seen(dimension, option)).collect())
-            .collect();
+        let mut unseen: Vec<Vec<bool>> = options.iter().map(|count| vec![true; *count]).collect();
+        for point in self.points.keys() {
+            for (option, unseen) in point.flat().into_iter().zip(&mut unseen) {
+                unseen.get_mut(option).into_iter().for_each(|unseen| *unseen = false);
+            }
+        }
         let news = |choice: &Choice| {
             let flat = choice.flat();
             flat.iter().zip(&unseen).filter(|(option, unseen)| unseen.get(**option) == Some(&true)).count()
@@ -347,18 +355,26 @@ impl<'r, 'p> Search<'r, 'p> {
         if most > 0 {
             return open.into_iter().find(|choice| news(choice) == most);
         }
-        let observations: Vec<(Vec<usize>, f64)> =
-            self.points.iter().map(|(point, candidate)| (point.flat(), self.shrunk(*candidate))).collect();
+        let prior = self.prior();
+        let observations: Vec<(Vec<usize>, f64)> = self
+            .points
+            .iter()
+            .map(|(point, candidate)| (point.flat(), self.shrunk(*candidate, prior)))
+            .collect();
         let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
         let pick = Tpe::default().suggest(&options, &observations, &flat, &mut self.rng)?;
         open.get(pick).cloned()
     }
 
-    /// The mean of a candidate, pulled towards the mean of all where it rests on few examples.
-    fn shrunk(&self, candidate: usize) -> f64 {
+    /// The mean of all means, which is known before anything is known of a candidate.
+    fn prior(&self) -> f64 {
         let means: Vec<f64> =
             self.points.values().filter_map(|candidate| self.board.mean(*candidate)).collect();
-        let prior = statistics::mean(&means);
+        statistics::mean(&means)
+    }
+
+    /// The mean of a candidate, pulled towards the mean of all where it rests on few examples.
+    fn shrunk(&self, candidate: usize, prior: f64) -> f64 {
         let n = self.board.count(candidate) as f64;
         let sum = self.board.mean(candidate).unwrap_or(prior) * n;
         (sum + PRIOR_WEIGHT * prior) / (n + PRIOR_WEIGHT)
@@ -373,8 +389,9 @@ impl<'r, 'p> Search<'r, 'p> {
                 && !self.dropped.contains(candidate)
         });
         let mut best: Option<(usize, f64)> = None;
+        let prior = self.prior();
         for candidate in contenders {
-            let score = self.shrunk(candidate);
+            let score = self.shrunk(candidate, prior);
             if best.is_none_or(|(_, leader)| score > leader) {
                 best = Some((candidate, score));
             }

@@ -39,9 +39,11 @@ impl Tpe {
         ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
         let good = ((ranked.len() as f64 * self.gamma).ceil() as usize).min(ranked.len());
         let (good, bad) = ranked.split_at(good);
+        let (good, bad) = (spread_out(good), spread_out(bad));
+        let masses: Vec<Masses> = options.iter().map(|count| self.masses(*count)).collect();
         let mut best: Option<(f64, Vec<usize>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
-            let ratio = self.density(options, good, candidate) / self.density(options, bad, candidate);
+            let ratio = density(&masses, &good, candidate) / density(&masses, &bad, candidate);
             match &mut best {
                 Some((leader, tied)) if ratio == *leader => tied.push(index),
                 Some((leader, _)) if ratio < *leader => {}
@@ -52,22 +54,45 @@ impl Tpe {
         tied.get(rng.random_range(0..tied.len())).copied()
     }
 
-    fn density(&self, options: &[usize], observations: &[&(Vec<usize>, f64)], at: &[usize]) -> f64 {
-        let uniform: f64 = options.iter().map(|count| 1.0 / (*count).max(1) as f64).product();
-        let kernels: f64 = observations.iter().map(|(center, _)| self.kernel(options, center, at)).sum();
-        (kernels + uniform) / (observations.len() + 1) as f64
+    /// How a kernel spreads its mass over a dimension with so many options.
+    fn masses(&self, count: usize) -> Masses {
+        let spread = if count > 1 { self.bandwidth } else { 0.0 };
+        Masses {
+            centre: 1.0 - spread,
+            other: spread / (count.saturating_sub(1).max(1)) as f64,
+            uniform: 1.0 / count.max(1) as f64,
+        }
     }
+}
 
-    fn kernel(&self, options: &[usize], center: &[usize], at: &[usize]) -> f64 {
-        options
-            .iter()
-            .zip(center.iter().zip(at))
-            .map(|(count, (center, at))| {
-                let spread = if *count > 1 { self.bandwidth } else { 0.0 };
-                if center == at { 1.0 - spread } else { spread / (count.saturating_sub(1).max(1)) as f64 }
-            })
-            .product()
-    }
+/// The mass of a kernel in one dimension: at its centre, and at each other option.
+#[derive(Debug, Clone, Copy)]
+struct Masses {
+    centre: f64,
+    other: f64,
+    /// What the uniform kernel has at every option.
+    uniform: f64,
+}
+
+/// A density is made of at most this many kernels, so that the thousandth suggestion costs no more than
+/// the hundredth.
+const MAX_KERNELS: usize = 1000;
+
+/// All of the ranked observations, or as many as make a density, evenly from the first to the last.
+fn spread_out<'a, T>(ranked: &[&'a T]) -> Vec<&'a T> {
+    let kept = ranked.len().min(MAX_KERNELS);
+    (0..kept).filter_map(|number| ranked.get(number * ranked.len() / kept).copied()).collect()
+}
+
+fn density(masses: &[Masses], observations: &[&(Vec<usize>, f64)], at: &[usize]) -> f64 {
+    let uniform: f64 = masses.iter().map(|mass| mass.uniform).product();
+    let kernels: f64 = observations.iter().map(|(centre, _)| kernel(masses, centre, at)).sum();
+    (kernels + uniform) / (observations.len() + 1) as f64
+}
+
+fn kernel(masses: &[Masses], centre: &[usize], at: &[usize]) -> f64 {
+    let dimensions = masses.iter().zip(centre.iter().zip(at));
+    dimensions.map(|(mass, (centre, at))| if centre == at { mass.centre } else { mass.other }).product()
 }
 
 #[cfg(test)]

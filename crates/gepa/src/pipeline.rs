@@ -40,11 +40,13 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     let comparison = compare(&board.scores(0), &board.scores(leader), LEVEL);
     let best = if comparison.difference > 0.0 { leader } else { 0 };
     let full = board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();
+    let judged = (best != 0).then(|| board.judge(best, LEVEL)).flatten();
     let choice = format!(
         "the highest mean over all {} examples of the selection set, among {full} candidates that were evaluated on \
-         all of them, of {} in all; a tie keeps the earlier",
+         all of them, of {} in all; a tie keeps the earlier{}",
         plan.selection.len(),
-        board.candidates().len()
+        board.candidates().len(),
+        judged.as_ref().map(|judged| format!("; {}", judged.expectation())).unwrap_or_default()
     );
     let (baseline, selected) = (board.estimate(0, LEVEL), board.estimate(best, LEVEL));
     let candidates = board.candidates().to_vec();
@@ -59,7 +61,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         best,
         baseline,
         selected,
-        comparison: (best != 0).then_some(comparison),
+        comparison: judged.map(|judged| judged.comparison),
         choice,
         frontier: evolution.members().into_keys().collect(),
         confirmation,

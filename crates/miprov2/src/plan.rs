@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
             selection.truncate(most);
         }
         check_budget("max_calls", budget.calls, selection.len())?;
-        if options.auto.is_none() && options.num_candidates == 1 {
+        if options.auto.is_none() && options.num_candidates == Some(1) {
             let note = "`num_candidates` is 1, which is the original alone, so nothing else is tried; give 2 or more";
             notes.push(note.to_owned());
         }

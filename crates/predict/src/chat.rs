@@ -93,12 +93,13 @@ fn marker(name: &str) -> String {
 }
 
 fn section(field: &Field, value: &Value) -> String {
-    format!("{}\n{}", marker(&field.name), escaped(&value_text(value, &field.kind)))
+    format!("{}\n{}", marker(&field.name), escaped(value_text(value, &field.kind)))
 }
 
 /// Puts a backslash before every beginning of a marker.
-fn escaped(text: &str) -> String {
-    text.replace("[[ ##", "\\[[ ##")
+fn escaped(text: String) -> String {
+    // One letter is found much sooner than a word.
+    if text.contains('[') { text.replace("[[ ##", "\\[[ ##") } else { text }
 }
 
 /// Takes one backslash off before every beginning of a marker.

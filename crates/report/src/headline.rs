@@ -19,6 +19,8 @@ pub(crate) struct Headline {
     verdict: String,
     /// Difference, interval and test.
     figures: Option<String>,
+    /// What could have been seen, where nothing was.
+    detectable: Option<String>,
     /// Why the numbers are to be read with care.
     caution: Option<String>,
     scores: Option<IntervalPlot>,
@@ -99,6 +101,7 @@ impl Headline {
             verdict_class,
             verdict,
             figures: comparison.map(figures),
+            detectable: detectable(report).filter(|_| verdict_class == "noise"),
             caution: evidence.caution.filter(|_| improved).map(str::to_owned),
             scores: measured.then(|| {
                 let optimized = improved.then_some(evidence.optimized);
@@ -143,6 +146,16 @@ pub(crate) fn figures(comparison: &Comparison) -> String {
         format::count(comparison.wins as u64),
         format::count(comparison.losses as u64),
     )
+}
+
+fn detectable(report: &Report) -> Option<String> {
+    let test = report.test.as_ref()?;
+    let gain = test.detectable_gain.filter(|gain| gain.is_finite())?;
+    Some(format!(
+        "{} show a gain of {} in four of five cases; a smaller one is easily missed.",
+        format::counted(test.comparison.n as u64, "pair", "pairs"),
+        format::difference(gain)
+    ))
 }
 
 fn facts(report: &Report, evidence: &Evidence<'_>) -> Vec<Fact> {

@@ -56,6 +56,10 @@ pub struct TestReport {
     pub optimized: Estimate,
     /// Optimized against original there.
     pub comparison: Comparison,
+    /// The gain that these examples show in four of five cases, if it is known: what to say beside a result
+    /// that is within noise (`promptopt_evaluator::statistics::detectable_gain`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detectable_gain: Option<f64>,
     /// The examples one by one; may be empty.
     #[serde(default)]
     pub examples: Vec<ExampleRow>,

@@ -4,6 +4,7 @@
 //! - [`SimulatedLm`] is a model with knowledge gaps: it answers rightly only when the prompt
 //!   teaches what an example needs, and as a prompt model it can only write what it can see.
 //! - [`HiddenRules`] is a task for it: rules nobody states, to be found by an optimizer.
+//! - [`Landscape`] is a family of such tasks, each hiding something else, to measure optimizers on.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
 //! - `server` (feature) serves any model over loopback HTTP: `LoopbackServer` as it should be, `FaultServer`
@@ -27,6 +28,7 @@ pub mod conformance;
 #[cfg(feature = "server")]
 mod fault_server;
 mod hidden_rules;
+mod landscapes;
 #[cfg(feature = "server")]
 mod openai;
 mod scripted;
@@ -40,6 +42,7 @@ pub mod toy;
 #[cfg(feature = "server")]
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
+pub use landscapes::Landscape;
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;

@@ -64,7 +64,7 @@ const UNTAUGHT: f64 = 0.25;
 const NOTICED_IN_EXAMPLE: f64 = 0.5;
 const REPEATED_STATEMENT: f64 = 0.9;
 /// The most completions of one request.
-const MAX_COMPLETIONS: u32 = 128;
+pub(crate) const MAX_COMPLETIONS: u32 = 128;
 /// Where values of a data set repeat less than this on average, only the form can be taught.
 const MIN_REPEATS: usize = 5;
 
@@ -125,7 +125,7 @@ impl SimulatedLm {
                 || if known { "It follows from the text.".to_owned() } else { self.write_up(request, hash) };
             (field.clone(), value.unwrap_or_else(other))
         });
-        if request.response_format == ResponseFormat::Text {
+        if request.response_format == ResponseFormat::Text && !asks_for_json(request) {
             let sections: String =
                 values.map(|(field, value)| format!("[[ ## {field} ## ]]\n{value}\n\n")).collect();
             sections + "[[ ## completed ## ]]"
@@ -234,14 +234,14 @@ impl LanguageModel for SimulatedLm {
 }
 
 /// A task request taken apart.
-struct Chat<'a> {
-    instruction: &'a str,
+pub(crate) struct Chat<'a> {
+    pub(crate) instruction: &'a str,
     demos: Vec<(&'a str, &'a str)>,
-    question: &'a str,
+    pub(crate) question: &'a str,
 }
 
 impl<'a> Chat<'a> {
-    fn of(request: &'a LmRequest) -> Option<Self> {
+    pub(crate) fn of(request: &'a LmRequest) -> Option<Self> {
         let is = |role| move |message: &&Message| message.role == role;
         let instruction =
             request.messages.iter().find(is(Role::System)).map_or("", |message| &message.content);
@@ -286,8 +286,13 @@ fn shows(text: &str, rule: &Rule) -> bool {
     })
 }
 
+/// Whether the system message asks for JSON, which some clients do without a response format.
+fn asks_for_json(request: &LmRequest) -> bool {
+    request.messages.first().is_some_and(|message| message.content.contains("Outputs will be a JSON object"))
+}
+
 /// The output fields a request asks for, from the list in its system message.
-fn requested_fields(request: &LmRequest) -> Vec<String> {
+pub(crate) fn requested_fields(request: &LmRequest) -> Vec<String> {
     let system = request.messages.first().map_or("", |message| message.content.as_str());
     let outputs = system.split("Your output fields are:\n").nth(1).unwrap_or_default();
     outputs
@@ -313,7 +318,7 @@ fn inputs_text<'a>(inputs: impl Iterator<Item = (&'a String, &'a Value)>) -> Str
 }
 
 /// A number in [0, 1) that depends on nothing but its arguments.
-fn coin(hash: ContentHash, about: &str) -> f64 {
+pub(crate) fn coin(hash: ContentHash, about: &str) -> f64 {
     let bits = ContentHash::join([hash.as_bytes(), about.as_bytes()]).as_u64() >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }

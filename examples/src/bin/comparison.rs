@@ -120,6 +120,7 @@ async fn run(name: &str, task: &Task, args: &Args) -> anyhow::Result<ComparisonR
     let after = evaluate(&runner, &Arc::default(), &task.test).await?;
     bar.finish();
     let test = TestReport {
+        detectable_gain: None,
         split: "sealed test".to_owned(),
         baseline: before.estimate,
         optimized: after.estimate,

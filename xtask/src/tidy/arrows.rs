@@ -44,7 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The top of the workspace, from where everything may be used.
-const TOP: &[&str] = &["promptopt-cli", "promptopt-examples", "promptopt-tests"];
+const TOP: &[&str] = &["promptopt-bench", "promptopt-cli", "promptopt-examples", "promptopt-tests"];
 
 /// Siblings: no row of the table may let one of them import another.
 const OPTIMIZERS: &[&str] = &["miprov2", "promptopt-copro", "promptopt-gepa"];

@@ -169,6 +169,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
         prompts_before: before,
         prompts_after: after,
         test: Some(TestReport {
+            detectable_gain: None,
             split: text(),
             baseline: estimate,
             optimized: estimate,

@@ -122,6 +122,7 @@ pub(crate) fn test(n: usize, before: f64, after: f64, seed: u64) -> TestReport {
         estimate
     };
     TestReport {
+        detectable_gain: None,
         split: "sealed test".to_owned(),
         baseline: estimate_of(&first),
         optimized: estimate_of(&second),

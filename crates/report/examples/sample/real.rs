@@ -27,6 +27,7 @@ pub(crate) async fn report() -> anyhow::Result<Report> {
     let after = measure(&program, &model, prompts_after.clone(), &test).await?;
     let examples = test.iter().zip(before.traces.iter().zip(&after.traces));
     let test = TestReport {
+        detectable_gain: None,
         split: "sealed test".to_owned(),
         baseline: before.estimate,
         optimized: after.estimate,

@@ -229,6 +229,7 @@ mod tests {
             ..Outcome::default()
         };
         let test = TestReport {
+            detectable_gain: None,
             split: "sealed test".to_owned(),
             baseline: estimate(0.26),
             optimized: estimate(0.8 + seed as f64 / 100.0),

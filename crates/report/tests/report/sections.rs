@@ -153,6 +153,7 @@ pub(crate) fn small() -> Report {
         prompts_before: prompts("Answer the question."),
         prompts_after: prompts("Answer the hard question with care."),
         test: Some(TestReport {
+            detectable_gain: None,
             split: "sealed test".into(),
             baseline: estimate(0.5),
             optimized: estimate(0.9),
@@ -252,6 +253,21 @@ fn a_gain_within_noise_is_called_so() {
     );
     let untested = with(|report| report.test = None);
     assert!(untested.contains("selection set") && untested.contains("leans upward"), "{untested}");
+}
+
+#[test]
+fn a_gain_within_noise_stands_beside_what_could_have_been_seen() {
+    let shown = |difference: f64, p_value: f64| {
+        let mut report = small();
+        let test = report.test.as_mut().unwrap();
+        test.comparison = comparison(difference, p_value);
+        test.detectable_gain = Some(0.25);
+        words(&report, ".headline .figures")
+    };
+    let noise = shown(0.05, 0.4);
+    assert!(noise.contains("pairs show a gain of +0.250 in four of five cases"), "{noise}");
+    let better = shown(0.4, 0.001);
+    assert!(!better.contains("+0.250"), "{better}");
 }
 
 #[test]

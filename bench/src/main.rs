@@ -1,0 +1,72 @@
+//! Measures promptopt: each part is a table of ratios and counts from one run, printed and written as JSON.
+//!
+//! `cargo xtask bench` builds this in release and runs it.
+
+mod child;
+mod concurrency;
+mod cpu;
+mod critical_path;
+mod machine;
+mod memory;
+mod model;
+#[cfg(feature = "local")]
+mod model_tasks;
+mod options;
+mod overhead;
+mod plot;
+mod scaling;
+mod search;
+mod search_counting;
+mod search_methods;
+mod search_peers;
+mod search_plot;
+mod search_random;
+mod search_series;
+mod server;
+mod table;
+mod task;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use options::{Options, Part};
+use table::Row;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = child::play(&arguments).unwrap_or_else(|| run(&Options::parse()));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let parts = if options.parts.is_empty() { Part::ALL } else { options.parts.as_slice() };
+    for part in parts {
+        let start = std::time::Instant::now();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let rows = runtime
+            .block_on(measure(*part, options))
+            .with_context(|| format!("measuring {}", part.name()))?;
+        table::publish(part.name(), &rows, options, start.elapsed())?;
+    }
+    Ok(())
+}
+
+async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
+    match part {
+        Part::Overhead => overhead::run(options).await,
+        Part::Concurrency => concurrency::run(options).await,
+        Part::CriticalPath => critical_path::run(options).await,
+        Part::Memory => memory::run(options).await,
+        Part::Scaling => scaling::run(options).await,
+        Part::Search => search::run(options).await,
+        Part::Model => model::run(options).await,
+    }
+}

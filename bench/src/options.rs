@@ -1,0 +1,90 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures promptopt and prints a table for each part.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "cargo xtask bench")]
+pub(crate) struct Options {
+    /// What to measure; everything where nothing is named.
+    #[arg(value_enum)]
+    pub(crate) parts: Vec<Part>,
+    /// Smaller sizes and fewer repetitions, without peers and without the embedded model: under five minutes.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// The folder that NAME.json of each part is written to.
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) out: PathBuf,
+    /// Search: run DSPy as well, which is installed in target/peers.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Search: only this landscape.
+    #[arg(long)]
+    pub(crate) landscape: Option<String>,
+    /// Search: seeds FROM-TO instead of those of the report.
+    #[arg(long, value_parser = seeds)]
+    pub(crate) seeds: Option<Seeds>,
+    /// Search: where the plot goes, of runs over all landscapes.
+    #[arg(long)]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+/// Seeds FROM-TO, both included.
+#[derive(Debug, Clone)]
+pub(crate) struct Seeds(pub(crate) Vec<u64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let parsed =
+        text.split_once('-').and_then(|(from, to)| Some((from.parse::<u64>().ok()?, to.parse().ok()?)));
+    match parsed {
+        Some((from, to)) if from <= to => Ok(Seeds((from..=to).collect())),
+        _ => Err("must be FROM-TO, such as 0-4".to_owned()),
+    }
+}
+
+/// One part of the measurement, a module of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// CPU time of a rollout apart from the model.
+    Overhead,
+    /// Rollouts a second against a server with latency, as a share of what the latency allows.
+    Concurrency,
+    /// Wall time of whole optimizer runs over the chain of calls that wait for each other.
+    CriticalPath,
+    /// Peak resident memory.
+    Memory,
+    /// How cost grows with examples, candidates and predictors.
+    Scaling,
+    /// Sealed-test score for calls, beside the Python peers.
+    Search,
+    /// The embedded model.
+    Model,
+}
+
+impl Part {
+    /// Every part, in the order of the page.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Overhead,
+        Self::Concurrency,
+        Self::CriticalPath,
+        Self::Memory,
+        Self::Scaling,
+        Self::Search,
+        Self::Model,
+    ];
+
+    /// The name on the command line and of the JSON file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Overhead => "overhead",
+            Self::Concurrency => "concurrency",
+            Self::CriticalPath => "critical-path",
+            Self::Memory => "memory",
+            Self::Scaling => "scaling",
+            Self::Search => "search",
+            Self::Model => "model",
+        }
+    }
+}

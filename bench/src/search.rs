@@ -1,0 +1,87 @@
+//! Sealed-test score for calls, beside the Python peers.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, stream};
+use miprov2::{ModuleExt as _, Optimizer as _};
+use promptopt_core::{Example, LanguageModel, Module, RolloutRunner, WithMetric};
+use promptopt_evaluator::evaluate;
+use promptopt_testkit::Landscape;
+
+use crate::options::Options;
+use crate::search_methods::Method;
+use crate::search_series::{BUDGETS, Point, rows};
+use crate::table::{Row, say};
+use crate::{search_counting::Counting, search_peers, search_plot};
+
+/// Seeds of the report. The sizes of the optimizers were chosen on seeds 100 to 139.
+const SEEDS: std::ops::Range<u64> = 0..5;
+
+/// The rows of this part.
+pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
+    let seeds = options.seeds.clone().map_or_else(|| SEEDS.collect(), |seeds| seeds.0);
+    let budgets = if options.quick { BUDGETS.get(1..2).unwrap_or(BUDGETS) } else { BUDGETS };
+    let mut tasks = Vec::new();
+    for method in Method::ALL {
+        for budget in budgets {
+            for seed in &seeds {
+                let wanted = |one: &Landscape| options.landscape.as_ref().is_none_or(|name| name == one.name);
+                tasks.extend(
+                    Landscape::all(*seed)
+                        .into_iter()
+                        .filter(wanted)
+                        .map(|one| (one, *method, *budget, *seed)),
+                );
+            }
+        }
+    }
+    let mut points: Vec<Point> = stream::iter(tasks)
+        .map(|(landscape, method, budget, seed)| async move {
+            tokio::spawn(async move { measure(&landscape, method, budget, seed).await }).await?
+        })
+        .buffered(std::thread::available_parallelism()?.get())
+        .collect::<Vec<_>>()
+        .await
+        .into_iter()
+        .collect::<Result<_>>()?;
+    if options.peers && !options.quick {
+        points.extend(search_peers::run(options, &seeds).await?);
+    }
+    let rows = rows(&points);
+    let whole = !options.quick && options.landscape.is_none();
+    if let Some(plot) = options.plot.as_ref().filter(|_| whole) {
+        std::fs::write(plot, search_plot::draw(&points))
+            .with_context(|| format!("writing {}", plot.display()))?;
+        say(&format!("{} is drawn", plot.display()));
+    }
+    Ok(rows)
+}
+
+/// One run of an optimizer.
+async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) -> Result<Point> {
+    let model = Arc::new(Counting::new(landscape.model(seed)));
+    let shared = Arc::clone(&model) as Arc<dyn LanguageModel>;
+    let mut program = landscape.program().with_metric(landscape.metric());
+    method
+        .optimizer(landscape, seed, budget, shared)
+        .compile(&mut program, landscape.train.clone())
+        .await
+        .with_context(|| format!("{} on {}, seed {seed}", method.name(), landscape.name))?;
+    let calls = model.calls();
+    let prompts = program.candidate().prompts;
+    let score = sealed(landscape, &prompts, landscape.model(seed)).await?;
+    Ok(Point { landscape: landscape.name, method: method.name().to_owned(), budget, seed, calls, score })
+}
+
+/// The mean on the sealed test, by what predictions are truly worth.
+pub(crate) async fn sealed(
+    landscape: &Landscape,
+    prompts: &promptopt_core::Prompts,
+    model: Arc<dyn LanguageModel>,
+) -> Result<f64> {
+    let program: WithMetric<Box<dyn Module>, _> = landscape.program().with_metric(landscape.truth());
+    let test: Vec<Arc<Example>> = landscape.test.iter().cloned().map(Arc::new).collect();
+    let runner = RolloutRunner::new(&program, model);
+    Ok(evaluate(&runner, &Arc::new(prompts.clone()), &test).await?.estimate.mean)
+}

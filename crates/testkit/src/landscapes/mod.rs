@@ -1,0 +1,11 @@
+//! Tasks to measure optimizers on, which must not know them: each hides something else.
+
+mod behaviour;
+mod landscape;
+mod noisy;
+mod notation;
+mod rules;
+mod shown;
+mod wording;
+
+pub use landscape::Landscape;

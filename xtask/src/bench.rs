@@ -1,0 +1,121 @@
+//! Builds the benchmark in release and runs it, and counts the instructions of the hot path.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell;
+
+/// The help of the command.
+pub(crate) const HELP: &str = "\
+Measures promptopt, prints a table for each part and writes target/bench/PART.json.
+
+usage: cargo xtask bench [PART...] [--quick] [--out FOLDER]
+       cargo xtask bench --guard [--write]
+
+parts:
+  overhead       CPU time of a rollout apart from the model
+  concurrency    rollouts a second against a server with latency, as a share of what the latency allows
+  critical-path  wall time of whole optimizer runs over the chain of calls that wait for each other
+  memory         peak resident memory
+  scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
+  search         sealed-test score for calls, beside the Python peers
+  model          the embedded model
+
+options:
+  --quick        smaller sizes, no peers, no embedded model: under five minutes
+  --out FOLDER   where the JSON goes (default: target/bench)
+  --guard        count the instructions of a rollout with valgrind, and fail where they are more than a
+                 tenth above bench/instructions.json; says so and passes where there is no valgrind
+  --write        with --guard: write the counts to bench/instructions.json
+";
+
+/// Where the counts are kept that others are held against.
+const COUNTS: &str = "bench/instructions.json";
+/// What a count may be above the one that is kept, as a ratio.
+const MOST: f64 = 1.1;
+/// Rollouts of the two runs whose difference is counted, so that starting counts for nothing.
+const ROLLOUTS: (u64, u64) = (500, 2500);
+/// Name of a case, and how many demos its prompt has.
+const CASES: [(&str, u64); 2] = [("no demos", 0), ("four demos", 4)];
+
+/// Runs the benchmark or the guard with `arguments`.
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    if arguments.iter().any(|argument| argument == "--guard") {
+        return guard(arguments.iter().any(|argument| argument == "--write"));
+    }
+    let mut cargo = shell::cargo();
+    cargo.current_dir(shell::root()?).args(["run", "--locked", "--release", "--quiet"]);
+    cargo.args(["--package", "promptopt-bench", "--bin", "promptopt-bench", "--"]);
+    shell::run(cargo.args(arguments))
+}
+
+/// Counts the instructions of a rollout and holds them against those that are kept.
+fn guard(write: bool) -> Result<()> {
+    if !shell::answers("valgrind", &["--version"]) {
+        shell::say("valgrind is missing, so instructions are not counted: apt-get install valgrind\n");
+        return Ok(());
+    }
+    let root = shell::root()?;
+    let mut cargo = shell::cargo();
+    cargo.current_dir(&root).args(["build", "--locked", "--release", "--package", "promptopt-bench"]);
+    shell::run(cargo.args(["--no-default-features", "--bin", "hot-path"]))?;
+    let path = root.join(COUNTS);
+    let kept = if write { String::from("{}") } else { fs::read_to_string(&path).context(COUNTS)? };
+    let kept: serde_json::Value = serde_json::from_str(&kept).context(COUNTS)?;
+    let mut counts = serde_json::Map::new();
+    let mut grown = Vec::new();
+    for (name, demos) in CASES {
+        let (few, many) = ROLLOUTS;
+        let count = (instructions(many, demos)? - instructions(few, demos)?) / (many - few);
+        let before = kept.get(name).and_then(serde_json::Value::as_u64);
+        let ratio = before.map(|before| count as f64 / before as f64);
+        let against = ratio.map(|ratio| format!(", {ratio:.3} of what is kept")).unwrap_or_default();
+        shell::say(&format!("{name}: {count} instructions a rollout{against}\n"));
+        grown.extend(ratio.filter(|ratio| *ratio > MOST).map(|_| name));
+        counts.insert(name.to_owned(), count.into());
+    }
+    if write {
+        fs::write(&path, serde_json::to_string_pretty(&counts)? + "\n").context(COUNTS)?;
+    }
+    if !grown.is_empty() {
+        bail!(
+            "a rollout takes more than {MOST} times the instructions in {COUNTS} with {}; look for the cause with \
+             `valgrind --tool=callgrind target/release/hot-path 5000`, or accept it with `cargo xtask bench --guard \
+             --write`",
+            grown.join(" and ")
+        );
+    }
+    Ok(())
+}
+
+/// The instructions of a run of the hot path, as callgrind counts them.
+fn instructions(rollouts: u64, demos: u64) -> Result<u64> {
+    let program = shell::target_dir()?.join("release/hot-path");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    let output = valgrind.arg(&program).args([rollouts.to_string(), demos.to_string()]).output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("`{}` failed: {text}", shell::shown(&valgrind));
+    }
+    collected(&text).with_context(|| format!("valgrind said no count: {text}"))
+}
+
+/// The count in what callgrind says: `==1== Collected : 123`.
+fn collected(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.contains("Collected"))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_read_from_what_callgrind_says() {
+        assert_eq!(collected("==7== Events    : Ir\n==7== Collected : 21629497\n==7==\n"), Some(21_629_497));
+        assert_eq!(collected("==7== Command: hot-path"), None);
+    }
+}
