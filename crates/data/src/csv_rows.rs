@@ -234,7 +234,7 @@ mod tests {
         check_error(b"", "rows.csv has no rows");
         check_error(b"a,b\n", "rows.csv has no rows");
         check_error(b"a,a\n1,2\n", "the header has the column `a` twice");
-        check_error(b"a,b\n1,2\n1\n", "rows.csv, row 2 (line 3): the row has 1 cells where the header has 2");
+        check_error(b"a,b\n1,2\n1\n", "rows.csv, row 2 (line 3): the row has 1 cell where the header has 2");
         check_error(b"a,b\r\n\"x\r\ny\",2\r\n\r\n1,2,3\r\n", "row 2 (line 5): the row has 3 cells");
         check_error(
             b"a,b\n1,\xff\n",
