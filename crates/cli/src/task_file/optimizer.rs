@@ -123,9 +123,9 @@ pub(crate) struct OptimizerSection {
     /// copro, gepa: the most rollouts of the program, each of which asks the metric once.
     pub(crate) max_metric_calls: Option<u64>,
 
-    /// miprov2: instructions and demo sets to choose from. Default: 10.
+    /// miprov2: instructions and demo sets to choose from. Default: 10; 20 with `max_calls`.
     pub(crate) num_candidates: Option<usize>,
-    /// miprov2: combinations to try. Default: 20.
+    /// miprov2: combinations to try. Default: 20; 30 with `max_calls`.
     pub(crate) num_trials: Option<usize>,
     /// miprov2: try on minibatches, evaluate leaders in full. Default: true.
     pub(crate) minibatch: Option<bool>,
@@ -139,7 +139,7 @@ pub(crate) struct OptimizerSection {
     pub(crate) max_labeled_demos: Option<usize>,
     /// miprov2: the lowest score of a rollout that may become a demo. Default: any above 0.
     pub(crate) metric_threshold: Option<f64>,
-    /// miprov2: in how many rounds instructions are written. Default: 2.
+    /// miprov2: in how many rounds instructions are written. Default: 2; 5 with `max_calls`.
     pub(crate) proposal_rounds: Option<usize>,
     /// miprov2: describe program and predictors to the prompt model. Default: true.
     pub(crate) program_aware: Option<bool>,
