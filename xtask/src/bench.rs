@@ -20,11 +20,16 @@ parts:
   critical-path  wall time of whole optimizer runs over the chain of calls that wait for each other
   memory         peak resident memory
   scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
-  search         sealed-test score for calls, beside the Python peers
-  model          the embedded model
+  search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
+  model          the embedded model on two real tasks; empty here, because it needs a build with the engine:
+                 `cargo run --release -p promptopt-bench --features local -- model`
 
 options:
   --quick        smaller sizes, no peers, no embedded model: under five minutes
+  --peers        search: install DSPy in a scratch environment and run it against the same server
+  --landscape X  search: this simulated task alone
+  --seeds A-B    search: seeds A to B instead of those of the report
+  --plot FILE    search: draw the scores as SVG
   --out FOLDER   where the JSON goes (default: target/bench)
   --guard        count the instructions of a rollout with valgrind, and fail where they are more than a
                  tenth above bench/instructions.json; says so and passes where there is no valgrind
