@@ -33,7 +33,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
         let load = Load::new(millis, in_flight, options.quick)?;
         let (mut best, mut micros, mut ceiling) = (0.0_f64, f64::INFINITY, 0.0_f64);
         // Others use this machine as well, so the best of several is what we can do.
-        for _ in 0..if options.quick { 2 } else { 6 } {
+        for _ in 0..if options.quick { 2 } else { 4 } {
             let (share, cost) = load.rollouts().await?;
             (best, micros) = (best.max(share), micros.min(cost));
             ceiling = ceiling.max(load.bare().await?);
@@ -62,7 +62,7 @@ impl Load {
     fn new(millis: u64, in_flight: usize, quick: bool) -> Result<Self> {
         // At first all requests come at once and have to queue; after that their replies keep them apart. So a
         // run has to be much longer than a round.
-        let rounds = 20.max(if quick { 1000 } else { 2000 } / millis);
+        let rounds = if quick { 20.max(1000 / millis) } else { 50.max(2000 / millis) };
         let mut examples = task::examples(in_flight * (1 + rounds as usize));
         let warm_up = examples.split_off(in_flight * rounds as usize);
         let server = child::start("server", &[millis.to_string()])?;

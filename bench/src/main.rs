@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use tokio::runtime::{Builder, Runtime};
 
 use options::{Options, Part};
 use table::Row;
@@ -50,13 +51,21 @@ fn run(options: &Options) -> Result<()> {
     let parts = if options.parts.is_empty() { Part::ALL } else { options.parts.as_slice() };
     for part in parts {
         let start = std::time::Instant::now();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let rows = runtime
+        let rows = runtime(*part)?
             .block_on(measure(*part, options))
             .with_context(|| format!("measuring {}", part.name()))?;
         table::publish(part.name(), &rows, options, start.elapsed())?;
     }
     Ok(())
+}
+
+/// One thread for rollouts and their connections, as the command has it; all of them for the simulated tasks.
+fn runtime(part: Part) -> std::io::Result<Runtime> {
+    let mut builder = match part {
+        Part::Memory | Part::Search | Part::Model => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {

@@ -54,7 +54,7 @@ pub(crate) fn child(role: &str, arguments: &[String]) -> Result<()> {
     match (role, arguments) {
         ("nothing", _) => {}
         ("run", [url, folder]) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(optimize(url, Path::new(folder)))?;
         }
         ("examples", [file]) => {

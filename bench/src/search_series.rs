@@ -80,15 +80,16 @@ pub(crate) fn rows(points: &[Point]) -> Vec<Row> {
     let row = |group: Group| {
         let (low, high) = group.range();
         let mean = group.scores.iter().sum::<f64>() / group.scores.len().max(1) as f64;
+        // Peers have no such cap.
+        let of = if group.budget == 0 { String::new() } else { format!(" of {}", group.budget) };
         let case = format!(
-            "{}, {}: {:.1} to {:.1}, mean {:.1}, {} of {} calls",
+            "{}, {}: {:.1} to {:.1}, mean {:.1}, {}{of} calls",
             group.landscape,
             group.method,
             100.0 * low,
             100.0 * high,
             100.0 * mean,
             group.most_calls,
-            group.budget
         );
         let row = Row::new("search", case, "% median", 100.0 * group.median());
         match goal(&group) {

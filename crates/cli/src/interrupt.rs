@@ -4,23 +4,30 @@ use std::io::Write as _;
 
 use promptopt_core::Cancellation;
 
-/// The first Ctrl-C ends the run with the best so far; a second one ends the process.
+/// The first Ctrl-C ends the run with the best so far; a second one ends the process. A thread of its own
+/// listens, so that it is heard while the run computes.
 pub(crate) fn cancel_on_interrupt() -> Cancellation {
     let cancellation = Cancellation::new();
     let flag = cancellation.clone();
-    tokio::spawn(async move {
-        if interrupted().await {
-            flag.cancel();
-            let _ = writeln!(
-                std::io::stderr(),
-                "\nending the run with the best so far; press Ctrl-C again to leave now"
-            );
-        }
-        if interrupted().await {
-            std::process::exit(130);
-        }
+    std::thread::spawn(move || {
+        // Without this the system's own way of ending a process on Ctrl-C is left, and nothing is lost.
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(listen(&flag));
     });
     cancellation
+}
+
+async fn listen(flag: &Cancellation) {
+    if interrupted().await {
+        flag.cancel();
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nending the run with the best so far; press Ctrl-C again to leave now"
+        );
+    }
+    if interrupted().await {
+        std::process::exit(130);
+    }
 }
 
 #[cfg(unix)]

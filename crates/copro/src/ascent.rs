@@ -53,7 +53,7 @@ impl<'a, 'r, 'p> Ascent<'a, 'r, 'p> {
 
     /// The candidate with the highest score on the whole selection set; of equals the earlier.
     pub(crate) fn best(&self) -> usize {
-        PromptCandidate::best(self.board.candidates()).unwrap_or(0)
+        self.board.best().unwrap_or(0)
     }
 
     pub(crate) fn candidate(&self, index: usize) -> PromptCandidate {

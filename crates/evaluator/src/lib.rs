@@ -51,4 +51,4 @@ pub use scoreboard::{Evidence, Scoreboard};
 pub use search::{Found, Search, SearchOptions};
 pub use space::{Choice, PredictorSpace, Space};
 pub use statistics::{compare, estimate, wilson};
-pub use tpe::Tpe;
+pub use tpe::{Densities, Tpe};

@@ -1,5 +1,6 @@
 //! The scoreboard: what is known of every candidate on every example.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -58,6 +59,10 @@ pub struct Scoreboard<'r, 'p> {
     /// Calls and rollouts when each candidate was entered.
     discovered: Vec<(u64, u64)>,
     by_content: HashMap<ContentHash, usize>,
+    /// The candidate with the highest score; of equals the first.
+    best: Option<usize>,
+    /// The names of all objectives that any score has come with.
+    objective_names: BTreeSet<String>,
     failure: Option<String>,
 }
 
@@ -81,6 +86,8 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
             objectives: Vec::new(),
             discovered: Vec::new(),
             by_content: HashMap::new(),
+            best: None,
+            objective_names: BTreeSet::new(),
             failure: None,
         })
     }
@@ -154,6 +161,7 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
                 let named = self.objectives.get_mut(candidate).and_then(|row| row.get_mut(example));
                 if let (Some(named), Some(score)) = (named, &trace.score) {
                     named.clone_from(&score.objectives);
+                    self.objective_names.extend(named.keys().cloned());
                 }
                 *place = Some(Evidence {
                     score: trace.evidence(),
@@ -177,9 +185,22 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
         // One that failures of provider or metric left without most of its scores cannot be compared.
         let comparable = self.is_full(candidate) && self.count(candidate) * 2 >= self.count(0);
         let score = comparable.then(|| self.mean(candidate)).flatten();
-        if let Some(candidate) = self.candidates.get_mut(candidate) {
-            candidate.score = score;
+        if let Some(known) = self.candidates.get_mut(candidate) {
+            known.score = score;
         }
+        let rank = |score: Option<f64>, candidate: usize| {
+            score.filter(|score| !score.is_nan()).map(|score| (score, Reverse(candidate)))
+        };
+        let leader = self.best.and_then(|best| rank(self.candidates.get(best)?.score, best));
+        if rank(score, candidate) > leader {
+            self.best = Some(candidate);
+        }
+    }
+
+    /// The candidate with the highest score, as [`PromptCandidate::best`] has it; `None` when none was
+    /// tried on the whole selection set.
+    pub fn best(&self) -> Option<usize> {
+        self.best
     }
 
     /// What the first failure of provider or metric said, if there was one.
@@ -199,8 +220,8 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
     }
 
     /// The names of all objectives that any score has come with.
-    pub fn objective_names(&self) -> BTreeSet<String> {
-        self.objectives.iter().flatten().flat_map(|named| named.keys().cloned()).collect()
+    pub fn objective_names(&self) -> &BTreeSet<String> {
+        &self.objective_names
     }
 
     /// The scores of a candidate in an objective, example by example. A failure that counts as 0
@@ -217,17 +238,14 @@ impl<'r, 'p> Scoreboard<'r, 'p> {
 
     /// All that is known of a candidate.
     pub fn details(&self, candidate: usize) -> CandidateScores {
-        let names = self.objective_names();
         let (calls_at_discovery, rollouts_at_discovery) =
             self.discovered.get(candidate).copied().unwrap_or_default();
         CandidateScores {
             examples: self.scores(candidate),
-            objectives: names
-                .into_iter()
-                .map(|name| {
-                    let scores = self.objective_scores(candidate, &name);
-                    (name, scores)
-                })
+            objectives: self
+                .objective_names
+                .iter()
+                .map(|name| (name.clone(), self.objective_scores(candidate, name)))
                 .collect(),
             calls_at_discovery,
             rollouts_at_discovery,

@@ -1,6 +1,6 @@
 //! The search for the best combination of instructions and demo sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use promptopt_core::{
@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Choice, Error, MinibatchSampler, Scoreboard, Space, Tpe, statistics};
+use crate::{Choice, Densities, Error, MinibatchSampler, Scoreboard, Space, Tpe, statistics};
 
 /// How to search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,14 +49,19 @@ impl Default for SearchOptions {
     }
 }
 
-/// Spaces up to this size are searched point by point; larger ones by drawing points.
-const MAX_ENUMERATED: usize = 4096;
+/// Of spaces up to this size every point is looked at for each trial; of larger ones so many are drawn.
+const MAX_ENUMERATED: usize = 512;
+/// Where drawing finds nothing new, spaces up to this size are looked at point by point.
+const MAX_LISTED: usize = 4096;
 /// A mean of few examples is pulled towards the mean of all candidates with this weight.
 const PRIOR_WEIGHT: f64 = 5.0;
 /// Nothing is dropped on the evidence of fewer examples: their spread says little.
 const MIN_RACED: usize = 10;
 /// A leader is dropped from its full evaluation when it is this unlikely to be the best.
 const RACING_LEVEL: f64 = 0.99;
+
+/// TPE's densities may be older than the last trial by one part in so many of all that happened.
+const STALE: usize = 200;
 
 /// What is kept back for a full evaluation is what rollouts cost so far, times this.
 const KEPT_MARGIN: f64 = 1.1;
@@ -92,12 +97,16 @@ pub struct Search<'r, 'p> {
     space: Space,
     options: SearchOptions,
     points: BTreeMap<Choice, usize>,
+    /// For each dimension, the options that some point has.
+    seen: Vec<BTreeSet<usize>>,
+    /// What TPE goes by, and how much had happened when it was made.
+    densities: Option<(usize, Densities)>,
     sampler: MinibatchSampler,
     rng: ChaCha8Rng,
     observer: Arc<dyn Observer>,
     trials: Vec<Trial>,
     trials_since_full: usize,
-    dropped: Vec<usize>,
+    dropped: BTreeSet<usize>,
     stop: Option<StopReason>,
     /// Whether `stop` came from what is kept back for the leader's full evaluation.
     kept_back: bool,
@@ -125,12 +134,14 @@ impl<'r, 'p> Search<'r, 'p> {
             space: Space::default(),
             options,
             points: BTreeMap::new(),
+            seen: Vec::new(),
+            densities: None,
             sampler,
             rng,
             observer: observer.unwrap_or_else(|| Arc::new(NoObserver)),
             trials: Vec::new(),
             trials_since_full: 0,
-            dropped: Vec::new(),
+            dropped: BTreeSet::new(),
             stop: None,
             kept_back: false,
         };
@@ -169,11 +180,12 @@ impl<'r, 'p> Search<'r, 'p> {
     /// [`Error::EmptySpace`] when a predictor has nothing to choose from.
     pub fn widen(&mut self, space: Space) -> Result<(), Error> {
         space.check()?;
+        self.seen.resize(space.options().len(), BTreeSet::new());
         self.space = space;
         // The original is a point of the space like any other, and known already.
         let first = Choice(vec![(0, 0); self.space.predictors.len()]);
         if let Some(original) = self.board.find(&self.space.candidate(&first)) {
-            self.points.insert(first, original);
+            self.note_point(first, original);
         }
         Ok(())
     }
@@ -308,16 +320,17 @@ impl<'r, 'p> Search<'r, 'p> {
             let Some(choice) = self.next_point() else { break };
             let known = self.board.candidates().len();
             let candidate = self.board.enter(self.space.candidate(&choice));
-            self.points.insert(choice, candidate);
+            self.note_point(choice, candidate);
             // Other indices may make the same prompts; those need no second look.
             if candidate == known {
                 chosen.push((candidate, minibatch.to_vec()));
             }
         }
         // Where the space is used up, the promising ones are looked at more closely.
+        let prior = self.prior();
         while chosen.len() < group {
             let taken: Vec<usize> = chosen.iter().map(|(candidate, _)| *candidate).collect();
-            let Some(candidate) = self.leader(&taken) else { break };
+            let Some(candidate) = self.leader(&taken, prior) else { break };
             let open = self.board.open(candidate);
             let more = open.into_iter().take(minibatch.len()).collect();
             chosen.push((candidate, more));
@@ -328,32 +341,50 @@ impl<'r, 'p> Search<'r, 'p> {
     /// A point that was not tried: first such that every option is seen once, then where TPE
     /// points to.
     fn next_point(&mut self) -> Option<Choice> {
-        let tried = |choice: &Choice| self.points.contains_key(choice);
-        let size = self.space.size();
-        let mut open: Vec<Choice> = if size <= MAX_ENUMERATED {
-            (0..size).map(|number| self.space.point(number)).filter(|choice| !tried(choice)).collect()
-        } else {
-            let mut drawn: Vec<Choice> =
-                (0..MAX_ENUMERATED / 8).map(|_| self.space.draw(&mut self.rng)).collect();
-            drawn.sort();
-            drawn.dedup();
-            drawn.into_iter().filter(|choice| !self.points.contains_key(choice)).collect()
-        };
-        let options = self.space.options();
-        let mut unseen: Vec<Vec<bool>> = options.iter().map(|count| vec![true; *count]).collect();
-        for point in self.points.keys() {
-            for (option, unseen) in point.flat().into_iter().zip(&mut unseen) {
-                unseen.get_mut(option).into_iter().for_each(|unseen| *unseen = false);
-            }
-        }
+        let mut open = self.open_points();
         let news = |choice: &Choice| {
-            let flat = choice.flat();
-            flat.iter().zip(&unseen).filter(|(option, unseen)| unseen.get(**option) == Some(&true)).count()
+            let unseen = |(option, seen): &(usize, &BTreeSet<usize>)| !seen.contains(option);
+            choice.flat().into_iter().zip(&self.seen).filter(unseen).count()
         };
         open.shuffle(&mut self.rng);
         let most = open.iter().map(news).max()?;
         if most > 0 {
             return open.into_iter().find(|choice| news(choice) == most);
+        }
+        let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
+        self.refit();
+        let (_, densities) = self.densities.as_ref()?;
+        let pick = Tpe::default().suggest_by(densities, &self.space.options(), &flat, &mut self.rng)?;
+        open.get(pick).cloned()
+    }
+
+    /// Points that were not tried, to choose from.
+    fn open_points(&mut self) -> Vec<Choice> {
+        let size = self.space.size();
+        if size > MAX_ENUMERATED {
+            let mut drawn: Vec<Choice> =
+                (0..MAX_ENUMERATED).map(|_| self.space.draw(&mut self.rng)).collect();
+            drawn.sort();
+            drawn.dedup();
+            drawn.retain(|choice| !self.points.contains_key(choice));
+            // Of a space that is nearly used up, drawing may miss what is left.
+            if !drawn.is_empty() || size > MAX_LISTED {
+                return drawn;
+            }
+        }
+        (0..size)
+            .map(|number| self.space.point(number))
+            .filter(|one| !self.points.contains_key(one))
+            .collect()
+    }
+
+    /// Makes TPE's densities anew once half a percent more has happened than when they were made: what a
+    /// trial takes does not grow with the number of trials, and up to about a hundred trials they are
+    /// always new.
+    fn refit(&mut self) {
+        let happened = self.points.len() + self.trials.len();
+        if self.densities.as_ref().is_some_and(|(then, _)| happened <= then + then / STALE) {
+            return;
         }
         let prior = self.prior();
         let observations: Vec<(Vec<usize>, f64)> = self
@@ -361,16 +392,22 @@ impl<'r, 'p> Search<'r, 'p> {
             .iter()
             .map(|(point, candidate)| (point.flat(), self.shrunk(*candidate, prior)))
             .collect();
-        let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
-        let pick = Tpe::default().suggest(&options, &observations, &flat, &mut self.rng)?;
-        open.get(pick).cloned()
+        self.densities = Some((happened, Tpe::default().fit(&observations)));
+    }
+
+    /// Notes which candidate is at a point.
+    fn note_point(&mut self, point: Choice, candidate: usize) {
+        for (seen, option) in self.seen.iter_mut().zip(point.flat()) {
+            seen.insert(option);
+        }
+        self.points.insert(point, candidate);
     }
 
     /// The mean of all means, which is known before anything is known of a candidate.
     fn prior(&self) -> f64 {
-        let means: Vec<f64> =
-            self.points.values().filter_map(|candidate| self.board.mean(*candidate)).collect();
-        statistics::mean(&means)
+        let means = self.points.values().filter_map(|candidate| self.board.mean(*candidate));
+        let (sum, count) = means.fold((0.0, 0.0_f64), |(sum, count), mean| (sum + mean, count + 1.0));
+        sum / count.max(1.0)
     }
 
     /// The mean of a candidate, pulled towards the mean of all where it rests on few examples.
@@ -381,7 +418,7 @@ impl<'r, 'p> Search<'r, 'p> {
     }
 
     /// The most promising candidate that was tried but not on the whole selection set.
-    fn leader(&self, except: &[usize]) -> Option<usize> {
+    fn leader(&self, except: &[usize], prior: f64) -> Option<usize> {
         let contenders = (1..self.board.candidates().len()).filter(|candidate| {
             self.board.count(*candidate) > 0
                 && !self.board.is_full(*candidate)
@@ -389,7 +426,6 @@ impl<'r, 'p> Search<'r, 'p> {
                 && !self.dropped.contains(candidate)
         });
         let mut best: Option<(usize, f64)> = None;
-        let prior = self.prior();
         for candidate in contenders {
             let score = self.shrunk(candidate, prior);
             if best.is_none_or(|(_, leader)| score > leader) {
@@ -401,7 +437,7 @@ impl<'r, 'p> Search<'r, 'p> {
 
     /// The best mean on the full selection set.
     fn best_full(&self) -> (usize, f64) {
-        let best = PromptCandidate::best(self.board.candidates()).unwrap_or(0);
+        let best = self.board.best().unwrap_or(0);
         (best, self.board.mean(best).unwrap_or(f64::NEG_INFINITY))
     }
 
@@ -409,16 +445,17 @@ impl<'r, 'p> Search<'r, 'p> {
     /// cannot win any more.
     async fn evaluate_leader(&mut self) -> Result<(), Error> {
         // What cannot win by what is known already is not worth a full evaluation.
+        let prior = self.prior();
         let leader = loop {
-            let Some(leader) = self.leader(&[]) else { return Ok(()) };
+            let Some(leader) = self.leader(&[], prior) else { return Ok(()) };
             if !(self.options.racing && self.is_hopeless(leader)) {
                 break leader;
             }
-            self.dropped.push(leader);
+            self.dropped.insert(leader);
         };
         while self.stop.is_none() && !self.board.is_full(leader) {
             if self.options.racing && self.is_hopeless(leader) {
-                self.dropped.push(leader);
+                self.dropped.insert(leader);
                 break;
             }
             let portion: Vec<usize> =

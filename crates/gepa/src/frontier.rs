@@ -29,6 +29,9 @@ type Key = (Option<usize>, Option<String>);
 /// For each thing to be best at, the candidates that are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Frontier {
+    kind: FrontierType,
+    /// Whether the metric names objectives. Where it names none, its score is the only one.
+    named: bool,
     best: BTreeMap<Key, (f64, BTreeSet<usize>)>,
 }
 
@@ -39,16 +42,19 @@ impl Frontier {
         candidates: impl IntoIterator<Item = (usize, &'a CandidateScores)>,
     ) -> Self {
         let candidates: Vec<_> = candidates.into_iter().collect();
-        // Where the metric names no objective for anybody, its score is the only one.
-        let unnamed = candidates.iter().all(|(_, scores)| scores.objectives.is_empty());
-        let mut frontier = Self::default();
+        let named = candidates.iter().any(|(_, scores)| !scores.objectives.is_empty());
+        let mut frontier = Self { kind, named, best: BTreeMap::new() };
         for (candidate, scores) in candidates {
-            frontier.enter(kind, candidate, scores, unnamed);
+            frontier.enter(candidate, scores);
         }
         frontier
     }
 
-    fn enter(&mut self, kind: FrontierType, candidate: usize, scores: &CandidateScores, unnamed: bool) {
+    /// Enters one more candidate, in time that does not depend on how many there are but for the
+    /// logarithm. Its objectives must be those of the others: where a new one is named, what is known of
+    /// all others changes as well, and the frontier has to be made anew ([`Frontier::of`]).
+    pub fn enter(&mut self, candidate: usize, scores: &CandidateScores) {
+        let (kind, unnamed) = (self.kind, !self.named);
         if matches!(kind, FrontierType::Example | FrontierType::Hybrid) {
             for (example, score) in scores.examples.iter().enumerate() {
                 self.offer((Some(example), None), candidate, *score);

@@ -1,6 +1,6 @@
 //! The algorithm, top to bottom.
 
-use promptopt_core::{Error, Evaluator, Outcome, PromptCandidate, Spending};
+use promptopt_core::{Error, Evaluator, Outcome, Spending};
 use promptopt_evaluator::{compare, session};
 
 use crate::evolution::Evolution;
@@ -36,7 +36,7 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     }
 
     let board = &evolution.board;
-    let leader = PromptCandidate::best(board.candidates()).unwrap_or(0);
+    let leader = board.best().unwrap_or(0);
     let comparison = compare(&board.scores(0), &board.scores(leader), LEVEL);
     let best = if comparison.difference > 0.0 { leader } else { 0 };
     let full = board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();

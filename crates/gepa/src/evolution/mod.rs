@@ -52,6 +52,8 @@ pub(crate) struct Evolution<'r, 'p, 'a> {
     /// Runs on training examples, by candidate and example.
     traces: BTreeMap<(usize, usize), Arc<Trace>>,
     frontier: Frontier,
+    /// How many objectives had been named when the frontier was made.
+    objectives_named: usize,
     /// Candidates that are evaluated on the whole selection set, with their means.
     means: BTreeMap<usize, f64>,
     /// Parents without a run from which there is something to learn.
@@ -88,6 +90,7 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
             rng,
             traces: BTreeMap::new(),
             frontier: Frontier::default(),
+            objectives_named: 0,
             means: BTreeMap::new(),
             exhausted: BTreeSet::new(),
             visits: BTreeMap::new(),
@@ -134,7 +137,7 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
     /// In what candidates are compared: the score (`None`), and the objectives where the frontier looks
     /// at them.
     fn measures(&self) -> Vec<Option<String>> {
-        let named = self.board.objective_names().into_iter().map(Some);
+        let named = self.board.objective_names().iter().cloned().map(Some);
         let looks_at_them = self.plan.options.frontier != FrontierType::Example;
         std::iter::once(None).chain(named.filter(|_| looks_at_them)).collect()
     }
@@ -306,10 +309,16 @@ impl<'r, 'p, 'a> Evolution<'r, 'p, 'a> {
         let score = self.board.candidates().get(candidate).and_then(|known| known.score);
         let Some(mean) = score.filter(|_| self.board.is_full(candidate)) else { return };
         self.means.insert(candidate, mean);
-        // Made anew, because an objective may have been named for the first time.
-        let details: Vec<_> = self.means.keys().map(|known| (*known, self.board.details(*known))).collect();
-        let known = details.iter().map(|(candidate, scores)| (*candidate, scores));
-        self.frontier = Frontier::of(self.plan.options.frontier, known);
+        let named = self.board.objective_names().len();
+        if self.means.len() > 1 && named == self.objectives_named {
+            self.frontier.enter(candidate, &self.board.details(candidate));
+        } else {
+            let details: Vec<_> =
+                self.means.keys().map(|known| (*known, self.board.details(*known))).collect();
+            let known = details.iter().map(|(candidate, scores)| (*candidate, scores));
+            self.frontier = Frontier::of(self.plan.options.frontier, known);
+            self.objectives_named = named;
+        }
         let merges = self.plan.options.use_merge && self.plan.components.len() > 1 && candidate != 0;
         if merges && self.merges_made + self.merges_due < self.plan.options.max_merge_invocations {
             self.merges_due += 1;
