@@ -10,6 +10,8 @@ mod machine;
 mod memory;
 mod model;
 #[cfg(feature = "local")]
+mod model_scribe;
+#[cfg(feature = "local")]
 mod model_tasks;
 mod options;
 mod overhead;

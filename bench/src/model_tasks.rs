@@ -9,8 +9,8 @@ use miprov2::proposer::TemplateProposer;
 use miprov2::{MIPROv2, ModuleExt as _, Optimizer};
 use promptopt_copro::COPRO;
 use promptopt_core::{
-    Example, LanguageModel, LmError, LmReply, LmRequest, MetricFn, Prediction, Price, Prompts, RolloutRunner,
-    Signature, metric_fn, plain_text,
+    Example, InstructionRequest, LanguageModel, LmError, LmReply, LmRequest, MetricFn, Prediction, Price,
+    Prompts, RolloutRunner, Signature, metric_fn, plain_text,
 };
 use promptopt_data::{LoadOptions, Portion, SplitOptions, load, split};
 use promptopt_dspy::Layout;
@@ -20,6 +20,7 @@ use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
 use promptopt_predict::{PlainAdapter, Predict};
 use serde_json::json;
 
+use crate::model_scribe::Scribe;
 use crate::options::Options;
 use crate::search_counting::Counting;
 use crate::search_peers::{compile, python, rows};
@@ -146,7 +147,8 @@ fn optimizer(name: &str, data: &Loaded, model: Arc<dyn LanguageModel>) -> Box<dy
     }
 }
 
-/// MIPROv2 of DSPy over the same model, in DSPy's own chat format.
+/// MIPROv2 of DSPy over the same model, in DSPy's own chat format, and with the same writer of instructions: asked
+/// for one in that format the model gives none, and the run ends with an error.
 async fn peer(
     task: &RealTask,
     data: &Loaded,
@@ -168,11 +170,13 @@ async fn peer(
     });
     let chat = || -> Result<Predict> { Ok(task.program()?.with_json_retry(false)) };
     let layout = Layout::of(&chat()?);
-    let (prompts, calls) =
-        compile(&python()?, "miprov2", Arc::clone(&bounded), &given, &layout, SEED).await?;
+    let counted = Arc::new(Counting::new(Arc::clone(&bounded)));
+    let shared = Arc::clone(&counted) as Arc<dyn LanguageModel>;
+    let served = Arc::new(Scribe::new(shared, task.request(data)?));
+    let (prompts, _) = compile(&python()?, "miprov2", served, &given, &layout, SEED).await?;
     let before = sealed(task, chat()?, &bounded, &Prompts::new(), data).await?;
     let after = sealed(task, chat()?, &bounded, &prompts, data).await?;
-    table.push(row(task, "DSPy MIPROv2", before, after, calls));
+    table.push(row(task, "DSPy MIPROv2", before, after, counted.calls()));
     Ok(())
 }
 
@@ -199,6 +203,19 @@ impl RealTask {
     fn program(&self) -> Result<Predict> {
         let signature = Signature::parse(self.signature)?.with_instructions(self.instruction);
         Ok(Predict::new("answer", signature))
+    }
+
+    /// What a writer of instructions is asked for.
+    fn request(&self, data: &Loaded) -> Result<InstructionRequest> {
+        Ok(InstructionRequest {
+            predictor: "answer".to_owned(),
+            signature: Signature::parse(self.signature)?.with_instructions(self.instruction),
+            instruction: self.instruction.to_owned(),
+            traces: Vec::new(),
+            examples: data.train.iter().cloned().map(Arc::new).collect(),
+            taken: Vec::new(),
+            seed: SEED,
+        })
     }
 
     fn load(&self) -> Result<Loaded> {

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::shell;
+use crate::demo::MODEL;
+use crate::{shell, tools};
 
 /// The help of the command.
 pub(crate) const HELP: &str = "\
@@ -21,8 +22,8 @@ parts:
   memory         peak resident memory
   scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
   search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
-  model          the embedded model on two real tasks; empty here, because it needs a build with the engine:
-                 `cargo run --release -p promptopt-bench --features local -- model`
+  model          the embedded model on two real tasks; with --peers beside DSPy. It builds the model's engine,
+                 which takes a C++ compiler with make, Python 3 with pip, and some minutes
 
 options:
   --quick        smaller sizes, no peers, no embedded model: under five minutes
@@ -35,6 +36,9 @@ options:
                  tenth above bench/instructions.json; says so and passes where there is no valgrind
   --write        with --guard: write the counts to bench/instructions.json
 ";
+
+/// The parts that do without the embedded model.
+const PARTS: [&str; 6] = ["overhead", "concurrency", "critical-path", "memory", "scaling", "search"];
 
 /// Where the counts are kept that others are held against.
 const COUNTS: &str = "bench/instructions.json";
@@ -52,8 +56,25 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     let mut cargo = shell::cargo();
     cargo.current_dir(shell::root()?).args(["run", "--locked", "--release", "--quiet"]);
-    cargo.args(["--package", "promptopt-bench", "--bin", "promptopt-bench", "--"]);
-    shell::run(cargo.args(arguments))
+    cargo.args(["--package", "promptopt-bench", "--bin", "promptopt-bench"]);
+    if has_model(arguments) {
+        tools::check_python()?;
+        let environment = tools::build_environment()?;
+        let mut pull = shell::cargo();
+        pull.current_dir(shell::root()?).args(["run", "--locked", "--release", "--quiet"]);
+        pull.args(["--package", "promptopt-cli", "--bin", "promptopt", "--", "model", "pull", MODEL]);
+        shell::run(&mut pull)?;
+        cargo.args(["--features", "local"]).envs(environment);
+    }
+    shell::run(cargo.arg("--").args(arguments))
+}
+
+/// Whether the part that takes the embedded model is among those to be measured.
+fn has_model(arguments: &[String]) -> bool {
+    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    let others = PARTS.iter().any(|part| has(part));
+    let help = has("--help") || has("-h");
+    !help && !has("--quick") && (has("model") || !others)
 }
 
 /// Counts the instructions of a rollout and holds them against those that are kept.
@@ -117,6 +138,13 @@ fn collected(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engine_is_built_where_its_part_is_measured() {
+        let asked = |line: &str| has_model(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert!(asked("") && asked("model --peers") && asked("search model"));
+        assert!(!asked("--quick") && !asked("search --peers") && !asked("--help"));
+    }
 
     #[test]
     fn the_count_is_read_from_what_callgrind_says() {

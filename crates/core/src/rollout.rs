@@ -225,12 +225,11 @@ impl<'a> RolloutRunner<'a> {
     }
 
     async fn plan(&self, jobs: &[RolloutJob]) -> Result<Plan, Error> {
-        let mut plan = Plan::default();
-        let mut by_key = HashMap::new();
+        let mut plan = Plan { units: Vec::with_capacity(jobs.len()), places: Vec::with_capacity(jobs.len()) };
+        let mut by_key = HashMap::with_capacity(jobs.len());
         let own = self.program.candidate().prompts;
         // Jobs share their prompts, which are long, so each is completed and hashed once.
         let mut completed: HashMap<usize, (Arc<Prompts>, ContentHash)> = HashMap::new();
-        let mut hashed: HashMap<usize, ContentHash> = HashMap::new();
         for job in jobs {
             let (prompts, hash) = completed.entry(Arc::as_ptr(&job.prompts).addr()).or_insert_with(|| {
                 let prompts = job.prompts.completed_by(&own);
@@ -238,9 +237,7 @@ impl<'a> RolloutRunner<'a> {
                 (Arc::new(prompts), hash)
             });
             let job = RolloutJob { prompts: Arc::clone(prompts), ..job.clone() };
-            // So is an example that several candidates are tried on.
-            let address = Arc::as_ptr(&job.example).addr();
-            let example = *hashed.entry(address).or_insert_with(|| job.example.content_hash());
+            let example = job.example.content_hash();
             let key = self.key(*hash, example, job.sample);
             let place = match by_key.entry(key) {
                 Entry::Occupied(known) => *known.get(),
@@ -501,7 +498,6 @@ pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: A
     trace
 }
 
-#[derive(Default)]
 struct Plan {
     units: Vec<Unit>,
     places: Vec<usize>,
