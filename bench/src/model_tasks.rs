@@ -177,6 +177,13 @@ async fn peer(
     let before = sealed(task, chat()?, &bounded, &Prompts::new(), data).await?;
     let after = sealed(task, chat()?, &bounded, &prompts, data).await?;
     table.push(row(task, "DSPy MIPROv2", before, after, counted.calls()));
+    // Ours in the same format, which this model hardly follows without demos.
+    let counted = Arc::new(Counting::new(Arc::clone(&bounded)));
+    let shared = Arc::clone(&counted) as Arc<dyn LanguageModel>;
+    let mut program = chat()?.with_metric(task.metric());
+    optimizer("MIPROv2", data, shared).compile(&mut program, data.train.clone()).await?;
+    let after = sealed(task, chat()?, &bounded, &program.candidate().prompts, data).await?;
+    table.push(row(task, "MIPROv2 in DSPy's format", before, after, counted.calls()));
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use promptopt_core::{Error, Evaluator, Example, Predictor, RolloutRunner, check_program};
-use promptopt_evaluator::RaceOptions;
 use promptopt_evaluator::session::{Division, Session, check_budget, divide};
+use promptopt_evaluator::{RaceOptions, RolloutCost};
 
 use crate::COPRO;
 
@@ -97,9 +97,9 @@ impl<'a> Plan<'a> {
         if self.options.show_mistakes { MISTAKE_ROLLOUTS.min(self.train.len() as u64) } else { 0 }
     }
 
-    /// The most calls that the evaluation of one candidate on the whole selection set may take.
+    /// The calls to keep back for the evaluation of one candidate on the whole selection set.
     pub(crate) fn full_evaluation(&self, runner: &RolloutRunner<'_>) -> u64 {
-        runner.program().max_calls().max(1).saturating_mul(self.selection.len() as u64)
+        RolloutCost::of(runner).kept_back(self.selection.len())
     }
 
     /// What the next of `turns` turns may take: an equal share of what the budget has left, but
@@ -112,34 +112,28 @@ impl<'a> Plan<'a> {
         turns: usize,
         writing: u64,
     ) -> Option<Room> {
-        let (bound, totals) = (runner.program().max_calls().max(1), runner.totals());
+        let (cost, made) = (RolloutCost::of(runner), runner.totals().made);
         let all = self.selection.len() as u64;
         let first = self.race_options(None).looks(self.selection.len()).first().map_or(all, |n| *n as u64);
         let rest = all - first;
         let mistakes = self.mistakes();
         let wanted = self.wanted(depth) as u64;
 
-        // What is kept back for one to finish is counted at the most it may cost, everything else at
-        // what rollouts cost so far.
-        let cost = match totals.made {
-            0 => bound as f64,
-            made => (totals.usage.calls as f64 / made as f64).max(f64::MIN_POSITIVE),
-        };
-        let rollouts = |calls: u64| (calls as f64 / cost) as u64;
         let calls = runner.remaining_calls().map(|calls| calls.saturating_sub(writing));
-        let count = self.options.max_metric_calls.map(|most| most.saturating_sub(totals.made));
+        let count = self.options.max_metric_calls.map(|most| most.saturating_sub(made));
         if calls.is_some_and(|calls| calls < self.full_evaluation(runner))
             || count.is_some_and(|count| count < all)
         {
             return None;
         }
-        let Some(total) = calls.map(rollouts).into_iter().chain(count).min() else {
+        let Some(total) = calls.map(|calls| cost.rollouts(calls)).into_iter().chain(count).min() else {
             return Some(Room { contenders: wanted as usize, mistakes: mistakes as usize, rollouts: None });
         };
         let share = (total / turns.max(1) as u64).max((all + MIN_CONTENDERS * first).min(total));
         let mistakes = mistakes.min(share / MISTAKE_SHARE).min(total.saturating_sub(all));
         let race = share - mistakes;
-        let calls = calls.map(|calls| rollouts(calls - rest * bound).saturating_sub(mistakes));
+        let free = |calls: u64| calls.saturating_sub(cost.kept_back(rest as usize));
+        let calls = calls.map(|calls| cost.rollouts(free(calls)).saturating_sub(mistakes));
         let affordable =
             calls.into_iter().chain([race.saturating_sub(rest)]).min().unwrap_or_default() / first;
         let contenders = wanted.min(affordable).max(1) as usize;

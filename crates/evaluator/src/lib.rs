@@ -30,6 +30,7 @@
 //!
 //! It knows nothing of how traces and instructions are made.
 
+mod cost;
 mod error;
 mod evaluate;
 mod memory;
@@ -42,6 +43,7 @@ mod space;
 pub mod statistics;
 mod tpe;
 
+pub use cost::RolloutCost;
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use memory::MemoryStore;

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Scoreboard, statistics};
+use crate::{Error, RolloutCost, Scoreboard, statistics};
 
 /// How to race.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -219,23 +219,8 @@ impl Race<'_, '_, '_> {
             let left = most.saturating_sub(totals.made - self.made);
             if begin == 0 { left.saturating_sub(rest) } else { left / chunks.max(1) as u64 }
         });
-        // Rollouts are expected to cost what they did so far; what is kept back for the one that
-        // finishes is the most they may cost.
-        let bound = runner.program().max_calls();
-        let cost = match totals.made {
-            0 => bound as f64,
-            made => totals.usage.calls as f64 / made as f64,
-        };
-        let remaining = runner.remaining_calls();
-        let calls =
-            remaining.map(|calls| (calls.saturating_sub(rest.saturating_mul(bound)) as f64 / cost) as u64);
-        // What is affordable by the most that rollouts may cost is a limit of their number only where
-        // it lies below what the calls allow.
-        let by_number = runner
-            .affordable_rollouts()
-            .filter(|affordable| remaining.is_none_or(|calls| *affordable < calls / bound.max(1)));
-        let count = by_number.map(|count| count.saturating_sub(rest));
-        [planned, calls, count].into_iter().flatten().min()
+        let affordable = RolloutCost::spare(runner, rest as usize);
+        planned.into_iter().chain(affordable).min()
     }
 
     /// Runs the next chunk, the leaders first, as long as enough is kept back for one contender to
@@ -243,10 +228,8 @@ impl Race<'_, '_, '_> {
     async fn run(&mut self, begin: usize, end: usize) -> Result<Option<StopReason>, Error> {
         let kept_back = self.rest(end);
         loop {
-            let mut allowed = match self.board.runner().affordable_rollouts() {
-                Some(most) if kept_back > 0 => most.saturating_sub(kept_back) as usize,
-                _ => usize::MAX,
-            };
+            let spare = RolloutCost::spare(self.board.runner(), kept_back as usize);
+            let mut allowed = spare.filter(|_| kept_back > 0).map_or(usize::MAX, |spare| spare as usize);
             let mut wanted = Vec::new();
             let mut complete = true;
             for contender in self.ranked(begin) {
@@ -300,11 +283,10 @@ impl Race<'_, '_, '_> {
     /// does.
     async fn stopped(mut self, stop: StopReason) -> Result<Raced, Error> {
         if stop == StopReason::Budget {
-            let affordable = self.board.runner().affordable_rollouts().unwrap_or(u64::MAX);
             let all = self.order.len();
             let unfinished = |contender: &usize| {
                 let open = self.open(*contender, 0, all).len();
-                open > 0 && open as u64 <= affordable
+                open > 0 && RolloutCost::is_enough(self.board.runner(), open)
             };
             if let Some(last) = self.ranked(all).into_iter().find(unfinished) {
                 let open = self.open(last, 0, all);

@@ -1,5 +1,8 @@
 //! The search for the best combination of instructions and demo sets.
 
+mod play_off;
+mod points;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,12 +10,11 @@ use promptopt_core::{
     CandidateScores, Comparison, Estimate, Event, Example, NoObserver, Observer, Origin, PromptCandidate,
     RolloutRunner, StopReason, Trial, TrialKind,
 };
-use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Choice, Densities, Error, MinibatchSampler, Scoreboard, Space, Tpe, statistics};
+use crate::{Choice, Densities, Error, MinibatchSampler, RolloutCost, Scoreboard, Space, statistics};
 
 /// How to search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct SearchOptions {
     /// How many trials are chosen and run at once. Part of the algorithm: it does not depend on
     /// how many rollouts may be under way. Default: 5.
     pub parallel_trials: usize,
+    /// How many leaders meet in a play-off before the last full evaluation, as far as a budget of calls has room
+    /// for it; without a budget there is none. Default: 1, which is no play-off.
+    pub finalists: usize,
     /// Drop a leader during its full evaluation once its upper bound cannot win. Default: true.
     pub racing: bool,
     /// Confidence level of intervals, in (0.5, 1). Default: 0.95.
@@ -42,6 +47,7 @@ impl Default for SearchOptions {
             minibatch_size: 25,
             full_eval_steps: 5,
             parallel_trials: 5,
+            finalists: 1,
             racing: true,
             level: 0.95,
             seed: 0,
@@ -49,22 +55,12 @@ impl Default for SearchOptions {
     }
 }
 
-/// Of spaces up to this size every point is looked at for each trial; of larger ones so many are drawn.
-const MAX_ENUMERATED: usize = 512;
-/// Where drawing finds nothing new, spaces up to this size are looked at point by point.
-const MAX_LISTED: usize = 4096;
 /// A mean of few examples is pulled towards the mean of all candidates with this weight.
 const PRIOR_WEIGHT: f64 = 5.0;
 /// Nothing is dropped on the evidence of fewer examples: their spread says little.
 const MIN_RACED: usize = 10;
 /// A leader is dropped from its full evaluation when it is this unlikely to be the best.
 const RACING_LEVEL: f64 = 0.99;
-
-/// TPE's densities may be older than the last trial by one part in so many of all that happened.
-const STALE: usize = 200;
-
-/// What is kept back for a full evaluation is what rollouts cost so far, times this.
-const KEPT_MARGIN: f64 = 1.1;
 
 /// What a search found.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +103,8 @@ pub struct Search<'r, 'p> {
     trials: Vec<Trial>,
     trials_since_full: usize,
     dropped: BTreeSet<usize>,
+    /// How many leaders the play-off has room for, once trials have begun.
+    finalists: Option<usize>,
     stop: Option<StopReason>,
     /// Whether `stop` came from what is kept back for the leader's full evaluation.
     kept_back: bool,
@@ -142,6 +140,7 @@ impl<'r, 'p> Search<'r, 'p> {
             trials: Vec::new(),
             trials_since_full: 0,
             dropped: BTreeSet::new(),
+            finalists: None,
             stop: None,
             kept_back: false,
         };
@@ -214,6 +213,8 @@ impl<'r, 'p> Search<'r, 'p> {
     /// search early is [`Search::stop`].
     pub async fn run(&mut self, trials: usize) -> Result<(), Error> {
         let mut left = trials;
+        let finalists = self.room_for_finalists();
+        self.finalists.get_or_insert(finalists);
         while left > 0 && self.stop.is_none() {
             let most = left.min(self.options.parallel_trials.max(1));
             let minibatch = self.minibatch();
@@ -253,7 +254,10 @@ impl<'r, 'p> Search<'r, 'p> {
     pub async fn finish(mut self) -> Result<Found, Error> {
         let short = if self.kept_back { self.stop.take() } else { None };
         if self.stop.is_none() && self.options.minibatch {
-            self.evaluate_leader().await?;
+            match self.play_off().await? {
+                Some(winner) => self.evaluate_in_full(winner).await?,
+                None => self.evaluate_leader().await?,
+            }
         }
         self.stop = self.stop.or(short);
         // Only those that were evaluated on the whole selection set have a score.
@@ -294,113 +298,14 @@ impl<'r, 'p> Search<'r, 'p> {
         }
     }
 
-    /// Whether a group of trials leaves enough to evaluate a leader in full. A search that ends
-    /// with nothing but minibatches has nothing to install.
+    /// Whether a group of trials leaves enough for the play-off and to evaluate its winner in full. A
+    /// search that ends with nothing but minibatches has nothing to install.
     fn can_afford(&self, group: usize, minibatch: usize) -> bool {
         let Some(remaining) = self.board.runner().remaining_calls() else { return true };
-        let runner = self.board.runner();
-        let most = runner.program().max_calls();
-        let full = if self.options.minibatch { self.board.examples().len() - minibatch } else { 0 };
-        // Counted at what rollouts cost so far, with a margin for what is kept back. The ledger wants the
-        // most that the last rollout may cost to be there before it begins.
-        let totals = runner.totals();
-        let cost = match totals.made {
-            0 => most as f64,
-            made => (totals.usage.calls as f64 / made as f64).clamp(1.0, most as f64),
-        };
-        let trials = (cost * (group * minibatch) as f64).ceil() as u64;
-        let kept = (KEPT_MARGIN * cost).min(most as f64) * full as f64;
-        remaining >= (kept.ceil() as u64).saturating_add(most).saturating_add(trials)
-    }
-
-    /// The next group of trials: candidates, and the examples each is to be tried on.
-    fn choose(&mut self, group: usize, minibatch: &[usize]) -> Vec<(usize, Vec<usize>)> {
-        let mut chosen: Vec<(usize, Vec<usize>)> = Vec::new();
-        while chosen.len() < group {
-            let Some(choice) = self.next_point() else { break };
-            let known = self.board.candidates().len();
-            let candidate = self.board.enter(self.space.candidate(&choice));
-            self.note_point(choice, candidate);
-            // Other indices may make the same prompts; those need no second look.
-            if candidate == known {
-                chosen.push((candidate, minibatch.to_vec()));
-            }
-        }
-        // Where the space is used up, the promising ones are looked at more closely.
-        let prior = self.prior();
-        while chosen.len() < group {
-            let taken: Vec<usize> = chosen.iter().map(|(candidate, _)| *candidate).collect();
-            let Some(candidate) = self.leader(&taken, prior) else { break };
-            let open = self.board.open(candidate);
-            let more = open.into_iter().take(minibatch.len()).collect();
-            chosen.push((candidate, more));
-        }
-        chosen
-    }
-
-    /// A point that was not tried: first such that every option is seen once, then where TPE
-    /// points to.
-    fn next_point(&mut self) -> Option<Choice> {
-        let mut open = self.open_points();
-        let news = |choice: &Choice| {
-            let unseen = |(option, seen): &(usize, &BTreeSet<usize>)| !seen.contains(option);
-            choice.flat().into_iter().zip(&self.seen).filter(unseen).count()
-        };
-        open.shuffle(&mut self.rng);
-        let most = open.iter().map(news).max()?;
-        if most > 0 {
-            return open.into_iter().find(|choice| news(choice) == most);
-        }
-        let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
-        self.refit();
-        let (_, densities) = self.densities.as_ref()?;
-        let pick = Tpe::default().suggest_by(densities, &self.space.options(), &flat, &mut self.rng)?;
-        open.get(pick).cloned()
-    }
-
-    /// Points that were not tried, to choose from.
-    fn open_points(&mut self) -> Vec<Choice> {
-        let size = self.space.size();
-        if size > MAX_ENUMERATED {
-            let mut drawn: Vec<Choice> =
-                (0..MAX_ENUMERATED).map(|_| self.space.draw(&mut self.rng)).collect();
-            drawn.sort();
-            drawn.dedup();
-            drawn.retain(|choice| !self.points.contains_key(choice));
-            // Of a space that is nearly used up, drawing may miss what is left.
-            if !drawn.is_empty() || size > MAX_LISTED {
-                return drawn;
-            }
-        }
-        (0..size)
-            .map(|number| self.space.point(number))
-            .filter(|one| !self.points.contains_key(one))
-            .collect()
-    }
-
-    /// Makes TPE's densities anew once half a percent more has happened than when they were made: what a
-    /// trial takes does not grow with the number of trials, and up to about a hundred trials they are
-    /// always new.
-    fn refit(&mut self) {
-        let happened = self.points.len() + self.trials.len();
-        if self.densities.as_ref().is_some_and(|(then, _)| happened <= then + then / STALE) {
-            return;
-        }
-        let prior = self.prior();
-        let observations: Vec<(Vec<usize>, f64)> = self
-            .points
-            .iter()
-            .map(|(point, candidate)| (point.flat(), self.shrunk(*candidate, prior)))
-            .collect();
-        self.densities = Some((happened, Tpe::default().fit(&observations)));
-    }
-
-    /// Notes which candidate is at a point.
-    fn note_point(&mut self, point: Choice, candidate: usize) {
-        for (seen, option) in self.seen.iter_mut().zip(point.flat()) {
-            seen.insert(option);
-        }
-        self.points.insert(point, candidate);
+        let later = if self.options.minibatch { self.rollouts_of_the_end(group, minibatch) } else { 0 };
+        let cost = RolloutCost::of(self.board.runner());
+        let kept = cost.kept_back(later).max(cost.most());
+        remaining >= kept.saturating_add(cost.expected(group * minibatch))
     }
 
     /// The mean of all means, which is known before anything is known of a candidate.
@@ -441,18 +346,32 @@ impl<'r, 'p> Search<'r, 'p> {
         (best, self.board.mean(best).unwrap_or(f64::NEG_INFINITY))
     }
 
-    /// Evaluates the leader on the rest of the selection set, in portions, and drops it when it
-    /// cannot win any more.
+    /// Evaluates the leader in full, if there is one that can win.
     async fn evaluate_leader(&mut self) -> Result<(), Error> {
-        // What cannot win by what is known already is not worth a full evaluation.
-        let prior = self.prior();
-        let leader = loop {
-            let Some(leader) = self.leader(&[], prior) else { return Ok(()) };
-            if !(self.options.racing && self.is_hopeless(leader)) {
-                break leader;
+        match self.best_of_open(1).first() {
+            Some(leader) => self.evaluate_in_full(*leader).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The leaders, the best first, without those that cannot win by what is known already, which are not
+    /// worth more rollouts.
+    fn best_of_open(&mut self, most: usize) -> Vec<usize> {
+        let (mut best, prior) = (Vec::new(), self.prior());
+        while best.len() < most {
+            let Some(leader) = self.leader(&best, prior) else { break };
+            if self.options.racing && self.is_hopeless(leader) {
+                self.dropped.insert(leader);
+            } else {
+                best.push(leader);
             }
-            self.dropped.insert(leader);
-        };
+        }
+        best
+    }
+
+    /// Evaluates a candidate on the rest of the selection set, in portions, and drops it when it cannot win
+    /// any more.
+    async fn evaluate_in_full(&mut self, leader: usize) -> Result<(), Error> {
         while self.stop.is_none() && !self.board.is_full(leader) {
             if self.options.racing && self.is_hopeless(leader) {
                 self.dropped.insert(leader);

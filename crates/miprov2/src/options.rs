@@ -25,9 +25,9 @@ pub struct MIPROv2 {
     /// trial is a full evaluation. Default: true.
     #[builder(default = true)]
     pub(crate) minibatch: bool,
-    /// Examples of a minibatch. Default: 25.
-    #[builder(default = 25)]
-    pub(crate) minibatch_size: usize,
+    /// Examples of a minibatch. Default: 25; 10 under a budget of calls that is small against the selection
+    /// set.
+    pub(crate) minibatch_size: Option<usize>,
     /// After how many minibatch trials the leader is evaluated on the full selection set.
     /// Default: 5; under a budget of calls that is small against the selection set only at the end.
     pub(crate) minibatch_full_eval_steps: Option<usize>,

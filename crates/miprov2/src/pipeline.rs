@@ -53,7 +53,8 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
     let mut study = None;
     let mut written: IndexMap<String, Vec<String>> = IndexMap::new();
     let rounds = plan.proposal_rounds(program.predictors().len());
-    for (round, count) in rounds.iter().enumerate() {
+    let portions = plan.trials(&rounds);
+    for (round, (count, trials)) in rounds.iter().zip(portions).enumerate() {
         // Stage 2: describe data, program and predictors once, then write instructions.
         if *count > 0 && plan.num_trials > 0 && search.stop().is_none() {
             plan.session.tell_stage("proposals", format!("writing {count} instructions for each predictor"));
@@ -80,8 +81,6 @@ pub(crate) async fn run(plan: &Plan<'_>, program: &dyn Evaluator) -> Result<Outc
         }
 
         // Stage 3: search instruction x demo set for all predictors together.
-        let trials =
-            (plan.num_trials * (round + 1)) / rounds.len() - (plan.num_trials * round) / rounds.len();
         if search.stop().is_none() {
             plan.session.tell_stage("search", format!("{trials} trials"));
         }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use indexmap::IndexMap;
 use promptopt_core::{
     CallContext, Demo, Error, Evaluator, Example, Fields, LanguageModel, Module, Prediction, Predictor,
-    RolloutRunner, Score, Trace, check_program,
+    RolloutRunner, Score, Trace, calls_of_a_rollout, check_program,
 };
 use promptopt_evaluator::session::{Division, Session, check_budget, divide};
 use promptopt_evaluator::{PredictorSpace, SearchOptions, Space};
@@ -26,7 +26,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) options: &'a MIPROv2,
     pub(crate) num_candidates: usize,
     pub(crate) num_trials: usize,
+    pub(crate) minibatch_size: usize,
     pub(crate) full_eval_steps: usize,
+    pub(crate) finalists: usize,
     pub(crate) proposal_rounds: usize,
     pub(crate) train: Vec<Arc<Example>>,
     pub(crate) selection: Vec<Arc<Example>>,
@@ -80,12 +82,15 @@ impl<'a> Plan<'a> {
         if train.is_empty() {
             notes.push("there are no training examples, so no demos are made".to_owned());
         }
-        let sizes = Sizes::of(budget.calls, selection.len());
+        let evaluation = calls_of_a_rollout(program).low.max(1) * selection.len() as u64;
+        let sizes = Sizes::of(budget.calls, evaluation);
         let candidates = options.auto.map(Auto::num_candidates).or(options.num_candidates);
         let trials = options.auto.map(|auto| auto.num_trials(choices)).or(options.num_trials);
         Ok(Self {
             num_candidates: candidates.unwrap_or(sizes.candidates),
             num_trials: trials.unwrap_or(sizes.trials),
+            minibatch_size: options.minibatch_size.unwrap_or(sizes.minibatch_size),
+            finalists: sizes.finalists,
             full_eval_steps: options.minibatch_full_eval_steps.unwrap_or(sizes.full_eval_steps),
             proposal_rounds: options.proposal_rounds.unwrap_or(sizes.proposal_rounds),
             train,
@@ -115,8 +120,9 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn search_options(&self) -> SearchOptions {
         SearchOptions {
-            minibatch: self.options.minibatch && self.options.minibatch_size < self.selection.len(),
-            minibatch_size: self.options.minibatch_size,
+            minibatch: self.options.minibatch && self.minibatch_size < self.selection.len(),
+            minibatch_size: self.minibatch_size,
+            finalists: self.finalists,
             full_eval_steps: self.full_eval_steps,
             parallel_trials: self.options.parallel_trials,
             seed: self.options.seed,
@@ -176,6 +182,27 @@ impl<'a> Plan<'a> {
         (0..rounds).map(|round| (count + rounds - 1 - round) / rounds).collect()
     }
 
+    /// How many trials follow each round of proposals. Under a budget of calls there are as many as new
+    /// instructions, so that the later rounds are reached, and all others follow the last; without one
+    /// they are even.
+    pub(crate) fn trials(&self, rounds: &[usize]) -> Vec<usize> {
+        let (all, count) = (self.num_trials, rounds.len().max(1));
+        let budgeted = self.session.ledger.remaining().is_some();
+        let mut left = all;
+        let mut trials = Vec::new();
+        for (round, new) in rounds.iter().enumerate() {
+            let even = all * (round + 1) / count - all * round / count;
+            let wanted = match (round + 1 == count, budgeted) {
+                (true, _) => left,
+                (false, true) => (*new).min(even),
+                (false, false) => even,
+            };
+            left -= wanted;
+            trials.push(wanted);
+        }
+        trials
+    }
+
     fn affordable(&self) -> Option<u64> {
         self.session.ledger.remaining().map(|calls| calls / STAGE_SHARE)
     }
@@ -205,7 +232,7 @@ pub(crate) fn space(
 fn check_options(options: &MIPROv2) -> Result<(), Error> {
     let at_least_one = [
         ("num_candidates", options.num_candidates.unwrap_or(1)),
-        ("minibatch_size", options.minibatch_size),
+        ("minibatch_size", options.minibatch_size.unwrap_or(1)),
         ("minibatch_full_eval_steps", options.minibatch_full_eval_steps.unwrap_or(1)),
         ("parallel_trials", options.parallel_trials),
         ("concurrency", options.concurrency),

@@ -146,6 +146,19 @@ async fn a_budget_that_ends_the_run_is_the_reason() {
     assert!(outcome.spending.task.calls <= 150);
 }
 
+/// A rollout may take two calls and takes one, so two and a half evaluations are room for a second one.
+#[tokio::test]
+async fn a_small_budget_is_planned_at_what_rollouts_cost_so_far() {
+    let task = HiddenRules::new(6, 5);
+    let mut examples = task.examples(200);
+    let selection = examples.split_off(100);
+    let optimizer = COPRO::builder().max_calls(250).valset(selection).build();
+    let outcome = compile(&optimizer, task.model(5), examples).await.unwrap();
+    assert!(outcome.improved(), "{:?}", outcome.trials);
+    let calls = outcome.spending.total().calls;
+    assert!((201..=250).contains(&calls), "{calls}");
+}
+
 #[tokio::test]
 async fn cancellation_ends_with_the_best_so_far() {
     let task = HiddenRules::new(6, 5);
