@@ -149,15 +149,18 @@ fn coin(seed: u64, instruction: usize, demos: usize, question: usize) -> f64 {
 }
 
 fn options() -> impl Strategy<Value = SearchOptions> {
-    (any::<bool>(), 1_usize..8, 1_usize..5, 1_usize..6, any::<bool>(), any::<u64>()).prop_map(
-        |(minibatch, minibatch_size, full_eval_steps, parallel_trials, racing, seed)| SearchOptions {
-            minibatch,
-            minibatch_size,
-            full_eval_steps,
-            parallel_trials,
-            racing,
-            seed,
-            ..SearchOptions::default()
+    (any::<bool>(), 1_usize..8, 1_usize..5, 1_usize..6, 1_usize..9, any::<bool>(), any::<u64>()).prop_map(
+        |(minibatch, minibatch_size, full_eval_steps, parallel_trials, finalists, racing, seed)| {
+            SearchOptions {
+                minibatch,
+                minibatch_size,
+                full_eval_steps,
+                parallel_trials,
+                finalists,
+                racing,
+                seed,
+                ..SearchOptions::default()
+            }
         },
     )
 }
@@ -290,6 +293,41 @@ proptest! {
         let seen: BTreeSet<usize> = model.asked().iter().filter(tried).map(|asked| asked.2).collect();
         prop_assert_eq!(seen.len(), examples);
     }
+}
+
+/// After minibatches of five, seven candidates whose true means are five points apart.
+#[test]
+fn a_play_off_of_the_leaders_finds_better_ones_than_minibatches_alone() {
+    let mean_rank = |finalists: usize| {
+        let won = (0..60).map(|seed| {
+            let model = Table::new(move |instruction, _, question| {
+                let bits = ContentHash::of(&(seed, instruction, question)).as_u64() >> 11;
+                let chance = 0.4 + 0.05 * instruction as f64;
+                f64::from(u8::from((bits as f64 / (1_u64 << 53) as f64) < chance))
+            });
+            let options = SearchOptions {
+                minibatch_size: 5,
+                full_eval_steps: usize::MAX,
+                finalists,
+                seed,
+                ..SearchOptions::default()
+            };
+            let setting = Setting {
+                spaces: vec![space(8, 1)],
+                examples: 40,
+                trials: 7,
+                options,
+                budget: Budget::calls(240),
+                ..Setting::default()
+            };
+            let found = block_on(search(&setting, &model)).unwrap();
+            let winner = found.candidates[found.best].instruction("answer").unwrap().to_owned();
+            winner.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+        });
+        won.sum::<f64>() / 60.0
+    };
+    let (without, with) = (mean_rank(1), mean_rank(8));
+    assert!(with > without + 0.4, "{without} without, {with} with a play-off");
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ pub(crate) struct OptimizerSection {
     pub(crate) auto: Option<Auto>,
     /// miprov2, gepa: temperature of the model that writes instructions. Default: 1.0.
     pub(crate) temperature: Option<f64>,
-    /// miprov2, gepa: examples of a minibatch. Default: 25 (miprov2), 3 (gepa).
+    /// miprov2, gepa: examples of a minibatch. Default: 25, or 10 under a small budget (miprov2), 3 (gepa).
     pub(crate) minibatch_size: Option<usize>,
     /// copro, gepa: the most rollouts of the program, each of which asks the metric once.
     pub(crate) max_metric_calls: Option<u64>,
