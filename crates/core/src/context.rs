@@ -256,6 +256,16 @@ impl CallContext {
         self.with_record(|record| (record.steps.iter().flatten().cloned().collect(), record.usage))
     }
 
+    /// As [`CallContext::record`], but the steps are handed over, for whoever is the last to ask.
+    pub(crate) fn take_record(&self) -> (Vec<Step>, Usage) {
+        self.with_record(|record| {
+            // Traces are kept by the hundred thousand, so nothing is reserved for more steps.
+            let mut steps = Vec::with_capacity(record.steps.len());
+            steps.extend(record.steps.drain(..).flatten());
+            (steps, record.usage)
+        })
+    }
+
     fn with_record<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
         work(&mut self.run.record.lock().unwrap_or_else(PoisonError::into_inner))
     }

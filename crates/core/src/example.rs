@@ -10,6 +10,13 @@ use crate::ContentHash;
 /// Named values in order. JSON is what data sets, demos and replies have in common.
 pub type Fields = serde_json::Map<String, Value>;
 
+/// Copies fields, with room for no more than there are: what is kept of rollouts is mostly this.
+pub fn fields_of<'f>(fields: impl Iterator<Item = (&'f String, &'f Value)> + Clone) -> Fields {
+    let mut copy = Fields::with_capacity(fields.clone().count());
+    copy.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+    copy
+}
+
 /// One row of a data set: what goes into the program, and what is known of the answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Example {
@@ -89,11 +96,7 @@ impl Example {
     }
 
     fn part(&self, input: bool) -> Fields {
-        self.fields
-            .iter()
-            .filter(|(name, _)| self.is_input(name) == input)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+        fields_of(self.fields.iter().filter(|(name, _)| self.is_input(name) == input))
     }
 
     /// A hash of the content: equal examples have equal hashes, on every machine. Made once.

@@ -92,7 +92,7 @@ pub use context::{CallContext, DEFAULT_MAX_TOKENS, StepSlot};
 pub use cost::{Cost, most_prompt_tokens};
 pub use error::Error;
 pub use estimate::{Between, CallSize, CostEstimate, Figures, ModelRole, StageEstimate, calls_of_a_rollout};
-pub use example::{Example, Fields};
+pub use example::{Example, Fields, fields_of};
 pub use field_type::FieldType;
 pub use hash::ContentHash;
 pub use instruction::{InstructionRequest, InstructionWriter};

@@ -467,7 +467,7 @@ impl<'a> RolloutRunner<'a> {
 }
 
 /// Runs a program once on one example and judges what it answers. Never fails: what goes wrong is
-/// part of the trace.
+/// part of the trace, which takes over the steps that the context has recorded.
 pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: Arc<Example>) -> Trace {
     let answered = program.run(context, &example.inputs()).await;
     let mut trace = Trace { example, ..Trace::default() };
@@ -494,7 +494,7 @@ pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: A
             trace.prediction = Some(prediction);
         }
     }
-    (trace.steps, trace.usage) = context.record();
+    (trace.steps, trace.usage) = context.take_record();
     trace
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn output_or_missing(outputs: &Fields, name: &str) -> Value {
 
 /// Checks that every output is there and puts them in the signature's order.
 pub(crate) fn in_order(signature: &Signature, mut found: Fields) -> Result<Fields, String> {
-    let mut outputs = Fields::new();
+    let mut outputs = Fields::with_capacity(signature.outputs().len());
     for field in signature.outputs() {
         let value =
             found.remove(&field.name).ok_or_else(|| format!("the field `{}` is missing", field.name))?;

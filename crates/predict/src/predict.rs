@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use promptopt_core::{
     CallContext, Fields, LanguageModel, LmRequest, Module, Prediction, Predictor, Prompt, ReplyError,
-    ResponseFormat, Sampling, Signature, Step, Usage, shorten,
+    ResponseFormat, Sampling, Signature, Step, Usage, fields_of, shorten,
 };
 
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter};
@@ -83,7 +83,7 @@ impl Predict {
         let mut step =
             Step { predictor: self.path.clone(), inputs: self.own(inputs), usage, ..Step::default() };
         match &result {
-            Ok(prediction) => step.outputs = prediction.fields().clone(),
+            Ok(prediction) => step.outputs = fields_of(prediction.fields().iter()),
             Err(error) => step.error = Some(full_text(error)),
         }
         context.end_step(slot, step);
@@ -93,7 +93,7 @@ impl Predict {
     /// The inputs this predictor has a field for.
     fn own(&self, inputs: &Fields) -> Fields {
         let names = self.signature.inputs().iter().map(|field| &field.name);
-        names.filter_map(|name| Some((name.clone(), inputs.get(name)?.clone()))).collect()
+        fields_of(names.filter_map(|name| Some((name, inputs.get(name)?))))
     }
 
     async fn ask(
