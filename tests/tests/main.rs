@@ -1,6 +1,7 @@
 //! One binary for all tests across crates.
 
 mod conformance;
+mod recorded;
 mod simulation;
 mod support;
 mod test_budget;
