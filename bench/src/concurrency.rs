@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
-use promptopt_core::{Example, RolloutRunner};
-use promptopt_evaluator::evaluate;
+use promptopt_core::data::Example;
 use promptopt_lm::{ChatClient, Concurrency, RateControl};
+use promptopt_run::RolloutRunner;
 
 use crate::options::Options;
 use crate::table::{Goal, Row};
@@ -85,9 +85,9 @@ impl Load {
             .build()?;
         let program = task::program();
         let runner = RolloutRunner::new(&program, Arc::new(client)).concurrency(self.in_flight);
-        evaluate(&runner, &task::prompts(0), &self.warm_up).await?;
+        task::evaluated(&runner, &task::prompts(0), &self.warm_up).await?;
         let (start, before) = (Instant::now(), cpu::spent());
-        let evaluation = evaluate(&runner, &task::prompts(0), &self.examples).await?;
+        let evaluation = task::evaluated(&runner, &task::prompts(0), &self.examples).await?;
         let (took, micros) = (start.elapsed(), cpu::micros_each(before, self.examples.len()));
         ensure!(evaluation.estimate.failed == 0 && evaluation.estimate.missing == 0, "rollouts failed");
         Ok((self.share(took), micros))

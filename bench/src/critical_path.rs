@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use async_trait::async_trait;
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{
-    Evaluator, Event, LanguageModel, LmError, LmReply, LmRequest, ModuleExt as _, Observer, Optimizer, Price,
-};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{Evaluator, ModuleExt as _};
 use promptopt_gepa::GEPA;
-use promptopt_testkit::{HiddenRules, toy};
+use promptopt_run::{Event, Observer, Optimizer, RunOptions};
+use promptopt_testkit::{HiddenRules, around, toy};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
@@ -118,22 +117,23 @@ fn optimize(name: &str, predictors: usize, virtual_time: bool) -> Result<Path> {
         });
         let task = HiddenRules::new(12, 1);
         let task = if predictors > 1 { task.in_two_stages() } else { task };
-        let model: Arc<dyn LanguageModel> = Arc::new(Delayed(task.model(1)));
+        let model: Arc<dyn LanguageModel> = Arc::new(around(task.model(1), |next, request| async move {
+            tokio::time::sleep(LATENCY).await;
+            next.complete(&request).await
+        }));
         let mut examples = task.examples(200);
         let valset = examples.split_off(100);
+        let options = RunOptions::builder()
+            .task_model(model)
+            .valset(valset)
+            .concurrency(AMPLE)
+            .observer(observer)
+            .maybe_max_metric_calls((name == "GEPA").then_some(1000))
+            .build();
         let optimizer: Box<dyn Optimizer> = match name {
-            "MIPROv2" => {
-                let builder = MIPROv2::builder().task_model(model).valset(valset).concurrency(AMPLE);
-                Box::new(builder.observer(observer).build())
-            }
-            "COPRO" => {
-                let builder = COPRO::builder().task_model(model).valset(valset).concurrency(AMPLE);
-                Box::new(builder.observer(observer).build())
-            }
-            _ => {
-                let builder = GEPA::builder().task_model(model).valset(valset).concurrency(AMPLE);
-                Box::new(builder.max_metric_calls(1000).observer(observer).build())
-            }
+            "MIPROv2" => Box::new(MIPROv2::default().with_run_options(options)),
+            "COPRO" => Box::new(COPRO::default().with_run_options(options)),
+            _ => Box::new(GEPA::default().with_run_options(options)),
         };
         let mut program: Box<dyn Evaluator> = match predictors {
             1 => Box::new(task::program()),
@@ -144,26 +144,6 @@ fn optimize(name: &str, predictors: usize, virtual_time: bool) -> Result<Path> {
         let stages = stages.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Path { stages, end })
     })
-}
-
-/// A model that takes 200 ms.
-#[derive(Debug)]
-struct Delayed<M>(M);
-
-#[async_trait]
-impl<M: LanguageModel> LanguageModel for Delayed<M> {
-    fn id(&self) -> String {
-        self.0.id()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        tokio::time::sleep(LATENCY).await;
-        self.0.complete(request).await
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.0.price()
-    }
 }
 
 #[cfg(test)]

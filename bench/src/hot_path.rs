@@ -6,8 +6,7 @@ mod task;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use promptopt_core::RolloutRunner;
-use promptopt_evaluator::{MemoryStore, evaluate};
+use promptopt_run::{MemoryStore, RolloutRunner};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +17,7 @@ fn main() -> Result<()> {
     let runner = RolloutRunner::new(&program, Arc::new(task::AtOnce))
         .concurrency(16)
         .store(Arc::new(MemoryStore::default()));
-    let evaluation = pollster::block_on(evaluate(&runner, &task::prompts(demos), &examples))?;
+    let evaluation = pollster::block_on(task::evaluated(&runner, &task::prompts(demos), &examples))?;
     ensure!(
         evaluation.estimate.n == rollouts,
         "{} of {rollouts} rollouts have a score",

@@ -22,7 +22,6 @@ mod search_counting;
 mod search_methods;
 mod search_peers;
 mod search_plot;
-mod search_random;
 mod search_series;
 mod server;
 mod table;

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use miprov2::MIPROv2;
-use promptopt_core::{ContentHash, Optimizer as _, Price, Prices, Signature};
+use promptopt_core::data::ContentHash;
+use promptopt_core::money::{Price, Prices};
+use promptopt_core::signature::Signature;
 use promptopt_data::{LoadOptions, load};
 use promptopt_lm::ChatClient;
+use promptopt_run::Optimizer as _;
 use promptopt_store::{Manifest, Redactor, RunDirectory, StoredModel};
 use promptopt_testkit::{HiddenRules, LoopbackServer};
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use miprov2::proposer::TemplateProposer;
-use promptopt_core::{
-    InstructionRequest, InstructionWriter as _, LanguageModel, LmError, LmReply, LmRequest, Price, Usage,
-};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::Usage;
+use promptopt_run::{InstructionRequest, InstructionWriter as _};
 
 /// The field in which DSPy's proposer wants an instruction.
 const INSTRUCTION: &str = "proposed_instruction";
@@ -48,11 +48,11 @@ fn outputs(request: &LmRequest) -> Option<&str> {
 
 #[async_trait]
 impl LanguageModel for Scribe {
-    fn id(&self) -> String {
-        self.model.id()
+    fn profile(&self) -> ModelProfile {
+        self.model.profile()
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let outputs = outputs(request).unwrap_or_default();
         let wants = |field: &&str| outputs.contains(&format!("`{field}`"));
         let (field, text) = if wants(&INSTRUCTION) {
@@ -60,14 +60,10 @@ impl LanguageModel for Scribe {
         } else {
             match DESCRIPTIONS.into_iter().find(wants) {
                 Some(field) => (field, DESCRIPTION.to_owned()),
-                None => return self.model.complete(request).await,
+                None => return self.model.complete(request, attempts).await,
             }
         };
         let reply = format!("[[ ## {field} ## ]]\n{text}\n\n[[ ## completed ## ]]");
         Ok(LmReply::text(reply, Usage::call(0, 0)))
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.model.price()
     }
 }

@@ -4,25 +4,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use async_trait::async_trait;
 use miprov2::proposer::TemplateProposer;
 use miprov2::{MIPROv2, ModuleExt as _, Optimizer};
 use promptopt_copro::COPRO;
-use promptopt_core::{
-    Example, InstructionRequest, LanguageModel, LmError, LmReply, LmRequest, MetricFn, Prediction, Price,
-    Prompts, RolloutRunner, Signature, metric_fn, plain_text,
-};
+use promptopt_core::data::{Example, Prediction, plain_text};
+use promptopt_core::lm::{LanguageModel, ModelProfile};
+use promptopt_core::money::Price;
+use promptopt_core::program::{MetricFn, metric_fn};
+use promptopt_core::prompt::Prompts;
+use promptopt_core::signature::Signature;
 use promptopt_data::{LoadOptions, Portion, SplitOptions, load, split};
 use promptopt_dspy::Layout;
-use promptopt_evaluator::evaluate;
 use promptopt_gepa::GEPA;
 use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
 use promptopt_predict::{PlainAdapter, Predict};
+use promptopt_run::{InstructionRequest, Run, RunOptions, evaluate};
+use promptopt_testkit::around;
 use serde_json::json;
 
 use crate::model_scribe::Scribe;
 use crate::options::Options;
-use crate::search_counting::Counting;
+use crate::search_counting::counted;
 use crate::search_peers::{compile, python, rows};
 use crate::table::{Row, say};
 
@@ -93,57 +95,36 @@ async fn ours(
     model: &Arc<dyn LanguageModel>,
     table: &mut Vec<Row>,
 ) -> Result<()> {
-    let bounded: Arc<dyn LanguageModel> =
-        Arc::new(Bounded { model: Arc::clone(model), tokens: PLAIN_TOKENS, one_line: true });
+    let bounded = bounded(model, PLAIN_TOKENS, true);
     let plain = || -> Result<Predict> {
         Ok(task.program()?.with_adapter(Arc::new(PlainAdapter)).with_json_retry(false))
     };
     let before = sealed(task, plain()?, &bounded, &Prompts::new(), data).await?;
     for name in ["MIPROv2", "COPRO", "GEPA"] {
-        let counted = Arc::new(Counting::new(Arc::clone(&bounded)));
-        let shared = Arc::clone(&counted) as Arc<dyn LanguageModel>;
+        let (counted, calls) = counted(Arc::clone(&bounded));
         let mut program = plain()?.with_metric(task.metric());
-        optimizer(name, data, shared)
+        optimizer(name, data, counted)
             .compile(&mut program, data.train.clone())
             .await
             .with_context(|| format!("{name} on {}", task.name))?;
         let after = sealed(task, plain()?, &bounded, &program.candidate().prompts, data).await?;
-        table.push(row(task, name, before, after, counted.calls()));
+        table.push(row(task, name, before, after, calls.get()));
     }
     Ok(())
 }
 
 fn optimizer(name: &str, data: &Loaded, model: Arc<dyn LanguageModel>) -> Box<dyn Optimizer> {
-    let valset = data.selection.clone();
-    let writer = Arc::new(TemplateProposer::default());
+    let options = RunOptions::builder()
+        .seed(SEED)
+        .valset(data.selection.clone())
+        .max_calls(BUDGET)
+        .task_model(model)
+        .instruction_writer(Arc::new(TemplateProposer::default()))
+        .build();
     match name {
-        "MIPROv2" => Box::new(
-            MIPROv2::builder()
-                .seed(SEED)
-                .valset(valset)
-                .max_calls(BUDGET)
-                .task_model(model)
-                .proposer(writer)
-                .build(),
-        ),
-        "COPRO" => Box::new(
-            COPRO::builder()
-                .seed(SEED)
-                .valset(valset)
-                .max_calls(BUDGET)
-                .task_model(model)
-                .instruction_writer(writer)
-                .build(),
-        ),
-        _ => Box::new(
-            GEPA::builder()
-                .seed(SEED)
-                .valset(valset)
-                .max_calls(BUDGET)
-                .task_model(model)
-                .instruction_writer(writer)
-                .build(),
-        ),
+        "MIPROv2" => Box::new(MIPROv2::default().with_run_options(options)),
+        "COPRO" => Box::new(COPRO::default().with_run_options(options)),
+        _ => Box::new(GEPA::default().with_run_options(options)),
     }
 }
 
@@ -155,8 +136,7 @@ async fn peer(
     model: &Arc<dyn LanguageModel>,
     table: &mut Vec<Row>,
 ) -> Result<()> {
-    let bounded: Arc<dyn LanguageModel> =
-        Arc::new(Bounded { model: Arc::clone(model), tokens: CHAT_TOKENS, one_line: false });
+    let bounded = bounded(model, CHAT_TOKENS, false);
     let given = json!({
         "signature": task.signature,
         "instruction": task.instruction,
@@ -170,20 +150,18 @@ async fn peer(
     });
     let chat = || -> Result<Predict> { Ok(task.program()?.with_json_retry(false)) };
     let layout = Layout::of(&chat()?);
-    let counted = Arc::new(Counting::new(Arc::clone(&bounded)));
-    let shared = Arc::clone(&counted) as Arc<dyn LanguageModel>;
-    let served = Arc::new(Scribe::new(shared, task.request(data)?));
+    let (model, calls) = counted(Arc::clone(&bounded));
+    let served = Arc::new(Scribe::new(model, task.request(data)?));
     let (prompts, _) = compile(&python()?, "miprov2", served, &given, &layout, SEED).await?;
     let before = sealed(task, chat()?, &bounded, &Prompts::new(), data).await?;
     let after = sealed(task, chat()?, &bounded, &prompts, data).await?;
-    table.push(row(task, "DSPy MIPROv2", before, after, counted.calls()));
+    table.push(row(task, "DSPy MIPROv2", before, after, calls.get()));
     // Ours in the same format, which this model hardly follows without demos.
-    let counted = Arc::new(Counting::new(Arc::clone(&bounded)));
-    let shared = Arc::clone(&counted) as Arc<dyn LanguageModel>;
+    let (model, calls) = counted(Arc::clone(&bounded));
     let mut program = chat()?.with_metric(task.metric());
-    optimizer("MIPROv2", data, shared).compile(&mut program, data.train.clone()).await?;
+    optimizer("MIPROv2", data, model).compile(&mut program, data.train.clone()).await?;
     let after = sealed(task, chat()?, &bounded, &program.candidate().prompts, data).await?;
-    table.push(row(task, "MIPROv2 in DSPy's format", before, after, counted.calls()));
+    table.push(row(task, "MIPROv2 in DSPy's format", before, after, calls.get()));
     Ok(())
 }
 
@@ -196,8 +174,8 @@ async fn sealed(
 ) -> Result<f64> {
     let mut program = program.with_metric(task.metric());
     program.install(prompts)?;
-    let runner = RolloutRunner::new(&program, Arc::clone(model));
-    Ok(evaluate(&runner, &Arc::default(), &data.test).await?.estimate.mean)
+    let mut run = Run::bare(&program, Arc::clone(model));
+    Ok(evaluate(&mut run, &Arc::default(), &data.test).await?.estimate.mean)
 }
 
 fn row(task: &RealTask, name: &str, before: f64, after: f64, calls: u64) -> Row {
@@ -214,15 +192,10 @@ impl RealTask {
 
     /// What a writer of instructions is asked for.
     fn request(&self, data: &Loaded) -> Result<InstructionRequest> {
-        Ok(InstructionRequest {
-            predictor: "answer".to_owned(),
-            signature: Signature::parse(self.signature)?.with_instructions(self.instruction),
-            instruction: self.instruction.to_owned(),
-            traces: Vec::new(),
-            examples: data.train.iter().cloned().map(Arc::new).collect(),
-            taken: Vec::new(),
-            seed: SEED,
-        })
+        let signature = Signature::parse(self.signature)?.with_instructions(self.instruction);
+        let mut request = InstructionRequest::new("answer", signature, self.instruction, SEED);
+        request.examples = data.train.iter().cloned().map(Arc::new).collect();
+        Ok(request)
     }
 
     fn load(&self) -> Result<Loaded> {
@@ -257,29 +230,15 @@ impl RealTask {
 }
 
 /// A model with an upper bound on what it writes.
-struct Bounded {
-    model: Arc<dyn LanguageModel>,
-    tokens: u32,
-    one_line: bool,
-}
-
-#[async_trait]
-impl LanguageModel for Bounded {
-    fn id(&self) -> String {
-        format!("{}, at most {} tokens", self.model.id(), self.tokens)
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let mut request = request.clone();
-        request.sampling.max_tokens = Some(self.tokens);
+fn bounded(model: &Arc<dyn LanguageModel>, tokens: u32, one_line: bool) -> Arc<dyn LanguageModel> {
+    let profile = ModelProfile::new(format!("{}, at most {tokens} tokens", model.profile().id));
+    let bounded = around(Arc::clone(model), move |next, mut request| async move {
+        request.sampling.max_tokens = Some(tokens);
         request.sampling.temperature = Some(0.0);
-        if self.one_line {
+        if one_line {
             request.sampling.stop.push("\n".to_owned());
         }
-        self.model.complete(&request).await
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(Price::FREE)
-    }
+        next.complete(&request).await
+    });
+    Arc::new(bounded.with_profile(profile.with_price(Price::FREE)))
 }

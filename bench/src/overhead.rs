@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use promptopt_core::{ContentHash, LanguageModel, RolloutRunner};
-use promptopt_evaluator::{MemoryStore, evaluate};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LanguageModel;
+use promptopt_run::{MemoryStore, RolloutRunner};
 use promptopt_store::{Manifest, Redactor, RunDirectory, StoredModel};
 
 use crate::options::Options;
@@ -48,7 +49,7 @@ async fn micros(count: usize, demos: usize, model: Arc<dyn LanguageModel>) -> Re
     let (examples, prompts, program) = (task::examples(count), task::prompts(demos), task::program());
     let runner = RolloutRunner::new(&program, model).concurrency(16).store(Arc::new(MemoryStore::default()));
     let before = cpu::spent();
-    let evaluation = evaluate(&runner, &prompts, &examples).await?;
+    let evaluation = task::evaluated(&runner, &prompts, &examples).await?;
     let each = cpu::micros_each(before, count);
     ensure!(evaluation.estimate.n == count, "{} of {count} rollouts have a score", evaluation.estimate.n);
     Ok(each)

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use promptopt_core::{
-    CallContext, CandidateScores, ContentHash, Demo, Fields, LanguageModel as _, LmRequest, Message, Module,
-    ModuleExt as _, Prediction, Predictor, RolloutRunner, Signature,
-};
-use promptopt_evaluator::{MemoryStore, PredictorSpace, Search, SearchOptions, Space, evaluate};
+use promptopt_core::data::{ContentHash, Fields, Prediction};
+use promptopt_core::lm::{Attempts, LanguageModel as _, LmRequest, Message};
+use promptopt_core::program::{CallContext, Module, ModuleExt as _, Predictor};
+use promptopt_core::prompt::Demo;
+use promptopt_core::signature::Signature;
+use promptopt_evaluator::{PredictorSpace, Search, SearchOptions, Space};
 use promptopt_gepa::{Frontier, FrontierType};
 use promptopt_predict::Predict;
+use promptopt_run::{CandidateScores, MemoryStore, RolloutRunner, Run, TrialKind};
 use promptopt_store::{Manifest, Redactor, RunDirectory, StoredModel};
 use promptopt_testkit::toy;
 
@@ -101,10 +103,10 @@ async fn rollouts(count: usize) -> Result<(f64, f64)> {
             .concurrency(16)
             .store(Arc::new(MemoryStore::default()));
         let before = cpu::spent();
-        evaluate(&runner, &prompts, &examples).await?;
+        task::evaluated(&runner, &prompts, &examples).await?;
         best.0 = best.0.min(cpu::micros_each(before, 1));
         let before = cpu::spent();
-        evaluate(&runner, &prompts, &examples).await?;
+        task::evaluated(&runner, &prompts, &examples).await?;
         best.1 = best.1.min(cpu::micros_each(before, 1));
     }
     Ok(best)
@@ -120,8 +122,10 @@ async fn replies(count: usize) -> Result<f64> {
     let requests: Vec<LmRequest> =
         (0..count).map(|number| LmRequest::new(vec![Message::user(format!("question {number}"))])).collect();
     let before = cpu::spent();
+    let any = Attempts::any();
     for portion in requests.chunks(64) {
-        for reply in futures_util::future::join_all(portion.iter().map(|one| model.complete(one))).await {
+        let replies = portion.iter().map(|one| model.complete(one, &any));
+        for reply in futures_util::future::join_all(replies).await {
             reply?;
         }
     }
@@ -156,7 +160,6 @@ fn frontier(candidates: usize, examples: usize) -> f64 {
 /// CPU of a search of so many trials in a space twice as large, each on 5 of 20 examples.
 async fn search(trials: usize) -> Result<f64> {
     let program = task::program();
-    let runner = RolloutRunner::new(&program, Arc::new(task::AtOnce)).store(Arc::new(MemoryStore::default()));
     let options = SearchOptions { minibatch_size: 5, ..SearchOptions::default() };
     let side = ((2 * trials) as f64).sqrt().ceil() as usize;
     let own = program.candidate();
@@ -177,9 +180,13 @@ async fn search(trials: usize) -> Result<f64> {
         }],
     };
     let before = cpu::spent();
-    let mut search = Search::begin(&runner, own, task::examples(20), options, None).await?;
-    search.widen(space)?;
-    search.run(trials).await?;
+    let mut run = Run::bare(&program, Arc::new(task::AtOnce));
+    run.select_on(task::examples(20));
+    let own = run.enter(own);
+    run.try_out(TrialKind::BASELINE, &[(own, (0..20).collect())]).await?;
+    let mut search = Search::new(&run, options);
+    search.widen(&run, space)?;
+    search.trials(&mut run, trials).await?;
     Ok(cpu::micros_each(before, 1))
 }
 
@@ -194,7 +201,7 @@ async fn chain(predictors: usize) -> Result<f64> {
     for _ in 0..3 {
         let runner = RolloutRunner::new(&program, Arc::new(task::AtOnce)).concurrency(16);
         let before = cpu::spent();
-        evaluate(&runner, &Arc::default(), &examples).await?;
+        task::evaluated(&runner, &Arc::default(), &examples).await?;
         best = best.min(cpu::micros_each(before, 1));
     }
     Ok(best)

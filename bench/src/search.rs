@@ -5,15 +5,18 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, stream};
 use miprov2::{ModuleExt as _, Optimizer as _};
-use promptopt_core::{Example, LanguageModel, Module, RolloutRunner, WithMetric};
-use promptopt_evaluator::evaluate;
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{Module, WithMetric};
+use promptopt_core::prompt::Prompts;
+use promptopt_run::{Run, evaluate};
 use promptopt_testkit::Landscape;
 
 use crate::options::Options;
 use crate::search_methods::Method;
 use crate::search_series::{BUDGETS, Point, rows};
 use crate::table::{Row, say};
-use crate::{search_counting::Counting, search_peers, search_plot};
+use crate::{search_counting::counted, search_peers, search_plot};
 
 /// Seeds of the report. The sizes of the optimizers were chosen on seeds 100 to 139.
 const SEEDS: std::ops::Range<u64> = 0..5;
@@ -60,15 +63,14 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
 
 /// One run of an optimizer.
 async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) -> Result<Point> {
-    let model = Arc::new(Counting::new(landscape.model(seed)));
-    let shared = Arc::clone(&model) as Arc<dyn LanguageModel>;
+    let (model, calls) = counted(landscape.model(seed));
     let mut program = landscape.program().with_metric(landscape.metric());
     method
-        .optimizer(landscape, seed, budget, shared)
+        .optimizer(landscape, seed, budget, model)
         .compile(&mut program, landscape.train.clone())
         .await
         .with_context(|| format!("{} on {}, seed {seed}", method.name(), landscape.name))?;
-    let calls = model.calls();
+    let calls = calls.get();
     let prompts = program.candidate().prompts;
     let score = sealed(landscape, &prompts, landscape.model(seed)).await?;
     Ok(Point { landscape: landscape.name, method: method.name().to_owned(), budget, seed, calls, score })
@@ -77,11 +79,11 @@ async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) 
 /// The mean on the sealed test, by what predictions are truly worth.
 pub(crate) async fn sealed(
     landscape: &Landscape,
-    prompts: &promptopt_core::Prompts,
+    prompts: &Prompts,
     model: Arc<dyn LanguageModel>,
 ) -> Result<f64> {
     let program: WithMetric<Box<dyn Module>, _> = landscape.program().with_metric(landscape.truth());
     let test: Vec<Arc<Example>> = landscape.test.iter().cloned().map(Arc::new).collect();
-    let runner = RolloutRunner::new(&program, model);
-    Ok(evaluate(&runner, &Arc::new(prompts.clone()), &test).await?.estimate.mean)
+    let mut run = Run::bare(&program, model);
+    Ok(evaluate(&mut run, &Arc::new(prompts.clone()), &test).await?.estimate.mean)
 }

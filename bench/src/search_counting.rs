@@ -3,38 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price};
+use promptopt_core::lm::LanguageModel;
+use promptopt_testkit::around;
 
-/// A model, and how often it was called. A request for several completions is one call.
-pub(crate) struct Counting {
-    model: Arc<dyn LanguageModel>,
-    calls: AtomicU64,
-}
+/// How often a model was called so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calls(Arc<AtomicU64>);
 
-impl Counting {
-    pub(crate) fn new(model: Arc<dyn LanguageModel>) -> Self {
-        Self { model, calls: AtomicU64::new(0) }
-    }
-
-    /// The calls so far.
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
+impl Calls {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
-#[async_trait]
-impl LanguageModel for Counting {
-    fn id(&self) -> String {
-        self.model.id()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.model.complete(request).await
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.model.price()
-    }
+/// A model, and how often it is called. A request for several completions is one call.
+pub(crate) fn counted(model: Arc<dyn LanguageModel>) -> (Arc<dyn LanguageModel>, Calls) {
+    let calls = Calls::default();
+    let count = Arc::clone(&calls.0);
+    let counted = around(model, move |next, request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { next.complete(&request).await }
+    });
+    (Arc::new(counted), calls)
 }

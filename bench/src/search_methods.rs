@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use miprov2::{MIPROv2, Optimizer};
 use promptopt_copro::COPRO;
-use promptopt_core::LanguageModel;
+use promptopt_core::lm::LanguageModel;
 use promptopt_gepa::GEPA;
+use promptopt_random_search::RandomSearch;
+use promptopt_run::RunOptions;
+use promptopt_simba::SIMBA;
 use promptopt_testkit::Landscape;
-
-use crate::search_random::RandomSearch;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +22,15 @@ pub(crate) enum Method {
     Copro,
     /// GEPA.
     Gepa,
-    /// Random search over the same instructions and demo sets that MIPROv2 has.
+    /// SIMBA.
+    Simba,
+    /// The best of 16 demo sets, with the instruction as it is.
     Random,
 }
 
 impl Method {
-    pub(crate) const ALL: &[Self] = &[Self::Demos, Self::ZeroShot, Self::Copro, Self::Gepa, Self::Random];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Demos, Self::ZeroShot, Self::Copro, Self::Gepa, Self::Simba, Self::Random];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -34,7 +38,8 @@ impl Method {
             Self::ZeroShot => "MIPROv2 zero-shot",
             Self::Copro => "COPRO",
             Self::Gepa => "GEPA",
-            Self::Random => "random search",
+            Self::Simba => "SIMBA",
+            Self::Random => "random search over demos",
         }
     }
 
@@ -46,28 +51,22 @@ impl Method {
         budget: u64,
         model: Arc<dyn LanguageModel>,
     ) -> Box<dyn Optimizer> {
-        let valset = landscape.selection.clone();
+        let options = RunOptions::builder()
+            .seed(seed)
+            .valset(landscape.selection.clone())
+            .max_calls(budget)
+            .task_model(model)
+            .build();
         match self {
-            Self::Demos => Box::new(
-                MIPROv2::builder().seed(seed).valset(valset).max_calls(budget).task_model(model).build(),
-            ),
-            Self::ZeroShot => Box::new(
-                MIPROv2::builder()
-                    .seed(seed)
-                    .valset(valset)
-                    .max_bootstrapped_demos(0)
-                    .max_labeled_demos(0)
-                    .max_calls(budget)
-                    .task_model(model)
-                    .build(),
-            ),
-            Self::Copro => Box::new(
-                COPRO::builder().seed(seed).valset(valset).max_calls(budget).task_model(model).build(),
-            ),
-            Self::Gepa => Box::new(
-                GEPA::builder().seed(seed).valset(valset).max_calls(budget).task_model(model).build(),
-            ),
-            Self::Random => Box::new(RandomSearch { seed, valset, budget, model }),
+            Self::Demos => Box::new(MIPROv2::default().with_run_options(options)),
+            Self::ZeroShot => {
+                let builder = MIPROv2::builder().max_bootstrapped_demos(0).max_labeled_demos(0);
+                Box::new(builder.build().with_run_options(options))
+            }
+            Self::Copro => Box::new(COPRO::default().with_run_options(options)),
+            Self::Gepa => Box::new(GEPA::default().with_run_options(options)),
+            Self::Simba => Box::new(SIMBA::default().with_run_options(options)),
+            Self::Random => Box::new(RandomSearch::default().with_run_options(options)),
         }
     }
 }

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use promptopt_core::{Example, LanguageModel, Prompts};
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::prompt::Prompts;
 use promptopt_dspy::{DspyProgram, Layout};
 use promptopt_testkit::{Landscape, LoopbackServer};
 use serde_json::{Value, json};
 
 use crate::options::Options;
 use crate::search::sealed;
-use crate::search_counting::Counting;
+use crate::search_counting::counted;
 use crate::search_series::Point;
 use crate::table::say;
 
@@ -70,9 +72,8 @@ pub(crate) async fn compile(
     layout: &Layout,
     seed: u64,
 ) -> Result<(Prompts, u64)> {
-    let model = Arc::new(Counting::new(model));
-    let server =
-        LoopbackServer::start(Arc::clone(&model) as Arc<dyn LanguageModel>, Duration::ZERO, None).await?;
+    let (model, calls) = counted(model);
+    let server = LoopbackServer::start(model, Duration::ZERO, None).await?;
     let folder = tempfile::tempdir()?;
     let (given, state, log) =
         (folder.path().join("data.json"), folder.path().join("state.json"), folder.path().join("log"));
@@ -95,7 +96,7 @@ pub(crate) async fn compile(
     let last: Vec<_> = last.into_iter().rev().collect();
     ensure!(status.success(), "the peer {method} ended with {status}; it said last:\n{}", last.join("\n"));
     let saved = std::fs::read_to_string(&state).context("reading what the peer saved")?;
-    Ok((DspyProgram::read(&saved)?.prompts(layout)?, model.calls()))
+    Ok((DspyProgram::read(&saved)?.prompts(layout)?, calls.get()))
 }
 
 pub(crate) fn rows(examples: &[Example]) -> Vec<Value> {

@@ -78,7 +78,7 @@ fn panel(svg: &mut String, name: &str, groups: &[&Group], methods: &[&str], (lef
     for (index, (method, colour)) in methods.iter().zip(COLOURS).enumerate() {
         let mine = groups.iter().filter(|group| group.method == *method);
         // Side by side, so that the bars do not cover each other.
-        let shift = 3.0 * index as f64 - 6.0;
+        let shift = 3.0 * index as f64 - 7.5;
         let mut line = String::new();
         for (number, group) in mine.enumerate() {
             let ((low, high), at) = (group.range(), x(group.budget as f64) + shift);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{
-    Demo, Evaluator, Example, LanguageModel, LmError, LmReply, LmRequest, ModuleExt as _, Price, Prompt,
-    Prompts, Usage,
-};
+use promptopt_core::data::Example;
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::{Price, Usage};
+use promptopt_core::program::{Evaluator, ModuleExt as _};
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
+use promptopt_run::{Evaluation, Halt, RolloutJob, RolloutRunner};
 use promptopt_testkit::{HiddenRules, toy};
 
 /// What the model always answers, in chat form.
@@ -18,16 +20,12 @@ pub(crate) struct AtOnce;
 
 #[async_trait]
 impl LanguageModel for AtOnce {
-    fn id(&self) -> String {
-        "at-once".to_owned()
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new("at-once").with_price(Price::FREE)
     }
 
-    async fn complete(&self, _request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, _: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
         Ok(LmReply::text(REPLY, Usage::call(200, 10)))
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(Price::FREE)
     }
 }
 
@@ -55,4 +53,15 @@ pub(crate) fn prompts(demos: usize) -> Arc<Prompts> {
         demos: demos.collect(),
     };
     Arc::new([("answer", prompt)].into_iter().collect())
+}
+
+/// Every example under some prompts, and what the scores come to.
+pub(crate) async fn evaluated(
+    runner: &RolloutRunner<'_>,
+    prompts: &Arc<Prompts>,
+    examples: &[Arc<Example>],
+) -> Result<Evaluation, Halt> {
+    let jobs: Vec<_> =
+        examples.iter().map(|example| RolloutJob::new(Arc::clone(prompts), Arc::clone(example))).collect();
+    Ok(Evaluation::of(runner.run(&jobs).await?.into_iter().map(Some).collect()))
 }

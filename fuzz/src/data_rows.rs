@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::sync::LazyLock;
 
-use promptopt_core::{Example, FieldType, Signature};
+use promptopt_core::data::Example;
+use promptopt_core::signature::{FieldType, Signature};
 use promptopt_data::{DataError, LoadOptions, Rows, UnknownFields, read_csv, read_json, read_jsonl};
 
 const LIMIT: usize = 50;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use promptopt_core::Signature;
+use promptopt_core::signature::Signature;
 use promptopt_dspy::{DspyProgram, Layout, Versions};
 
 /// Programs that a file may belong to.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use pollster::block_on;
-use promptopt_core::{ContentHash, LmReply, Usage};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
+use promptopt_core::money::Usage;
 use promptopt_store::{Journal, StoreError};
 use tempfile::TempDir;
 

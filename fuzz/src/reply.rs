@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use promptopt_core::{Fields, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::signature::Signature;
 use promptopt_predict::{Adapter, ChatAdapter, JsonAdapter, PlainAdapter};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 
-use promptopt_core::ContentHash;
+use promptopt_core::data::ContentHash;
 use promptopt_store::{EventLog, Manifest, Redactor, RunDirectory, StoreError};
 use serde_json::json;
 use tempfile::TempDir;

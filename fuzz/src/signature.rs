@@ -1,6 +1,6 @@
 //! Signatures and types in their short form.
 
-use promptopt_core::{FieldType, Signature};
+use promptopt_core::signature::{FieldType, Signature};
 
 /// A signature that is read is written and read again as the same.
 pub fn signature(bytes: &[u8]) {

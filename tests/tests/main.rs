@@ -9,3 +9,4 @@ mod test_copro;
 mod test_faults;
 mod test_gepa;
 mod test_miprov2;
+mod test_run;

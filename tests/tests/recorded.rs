@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{
-    ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Module, ModuleExt as _, Optimizer,
-};
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::program::{Module, ModuleExt as _};
 use promptopt_gepa::GEPA;
+use promptopt_run::Optimizer;
 use promptopt_testkit::{HiddenRules, Landscape, toy};
 use serde_json::{Value, json};
 
@@ -31,22 +32,23 @@ struct Counting {
 
 #[async_trait]
 impl LanguageModel for Counting {
-    fn id(&self) -> String {
-        self.model.id()
+    fn profile(&self) -> ModelProfile {
+        // Without the price, which no outcome here is about.
+        self.model.profile().with_price(None)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let said = (&request.messages, &request.sampling, request.n, request.sample_index);
         {
             let mut requests = self.requests.lock().unwrap();
             requests.0 += 1;
             requests.1 = requests.1.wrapping_add(ContentHash::of(&said).as_u64());
         }
-        self.model.complete(request).await
+        self.model.complete(request, attempts).await
     }
 }
 
-type Task = (Box<dyn Module>, Arc<dyn promptopt_core::Metric>, Arc<dyn LanguageModel>, Vec<Example>);
+type Task = (Box<dyn Module>, Arc<dyn promptopt_core::program::Metric>, Arc<dyn LanguageModel>, Vec<Example>);
 
 fn task(name: &str, seed: u64) -> Task {
     let landscape = |landscape: Landscape| -> Task {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miprov2::MIPROv2;
-use promptopt_core::{LanguageModel, Price, Prices};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::{Price, Prices};
 use promptopt_lm::ChatClient;
 use promptopt_testkit::LoopbackServer;
 

@@ -32,17 +32,17 @@ options:
   --seeds A-B    search: seeds A to B instead of those of the report
   --plot FILE    search: draw the scores as SVG
   --out FOLDER   where the JSON goes (default: target/bench)
-  --guard        count the instructions of a rollout with valgrind, and fail where they are more than a
-                 tenth above bench/instructions.json; says so and passes where there is no valgrind
+  --guard        count the instructions of a rollout with valgrind, and fail if they are more than 10 %
+                 above bench/instructions.json; without valgrind it prints a message and succeeds
   --write        with --guard: write the counts to bench/instructions.json
 ";
 
-/// The parts that do without the embedded model.
+/// The parts that do not need the embedded model.
 const PARTS: [&str; 6] = ["overhead", "concurrency", "critical-path", "memory", "scaling", "search"];
 
-/// Where the counts are kept that others are held against.
+/// The file of the counts that new ones are compared with.
 const COUNTS: &str = "bench/instructions.json";
-/// What a count may be above the one that is kept, as a ratio.
+/// The highest ratio of a count to the one in the file that is accepted.
 const MOST: f64 = 1.1;
 /// Rollouts of the two runs whose difference is counted, so that starting counts for nothing.
 const ROLLOUTS: (u64, u64) = (500, 2500);
@@ -77,7 +77,7 @@ fn has_model(arguments: &[String]) -> bool {
     !help && !has("--quick") && (has("model") || !others)
 }
 
-/// Counts the instructions of a rollout and holds them against those that are kept.
+/// Counts the instructions of a rollout and compares them with those in the file.
 fn guard(write: bool) -> Result<()> {
     if !shell::answers("valgrind", &["--version"]) {
         shell::say("valgrind is missing, so instructions are not counted: apt-get install valgrind\n");
@@ -97,7 +97,8 @@ fn guard(write: bool) -> Result<()> {
         let count = (instructions(many, demos)? - instructions(few, demos)?) / (many - few);
         let before = kept.get(name).and_then(serde_json::Value::as_u64);
         let ratio = before.map(|before| count as f64 / before as f64);
-        let against = ratio.map(|ratio| format!(", {ratio:.3} of what is kept")).unwrap_or_default();
+        let against =
+            ratio.map(|ratio| format!(", {ratio:.3} times the count in {COUNTS}")).unwrap_or_default();
         shell::say(&format!("{name}: {count} instructions a rollout{against}\n"));
         grown.extend(ratio.filter(|ratio| *ratio > MOST).map(|_| name));
         counts.insert(name.to_owned(), count.into());
@@ -126,7 +127,7 @@ fn instructions(rollouts: u64, demos: u64) -> Result<u64> {
     if !output.status.success() {
         bail!("`{}` failed: {text}", shell::shown(&valgrind));
     }
-    collected(&text).with_context(|| format!("valgrind said no count: {text}"))
+    collected(&text).with_context(|| format!("valgrind printed no count: {text}"))
 }
 
 /// The count in what callgrind says: `==1== Collected : 123`.

@@ -34,7 +34,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
             "--optimizer" if OPTIMIZERS.contains(&value.as_str()) => {
                 crash.env("PROMPTOPT_CRASH_OPTIMIZER", value)
             }
-            "--optimizer" => bail!("there is no optimizer `{value}`, but {}", OPTIMIZERS.join(", ")),
+            "--optimizer" => bail!("there is no optimizer `{value}`; there are {}", OPTIMIZERS.join(", ")),
             unknown => bail!("there is no option `{unknown}`: `cargo xtask crash --help` lists them"),
         };
     }

@@ -10,12 +10,12 @@ use crate::shell;
 
 pub(crate) const HELP: &str = "\
 Runs the fuzz targets of `fuzz/` with libFuzzer: what models, data sets, task files and saved files may hold.
-Fails at the first input that breaks a promise and leaves it in `fuzz/artifacts`; what reaches new code is kept
-in `fuzz/corpus`. Neither is part of the repository, `fuzz/seeds` is. Needs a C++ compiler; cargo-fuzz is
-installed into the target folder where it is missing.
+Stops at the first input that fails a check and keeps it in `fuzz/artifacts`; inputs that reach new code go to
+`fuzz/corpus`. Neither folder is part of the repository, `fuzz/seeds` is. Needs a C++ compiler; cargo-fuzz is
+installed into the target folder if it is missing.
 
-The checks hold no `unsafe`, so they run without a sanitizer, and with that on the toolchain of the workspace.
-`cargo test --manifest-path fuzz/Cargo.toml` runs them over the seeds, without any of this.
+The checks use no `unsafe`, so they need no sanitizer and run with the toolchain of the workspace.
+`cargo test --manifest-path fuzz/Cargo.toml` runs them over the seeds without the fuzzer.
 
 usage: cargo xtask fuzz [--seconds N] [--target each|NAME]
 
@@ -53,7 +53,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let folder = shell::root()?.join("fuzz");
     let all = targets(&folder)?;
     if chosen != "each" && !all.contains(&chosen) {
-        bail!("there is no target `{chosen}`, but each, {}", all.join(", "));
+        bail!("there is no target `{chosen}`; there are each, {}", all.join(", "));
     }
     let cargo_fuzz = cargo_fuzz()?;
     for target in all.iter().filter(|target| chosen == "each" || chosen == **target) {

@@ -1,8 +1,8 @@
 //! Chores of the workspace: `cargo xtask <command>`.
 //!
-//! `tidy` checks what neither the compiler nor clippy can see, `crash` kills runs and resumes them, `fuzz`
-//! runs the fuzz targets, `demo` and `comparison` show the product to somebody who has just cloned it, `env`
-//! prints what the build of the embedded model needs.
+//! `tidy` checks what neither the compiler nor clippy can see, `bench` measures, `crash` kills runs and resumes
+//! them, `fuzz` runs the fuzz targets, `demo` and `comparison` show the product to somebody who has just cloned it,
+//! `env` prints what the build of the embedded model needs.
 
 mod bench;
 mod comparison;
@@ -29,7 +29,7 @@ commands:
   demo        build promptopt with the embedded model and optimize a prompt; needs no key
   env         print the build environment of the embedded model as shell `export` lines
   fuzz        run the parsers against inputs that a fuzzer makes
-  tidy        check the rules of the house
+  tidy        check the rules of this repository
 
 `cargo xtask <command> --help` tells more.
 ";

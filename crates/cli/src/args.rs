@@ -8,8 +8,8 @@ use promptopt_store::CacheMode;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::EXIT_CODES;
+use crate::optimizers::Kind;
 use crate::program::path_pair;
-use crate::task_file::OptimizerKind;
 
 /// Makes the prompts of an LLM program better by measurement.
 ///
@@ -136,7 +136,7 @@ pub(crate) struct SearchArgs {
     /// The optimizer, instead of the task file's. Options in the file that it does not have are left
     /// out.
     #[arg(long, value_name = "NAME")]
-    pub(crate) optimizer: Option<OptimizerKind>,
+    pub(crate) optimizer: Option<Kind>,
     /// Seed of every random choice, instead of the task file's.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -228,7 +228,7 @@ pub(crate) struct CompareArgs {
     pub(crate) run: RunArgs,
     /// The optimizers, separated by commas. Default: all.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) optimizers: Vec<OptimizerKind>,
+    pub(crate) optimizers: Vec<Kind>,
     /// Runs of each, with as many seeds.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) seeds: u64,

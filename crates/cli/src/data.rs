@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use promptopt_core::{ContentHash, Example};
+use promptopt_core::data::{ContentHash, Example};
 use promptopt_data::{
     LoadOptions, Portion, SameInputs, SealedTest, SplitOptions, SplitReport, UnknownFields, leakage,
     without_leakage,
@@ -16,7 +16,7 @@ use crate::program::Blueprint;
 use crate::task_file::{DataSection, Part, TaskFile};
 
 /// The rows of a task, before they are divided.
-pub(crate) struct Rows {
+pub(crate) struct Undivided {
     /// What is divided.
     pool: Vec<Example>,
     /// Parts with files of their own.
@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) notes: Vec<String>,
 }
 
-impl Rows {
+impl Undivided {
     /// Loads what a task names.
     pub(crate) async fn load(task: &TaskFile, blueprint: &Blueprint) -> anyhow::Result<Self> {
         let data = &task.data;
@@ -194,7 +194,7 @@ fn rest(rows: usize, portions: [Option<Portion>; 2]) -> Option<Portion> {
 }
 
 #[cfg(feature = "hub")]
-fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Rows> {
+fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Undivided> {
     use promptopt_data::HubDataset;
 
     let hub = data.hub.as_ref().context("there is no `[data.hub]`")?;
@@ -209,7 +209,7 @@ fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Rows> {
     // Both splits are of one commit, whatever happens to the branch meanwhile.
     let of_test = |split: &str| dataset(split, Some(&pool.source.revision)).load(options);
     let test = hub.test_split.as_deref().map(of_test).transpose()?;
-    Ok(Rows {
+    Ok(Undivided {
         source: serde_json::to_value(&pool.source)?,
         pool: pool.examples,
         selection: None,
@@ -218,7 +218,7 @@ fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Rows> {
 }
 
 #[cfg(not(feature = "hub"))]
-fn from_hub(_data: &DataSection, _options: &LoadOptions) -> anyhow::Result<Rows> {
+fn from_hub(_data: &DataSection, _options: &LoadOptions) -> anyhow::Result<Undivided> {
     anyhow::bail!("this promptopt was built without the Hugging Face Hub (`--features hub`)")
 }
 
@@ -232,7 +232,7 @@ mod tests {
 
     fn sizes(data: &str, selection: Option<usize>, test: Option<usize>) -> [usize; 3] {
         let data: DataSection = toml::from_str(data).unwrap();
-        let all = Rows {
+        let all = Undivided {
             pool: rows("pool", 100),
             selection: selection.map(|count| rows("selection", count)),
             test: test.map(|count| rows("test", count)),
@@ -267,7 +267,7 @@ mod tests {
             for data in ["path = \"a\"\ntest = \"t\"", "train = \"a\"\nselection = 0.3\ntest = 3"] {
                 let data: DataSection = toml::from_str(data).unwrap();
                 let test = data.test.as_ref().and_then(Part::file).map(|_| rows("test", 7));
-                let all = Rows { pool: rows("pool", count), selection: None, test, source: Value::Null };
+                let all = Undivided { pool: rows("pool", count), selection: None, test, source: Value::Null };
                 let parts = all.divide(&data, &args).unwrap();
                 assert!(parts.report.unused <= 1 && parts.train.len() > parts.selection.len(), "{count}");
             }
@@ -278,7 +278,8 @@ mod tests {
     fn what_parts_share_is_removed_and_told() {
         let mut test = rows("test", 10);
         test.extend(rows("POOL ", 3));
-        let all = Rows { pool: rows("pool", 100), selection: None, test: Some(test), source: Value::Null };
+        let all =
+            Undivided { pool: rows("pool", 100), selection: None, test: Some(test), source: Value::Null };
         let data: DataSection =
             toml::from_str("path = \"a\"\ntrain = 0.9\nselection = 0.1\ntest = \"t\"").unwrap();
         let args: RunArgs = serde_json::from_str("{\"task\": \"task.toml\"}").unwrap();

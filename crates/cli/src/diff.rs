@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::bail;
-use promptopt_core::{Demo, ModuleExt as _, Prompt, Prompts, plain_text, shorten};
+use promptopt_core::data::{plain_text, shorten};
+use promptopt_core::program::ModuleExt as _;
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
 use serde_json::json;
 use similar::{ChangeTag, TextDiff};
 

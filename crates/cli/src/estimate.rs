@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use promptopt_core::{Cancellation, NoObserver};
+use promptopt_core::program::Cancellation;
+use promptopt_run::NoObserver;
 use serde_json::json;
 
 use crate::args::{EstimateArgs, RunArgs, SearchArgs};
 use crate::exit::Exit;
-use crate::forecast::Forecast;
+use crate::forecast::PricedForecast;
 use crate::models::short_id;
 use crate::optimize;
-use crate::optimizers::{self, Surroundings};
 use crate::output::Output;
 use crate::session::Session;
+use crate::stages;
 
 pub(crate) async fn run(args: &EstimateArgs, output: Output) -> anyhow::Result<()> {
     estimate(&args.run, &args.search, output).await
@@ -20,28 +21,29 @@ pub(crate) async fn run(args: &EstimateArgs, output: Output) -> anyhow::Result<(
 
 /// Prints what an optimization is going to cost.
 pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output) -> anyhow::Result<()> {
-    let session = Session::open_idle(run, search.from.as_deref()).await?;
+    let mut session = Session::open_idle(run, search.from.as_deref()).await?;
     let (section, _) = optimize::options(search, &session.task).map_err(Exit::configuration)?;
-    let around = Surroundings::of(&session, &section, Arc::new(NoObserver), Cancellation::new())
-        .map_err(Exit::configuration)?;
-    let cap = around.budget;
-    let optimizer = optimizers::build(&section, around);
-    let forecast = Forecast::of(&session, &section, &*optimizer, &session.train)?;
+    let selection = std::mem::take(&mut session.selection);
+    let strategy =
+        stages::optimizer(&session, &section, selection, Arc::new(NoObserver), Cancellation::new())
+            .map_err(Exit::configuration)?;
+    let cap = section.run_options()?.limits();
+    let forecast = PricedForecast::of(&session, &section, &*strategy, &session.train)?;
     output.text(format_args!(
         "{} with {} on {}\n{}\n\n{}",
         session.name,
-        section.chosen().name(),
-        short_id(&session.model.model.id()),
+        section.name(),
+        short_id(&session.model.model.profile().id),
         session.split,
         forecast.table(cap)
     ))?;
-    if let Some(note) = promptopt_evaluator::statistics::sensitivity_note(session.test_rows()) {
+    if let Some(note) = promptopt_statistics::sensitivity_note(session.test_rows()) {
         output.text(format_args!("note: {note}"))?;
     }
     output.object(&json!({
         "command": "estimate",
         "task": session.name,
-        "optimizer": section.chosen().name(),
+        "optimizer": section.name(),
         "estimate": forecast.to_json(),
         "cap": cap,
     }))

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use promptopt_core::{Budget, ModuleExt as _};
+use promptopt_core::money::Budget;
+use promptopt_core::program::ModuleExt as _;
 use serde_json::json;
 
 use crate::args::EvalArgs;
@@ -22,17 +23,17 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let test = session.open_test();
     progress.stage(
         "sealed test",
-        &format!("{} examples, model {}", test.len(), short_id(&session.model.model.id())),
+        &format!("{} examples, model {}", test.len(), short_id(&session.model.model.profile().id)),
     );
-    let runner = measure::runner(&session, Arc::clone(&progress) as _, cancellation);
+    let mut run = measure::run(&session, Budget::default(), Arc::clone(&progress) as _, cancellation)?;
     let prompts = session.program.candidate().prompts;
-    let evaluation = measure::measure(&runner, &prompts, &test).await?;
+    let evaluation = measure::measure(&mut run, &prompts, &test).await?;
+    let usage = run.runner().totals().usage;
+    let errors = measure::errors(std::slice::from_ref(&evaluation));
     progress.finish();
     let estimate = &evaluation.estimate;
-    let usage = runner.totals().usage;
     if estimate.missing > 0 {
-        let first = measure::errors(&[&evaluation]);
-        let first = first.first().map_or("none was recorded", |line| line.message.as_str());
+        let first = errors.first().map_or("none was recorded", |line| line.message.as_str());
         output.text(format_args!("{} examples have no score; the first error: {first}", estimate.missing))?;
     }
     output.text(format_args!("sealed test (n = {}): {}", estimate.n, summary::estimate(estimate)))?;
@@ -43,12 +44,12 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     output.object(&json!({
         "command": "eval",
         "task": session.name,
-        "model": session.model.model.id(),
+        "model": session.model.model.profile().id,
         "program": args.program,
         "test": estimate,
         "usage": usage,
-        "judge_calls": session.judging.calls(),
-        "errors": measure::errors(&[&evaluation]),
+        "judge_calls": session.gauge.judge_calls(),
+        "errors": errors,
     }))?;
     args.fail_under.map_or(Ok(()), |least| enough(estimate.mean, least))
 }

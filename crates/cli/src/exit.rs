@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use promptopt_core::{Error as CoreError, LmError, StopReason};
+use promptopt_core::Error as CoreError;
+use promptopt_core::lm::LmError;
 use promptopt_data::DataError;
 use promptopt_lm::ConfigError;
+use promptopt_run::{Error as RunError, StopReason};
 
 /// Shown in `--help`; `docs/task-file.md` says the same.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -68,6 +70,9 @@ impl Exit {
                 if let Some(tagged) = cause.downcast_ref::<Tagged>() {
                     return Some(tagged.exit);
                 }
+                if let Some(error) = cause.downcast_ref::<RunError>() {
+                    return Self::of_run(error);
+                }
                 if let Some(error) = cause.downcast_ref::<CoreError>() {
                     return Self::of_core(error);
                 }
@@ -79,24 +84,27 @@ impl Exit {
             .unwrap_or(Self::Other)
     }
 
-    fn of_core(error: &CoreError) -> Option<Self> {
+    fn of_run(error: &RunError) -> Option<Self> {
         match error {
-            CoreError::Option { reason, .. } if reason.contains("budget is too small") => Some(Self::Budget),
-            CoreError::TooEarly { stop: Some(StopReason::Budget), .. } => Some(Self::Budget),
-            CoreError::TooEarly { stop: Some(StopReason::Cancelled), .. } => Some(Self::Interrupted),
+            RunError::Option { reason, .. } if reason.contains("budget is too small") => Some(Self::Budget),
+            RunError::TooEarly { stop: Some(StopReason::Budget), .. } => Some(Self::Budget),
+            RunError::TooEarly { stop: Some(StopReason::Cancelled), .. } => Some(Self::Interrupted),
             // What a predictor says when its model gave no reply.
-            CoreError::TooEarly { reason, .. } if reason.contains(" got no reply: ") => Some(Self::Provider),
+            RunError::TooEarly { reason, .. } if reason.contains(" got no reply: ") => Some(Self::Provider),
             // A metric that judges nothing at all is not set up rightly.
-            CoreError::TooEarly { stop: None, reason } if reason.contains("the metric failed") => {
+            RunError::TooEarly { stop: None, reason } if reason.contains("the metric failed") => {
                 Some(Self::Configuration)
             }
-            CoreError::Option { .. }
-            | CoreError::Data { .. }
-            | CoreError::Program { .. }
-            | CoreError::Signature { .. } => Some(Self::Configuration),
-            CoreError::Model { .. } => Some(Self::Provider),
+            RunError::Option { .. } | RunError::Data { .. } => Some(Self::Configuration),
+            RunError::Core(error) => Self::of_core(error),
+            RunError::Model { .. } => Some(Self::Provider),
             _ => None,
         }
+    }
+
+    fn of_core(error: &CoreError) -> Option<Self> {
+        let known = matches!(error, CoreError::Program { .. } | CoreError::Signature { .. });
+        known.then_some(Self::Configuration)
     }
 }
 
@@ -109,10 +117,10 @@ mod tests {
     #[test]
     fn an_errors_code_is_found_under_its_context() {
         let check = |error: anyhow::Error, exit| assert_eq!(Exit::of(&error), exit, "{error:#}");
-        let too_small = CoreError::option("max_calls", "the budget is too small for one evaluation");
+        let too_small = RunError::option("max_calls", "the budget is too small for one evaluation");
         check(anyhow::Error::new(too_small).context("optimizing"), Exit::Budget);
-        check(anyhow::Error::new(CoreError::option("breadth", "must be at least 2")), Exit::Configuration);
-        check(CoreError::Model { message: "no".into() }.into(), Exit::Provider);
+        check(anyhow::Error::new(RunError::option("breadth", "must be at least 2")), Exit::Configuration);
+        check(RunError::Model { message: "no".into() }.into(), Exit::Provider);
         check(anyhow!("?"), Exit::Other);
         check(Exit::configuration(anyhow!("?")).context("in the task file"), Exit::Configuration);
         let tagged: anyhow::Result<()> = Err(Exit::BelowThreshold.with(anyhow!("low").context("0.1 < 0.5")));

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{Field, Fields, Message, Module as _, ModuleExt as _, Predictor, plain_text};
+use promptopt_core::data::{Fields, plain_text};
+use promptopt_core::lm::Message;
+use promptopt_core::program::{Module as _, ModuleExt as _, Predictor};
+use promptopt_core::signature::Field;
 use promptopt_dspy::{DspyProgram, Versions};
 use promptopt_store::write_atomically;
 use serde_json::{Value, json};
@@ -11,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{ExportArgs, ExportFormat};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::program::{Chain, ProgramFile, layout, mapped};
+use crate::program::{PredictorChain, ProgramFile, layout, mapped};
 use crate::show::role;
 
 pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
@@ -28,7 +31,7 @@ pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
     output.object(&json!({"command": "export", "program": chain.name(), "file": args.out, "text": text}))
 }
 
-fn exported(args: &ExportArgs) -> anyhow::Result<(Chain, String)> {
+fn exported(args: &ExportArgs) -> anyhow::Result<(PredictorChain, String)> {
     if args.format != ExportFormat::Dspy && (args.into.is_some() || !args.map.is_empty()) {
         bail!("--into and --map are for `--format dspy`");
     }
@@ -43,7 +46,7 @@ fn exported(args: &ExportArgs) -> anyhow::Result<(Chain, String)> {
 }
 
 /// The chats of a program, with the name of an input in double braces where it goes.
-fn chats(chain: &Chain) -> Vec<(String, Vec<Message>)> {
+fn chats(chain: &PredictorChain) -> Vec<(String, Vec<Message>)> {
     let predictors = chain.predictors();
     let inputs = predictors.iter().flat_map(|predictor| predictor.signature().inputs());
     let holes: Fields =
@@ -51,7 +54,7 @@ fn chats(chain: &Chain) -> Vec<(String, Vec<Message>)> {
     chain.chats(&holes)
 }
 
-fn text(chain: &Chain) -> String {
+fn text(chain: &PredictorChain) -> String {
     let chats = chats(chain);
     let mut text = String::new();
     for (predictor, messages) in &chats {
@@ -67,7 +70,7 @@ fn as_text(messages: &[Message]) -> String {
     messages.iter().map(|message| format!("--- {}\n{}\n\n", role(message), message.content)).collect()
 }
 
-fn messages(chain: &Chain) -> anyhow::Result<String> {
+fn messages(chain: &PredictorChain) -> anyhow::Result<String> {
     let predictors = chain.predictors();
     let names = |fields: &[Field]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
     let one = |(predictor, (path, messages)): (&&dyn Predictor, (String, Vec<Message>))| {
@@ -83,7 +86,7 @@ fn messages(chain: &Chain) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&json!({ "predictors": all }))? + "\n")
 }
 
-fn markdown(chain: &Chain) -> String {
+fn markdown(chain: &PredictorChain) -> String {
     let mut page = format!("# {}\n", chain.name());
     if let Some(source) = chain.source() {
         let _ = write!(page, "\nThe predictors run one after the other:\n\n{}", fenced(&source));
@@ -132,7 +135,7 @@ fn fenced(text: &str) -> String {
     format!("{fence}text\n{}\n{fence}\n", text.trim_end_matches('\n'))
 }
 
-fn dspy(chain: &Chain, args: &ExportArgs) -> anyhow::Result<String> {
+fn dspy(chain: &PredictorChain, args: &ExportArgs) -> anyhow::Result<String> {
     let prompts = chain.candidate().prompts;
     let Some(into) = &args.into else {
         let program = DspyProgram::from_prompts(&prompts, &mapped(chain, &args.map)?, &Versions::default())?;

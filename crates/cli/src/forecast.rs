@@ -1,17 +1,20 @@
 //! What a run is going to cost, and how its caps are divided.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{
-    Between, Budget, CallSize, Evaluator, Example, Figures, LanguageModel, ModelRole, Money, Optimizer,
-    Price, Usage, calls_of_a_rollout,
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::{Budget, Money, Price, Usage};
+use promptopt_core::program::Evaluator;
+use promptopt_run::{
+    Between, CallSize, Figures, Forecast, ModelRole, Optimizer as _, Strategy, calls_of_a_rollout,
 };
 use serde_json::{Value, json};
 
 use crate::models::{ChosenModel, short_id};
-use crate::optimizers;
 use crate::session::Session;
 use crate::task_file::OptimizerSection;
 use crate::words::{money, short, time};
@@ -22,7 +25,7 @@ const EMBEDDED_LATENCY: Duration = Duration::from_millis(110);
 const MOST_FOR_TEST: u64 = 2;
 
 /// What each stage of a run is going to cost, from a low to a high figure.
-pub(crate) struct Forecast {
+pub(crate) struct PricedForecast {
     stages: Vec<Stage>,
     /// The most calls of the stages together, where that is capped.
     max_calls: Option<u64>,
@@ -37,46 +40,47 @@ struct Stage {
     figures: Figures,
 }
 
-impl Forecast {
+impl PricedForecast {
     /// The forecast for an optimizer on a session's training examples; `train` are those.
     pub(crate) fn of(
         session: &Session,
         section: &OptimizerSection,
-        optimizer: &dyn Optimizer,
+        strategy: &dyn Strategy,
         train: &[Example],
     ) -> anyhow::Result<Self> {
         let program = &*session.program;
-        let estimate = optimizer.estimate(program, train)?;
-        let estimate = estimate.context("the optimizer cannot say what it is going to call")?;
+        let forecast = strategy.estimate(program, train)?;
+        let forecast = forecast.context("the optimizer cannot say what it is going to call")?;
+        // No prompt has more of them.
+        let demos =
+            ["max_bootstrapped_demos", "max_labeled_demos"].map(|option| section.number(option)).iter().sum();
         let mut others = program.other_models();
         others.push(session.model.model.clone());
-        let prompt_price = price(session, &*session.prompt_model.model);
-        let task = CallSize::of_program(program, train, optimizers::demos(section));
+        let price = |model: &Arc<dyn LanguageModel>| model.profile().price_in(&session.task.prices);
+        let prompt_price = price(&session.prompt_model.model);
+        let task = CallSize::of_program(program, train, demos);
         let task = CallSize { latency: latency(&session.model, task.latency), ..task };
-        let longest = session.model.model.max_tokens().map_or(u64::MAX, u64::from);
+        let longest = session.model.model.profile().max_tokens.map_or(u64::MAX, u64::from);
         let written = task.completion_tokens;
         let written = Between::new(written.low.min(longest), written.high.min(longest));
-        let task = CallSize { completion_tokens: written, ..task }.priced(dearest(session, &others));
+        let task = CallSize { completion_tokens: written, ..task }.priced(dearest(others.iter().map(price)));
         let writer = CallSize::of_writer();
         let writer = CallSize { latency: latency(&session.prompt_model, writer.latency), ..writer };
         let concurrency = if session.model.is_embedded { 1 } else { session.concurrency };
-        let figures = estimate.figures(&task, &writer.priced(prompt_price), concurrency);
-        let stages = estimate.stages.iter().zip(figures);
+        let figures = forecast.figures(&task, &writer.priced(prompt_price), concurrency);
+        let stages = forecast.stages.iter().zip(figures);
         let stages = stages
             .map(|(stage, figures)| Stage { name: stage.stage.clone(), model: stage.model, figures })
             .collect();
         // A model that nobody asks needs no price.
         let asks_writer =
-            estimate.stages.iter().any(|stage| stage.model == ModelRole::Prompt && stage.calls.high > 0);
+            forecast.stages.iter().any(|stage| stage.model == ModelRole::Prompt && stage.calls.high > 0);
         others.extend(asks_writer.then(|| session.prompt_model.model.clone()));
-        let mut unpriced: Vec<String> = others
-            .iter()
-            .filter(|model| price(session, &**model).is_none())
-            .map(|model| model.id())
-            .collect();
+        let mut unpriced: Vec<String> =
+            others.iter().filter(|model| price(model).is_none()).map(|model| model.profile().id).collect();
         unpriced.sort_unstable();
         unpriced.dedup();
-        let max_calls = estimate.max_calls;
+        let max_calls = forecast.max_calls;
         Ok(Self {
             stages,
             max_calls,
@@ -241,8 +245,8 @@ impl Forecast {
 fn of_test(program: &dyn Evaluator, rows: usize, size: &CallSize, concurrency: usize) -> Figures {
     let runs = Between::new(rows as u64, 2 * rows as u64);
     let calls = runs.times(calls_of_a_rollout(program));
-    let estimate = promptopt_core::CostEstimate::default().with("sealed test", ModelRole::Task, calls);
-    estimate.figures(size, size, concurrency).into_iter().sum()
+    let forecast = Forecast::default().with("sealed test", ModelRole::Task, calls);
+    forecast.figures(size, size, concurrency).into_iter().sum()
 }
 
 /// Figures with at most so many calls; the rest shrinks with them.
@@ -275,21 +279,16 @@ fn latency(model: &ChosenModel, usual: Duration) -> Duration {
     }
 }
 
-/// What a model's tokens cost: by the task file, and otherwise as the model knows.
-fn price(session: &Session, model: &dyn LanguageModel) -> Option<Price> {
-    session.task.prices.find(&model.id()).or_else(|| model.price())
-}
-
-/// The dearest of several models; `None` where a price is not known.
-fn dearest(session: &Session, models: &[std::sync::Arc<dyn LanguageModel>]) -> Option<Price> {
-    let prices = models.iter().map(|model| price(session, &**model)).collect::<Option<Vec<_>>>()?;
+/// The dearest of several prices; `None` where one is not known.
+fn dearest(prices: impl Iterator<Item = Option<Price>>) -> Option<Price> {
+    let prices = prices.collect::<Option<Vec<_>>>()?;
     Some(Price {
         prompt: prices.iter().map(|price| price.prompt).max()?,
         completion: prices.iter().map(|price| price.completion).max()?,
     })
 }
 
-/// The test's share of a cap; see [`Forecast::divide`].
+/// The test's share of a cap; see [`PricedForecast::divide`].
 fn share(cap: u64, test: u64, total: u64) -> u64 {
     part_of(cap, test, total).max(test.min(cap / MOST_FOR_TEST))
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{ModuleExt as _, Outcome, Usage};
+use promptopt_core::money::Usage;
+use promptopt_core::program::ModuleExt as _;
+use promptopt_run::Outcome;
 use serde_json::{Value, json};
 
 use crate::args::ImportArgs;

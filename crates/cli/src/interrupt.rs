@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use promptopt_core::Cancellation;
+use promptopt_core::program::Cancellation;
 
 /// The first Ctrl-C ends the run with the best so far; a second one ends the process. A thread of its own
 /// listens, so that it is heard while the run computes.

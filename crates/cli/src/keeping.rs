@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use promptopt_core::{Attempts, Cancellation, LanguageModel, LmError, LmReply, LmRequest, Price, Usage};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::Usage;
+use promptopt_core::program::Cancellation;
 use promptopt_store::{Cache, CacheMode, Journal, Redactor, StoredModel, StoredStats};
 use tokio::sync::Notify;
 
@@ -25,7 +27,7 @@ pub(crate) struct Keeping {
     cache: Option<Cache>,
     redactor: Redactor,
     cancellation: Cancellation,
-    under_way: Arc<UnderWay>,
+    requests: Arc<Requests>,
     models: Vec<Arc<StoredModel>>,
 }
 
@@ -56,7 +58,7 @@ impl Keeping {
         self.models.push(Arc::clone(&stored));
         Arc::new(Settling {
             model: stored,
-            under_way: Arc::clone(&self.under_way),
+            requests: Arc::clone(&self.requests),
             cancellation: self.cancellation.clone(),
         })
     }
@@ -77,8 +79,8 @@ impl Keeping {
     /// kept; for as long as this at most. Says how many are still out.
     pub(crate) async fn settle(&self, grace: Duration) -> usize {
         // Running out of grace is no failure: what is still out is counted.
-        let _ = tokio::time::timeout(grace, self.under_way.none_left()).await;
-        self.under_way.count()
+        let _ = tokio::time::timeout(grace, self.requests.none_left()).await;
+        self.requests.count()
     }
 }
 
@@ -104,12 +106,12 @@ fn open_in(folder: &Path, mode: CacheMode, megabytes: u64) -> anyhow::Result<Opt
 
 /// Requests that have left.
 #[derive(Default)]
-struct UnderWay {
+struct Requests {
     count: AtomicUsize,
     changed: Notify,
 }
 
-impl UnderWay {
+impl Requests {
     fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
@@ -126,10 +128,10 @@ impl UnderWay {
 }
 
 /// One request that has left; gone however it ends.
-struct Out(Arc<UnderWay>);
+struct Out(Arc<Requests>);
 
 impl Out {
-    fn begin(all: &Arc<UnderWay>) -> Self {
+    fn begin(all: &Arc<Requests>) -> Self {
         all.count.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(all))
     }
@@ -145,49 +147,32 @@ impl Drop for Out {
 /// A model whose calls go on to their reply when nobody waits for it any more, so that it is kept.
 struct Settling {
     model: Arc<StoredModel>,
-    under_way: Arc<UnderWay>,
+    requests: Arc<Requests>,
     cancellation: Cancellation,
 }
 
 #[async_trait]
 impl LanguageModel for Settling {
-    fn id(&self) -> String {
-        self.model.id()
+    fn profile(&self) -> ModelProfile {
+        self.model.profile()
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         if self.cancellation.is_cancelled() {
             return Err(LmError::Cancelled);
         }
         let (model, cancellation) = (Arc::clone(&self.model), self.cancellation.clone());
-        let attempts = request.attempts.clone();
-        let mut request = request.clone();
-        request.attempts = Attempts::asking(move || !cancellation.is_cancelled() && attempts.another());
-        let out = Out::begin(&self.under_way);
+        let (request, asked) = (request.clone(), attempts.clone());
+        let attempts = Attempts::asking(move || !cancellation.is_cancelled() && asked.another());
+        let out = Out::begin(&self.requests);
         let call = tokio::spawn(async move {
             let _out = out;
-            model.complete(&request).await
+            model.complete(&request, &attempts).await
         });
         match call.await {
             Ok(reply) => reply,
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             Err(_) => Err(LmError::Cancelled),
         }
-    }
-
-    fn max_attempts_billed(&self) -> u32 {
-        self.model.max_attempts_billed()
-    }
-
-    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
-        self.model.count_tokens(request)
-    }
-
-    fn max_tokens(&self) -> Option<u32> {
-        self.model.max_tokens()
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.model.price()
     }
 }

@@ -1,6 +1,7 @@
 //! The `promptopt` command: makes the prompts of an LLM program better by measurement.
 //!
-//! The command is [`main`]; [`check_task_file`] is what reads its task files, for whoever tests that.
+//! The command is [`main`]; [`check_task_file`] is what reads its task files, for whoever tests that. What the
+//! command writes is a [`SavedProgram`], which a program in Rust can read.
 
 mod args;
 mod compare;
@@ -15,6 +16,7 @@ mod import;
 mod init;
 mod interrupt;
 mod keeping;
+mod kept;
 mod measure;
 mod meter;
 mod metrics;
@@ -28,7 +30,6 @@ mod progress;
 mod pull;
 mod recorded;
 mod report;
-mod run;
 mod saved;
 mod schema;
 mod secrets;
@@ -50,6 +51,8 @@ use args::{Args, Command};
 use exit::Exit;
 use output::Output;
 
+pub use saved::{Definition, SavedProgram};
+
 /// The command: reads its arguments, does what they say, and tells the code to end with.
 pub async fn main() -> ExitCode {
     let args = Args::parse();
@@ -58,9 +61,8 @@ pub async fn main() -> ExitCode {
         (_, true) => "error",
         _ => "warn",
     };
-    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG").unwrap_or_else(|_| {
-        EnvFilter::new(format!("{level},hyper=warn,reqwest=warn,promptopt_evaluator::session=error"))
-    });
+    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| secrets::CleanStderr(std::io::stderr()))

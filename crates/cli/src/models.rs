@@ -4,15 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{Example, LanguageModel, Sampling};
 #[cfg(feature = "local")]
-use promptopt_core::{LmError, LmReply, LmRequest, Price};
+use promptopt_core::lm::{Attempts, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::lm::{LanguageModel, Sampling};
 use promptopt_lm::{ModelName, ModelSettings, RateControl, by_name};
 use promptopt_testkit::SimulatedLm;
 use secrecy::SecretString;
 
+use crate::data::Undivided;
 use crate::secrets::{is_secret_header, key_variable};
 use crate::task_file::ModelSection;
+
+mod of_task;
+
+pub(crate) use of_task::TaskModels;
 
 /// A model of a session.
 #[derive(Clone)]
@@ -71,12 +76,11 @@ impl Endpoints {
     }
 }
 
-/// A model by the command line or the task file. `examples` are what a simulated model answers
-/// about.
-pub(crate) async fn choose(
+/// A model by the command line or the task file. `rows` are what a simulated model answers about.
+async fn choose(
     section: &ModelSection,
     name: Option<&str>,
-    examples: &[Example],
+    rows: &Undivided,
     endpoints: &mut Endpoints,
 ) -> anyhow::Result<ChosenModel> {
     // Another model than the task file's is not to get that one's settings, key and headers.
@@ -84,7 +88,7 @@ pub(crate) async fn choose(
     let section = if name.is_none_or(|name| name == section.name) { section } else { &own };
     let name = section.name.as_str();
     if name == "sim" {
-        let model = Arc::new(SimulatedLm::over_examples(examples, section.seed.unwrap_or(0)));
+        let model = Arc::new(SimulatedLm::over_examples(rows.all(), section.seed.unwrap_or(0)));
         return Ok(ChosenModel { model, is_embedded: false, is_simulated: true });
     }
     if name == "local" || name.starts_with("local/") {
@@ -194,27 +198,17 @@ struct WithSampling<M> {
 #[cfg(feature = "local")]
 #[async_trait::async_trait]
 impl<M: LanguageModel> LanguageModel for WithSampling<M> {
-    fn id(&self) -> String {
+    fn profile(&self) -> ModelProfile {
+        let profile = self.model.profile();
         let top_p = self.top_p.map_or(String::new(), |top_p| format!(" top_p={top_p}"));
-        format!("{} stop={:?}{top_p}", self.model.id(), self.stop)
+        let id = format!("{} stop={:?}{top_p}", profile.id, self.stop);
+        profile.with_id(id)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let mut request = request.clone();
         request.sampling.stop.extend(self.stop.iter().cloned());
         request.sampling.top_p = request.sampling.top_p.or(self.top_p);
-        self.model.complete(&request).await
-    }
-
-    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
-        self.model.count_tokens(request)
-    }
-
-    fn max_tokens(&self) -> Option<u32> {
-        self.model.max_tokens()
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.model.price()
+        self.model.complete(&request, attempts).await
     }
 }

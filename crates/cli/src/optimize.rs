@@ -5,28 +5,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::{Budget, Event, ModuleExt as _, Observer, StopReason, TracingObserver, Usage};
-use promptopt_store::{Manifest, StoredStats};
+use anyhow::{Context as _, anyhow};
+use promptopt_core::money::{Budget, Usage};
+use promptopt_core::program::{Cancellation, ModuleExt as _};
+use promptopt_run::{Event, Observer, StopReason, TracingObserver};
+use promptopt_store::{Manifest, Redactor};
 use serde_json::json;
 
 use crate::args::{OptimizeArgs, ResumeArgs, RunArgs, SearchArgs};
 use crate::estimate::estimate;
 use crate::exit::Exit;
+use crate::forecast::PricedForecast;
 use crate::interrupt::cancel_on_interrupt;
 use crate::keeping::Keeping;
-use crate::models::short_id;
+use crate::kept::{self, Kept, Place};
+use crate::models::{Endpoints, short_id};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::recorded::{self, Recorded};
 use crate::report;
-use crate::run::{self, Run};
 use crate::saved::{Definition, SavedProgram};
 use crate::secrets;
-use crate::session::{self, Facts, Session};
+use crate::session::{self, Draft, Session};
 use crate::stages;
-use crate::summary;
-use crate::task_file::{Amount, OptimizerKind, OptimizerSection, TaskFile};
+use crate::summary::{self, Ending};
+use crate::task_file::{OptimizerSection, TaskFile};
 
 /// How long requests that have left are waited for when a run is interrupted.
 const GRACE: Duration = Duration::from_secs(1);
@@ -43,13 +46,6 @@ struct Plan {
     place: Place,
 }
 
-/// Where the run is kept.
-enum Place {
-    Nowhere,
-    New(PathBuf),
-    Old(PathBuf),
-}
-
 pub(crate) async fn run(args: &OptimizeArgs, output: Output) -> anyhow::Result<()> {
     if args.dry_run {
         return estimate(&args.run, &args.search, output).await;
@@ -63,7 +59,7 @@ pub(crate) async fn run(args: &OptimizeArgs, output: Output) -> anyhow::Result<(
     let (task, section, left_out) = read().map_err(Exit::configuration)?;
     let name = session::name(&task, &args.run.task);
     let program = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.optimized.json")));
-    let (free, unfinished) = run::choose(&program);
+    let (free, unfinished) = kept::choose(&program);
     let place = match &args.run_directory {
         _ if args.no_run => Place::Nowhere,
         Some(path) => Place::New(path.clone()),
@@ -93,7 +89,7 @@ pub(crate) async fn resume(args: &ResumeArgs, output: Output) -> anyhow::Result<
             .with_context(|| format!("reading the run in {}", args.directory.display()))?;
         let task = recorded.task()?;
         let (section, left_out) = options(&recorded.command.search, &task)?;
-        let program = recorded.command.out.clone().unwrap_or_else(|| args.directory.join(run::PROGRAM));
+        let program = recorded.command.out.clone().unwrap_or_else(|| args.directory.join(kept::PROGRAM));
         let place = Place::Old(args.directory.clone());
         anyhow::Ok(Plan { command: recorded.command, task, section, left_out, program, place })
     };
@@ -105,237 +101,216 @@ pub(crate) async fn resume(args: &ResumeArgs, output: Output) -> anyhow::Result<
 
 async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<()> {
     let started = Instant::now();
-    let Plan { command, task, section, left_out, program: path, place } = plan;
+    let Plan { command, task, section, left_out, program, place } = plan;
     let cancellation = cancel_on_interrupt();
     let redactor = secrets::redactor(&task, args.lm.as_deref());
-    let mut kept = None;
-    let keep = |facts: &Facts<'_>| {
-        let manifest = || recorded::manifest(&command, &section, facts);
-        kept = match &place {
-            Place::Nowhere => None,
-            Place::New(path) => Some(Run::create(path, &manifest()?, redactor.clone())?),
-            Place::Old(path) => Some(Run::resume(path, &manifest()?, redactor.clone())?),
-        };
-        let journal = kept.as_ref().map(|run| run.journal().clone());
-        Keeping::new(journal, redactor.clone(), facts.task, args, cancellation.clone())
-    };
-    let opened = Session::open_kept(args, command.search.from.as_deref(), task, keep).await;
-    let mut session = match (opened, kept.take()) {
-        (Ok(session), run) => {
-            kept = run;
-            session
-        }
-        (Err(error), None) => return Err(error),
-        (Err(error), Some(run)) => return Err(given_up(error, run).await),
-    };
-    let cap = section.budget().map_err(Exit::configuration)?;
-    let progress = Arc::new(Progress::new(output, &session.gauge, cap));
-    introduce(&session, &section, &left_out, &progress);
-    let observer = match &kept {
-        None => told(&session.name, &progress),
-        Some(run) => {
-            let replies = run.journal().replies_at_open();
-            match replies {
-                0 => progress.line(&format!("run: {}", run.path().display())),
-                _ => progress.line(&format!(
-                    "run: {}, with {replies} replies that were paid before",
-                    run.path().display()
-                )),
-            }
-            run.observer(told(&session.name, &progress))
-        }
-    };
-
-    let before = session.program.candidate().prompts;
-    let compiled = stages::optimization(&mut session, &section, &observer, &cancellation).await;
-    let (outcome, forecast, for_test) = match (compiled, kept.take()) {
-        (Ok(compiled), run) => {
-            kept = run;
-            compiled
-        }
-        (Err(error), run) => {
-            progress.finish();
-            if cancellation.is_cancelled() {
-                session.keeping.settle(GRACE).await;
-            }
-            drop(session);
-            return Err(match run {
-                None => error,
-                Some(run) => given_up(error, run).await,
-            });
-        }
-    };
-    let optimized_in = started.elapsed().as_secs_f64();
-
-    // What was paid for is on disk before more is paid.
-    let mut saved = SavedProgram {
-        promptopt: env!("CARGO_PKG_VERSION").to_owned(),
-        task: session.name.clone(),
-        model: session.model.model.id(),
-        prompt_model: Some(session.prompt_model.model.id()).filter(|id| *id != session.model.model.id()),
-        prompts: session.program.candidate().prompts,
-        prompts_before: before,
-        test: None,
-        test_usage: Usage::default(),
-        definition: Some(Definition::of(&session.task, session.model.is_embedded)),
-        errors: Vec::new(),
-        configuration: configuration(&args.task, &session, &section),
-        outcome,
-    };
-    let write = |saved: &SavedProgram, finished: bool| {
-        saved.write(&path)?;
-        kept.as_ref().map_or(Ok(()), |run| run.write(saved, finished))
-    };
-    saved = saved.without_secrets(&redactor)?;
-    write(&saved, false)?;
-    let goes_on = match &kept {
-        None => String::new(),
-        Some(run) => format!("; `promptopt resume {}` goes on with it", run.path().display()),
-    };
-    if saved.outcome.stop == StopReason::Cancelled {
-        progress.finish();
-        let out = session.keeping.settle(GRACE).await;
-        output.text(summary::optimization(&saved.outcome, None))?;
-        told_of_replies(&session.keeping.stats(), output)?;
-        let lost = if out == 0 { String::new() } else { format!(", {out} requests got no reply in time") };
-        return Err(Exit::Interrupted.with(anyhow!(
-            "interrupted; the best so far is written to {}, and the sealed test was not opened{lost}{goes_on}",
-            path.display()
-        )));
+    let draft = Draft::of(args, command.search.from.as_deref(), task, Endpoints::default()).await?;
+    let manifest = || recorded::manifest(&command, &section, &draft.facts());
+    let kept = Kept::begin(&place, manifest, redactor.clone()).map_err(Exit::configuration)?;
+    let work =
+        Work { args, command: &command, section, left_out, program, redactor, cancellation, started, output };
+    match work.optimize(draft, &kept).await {
+        Ok(optimized) => work.prove(optimized, &kept).await,
+        Err(error) => Err(kept.given_up(error).await),
     }
-    // What the optimization left of the time is the test's.
-    let for_test =
-        Budget { wall_time: cap.wall_time.map(|cap| cap.saturating_sub(started.elapsed())), ..for_test };
-    let tested =
-        stages::sealed_test(&mut session, &mut saved, for_test, observer, &progress, cancellation.clone())
-            .await;
-    progress.finish();
-    if cancellation.is_cancelled() {
-        session.keeping.settle(GRACE).await;
-    }
-    let judging = &session.judging;
+}
 
-    output.text(format_args!(
-        "\n--- prompt before\n{}\n--- prompt after\n{}",
-        summary::prompts(&saved.prompts_before),
-        summary::prompts(&saved.prompts)
-    ))?;
-    match tested {
-        Ok((test, errors, usage)) => {
-            (saved.test, saved.errors, saved.test_usage) = (Some(test), errors, usage);
-        }
-        Err(error) => {
-            output.text(summary::optimization(&saved.outcome, None))?;
-            let exit = Exit::of(&error);
-            // A cap of tokens or money would end a second try where it ended the first.
-            let in_vain = exit == Exit::Budget && cap.wall_time.is_none();
-            let goes_on = match kept {
-                Some(_) if !in_vain => goes_on,
-                _ => {
-                    format!("; `promptopt eval {} --program {}` runs it", args.task.display(), path.display())
+/// One run of the command.
+struct Work<'a> {
+    args: &'a RunArgs,
+    command: &'a OptimizeArgs,
+    section: OptimizerSection,
+    left_out: Vec<String>,
+    /// Where the optimized program is written.
+    program: PathBuf,
+    redactor: Redactor,
+    cancellation: Cancellation,
+    started: Instant,
+    output: Output,
+}
+
+/// What the optimization came to, and what the sealed test needs.
+struct Optimized {
+    session: Session,
+    saved: SavedProgram,
+    forecast: PricedForecast,
+    for_test: Budget,
+    observer: Arc<dyn Observer>,
+    progress: Arc<Progress>,
+    seconds: f64,
+}
+
+impl Work<'_> {
+    /// The optimization. When it fails, everything that was opened is closed again.
+    async fn optimize(&self, draft: Draft, kept: &Kept) -> anyhow::Result<Optimized> {
+        let (redactor, cancellation) = (self.redactor.clone(), self.cancellation.clone());
+        let keeping = Keeping::new(kept.journal(), redactor, draft.facts().task, self.args, cancellation);
+        let mut session = draft.open(keeping.map_err(Exit::configuration)?)?;
+        let progress =
+            Arc::new(Progress::new(self.output, &session.gauge, self.section.run_options()?.limits()));
+        self.introduce(&session, &progress);
+        kept.introduction().iter().for_each(|line| progress.line(line));
+        let observer = kept.observer(told(&session.name, &progress));
+
+        let before = session.program.candidate().prompts;
+        let compiled = stages::optimization(&mut session, &self.section, &observer, &self.cancellation).await;
+        let (outcome, forecast, for_test) = match compiled {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                progress.finish();
+                if self.cancellation.is_cancelled() {
+                    session.keeping.settle(GRACE).await;
                 }
-            };
-            return Err(exit.with(anyhow!(
-                "the optimized program is written to {}, but the sealed test was not finished: {error:#}{goes_on}",
-                path.display(),
-            )));
-        }
-    }
-    saved = saved.without_secrets(&redactor)?;
-    let page = match command.no_report {
-        true => None,
-        false => {
-            saved.write(&path)?;
-            if let Some(run) = &kept {
-                run.write_text(run::REPORT, &report::page(&saved, run.created_at())?)?;
+                return Err(error);
             }
-            Some(report::write(&saved, &path, None)?)
+        };
+        let (model, prompt_model) =
+            (session.model.model.profile().id, session.prompt_model.model.profile().id);
+        let saved = SavedProgram {
+            promptopt: env!("CARGO_PKG_VERSION").to_owned(),
+            task: session.name.clone(),
+            prompt_model: Some(prompt_model).filter(|id| *id != model),
+            model,
+            prompts: session.program.candidate().prompts,
+            prompts_before: before,
+            test: None,
+            test_usage: Usage::default(),
+            definition: Some(Definition::of(&session.task, session.model.is_embedded)),
+            errors: Vec::new(),
+            configuration: configuration(&self.args.task, &session, &self.section),
+            outcome,
+        };
+        let seconds = self.started.elapsed().as_secs_f64();
+        Ok(Optimized { session, saved, forecast, for_test, observer, progress, seconds })
+    }
+
+    /// The sealed test, and all that is written and said at the end.
+    async fn prove(&self, mut optimized: Optimized, kept: &Kept) -> anyhow::Result<()> {
+        // What was paid for is on disk before more is paid.
+        let mut saved = optimized.saved.without_secrets(&self.redactor)?;
+        self.write(kept, &saved, false)?;
+        if saved.outcome.stop == StopReason::Cancelled {
+            return self.interrupted(&optimized, &saved, kept).await;
         }
-    };
-    // The last thing that is written says that nothing is left to do.
-    write(&saved, !matches!(saved.outcome.stop, StopReason::Provider { .. }))?;
-    output.text(format_args!(
-        "{} on {}\n\n{}",
-        saved.outcome.optimizer,
-        saved.task,
-        summary::optimization(&saved.outcome, saved.test.as_ref())
-    ))?;
-    if judging.calls() > 0 {
-        output.text(format_args!(
-            "of these calls the judge took {}, with {} tokens (on the sealed test, too)",
-            judging.calls(),
-            judging.tokens()
-        ))?;
+        self.test(&mut optimized, &mut saved, kept).await?;
+        let saved = saved.without_secrets(&self.redactor)?;
+        let page = match self.command.no_report {
+            true => None,
+            false => {
+                saved.write(&self.program)?;
+                kept.write_report(&saved)?;
+                Some(report::write(&saved, &self.program, None)?)
+            }
+        };
+        // The last thing that is written says that nothing is left to do.
+        self.write(kept, &saved, !matches!(saved.outcome.stop, StopReason::Provider { .. }))?;
+        let Optimized { session, forecast, seconds, .. } = &optimized;
+        let ending = Ending {
+            saved: &saved,
+            gauge: &session.gauge,
+            replies: session.keeping.stats(),
+            forecast,
+            seconds: *seconds,
+            program: &self.program,
+            page: page.as_deref(),
+            run: kept.path(),
+        };
+        self.output.text(ending.text())?;
+        self.output.object(&ending.to_json())?;
+        self.exit(&saved, kept)
     }
-    let stats = session.keeping.stats();
-    told_of_replies(&stats, output)?;
-    output.text(forecast.beside(saved.outcome.spending.total(), saved.test_usage))?;
-    output.text(format_args!("optimized in {optimized_in:.0} s; written to {}", path.display()))?;
-    if let Some(page) = &page {
-        output.text(format_args!("report: {}", page.display()))?;
-    }
-    if let Some(run) = &kept {
-        output.text(format_args!("run: {}", run.path().display()))?;
-    }
-    output.object(&json!({
-        "command": "optimize",
-        "task": saved.task,
-        "optimizer": saved.outcome.optimizer,
-        "improved": saved.outcome.improved(),
-        "program": path,
-        "report": page,
-        "run": kept.as_ref().map(Run::path),
-        "baseline": saved.outcome.baseline,
-        "selected": saved.outcome.selected,
-        "test": saved.test.as_ref().map(|test| json!({
-            "baseline": test.baseline, "optimized": test.optimized, "comparison": test.comparison,
-        })),
-        "spending": saved.outcome.spending,
-        "test_usage": saved.test_usage,
-        "estimate": forecast.to_json(),
-        "judge_calls": judging.calls(),
-        "replayed_calls": stats.replayed.calls,
-        "cached_calls": stats.cached.calls,
-        "stop": saved.outcome.stop,
-        "exhausted": saved.outcome.exhausted,
-        "notes": saved.outcome.notes,
-        "seconds": optimized_in,
-    }))?;
-    ending(&saved, command.fail_under, &goes_on)
-}
 
-/// The error of a run that did not begin, or did not come to an outcome: with how to go on, where something
-/// was paid for.
-async fn given_up(error: anyhow::Error, run: Run) -> anyhow::Error {
-    let path = run.path().to_owned();
-    if !run.give_up().await {
-        return error;
+    fn write(&self, kept: &Kept, saved: &SavedProgram, finished: bool) -> anyhow::Result<()> {
+        saved.write(&self.program)?;
+        kept.write(saved, finished)
     }
-    let path = path.display();
-    let hint = format!("every reply so far is kept in {path}; `promptopt resume {path}` goes on with it");
-    Exit::of(&error).with(anyhow!("{error:#}\n{hint}"))
-}
 
-/// Where replies came from, when not all were paid for now.
-fn told_of_replies(stats: &StoredStats, output: Output) -> anyhow::Result<()> {
-    let StoredStats { replayed, cached, .. } = stats;
-    if replayed.calls > 0 {
-        output.text(format_args!("replayed {} calls that were paid before", replayed.calls))?;
+    /// Measures both programs, and says what their prompts are.
+    async fn test(
+        &self,
+        optimized: &mut Optimized,
+        saved: &mut SavedProgram,
+        kept: &Kept,
+    ) -> anyhow::Result<()> {
+        let Optimized { session, observer, progress, for_test, .. } = optimized;
+        let cap = self.section.run_options()?.limits();
+        // What the optimization left of the time is the test's.
+        let wall_time = cap.wall_time.map(|cap| cap.saturating_sub(self.started.elapsed()));
+        let budget = Budget { wall_time, ..*for_test };
+        let (observer, cancellation) = (Arc::clone(observer), self.cancellation.clone());
+        let tested = stages::sealed_test(session, saved, budget, observer, progress, cancellation).await;
+        progress.finish();
+        if self.cancellation.is_cancelled() {
+            session.keeping.settle(GRACE).await;
+        }
+        self.output.text(summary::before_and_after(saved))?;
+        match tested {
+            Ok((test, errors, usage)) => {
+                (saved.test, saved.errors, saved.test_usage) = (Some(test), errors, usage);
+                Ok(())
+            }
+            Err(error) => {
+                self.output.text(summary::optimization(&saved.outcome, None))?;
+                let exit = Exit::of(&error);
+                let program = self.program.display();
+                // A cap of tokens or money would end a second try where it ended the first.
+                let in_vain = exit == Exit::Budget && cap.wall_time.is_none();
+                let goes_on = kept.goes_on().filter(|_| !in_vain).unwrap_or_else(|| {
+                    format!("; `promptopt eval {} --program {program}` runs it", self.args.task.display())
+                });
+                Err(exit.with(anyhow!(
+                    "the optimized program is written to {program}, but the sealed test was not finished: \
+                     {error:#}{goes_on}"
+                )))
+            }
+        }
     }
-    if cached.calls > 0 {
-        output.text(format_args!("{} replies came from the cache and cost nothing", cached.calls))?;
-    }
-    Ok(())
-}
 
-/// The code that the command ends with, once everything is written and said.
-fn ending(saved: &SavedProgram, fail_under: Option<f64>, goes_on: &str) -> anyhow::Result<()> {
-    if let StopReason::Provider { message } = &saved.outcome.stop {
-        return Err(Exit::Provider.with(anyhow!("the optimization ended early: {message}{goes_on}")));
+    /// The end of a run that was interrupted before its test.
+    async fn interrupted(
+        &self,
+        optimized: &Optimized,
+        saved: &SavedProgram,
+        kept: &Kept,
+    ) -> anyhow::Result<()> {
+        optimized.progress.finish();
+        let keeping = &optimized.session.keeping;
+        let out = keeping.settle(GRACE).await;
+        self.output.text(summary::optimization(&saved.outcome, None))?;
+        for line in summary::replies(&keeping.stats()) {
+            self.output.text(line)?;
+        }
+        let lost = if out == 0 { String::new() } else { format!(", {out} requests got no reply in time") };
+        Err(Exit::Interrupted.with(anyhow!(
+            "interrupted; the best so far is written to {}, and the sealed test was not opened{lost}{}",
+            self.program.display(),
+            kept.goes_on().unwrap_or_default()
+        )))
     }
-    match (fail_under, &saved.test) {
-        (Some(least), Some(test)) => enough(test.optimized.mean, least),
-        _ => Ok(()),
+
+    /// The code that the command ends with, once everything is written and said.
+    fn exit(&self, saved: &SavedProgram, kept: &Kept) -> anyhow::Result<()> {
+        if let StopReason::Provider { message } = &saved.outcome.stop {
+            let goes_on = kept.goes_on().unwrap_or_default();
+            return Err(Exit::Provider.with(anyhow!("the optimization ended early: {message}{goes_on}")));
+        }
+        match (self.command.fail_under, &saved.test) {
+            (Some(least), Some(test)) => enough(test.optimized.mean, least),
+            _ => Ok(()),
+        }
+    }
+
+    fn introduce(&self, session: &Session, progress: &Progress) {
+        progress.line(&format!("{}: {}", session.task.data.place(), session.split));
+        progress.line(&format!("model: {}", short_id(&session.model.model.profile().id)));
+        warnings(session, &self.section, progress);
+        if !self.left_out.is_empty() {
+            progress.line(&format!(
+                "note: {} has no option {}, so the task file's is left out",
+                self.section.name(),
+                self.left_out.join(", ")
+            ));
+        }
     }
 }
 
@@ -354,19 +329,13 @@ pub(crate) fn options(args: &SearchArgs, task: &TaskFile) -> anyhow::Result<(Opt
         Some(kind) => task.optimizer.for_optimizer(kind),
         None => (task.optimizer.clone(), Vec::new()),
     };
-    for (flag, value) in [("--candidates", args.candidates), ("--trials", args.trials)] {
-        if value.is_some() && section.chosen() != OptimizerKind::Miprov2 {
-            bail!("{flag} is an option of `miprov2`, but the optimizer is `{}`", section.chosen().name());
-        }
-    }
-    section.num_candidates = args.candidates.or(section.num_candidates);
-    section.num_trials = args.trials.or(section.num_trials);
-    section.seed = args.seed.or(section.seed);
-    section.max_calls = args.max_calls.or(section.max_calls);
-    section.max_tokens = args.max_tokens.or(section.max_tokens);
-    section.max_cost = args.max_cost.clone().map(Amount::Text).or(section.max_cost);
-    section.max_time = args.max_time.clone().map(Amount::Text).or(section.max_time);
-    section.budget()?;
+    section.set("--candidates", "num_candidates", args.candidates)?;
+    section.set("--trials", "num_trials", args.trials)?;
+    section.set("--seed", "seed", args.seed)?;
+    section.set("--max-calls", "max_calls", args.max_calls)?;
+    section.set("--max-tokens", "max_tokens", args.max_tokens)?;
+    section.set("--max-cost", "max_cost", args.max_cost.as_deref())?;
+    section.set("--max-time", "max_time", args.max_time.as_deref())?;
     Ok((section, left_out))
 }
 
@@ -379,22 +348,9 @@ fn told(name: &str, progress: &Arc<Progress>) -> Arc<dyn Observer> {
     })
 }
 
-fn introduce(session: &Session, section: &OptimizerSection, left_out: &[String], progress: &Progress) {
-    progress.line(&format!("{}: {}", session.task.data.place(), session.split));
-    progress.line(&format!("model: {}", short_id(&session.model.model.id())));
-    warnings(session, section, progress);
-    if !left_out.is_empty() {
-        progress.line(&format!(
-            "note: {} has no option {}, so the task file's is left out",
-            section.chosen().name(),
-            left_out.join(", ")
-        ));
-    }
-}
-
 /// What somebody who reads the scores should know of data and models.
 pub(crate) fn warnings(session: &Session, section: &OptimizerSection, progress: &Progress) {
-    let sensitivity = promptopt_evaluator::statistics::sensitivity_note(session.test_rows());
+    let sensitivity = promptopt_statistics::sensitivity_note(session.test_rows());
     for note in session.notes.iter().chain(&sensitivity) {
         progress.line(&format!("note: {note}"));
     }
@@ -415,7 +371,7 @@ pub(crate) fn warnings(session: &Session, section: &OptimizerSection, progress: 
 fn configuration(task: &Path, session: &Session, section: &OptimizerSection) -> serde_json::Value {
     json!({
         "task_file": task.file_name().map(|name| name.to_string_lossy()),
-        "optimizer": recorded::options(section),
+        "optimizer": section.to_json(),
         "data": session.split.to_string(),
         "data_seed": session.task.data.seed,
         "metric": session.task.metric,

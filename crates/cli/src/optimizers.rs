@@ -1,190 +1,227 @@
-//! From what the task file says to an optimizer.
+//! The optimizers that the command knows, a line each, and what their options are.
+//!
+//! No option is named here: the strategies' own structs say which there are, how they are read and what they mean.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{
-    Budget, Cancellation, Example, InstructionWriter, LanguageModel, Observer, Optimizer, Prices,
-};
-use promptopt_gepa::{CandidateSelector, ComponentSelector, GEPA};
-use promptopt_proposer::{Proposer, TemplateProposer};
+use promptopt_gepa::GEPA;
+use promptopt_run::{RunOptions, Strategy};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use crate::session::Session;
-use crate::task_file::{ComponentsKind, OptimizerKind, OptimizerSection, ProposerKind, SelectorKind};
+/// Options by name.
+pub(crate) type Options = serde_json::Map<String, Value>;
 
-/// What an optimizer works with besides its options.
-pub(crate) struct Surroundings {
-    pub(crate) model: Arc<dyn LanguageModel>,
-    pub(crate) prompt_model: Arc<dyn LanguageModel>,
-    pub(crate) by_template: bool,
-    pub(crate) selection: Vec<Example>,
-    pub(crate) budget: Budget,
-    pub(crate) prices: Prices,
-    pub(crate) concurrency: usize,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) cancellation: Cancellation,
-}
-
-impl Surroundings {
-    pub(crate) fn of(
-        session: &Session,
-        section: &OptimizerSection,
-        observer: Arc<dyn Observer>,
-        cancellation: Cancellation,
-    ) -> anyhow::Result<Self> {
-        let by_template = match section.proposer.unwrap_or_default() {
-            ProposerKind::Template => true,
-            ProposerKind::Model => false,
-            ProposerKind::Auto => session.prompt_model.is_embedded,
-        };
-        Ok(Self {
-            budget: section.budget()?,
-            prices: session.task.prices.clone(),
-            model: Arc::clone(&session.model.model),
-            // Whom templates stand in for is not asked, so its price does not matter either.
-            prompt_model: Arc::clone(if by_template {
-                &session.model.model
-            } else {
-                &session.prompt_model.model
-            }),
-            by_template,
-            selection: session.selection.clone(),
-            concurrency: session.concurrency,
-            observer,
-            cancellation,
-        })
-    }
-}
-
-/// The most demos that a prompt of it may have.
-pub(crate) fn demos(section: &OptimizerSection) -> usize {
-    match section.chosen() {
-        OptimizerKind::Miprov2 => {
-            section.max_bootstrapped_demos.unwrap_or(4) + section.max_labeled_demos.unwrap_or(4)
+/// A row of the table of optimizers.
+macro_rules! kind {
+    ($name:literal, $strategy:ty, $about:literal) => {
+        Kind {
+            name: $name,
+            about: $about,
+            form: Form::of::<$strategy>(),
+            build: |options, run| {
+                let strategy: $strategy = read(options)?;
+                Ok(match run {
+                    Some(run) => Arc::new(strategy.with_run_options(run)),
+                    None => Arc::new(strategy),
+                })
+            },
         }
-        OptimizerKind::Copro | OptimizerKind::Gepa => 0,
+    };
+}
+
+/// The optimizers, the default first.
+pub(crate) static KINDS: &[Kind] = &[
+    kind!("miprov2", MIPROv2, "Joint search of instructions and demos"),
+    kind!("copro", COPRO, "Iterative refinement of instructions"),
+    kind!("gepa", GEPA, "Reflective evolution over a Pareto frontier"),
+];
+
+/// The options that every optimizer has.
+pub(crate) const OF_EVERY_RUN: Form = Form::of::<RunOptions>();
+
+/// Options of several optimizers that mean the same for each of them. All others of one name are about parts of the
+/// algorithms that only have the same name: a trial's minibatch is not a reflection's.
+const SAME: [&str; 1] = ["auto"];
+
+/// All options, those of every run first.
+static KNOWN: LazyLock<Vec<KnownOption>> = LazyLock::new(|| {
+    let common = OF_EVERY_RUN.names();
+    let known = |name: &String| KnownOption { name: name.clone(), owners: Vec::new() };
+    let mut all: Vec<KnownOption> = common.iter().map(known).collect();
+    for kind in KINDS {
+        for name in kind.form.names().into_iter().filter(|name| !common.contains(name)) {
+            match all.iter_mut().find(|known| known.name == name) {
+                Some(known) => known.owners.push(kind.name),
+                None => all.push(KnownOption { name, owners: vec![kind.name] }),
+            }
+        }
+    }
+    all
+});
+
+/// An optimizer, by its name in the task file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// What it does, in a few words.
+    pub(crate) about: &'static str,
+    pub(crate) form: Form,
+    /// Makes it of options of its own. Where it is the first of a run, it gets those of the run.
+    pub(crate) build: fn(Options, Option<RunOptions>) -> serde_json::Result<Arc<dyn Strategy>>,
+}
+
+/// How the options of a struct look in files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// Some options with the defaults of all others, as they are written to files.
+    pub(crate) complete: fn(Options) -> serde_json::Result<Options>,
+    pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// An option, and whose it is.
+pub(crate) struct KnownOption {
+    pub(crate) name: String,
+    /// The optimizers that have it; empty for what all of them have.
+    pub(crate) owners: Vec<&'static str>,
+}
+
+impl Kind {
+    /// The names of all optimizers.
+    pub(crate) fn names() -> &'static [&'static str] {
+        static NAMES: LazyLock<Vec<&'static str>> =
+            LazyLock::new(|| KINDS.iter().map(|kind| kind.name).collect());
+        &NAMES
+    }
+
+    /// The optimizer of a name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        KINDS.iter().find(|kind| kind.name == name).copied()
     }
 }
 
-/// The optimizer that a section describes.
-pub(crate) fn build(section: &OptimizerSection, around: Surroundings) -> Box<dyn Optimizer> {
-    match section.chosen() {
-        OptimizerKind::Miprov2 => Box::new(miprov2(section, around)),
-        OptimizerKind::Copro => Box::new(copro(section, around)),
-        OptimizerKind::Gepa => Box::new(gepa(section, around)),
+impl Form {
+    const fn of<T: Serialize + DeserializeOwned + JsonSchema>() -> Self {
+        let complete = |options| match serde_json::to_value(read::<T>(options)?)? {
+            Value::Object(options) => Ok(options),
+            _ => Err(serde_json::Error::custom("options are not a table")),
+        };
+        Self { complete, schema: T::json_schema }
+    }
+
+    /// One option, read and written again.
+    pub(crate) fn read(self, name: &str, value: Value) -> serde_json::Result<Value> {
+        // No file has a null; it stands for a number that JSON has no form for.
+        if value.is_null() {
+            return Err(serde_json::Error::custom("a number must be finite"));
+        }
+        let read = (self.complete)(Options::from_iter([(name.to_owned(), value)]))?;
+        Ok(read.get(name).cloned().unwrap_or_default())
+    }
+
+    fn names(self) -> Vec<String> {
+        (self.complete)(Options::new()).unwrap_or_default().into_iter().map(|(name, _)| name).collect()
     }
 }
 
-fn miprov2(section: &OptimizerSection, around: Surroundings) -> MIPROv2 {
-    let proposer = around.by_template.then(|| Arc::new(TemplateProposer::default()) as Arc<dyn Proposer>);
-    MIPROv2::builder()
-        .task_model(around.model)
-        .prompt_model(around.prompt_model)
-        .maybe_proposer(proposer)
-        .valset(around.selection)
-        .maybe_auto(section.auto)
-        .maybe_num_candidates(section.num_candidates)
-        .maybe_num_trials(section.num_trials)
-        .maybe_minibatch(section.minibatch)
-        .maybe_minibatch_size(section.minibatch_size)
-        .maybe_minibatch_full_eval_steps(section.minibatch_full_eval_steps)
-        .maybe_parallel_trials(section.parallel_trials)
-        .maybe_temperature(section.temperature)
-        .maybe_max_bootstrapped_demos(section.max_bootstrapped_demos)
-        .maybe_max_labeled_demos(section.max_labeled_demos)
-        .maybe_metric_threshold(section.metric_threshold)
-        .maybe_proposal_rounds(section.proposal_rounds)
-        .maybe_program_aware(section.program_aware)
-        .maybe_data_aware(section.data_aware)
-        .maybe_tip_aware(section.tip_aware)
-        .maybe_few_shot_aware(section.few_shot_aware)
-        .maybe_seed(section.seed)
-        .maybe_max_errors(section.max_errors)
-        .maybe_max_calls(section.max_calls)
-        .budget(around.budget)
-        .prices(around.prices)
-        .concurrency(around.concurrency)
-        .observer(around.observer)
-        .cancellation(around.cancellation)
-        .build()
+impl KnownOption {
+    /// All of them.
+    pub(crate) fn all() -> &'static [Self] {
+        &KNOWN
+    }
+
+    /// The option of a name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        KNOWN.iter().find(|known| known.name == name)
+    }
+
+    /// How it is read, where it does not matter by which of its owners.
+    pub(crate) fn form(&self) -> Form {
+        self.owners.first().and_then(|name| Kind::named(name)).map_or(OF_EVERY_RUN, |kind| kind.form)
+    }
+
+    /// Whether every run has it.
+    pub(crate) fn is_of_every_run(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    /// Whether an optimizer has it, besides what every run has.
+    pub(crate) fn is_of(&self, kind: Kind) -> bool {
+        self.owners.contains(&kind.name)
+    }
+
+    /// Whether it means something else to each optimizer that has it.
+    pub(crate) fn is_homonym(&self) -> bool {
+        self.owners.len() > 1 && !SAME.contains(&self.name.as_str())
+    }
 }
 
-fn template_writer(around: &Surroundings) -> Option<Arc<dyn InstructionWriter>> {
-    around.by_template.then(|| Arc::new(TemplateProposer::default()) as Arc<dyn InstructionWriter>)
+fn read<T: DeserializeOwned>(options: Options) -> serde_json::Result<T> {
+    serde_json::from_value(Value::Object(options))
 }
 
-fn copro(section: &OptimizerSection, around: Surroundings) -> COPRO {
-    COPRO::builder()
-        .maybe_instruction_writer(template_writer(&around))
-        .task_model(around.model)
-        .prompt_model(around.prompt_model)
-        .valset(around.selection)
-        .maybe_breadth(section.breadth)
-        .maybe_depth(section.depth)
-        .maybe_init_temperature(section.init_temperature)
-        .maybe_show_mistakes(section.show_mistakes)
-        .maybe_racing(section.racing)
-        .maybe_max_metric_calls(section.max_metric_calls)
-        .maybe_seed(section.seed)
-        .maybe_max_errors(section.max_errors)
-        .maybe_max_calls(section.max_calls)
-        .budget(around.budget)
-        .prices(around.prices)
-        .concurrency(around.concurrency)
-        .observer(around.observer)
-        .cancellation(around.cancellation)
-        .build()
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
-fn gepa(section: &OptimizerSection, around: Surroundings) -> GEPA {
-    let auto = section.auto.map(|auto| match auto {
-        miprov2::Auto::Light => promptopt_gepa::Auto::Light,
-        miprov2::Auto::Medium => promptopt_gepa::Auto::Medium,
-        miprov2::Auto::Heavy => promptopt_gepa::Auto::Heavy,
-    });
-    let candidate_selector = section.candidate_selector.map(|selector| match selector {
-        SelectorKind::Pareto => CandidateSelector::Pareto,
-        SelectorKind::CurrentBest => CandidateSelector::CurrentBest,
-        SelectorKind::TopKPareto => CandidateSelector::TopKPareto(section.k.unwrap_or(5)),
-        SelectorKind::EpsilonGreedy => CandidateSelector::EpsilonGreedy(section.epsilon.unwrap_or(0.1)),
-    });
-    let component_selector = section.component_selector.map(|selector| match selector {
-        ComponentsKind::RoundRobin => ComponentSelector::RoundRobin,
-        ComponentsKind::All => ComponentSelector::All,
-    });
-    GEPA::builder()
-        .maybe_instruction_writer(template_writer(&around))
-        .task_model(around.model)
-        .prompt_model(around.prompt_model)
-        .valset(around.selection)
-        .maybe_auto(auto)
-        .maybe_max_metric_calls(section.max_metric_calls)
-        .maybe_target_score(section.target_score)
-        .maybe_patience(section.patience)
-        .maybe_stop_file(section.stop_file.clone())
-        .maybe_minibatch_size(section.minibatch_size)
-        .maybe_max_gate_examples(section.max_gate_examples)
-        .maybe_gate_level(section.gate_level)
-        .maybe_selection_portions(section.selection_portions)
-        .maybe_reflection_examples(section.reflection_examples)
-        .maybe_perfect_score(section.perfect_score)
-        .maybe_frontier(section.frontier)
-        .maybe_candidate_selector(candidate_selector)
-        .maybe_component_selector(component_selector)
-        .maybe_components(section.components.clone())
-        .maybe_use_merge(section.use_merge)
-        .maybe_max_merge_invocations(section.max_merge_invocations)
-        .maybe_parallel_proposals(section.parallel_proposals)
-        .maybe_confirm(section.confirm)
-        .maybe_temperature(section.temperature)
-        .maybe_seed(section.seed)
-        .maybe_max_errors(section.max_errors)
-        .maybe_max_calls(section.max_calls)
-        .budget(around.budget)
-        .prices(around.prices)
-        .concurrency(around.concurrency)
-        .observer(around.observer)
-        .cancellation(around.cancellation)
-        .build()
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        KINDS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name).help(self.about))
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| D::Error::unknown_variant(&name, Self::names()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_those_of_the_strategies() {
+        let owners = |name: &str| &KnownOption::named(name).unwrap().owners;
+        assert!(owners("max_calls").is_empty() && owners("target_score").is_empty());
+        assert_eq!(*owners("breadth"), ["copro"]);
+        assert_eq!(*owners("auto"), ["miprov2", "gepa"]);
+        let homonyms: Vec<&str> = KnownOption::all()
+            .iter()
+            .filter(|known| known.is_homonym())
+            .map(|known| known.name.as_str())
+            .collect();
+        assert_eq!(homonyms, ["minibatch_size", "temperature"]);
+        // What is no part of a file is no option.
+        assert!(KnownOption::named("valset").is_none() && KnownOption::named("teacher").is_none());
+    }
+
+    #[test]
+    fn every_optimizer_is_built_from_nothing() {
+        for kind in KINDS {
+            let run = RunOptions::builder().seed(7).build();
+            let strategy = (kind.build)(Options::new(), Some(run)).unwrap();
+            assert_eq!(strategy.options().seed, 7);
+            assert_eq!(strategy.name().to_lowercase(), kind.name);
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use promptopt_core::{Budget, Event, Money, Observer, Trial, TrialKind};
-use promptopt_evaluator::wilson;
+use promptopt_core::money::{Budget, Money};
+use promptopt_run::{Event, Observer, Trial, TrialKind};
+use promptopt_statistics::wilson;
 
 use crate::meter::Gauge;
 use crate::output::Output;
@@ -132,14 +133,7 @@ impl Progress {
             return;
         }
         self.shown.with(|state| state.trial(trial));
-        let kind = match trial.kind {
-            TrialKind::Baseline => "baseline",
-            TrialKind::Full => "full",
-            TrialKind::Minibatch => "minibatch",
-            TrialKind::Gate => "gate",
-            TrialKind::Race => "race",
-            _ => "other",
-        };
+        let kind = trial.kind.as_str();
         let score = trial.score.map_or("none".to_owned(), |score| format!("{score:.3}"));
         let failed = match trial.failures {
             0 => String::new(),
@@ -161,7 +155,7 @@ impl Drop for Progress {
 impl State {
     fn trial(&mut self, trial: &Trial) {
         self.trials += 1;
-        let full = matches!(trial.kind, TrialKind::Baseline | TrialKind::Full);
+        let full = [TrialKind::BASELINE, TrialKind::FULL].contains(&trial.kind);
         let known = self.best.map_or(f64::NEG_INFINITY, |(best, _)| best);
         if full && trial.score.is_some_and(|score| score >= known) {
             self.best = trial.score.map(|score| (score, trial.examples));
@@ -275,8 +269,8 @@ mod tests {
         shown.with(|state| {
             state.run = "miprov2 seed 12".to_owned();
             state.stage = "search".to_owned();
-            for kind in [TrialKind::Baseline, TrialKind::Minibatch, TrialKind::Full] {
-                let score = if kind == TrialKind::Baseline { 0.25 } else { 0.75 };
+            for kind in [TrialKind::BASELINE, TrialKind::MINIBATCH, TrialKind::FULL] {
+                let score = if kind == TrialKind::BASELINE { 0.25 } else { 0.75 };
                 state.trial(&Trial {
                     kind,
                     candidate: 0,

@@ -74,7 +74,7 @@ pub(crate) fn manifest(
         command: command.clone(),
         task: facts.task.source.clone(),
         resolved: json!({
-            "optimizer": options(section),
+            "optimizer": section.to_json(),
             "data": facts.split.to_string(),
             "source": facts.source,
         }),
@@ -83,20 +83,8 @@ pub(crate) fn manifest(
     if let Some(command) = configuration.get_mut("command").and_then(Value::as_object_mut) {
         command.retain(|_, value| !value.is_null());
     }
-    let seed = section.seed.unwrap_or(0);
+    let seed = section.run_options()?.seed;
     Ok(Manifest::new(configuration, facts.data, facts.program, seed, utc_now()))
-}
-
-/// The options that shape a result.
-pub(crate) fn options(section: &OptimizerSection) -> Value {
-    let mut optimizer = serde_json::to_value(section).unwrap_or_default();
-    if let Some(options) = optimizer.as_object_mut() {
-        options.retain(|_, value| !value.is_null());
-        options.insert("kind".to_owned(), section.chosen().name().into());
-        // Never changes the result, so two runs that differ in it are the same run.
-        options.shift_remove("concurrency");
-    }
-    optimizer
 }
 
 /// The command line with whole paths, so that it means the same wherever it is resumed.

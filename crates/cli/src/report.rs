@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::args::ReportArgs;
 use crate::exit::Exit;
+use crate::kept::{PROGRAM, REPORT};
 use crate::output::Output;
-use crate::run::{PROGRAM, REPORT};
 use crate::saved::SavedProgram;
 
 pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {

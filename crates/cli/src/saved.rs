@@ -4,60 +4,62 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::{Money, Outcome, Prompts, Usage};
+use promptopt_core::money::{Money, Usage};
+use promptopt_core::prompt::Prompts;
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
+use promptopt_run::Outcome;
 use promptopt_store::Redactor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::models::short_id;
-use crate::program::{Blueprint, Chain};
+use crate::program::{Blueprint, PredictorChain};
 use crate::task_file::{ProgramSection, TaskFile};
 
 /// What `optimize` writes; `eval --program`, `show`, `diff`, `export` and `report` read it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SavedProgram {
+pub struct SavedProgram {
     /// Version of promptopt that wrote it.
-    pub(crate) promptopt: String,
+    pub promptopt: String,
     /// Name of the task.
-    pub(crate) task: String,
+    pub task: String,
     /// The model it was optimized on.
-    pub(crate) model: String,
+    pub model: String,
     /// The model that wrote instructions, where it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) prompt_model: Option<String>,
+    pub prompt_model: Option<String>,
     /// What the program is, so that its prompts can be written out without the task file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) definition: Option<Definition>,
+    pub definition: Option<Definition>,
     /// Predictor path -> instruction and demos.
-    pub(crate) prompts: Prompts,
+    pub prompts: Prompts,
     /// The prompts that the program came with.
     #[serde(default)]
-    pub(crate) prompts_before: Prompts,
+    pub prompts_before: Prompts,
     /// The sealed test; none when it was not finished.
-    pub(crate) test: Option<TestReport>,
+    pub test: Option<TestReport>,
     /// What the sealed test took.
     #[serde(default)]
-    pub(crate) test_usage: Usage,
+    pub test_usage: Usage,
     /// What failed, in words.
     #[serde(default)]
-    pub(crate) errors: Vec<ErrorLine>,
+    pub errors: Vec<ErrorLine>,
     /// What it takes to make the same run again.
     #[serde(default)]
-    pub(crate) configuration: Value,
+    pub configuration: Value,
     /// Everything the optimizer did.
-    pub(crate) outcome: Outcome,
+    pub outcome: Outcome,
 }
 
 /// What a program is: what the task file says of it, and how its requests are written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Definition {
+pub struct Definition {
     /// The section `[program]`.
-    pub(crate) program: Value,
+    pub program: Value,
     /// Whether it runs on the embedded model, which has a format of its own.
     #[serde(default)]
-    pub(crate) embedded: bool,
+    pub embedded: bool,
 }
 
 impl Definition {
@@ -75,12 +77,12 @@ impl Definition {
 
 impl SavedProgram {
     /// The program, with the prompts that the task file gives it.
-    pub(crate) fn chain(&self) -> anyhow::Result<Chain> {
+    pub(crate) fn chain(&self) -> anyhow::Result<PredictorChain> {
         let definition =
             self.definition.as_ref().context("the file does not hold the program's definition")?;
         let section: ProgramSection =
             serde_json::from_value(definition.program.clone()).context("reading the program's definition")?;
-        Ok(Chain::new(&self.task, &Blueprint::of(&section)?, definition.embedded)?)
+        Ok(PredictorChain::new(&self.task, &Blueprint::of(&section)?, definition.embedded)?)
     }
 
     /// Reads the text of a file.
@@ -102,7 +104,12 @@ impl SavedProgram {
         serde_json::from_value(value).context("removing secrets from the outcome")
     }
 
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the file that the command wrote.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file, or it holds something else.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
         let read = || {
             let text = bounded(path, LARGEST, || format!("the program {}", path.display()))?;
             Self::parse(&text, path)
@@ -120,7 +127,7 @@ impl SavedProgram {
     /// The report of the run. `created_at` is when it ended, as text.
     pub(crate) fn report(&self, created_at: String) -> Report {
         let spending = self.outcome.spending;
-        let stage = |name: &str, usage: promptopt_core::Usage| StageCost {
+        let stage = |name: &str, usage: promptopt_core::money::Usage| StageCost {
             stage: name.to_owned(),
             calls: usage.calls,
             prompt_tokens: usage.prompt_tokens,

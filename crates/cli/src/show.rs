@@ -1,11 +1,12 @@
 //! `promptopt show`.
 
 use anyhow::anyhow;
-use promptopt_core::{Message, ModuleExt as _, Role};
+use promptopt_core::lm::{Message, Role};
+use promptopt_core::program::ModuleExt as _;
 use serde_json::json;
 
 use crate::args::ShowArgs;
-use crate::data::Rows;
+use crate::data::Undivided;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::program::{self, Blueprint};
@@ -46,7 +47,7 @@ async fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {
         let prompts = program::prompts(path, &chain)?;
         chain.install(&prompts)?;
     }
-    let rows = Rows::load(&task, &blueprint).await?;
+    let rows = Undivided::load(&task, &blueprint).await?;
     let example = args.example.checked_sub(1).and_then(|index| rows.all().nth(index)).ok_or_else(|| {
         anyhow!("there is no example {}: the data has 1 to {}", args.example, rows.all().count())
     })?;

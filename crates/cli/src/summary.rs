@@ -1,10 +1,19 @@
 //! What a run says at its end.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use promptopt_core::{Comparison, Estimate, Outcome, Prompts, StopReason, plain_text};
-
+use promptopt_core::data::{plain_text, shorten};
+use promptopt_core::prompt::Prompts;
 use promptopt_report::TestReport;
+use promptopt_run::{Outcome, StopReason};
+use promptopt_statistics::{Comparison, Estimate};
+use promptopt_store::StoredStats;
+use serde_json::{Value, json};
+
+use crate::forecast::PricedForecast;
+use crate::meter::Gauge;
+use crate::saved::SavedProgram;
 
 /// A mean with its interval and what failed.
 pub(crate) fn estimate(estimate: &Estimate) -> String {
@@ -105,6 +114,93 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
     text
 }
 
+/// All that a run came to.
+pub(crate) struct Ending<'a> {
+    pub(crate) saved: &'a SavedProgram,
+    pub(crate) gauge: &'a Gauge,
+    /// Where replies came from.
+    pub(crate) replies: StoredStats,
+    pub(crate) forecast: &'a PricedForecast,
+    /// How long the optimization took.
+    pub(crate) seconds: f64,
+    /// Where the optimized program was written.
+    pub(crate) program: &'a Path,
+    /// Where its report was.
+    pub(crate) page: Option<&'a Path>,
+    /// Where the run is kept.
+    pub(crate) run: Option<&'a Path>,
+}
+
+impl Ending<'_> {
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let SavedProgram { outcome, task, test, test_usage, .. } = self.saved;
+        let mut lines =
+            vec![format!("{} on {task}\n\n{}", outcome.optimizer, optimization(outcome, test.as_ref()))];
+        if self.gauge.judge_calls() > 0 {
+            lines.push(format!(
+                "of these calls the judge took {}, with {} tokens (on the sealed test, too)",
+                self.gauge.judge_calls(),
+                self.gauge.judge_tokens()
+            ));
+        }
+        lines.extend(replies(&self.replies));
+        lines.push(self.forecast.beside(outcome.spending.total(), *test_usage));
+        lines.push(format!("optimized in {:.0} s; written to {}", self.seconds, self.program.display()));
+        lines.extend(self.page.map(|page| format!("report: {}", page.display())));
+        lines.extend(self.run.map(|run| format!("run: {}", run.display())));
+        lines.join("\n")
+    }
+
+    /// For machines.
+    pub(crate) fn to_json(&self) -> Value {
+        let SavedProgram { outcome, task, test, test_usage, .. } = self.saved;
+        json!({
+            "command": "optimize",
+            "task": task,
+            "optimizer": outcome.optimizer,
+            "improved": outcome.improved(),
+            "program": self.program,
+            "report": self.page,
+            "run": self.run,
+            "baseline": outcome.baseline,
+            "selected": outcome.selected,
+            "test": test.as_ref().map(|test| json!({
+                "baseline": test.baseline, "optimized": test.optimized, "comparison": test.comparison,
+            })),
+            "spending": outcome.spending,
+            "test_usage": test_usage,
+            "estimate": self.forecast.to_json(),
+            "judge_calls": self.gauge.judge_calls(),
+            "replayed_calls": self.replies.replayed.calls,
+            "cached_calls": self.replies.cached.calls,
+            "stop": outcome.stop,
+            "exhausted": outcome.exhausted,
+            "notes": outcome.notes,
+            "seconds": self.seconds,
+        })
+    }
+}
+
+/// Where replies came from, when not all were paid for now.
+pub(crate) fn replies(stats: &StoredStats) -> Vec<String> {
+    let StoredStats { replayed, cached, .. } = stats;
+    let replayed =
+        (replayed.calls > 0).then(|| format!("replayed {} calls that were paid before", replayed.calls));
+    let cached =
+        (cached.calls > 0).then(|| format!("{} replies came from the cache and cost nothing", cached.calls));
+    replayed.into_iter().chain(cached).collect()
+}
+
+/// The prompts that a program came with, and those that it has now.
+pub(crate) fn before_and_after(saved: &SavedProgram) -> String {
+    format!(
+        "\n--- prompt before\n{}\n--- prompt after\n{}",
+        prompts(&saved.prompts_before),
+        prompts(&saved.prompts)
+    )
+}
+
 /// Prompts for a person to read.
 pub(crate) fn prompts(prompts: &Prompts) -> String {
     let mut text = String::new();
@@ -117,7 +213,7 @@ pub(crate) fn prompts(prompts: &Prompts) -> String {
             let kind = if demo.augmented { "bootstrapped" } else { "labelled" };
             let _ = writeln!(text, "  demo {} ({kind})", number + 1);
             for (name, value) in &demo.fields {
-                let value = promptopt_core::shorten(&plain_text(value).replace('\n', " "), 100);
+                let value = shorten(&plain_text(value).replace('\n', " "), 100);
                 let _ = writeln!(text, "    {name}: {value}");
             }
         }
@@ -127,15 +223,15 @@ pub(crate) fn prompts(prompts: &Prompts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_evaluator::compare;
-    use promptopt_evaluator::statistics::detectable_gain;
+    use promptopt_statistics::{Scores, compare, detectable_gain};
 
     use super::*;
 
     /// The summary of a run that fixed some of 40 rows and broke none.
     fn summary(fixed: usize) -> String {
-        let after: Vec<_> = (0..40).map(|row| Some(if row < fixed { 1.0 } else { 0.0 })).collect();
-        let comparison = compare(&[Some(0.0); 40], &after, 0.95);
+        let before = Scores::of([0.0; 40]).unwrap();
+        let after = Scores::of((0..40).map(|row| if row < fixed { 1.0 } else { 0.0 })).unwrap();
+        let comparison = compare(&before, &after, 0.95).unwrap();
         let test = TestReport {
             split: "sealed test".to_owned(),
             baseline: Estimate::default(),

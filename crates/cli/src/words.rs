@@ -1,6 +1,6 @@
 //! Figures in few characters.
 
-use promptopt_core::Money;
+use promptopt_core::money::Money;
 
 /// So many of something.
 pub(crate) fn counted(count: usize, what: &str) -> String {

@@ -318,14 +318,45 @@ fn options_reach_their_optimizer() {
         )
     };
     let (_, saved) = run("kind = \"copro\"\nbreadth = 3\ndepth = 2\nracing = false");
-    assert_eq!(saved["outcome"]["depths"].as_array().unwrap().len(), 2);
-    let (said, _) = run("kind = \"gepa\"\ntarget_score = 0.1");
-    assert_eq!(said["stop"], "target_reached");
+    assert_eq!(saved["outcome"]["details"]["depths"].as_array().unwrap().len(), 2);
     let (said, _) =
         run("kind = \"gepa\"\nmax_metric_calls = 30\ncandidate_selector = \"top_k_pareto\"\nk = 2");
     assert!(said["spending"]["task"]["calls"].as_u64().unwrap() <= 60, "{said}");
-    let (said, _) = run("kind = \"gepa\"\nstop_file = \"tickets.jsonl\"");
-    assert_eq!(said["stop"], "stop_file");
+    for kind in ["miprov2", "copro", "gepa"] {
+        let (said, _) = run(&format!("kind = \"{kind}\"\ntarget_score = 0.1"));
+        assert_eq!(said["stop"], "target_reached", "{kind}");
+        let (said, _) = run(&format!("kind = \"{kind}\"\nstop_file = \"tickets.jsonl\""));
+        assert_eq!(said["stop"], "stop_file", "{kind}");
+        let (said, saved) =
+            run(&format!("kind = \"{kind}\"\nmax_metric_calls = 20\nproposer = \"template\""));
+        let made = said["spending"]["task"]["calls"].as_u64().unwrap();
+        assert!(made <= 40, "{kind}: {made} calls, of which a rollout makes two at most");
+        assert_eq!(said["spending"]["prompt"]["calls"], 0, "{kind}");
+        let recorded = &saved["configuration"]["optimizer"];
+        assert_eq!((&recorded["kind"], &recorded["max_metric_calls"]), (&kind.into(), &20.into()));
+    }
+}
+
+#[test]
+fn optimizers_run_one_after_the_other() {
+    let folder = folder(&format!(
+        "{TASK}\n[optimizer]\nchain = [\"copro\", \"miprov2\"]\nbreadth = 3\ndepth = 1\nnum_trials = 4\nmax_calls = 300"
+    ));
+    let estimate = prints(folder.path(), &["estimate", "task.toml"]);
+    assert!(estimate.contains("route with copro then miprov2"), "{estimate}");
+    let said = prints(folder.path(), &["optimize", "task.toml", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["optimizer"], "COPRO then MIPROv2");
+    let calls = ["task", "prompt"].map(|role| said["spending"][role]["calls"].as_u64().unwrap());
+    assert!(calls.iter().sum::<u64>() <= 300, "{said}");
+    let saved = std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    assert_eq!(saved["configuration"]["optimizer"]["chain"], serde_json::json!(["copro", "miprov2"]));
+    assert!(saved["outcome"]["details"]["depths"].is_array());
+    // One of them alone takes its own options along.
+    let output = promptopt(folder.path(), &["optimize", "task.toml", "--optimizer", "copro"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("copro has no option num_trials,"), "{said}");
 }
 
 #[test]
@@ -339,6 +370,11 @@ fn an_option_that_belongs_to_another_optimizer_is_an_error_with_its_owner() {
     check("kind = \"gepo\"", &[], &["unknown variant `gepo`", "did you mean `gepa`?"]);
     check("kind = \"copro\"", &["--trials", "3"], &["--trials is an option of `miprov2`"]);
     check("kind = \"copro\"\nbreadth = 1", &[], &["`breadth`", "2"]);
+    check("kind = \"gepa\"\nk = 3", &[], &["`k`", "candidate_selector = \"top_k_pareto\""]);
+    check("kind = \"gepa\"\nepsilon = 0.3", &[], &["`epsilon`", "candidate_selector = \"epsilon_greedy\""]);
+    check("max_time = \"soon\"", &[], &["line 14", "15m"]);
+    check("seed = 1", &["--max-cost", "much"], &["--max-cost cannot be \"much\"", "dollars"]);
+    check("chain = [\"copro\", \"gepa\"]\nnum_trials = 3", &[], &["`miprov2`", "are `copro` and `gepa`"]);
     check("kind = \"gepa\"\ncomponents = [\"rout\"]", &[], &["no component `rout`"]);
     // On the command line what does not fit is left out, so that one word changes the optimizer.
     let folder = folder(&format!("{TASK}\n[optimizer]\nnum_trials = 3"));

@@ -1,7 +1,8 @@
 //! Attempts: instructions of a predictor that were tried, and how they scored.
 
-use promptopt_core::DepthStatistics;
-use promptopt_evaluator::Scoreboard;
+use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
+use promptopt_run::{Board, Run};
+use serde::{Deserialize, Serialize};
 
 /// A mean of few examples is pulled towards the mean of all candidates with this weight.
 const PRIOR_WEIGHT: f64 = 5.0;
@@ -17,7 +18,7 @@ pub(crate) struct Attempt {
 /// The best attempts of a predictor, the worst of them first. An instruction that was tried in several
 /// candidates counts as in the best of them. Those that were dropped early are ranked by a mean that is
 /// pulled towards that of all, because it may owe much to luck.
-pub(crate) fn ranked(board: &Scoreboard<'_, '_>, predictor: &str, most: usize) -> Vec<Attempt> {
+pub(crate) fn ranked(board: &Board, predictor: &str, most: usize) -> Vec<Attempt> {
     let means: Vec<f64> = (0..board.candidates().len()).filter_map(|index| board.mean(index)).collect();
     let prior = means.iter().sum::<f64>() / means.len().max(1) as f64;
     let mut attempts: Vec<(f64, Attempt)> = Vec::new();
@@ -40,6 +41,65 @@ pub(crate) fn ranked(board: &Scoreboard<'_, '_>, predictor: &str, most: usize) -
 fn shrunk(mean: f64, n: usize, prior: f64) -> f64 {
     let n = n as f64;
     (mean * n + prior * PRIOR_WEIGHT) / (n + PRIOR_WEIGHT)
+}
+
+/// The best so far with another instruction for one predictor.
+pub(crate) fn refined(
+    base: usize,
+    from: &PromptCandidate,
+    predictor: &str,
+    depth: usize,
+    instruction: String,
+) -> PromptCandidate {
+    let mut prompts = from.prompts.clone();
+    let demos = prompts.get(predictor).map(|prompt| prompt.demos.clone()).unwrap_or_default();
+    prompts.insert(predictor, Prompt { instruction, demos });
+    let origin = Origin::new("refined", format!("refined {predictor}, depth {depth}"))
+        .with("predictor", predictor)
+        .with("depth", depth);
+    PromptCandidate { parents: vec![base], ..PromptCandidate::new(prompts, origin) }
+}
+
+/// The scores of the attempts of one predictor at one depth. They stand in the outcome as its detail `depths`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DepthStatistics {
+    /// Path of the predictor.
+    pub predictor: String,
+    /// The depth, from 0.
+    pub depth: usize,
+    /// How many attempts of this depth have a score.
+    pub attempts: usize,
+    /// The highest mean on the full selection set of any candidate so far.
+    pub best: f64,
+    /// The mean score. Like `min`, `max` and `std` it is over what each attempt was run on, which is less
+    /// than the selection set for those that were dropped early; so `max` can exceed `best`.
+    pub mean: f64,
+    /// The lowest score.
+    pub min: f64,
+    /// The highest score.
+    pub max: f64,
+    /// The standard deviation of the scores (divided by n).
+    pub std: f64,
+    /// Language-model calls spent at the end of the depth, from the start of the run.
+    pub calls_so_far: u64,
+}
+
+impl DepthStatistics {
+    /// The statistics of a depth that has just ended. At the first the instruction that the predictor had is one of
+    /// the attempts.
+    pub(crate) fn of(run: &Run<'_>, predictor: &str, depth: usize, base: usize, new: &[usize]) -> Self {
+        let present = (depth == 0).then_some(base);
+        let scores: Vec<f64> =
+            present.iter().chain(new).filter_map(|candidate| run.board().mean(*candidate)).collect();
+        Self {
+            predictor: predictor.to_owned(),
+            depth,
+            best: run.best().1,
+            calls_so_far: run.ledger().spent(),
+            ..statistics(&scores)
+        }
+    }
 }
 
 /// The statistics of one depth from the scores of its attempts.

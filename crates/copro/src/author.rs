@@ -1,18 +1,17 @@
 //! Having instructions written: all that are wanted, none twice.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Range;
 
-use promptopt_core::{
-    Error, Evaluator, Event, InstructionRequest, InstructionWriter, Observer, Sampling, StopReason, Usage,
-};
-use promptopt_predict::{Writer, Written};
+use promptopt_core::lm::Sampling;
+use promptopt_run::proposal::{Flaw, Known, cleaned};
+use promptopt_run::{Halt, InstructionRequest, InstructionWriter, Run, Written};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use crate::plan::Plan;
-use crate::reply::{Tried, cleaned};
+use crate::COPRO;
 use crate::request::Request;
+use crate::room::full_evaluation;
 
 /// How often what is missing is asked for, the first time included.
 const ROUNDS: usize = 4;
@@ -29,89 +28,108 @@ pub(crate) fn most_calls(count: u64) -> u64 {
 
 /// Has instructions written by the prompt model and knows all that were tried.
 pub(crate) struct Author {
-    writer: Writer,
-    /// What writes in place of the prompt model.
-    substitute: Option<Arc<dyn InstructionWriter>>,
-    observer: Arc<dyn Observer>,
+    sampling: Sampling,
+    /// Whether another writer stands in for the prompt model.
+    is_substituted: bool,
     /// Whether one request gives as many texts as are asked for, as far as is known.
     honours_n: bool,
-    tried: BTreeMap<String, Tried>,
+    tried: BTreeMap<String, Known>,
     rng: ChaCha8Rng,
     draws: u64,
-    /// What it cost so far.
-    pub(crate) usage: Usage,
 }
 
-/// What was written for one predictor at one depth.
+/// What came of the requests for one predictor at one depth.
 #[derive(Debug, Default)]
-pub(crate) struct Authored {
+struct Authored {
     /// New instructions, none like another or like one that was tried.
-    pub(crate) instructions: Vec<String>,
+    instructions: Vec<String>,
     /// How many replies repeated an instruction or could not serve.
-    pub(crate) dropped: usize,
+    dropped: usize,
     /// The first failure of a request.
-    pub(crate) failure: Option<String>,
-    /// Why it is not complete.
-    pub(crate) stop: Option<StopReason>,
+    failure: Option<String>,
+}
+
+impl Authored {
+    /// The texts that came out.
+    fn take(&mut self, written: Vec<Written>) -> Vec<String> {
+        let mut texts = Vec::new();
+        for text in written {
+            match text {
+                Ok(text) => texts.push(text),
+                Err(failure) => {
+                    self.failure.get_or_insert(failure);
+                }
+            }
+        }
+        texts
+    }
+
+    /// Says where fewer instructions came out than were wanted.
+    fn note(&self, run: &mut Run<'_>, predictor: &str, depth: usize, wanted: usize) {
+        let came = self.instructions.len();
+        if came < wanted {
+            let failure = self.failure.as_ref().map(|text| format!("; a request failed: {text}"));
+            run.warn(format!(
+                "at depth {depth} only {came} of {wanted} instructions for `{predictor}` came out; {} replies repeated \
+                 one or could not serve{}",
+                self.dropped,
+                failure.unwrap_or_default()
+            ));
+        }
+    }
 }
 
 impl Author {
-    pub(crate) fn new(plan: &Plan<'_>, program: &dyn Evaluator) -> Self {
-        let mut tried: BTreeMap<String, Tried> = BTreeMap::new();
-        for predictor in program.predictors() {
-            tried.entry(predictor.path().to_owned()).or_default().note(&predictor.prompt().instruction);
+    pub(crate) fn new(options: &COPRO, run: &Run<'_>) -> Self {
+        let mut tried: BTreeMap<String, Known> = BTreeMap::new();
+        for (path, prompt) in run.base().prompts.iter() {
+            tried.entry(path.to_owned()).or_default().note(&prompt.instruction);
         }
-        let sampling = Sampling {
-            temperature: Some(plan.options.init_temperature),
-            max_tokens: Some(MAX_TOKENS),
-            ..Sampling::default()
-        };
         Self {
-            writer: Writer {
-                sampling,
-                concurrency: plan.session.concurrency,
-                ledger: Arc::clone(&plan.session.ledger),
-                cancellation: plan.session.cancellation.clone(),
-                ..Writer::new(Arc::clone(&plan.session.prompt_model))
+            sampling: Sampling {
+                temperature: Some(options.init_temperature),
+                max_tokens: Some(MAX_TOKENS),
+                ..Sampling::default()
             },
-            substitute: plan.options.instruction_writer.clone(),
-            observer: Arc::clone(&plan.session.observer),
+            is_substituted: run.options().instruction_writer.is_some(),
             honours_n: true,
             tried,
-            rng: ChaCha8Rng::seed_from_u64(plan.options.seed),
+            rng: ChaCha8Rng::seed_from_u64(run.options().seed),
             draws: 0,
-            usage: Usage::default(),
         }
     }
 
     /// How many calls so many instructions take when all goes well.
     pub(crate) fn expected_calls(&self, count: usize) -> u64 {
-        match (&self.substitute, self.honours_n) {
-            (Some(_), _) => 0,
-            (None, true) => 1,
-            (None, false) => count as u64,
+        match (self.is_substituted, self.honours_n) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => count as u64,
         }
     }
 
-    /// Up to `count` new instructions. Of a call budget, `keep_back` calls are left.
+    /// Up to `count` new instructions. Of a call budget, enough is left to evaluate one candidate in full.
     pub(crate) async fn write(
         &mut self,
+        run: &mut Run<'_>,
         request: &Request<'_>,
+        depth: usize,
         count: usize,
-        keep_back: u64,
-    ) -> Result<Authored, Error> {
+    ) -> Result<Vec<String>, Halt> {
+        let keep_back = full_evaluation(run);
         let path = request.predictor.path();
+        let writer = run.options().instruction_writer.clone();
         let mut authored = Authored::default();
         for round in 0..ROUNDS {
             let written = authored.instructions.len();
-            if written == count || authored.stop.is_some() {
+            if written == count {
                 break;
             }
-            let texts = match self.substitute.clone() {
-                Some(substitute) => {
-                    self.ask_substitute(&*substitute, request, count - written, &mut authored).await
+            let texts = match &writer {
+                Some(writer) => {
+                    self.ask_substitute(run, &**writer, request, count - written, &mut authored).await?
                 }
-                None => self.ask(request, written..count, round, keep_back, &mut authored).await?,
+                None => self.ask(run, request, written..count, round, keep_back, &mut authored).await?,
             };
             for text in texts {
                 if authored.instructions.len() == count {
@@ -119,11 +137,7 @@ impl Author {
                 }
                 let text = cleaned(&text);
                 let admitted = self.tried.entry(path.to_owned()).or_default().admit(&text);
-                self.observer.observe(&Event::Proposal {
-                    predictor: path.to_owned(),
-                    instruction: text.clone(),
-                    dropped: admitted.err().map(|flaw| flaw.reason().to_owned()),
-                });
+                run.observe_proposal(path, &text, admitted.err().map(Flaw::reason));
                 match admitted {
                     Ok(()) => authored.instructions.push(text),
                     Err(_) => authored.dropped += 1,
@@ -131,37 +145,39 @@ impl Author {
             }
         }
         // Where nothing could be asked for, the budget is what ended it.
-        let too_little = self.substitute.is_none() && self.spare(keep_back) < CALLS_OF_A_TEXT;
-        if authored.instructions.is_empty() && too_little {
-            authored.stop.get_or_insert(StopReason::Budget);
+        if authored.instructions.is_empty() && writer.is_none() && spare(run, keep_back) < CALLS_OF_A_TEXT {
+            return Err(Halt::budget());
         }
-        Ok(authored)
+        authored.note(run, path, depth, count);
+        Ok(authored.instructions)
     }
 
     /// Asks for the instructions in these places: in one request where the server gives several
     /// replies to one, and in one request each for those that are still missing then.
     async fn ask(
         &mut self,
+        run: &mut Run<'_>,
         request: &Request<'_>,
-        places: std::ops::Range<usize>,
+        places: Range<usize>,
         round: usize,
         keep_back: u64,
         authored: &mut Authored,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Vec<String>, Halt> {
         let mut texts = Vec::new();
-        if self.honours_n && places.len() > 1 && self.spare(keep_back) > 0 {
+        if self.honours_n && places.len() > 1 && spare(run, keep_back) > 0 {
             let variant = (round > 0).then(|| again(round));
             let inputs = request.inputs(variant.is_some());
             let assignment = request.assignment(variant, self.draws, &mut self.rng);
             self.draws += 1;
-            let written = self.writer.draw(request.brief(&inputs), assignment, places.len() as u32).await?;
-            texts = self.take(written, authored);
+            let count = places.len() as u32;
+            let written = run.draw(&self.sampling, request.brief(&inputs), assignment, count).await?;
+            texts = authored.take(written);
             // A single text is what a server gives that does not know `n`.
-            self.honours_n = texts.len() > 1 || authored.stop.is_some();
+            self.honours_n = texts.len() > 1;
         }
-        let affordable = (self.spare(keep_back) / CALLS_OF_A_TEXT) as usize;
+        let affordable = (spare(run, keep_back) / CALLS_OF_A_TEXT) as usize;
         let missing: Vec<usize> = places.clone().skip(texts.len()).take(affordable).collect();
-        if missing.is_empty() || authored.stop.is_some() {
+        if missing.is_empty() {
             return Ok(texts);
         }
         let inputs = request.inputs(true);
@@ -171,8 +187,8 @@ impl Author {
             assignments.push(request.assignment(Some(variant), self.draws, &mut self.rng));
             self.draws += 1;
         }
-        let written = self.writer.write(request.brief(&inputs), assignments).await?;
-        texts.extend(self.take(written, authored));
+        let written = run.write(&self.sampling, request.brief(&inputs), assignments).await?;
+        texts.extend(authored.take(written));
         Ok(texts)
     }
 
@@ -180,49 +196,39 @@ impl Author {
     /// because each is told of those before it.
     async fn ask_substitute(
         &mut self,
+        run: &mut Run<'_>,
         substitute: &dyn InstructionWriter,
         request: &Request<'_>,
         count: usize,
         authored: &mut Authored,
-    ) -> Vec<String> {
+    ) -> Result<Vec<String>, Halt> {
         let path = request.predictor.path();
-        let mut taken = self.tried.get(path).map(Tried::all).unwrap_or_default();
+        let mut taken = self.tried.get(path).map(Known::all).unwrap_or_default();
         let mut texts = Vec::new();
         for _ in 0..count {
-            let wish = InstructionRequest {
-                predictor: path.to_owned(),
-                signature: request.predictor.signature().clone(),
-                instruction: request.instruction.to_owned(),
-                traces: request.mistakes.traces().to_vec(),
-                examples: request.mistakes.examples().to_vec(),
-                taken: taken.clone(),
-                seed: self.rng.random(),
-            };
-            match substitute.write_instruction(&wish).await {
-                Ok(Some(text)) => {
-                    taken.push(text.clone());
-                    texts.push(text);
+            let signature = request.predictor.signature().clone();
+            let mut wish = InstructionRequest::new(path, signature, request.instruction, self.rng.random());
+            wish.traces = request.mistakes.traces().to_vec();
+            wish.examples = request.mistakes.examples().to_vec();
+            wish.taken.clone_from(&taken);
+            match run.write_with(substitute, &wish).await? {
+                Ok(written) if written.is_empty() => break,
+                Ok(written) => {
+                    taken.extend_from_slice(&written);
+                    texts.extend(written);
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    authored.failure.get_or_insert_with(|| format!("{error:#}"));
+                Err(failure) => {
+                    authored.failure.get_or_insert(failure);
                 }
             }
         }
-        texts
+        Ok(texts)
     }
+}
 
-    fn take(&mut self, written: Written, authored: &mut Authored) -> Vec<String> {
-        self.usage += written.usage;
-        authored.failure = authored.failure.take().or(written.failure);
-        authored.stop = authored.stop.take().or(written.stop);
-        written.texts.into_iter().flatten().collect()
-    }
-
-    /// Calls that may go into writing.
-    fn spare(&self, keep_back: u64) -> u64 {
-        self.writer.ledger.remaining().map_or(u64::MAX, |calls| calls.saturating_sub(keep_back))
-    }
+/// Calls that may go into writing.
+fn spare(run: &Run<'_>, keep_back: u64) -> u64 {
+    run.ledger().remaining().map_or(u64::MAX, |calls| calls.saturating_sub(keep_back))
 }
 
 /// Requests must differ in their text: a model that is asked the same again may say the same again.

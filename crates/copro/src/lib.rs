@@ -9,7 +9,9 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_copro::{COPRO, ModuleExt as _, Optimizer as _};
+//! use promptopt_copro::{COPRO, DepthStatistics};
+//! use promptopt_core::program::ModuleExt as _;
+//! use promptopt_run::Optimizer as _;
 //! # use promptopt_testkit::{HiddenRules, toy};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> anyhow::Result<()> {
@@ -23,7 +25,7 @@
 //! let optimizer = COPRO::builder().breadth(10).depth(3).init_temperature(1.4).track_stats(true).build();
 //! let outcome = optimizer.compile(&mut module, train_examples).await?;
 //! println!("{:.2} -> {:.2}", outcome.baseline.mean, outcome.selected.mean);
-//! for depth in &outcome.depths {
+//! for depth in outcome.detail::<Vec<DepthStatistics>>("depths").unwrap_or_default() {
 //!     println!("{} at depth {}: best {:.2}, mean {:.2}", depth.predictor, depth.depth, depth.best, depth.mean);
 //! }
 //! # assert!(outcome.improved());
@@ -47,19 +49,16 @@
 //! - **Budgets.** A budget is shared between the depths that are left, and enough is kept back for the best of
 //!   a depth to finish.
 
-mod ascent;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod attempts;
 mod author;
-mod estimate;
+mod forecast;
 mod mistakes;
 mod options;
-mod pipeline;
-mod plan;
-mod reply;
 mod request;
+mod room;
+mod search;
 
+pub use attempts::DepthStatistics;
 pub use options::COPRO;
-pub use promptopt_core::{
-    Cancellation, DepthStatistics, Error, Evaluator, Example, InstructionWriter, LanguageModel, ModuleExt,
-    Observer, Optimizer, Outcome, RolloutStore,
-};

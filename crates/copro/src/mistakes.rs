@@ -1,13 +1,12 @@
 //! What the best attempt so far gets wrong, on training examples.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use promptopt_core::{
-    Error, Example, Fields, PromptCandidate, RolloutJob, RolloutRunner, StopReason, Trace, plain_text,
-    shorten,
-};
+use promptopt_core::data::{Example, Fields};
+use promptopt_core::prompt::PromptCandidate;
+use promptopt_core::trace::{Trace, TraceText};
 use promptopt_evaluator::MinibatchSampler;
+use promptopt_run::{Halt, RolloutJob, Run};
 use rand::Rng;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -20,8 +19,8 @@ const MAX_VALUE_CHARS: usize = 600;
 const RIGHT: f64 = 1.0;
 
 /// Runs of one candidate over training examples.
-pub(crate) struct Mistakes<'a> {
-    train: &'a [Arc<Example>],
+pub(crate) struct Mistakes {
+    train: Vec<Arc<Example>>,
     sampler: MinibatchSampler,
     /// The candidate that was looked at last, and at which depth.
     looked_at: Option<(usize, usize)>,
@@ -31,27 +30,26 @@ pub(crate) struct Mistakes<'a> {
     highest: f64,
 }
 
-impl<'a> Mistakes<'a> {
-    pub(crate) fn new(train: &'a [Arc<Example>], rng: ChaCha8Rng) -> Self {
+impl Mistakes {
+    pub(crate) fn new(train: &[Arc<Example>], rng: ChaCha8Rng) -> Self {
         let sampler = MinibatchSampler::new(train.len(), rng);
-        Self { train, sampler, looked_at: None, traces: Vec::new(), highest: RIGHT }
+        Self { train: train.to_vec(), sampler, looked_at: None, traces: Vec::new(), highest: RIGHT }
     }
 
-    /// Runs a candidate (by its number) over the next training examples, once for every depth. Says
-    /// why it is not complete, if it is not.
+    /// Runs a candidate (by its number) over the next training examples, once for every depth.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] when the rollout store fails.
+    /// [`Halt`] when the run ends before that.
     pub(crate) async fn look_at(
         &mut self,
-        runner: &RolloutRunner<'_>,
+        run: &mut Run<'_>,
         (number, candidate): (usize, &PromptCandidate),
         depth: usize,
         examples: usize,
-    ) -> Result<Option<StopReason>, Error> {
+    ) -> Result<(), Halt> {
         if examples == 0 || self.looked_at == Some((number, depth)) {
-            return Ok(None);
+            return Ok(());
         }
         // What another candidate got wrong may be right by now.
         if self.looked_at.is_none_or(|(before, _)| before != number) {
@@ -67,19 +65,18 @@ impl<'a> Mistakes<'a> {
             .filter(|example| !self.traces.iter().any(|trace| trace.example == **example))
             .map(|example| RolloutJob::new(Arc::clone(&prompts), Arc::clone(example)))
             .collect();
-        let batch = runner.run(&jobs).await?;
-        for trace in batch.traces.into_iter().flatten() {
+        for trace in run.rollouts(&jobs).await? {
             if let Some(score) = trace.evidence() {
                 self.highest = self.highest.max(score);
                 self.traces.push(trace);
             }
         }
-        Ok(batch.stop)
+        Ok(())
     }
 
     /// Training examples.
     pub(crate) fn examples(&self) -> &[Arc<Example>] {
-        self.train
+        &self.train
     }
 
     /// All runs that were looked at, mistakes or not.
@@ -117,43 +114,30 @@ impl<'a> Mistakes<'a> {
 /// A run as text: what the program was given, what the predictor made of what, what came out and
 /// what should have.
 fn written(trace: &Trace, predictor: &str) -> String {
-    let mut text = String::new();
-    let mut lines = |prefix: &str, fields: &Fields| {
-        for (name, value) in fields {
-            let _ = writeln!(text, "{prefix}{name}: {}", shorten(&plain_text(value), MAX_VALUE_CHARS));
-        }
-    };
+    let mut text = TraceText::new(MAX_VALUE_CHARS);
     let inputs = trace.example.inputs();
     let nothing = Fields::new();
     let answered = trace.prediction.as_ref().map_or(&nothing, |prediction| prediction.fields());
-    lines("", &inputs);
+    text.fields("", &inputs);
     // Of several predictors each has inputs and outputs of its own.
     for step in trace.steps.iter().filter(|step| step.predictor == predictor) {
         if step.inputs != inputs {
-            lines("module input ", &step.inputs);
+            text.fields("module input ", &step.inputs);
         }
         if step.outputs != *answered {
-            lines("module output ", &step.outputs);
+            text.fields("module output ", &step.outputs);
         }
     }
-    lines("answered ", answered);
-    lines("expected ", &trace.example.labels());
-    if let Some(score) = &trace.score {
-        let _ = writeln!(text, "score: {}", score.value);
-        if let Some(feedback) = &score.feedback {
-            let _ = writeln!(text, "feedback: {}", shorten(feedback, MAX_VALUE_CHARS));
-        }
-    }
-    if let Some(failure) = &trace.error {
-        let _ = writeln!(text, "failed: {}", shorten(&failure.message, MAX_VALUE_CHARS));
-    }
-    text.truncate(text.trim_end().len());
-    text
+    text.fields("answered ", answered);
+    text.fields("expected ", &trace.example.labels());
+    text.verdict(trace, "failed");
+    text.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::{Prediction, Score, Step};
+    use promptopt_core::data::{Prediction, Score};
+    use promptopt_core::trace::Step;
     use rand::SeedableRng as _;
 
     use super::*;
@@ -178,7 +162,7 @@ mod tests {
         })
     }
 
-    fn mistakes(scores: &[f64]) -> Mistakes<'static> {
+    fn mistakes(scores: &[f64]) -> Mistakes {
         let rng = ChaCha8Rng::seed_from_u64(0);
         let highest = scores.iter().copied().fold(RIGHT, f64::max);
         let traces = scores.iter().copied().map(trace).collect();

@@ -1,7 +1,9 @@
 //! What the prompt model is told.
 
-use promptopt_core::{Evaluator, Fields, Predictor};
-use promptopt_predict::{Assignment, Brief};
+use promptopt_core::data::Fields;
+use promptopt_core::program::{Evaluator, Predictor};
+use promptopt_core::prompt::PromptCandidate;
+use promptopt_run::{Assignment, Brief};
 use rand::Rng;
 use serde_json::Value;
 
@@ -28,10 +30,22 @@ pub(crate) struct Request<'a> {
     pub(crate) instruction: &'a str,
     /// What was tried, the worst first.
     pub(crate) attempts: Vec<Attempt>,
-    pub(crate) mistakes: &'a Mistakes<'a>,
+    pub(crate) mistakes: &'a Mistakes,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// A request for a predictor, whose instruction is that of the best candidate so far.
+    pub(crate) fn new(
+        program: &'a dyn Evaluator,
+        predictor: &'a dyn Predictor,
+        best: &'a PromptCandidate,
+        attempts: Vec<Attempt>,
+        mistakes: &'a Mistakes,
+    ) -> Self {
+        let instruction = best.instruction(predictor.path()).unwrap_or_default();
+        Self { program, predictor, instruction, attempts, mistakes }
+    }
+
     /// The fields that are told, in order.
     pub(crate) fn inputs(&self, variant: bool) -> Vec<(&'static str, &'static str)> {
         let mistakes = self.mistakes.any().then_some(MISTAKES);

@@ -8,9 +8,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use promptopt_copro::{COPRO, Example, ModuleExt as _, Optimizer as _};
-use promptopt_core::{Field, FieldType, LmRequest, Prediction, Role, Score, Signature, metric_fn};
+use promptopt_copro::COPRO;
+use promptopt_core::data::{Example, Prediction, Score};
+use promptopt_core::lm::{LmRequest, Role};
+use promptopt_core::program::{ModuleExt as _, metric_fn};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::Predict;
+use promptopt_run::Optimizer as _;
 use promptopt_testkit::ScriptedLm;
 
 const TICKETS: [(&str, &str); 6] = [

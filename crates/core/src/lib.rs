@@ -1,122 +1,77 @@
-//! The data and the traits that every stage of promptopt shares.
+//! The data and the small traits that every part of promptopt shares. Start here.
 //!
-//! An [`Example`] goes through a [`Module`] under some [`Prompts`]; a [`Metric`] judges the
-//! [`Prediction`]; what happened is a [`Trace`]. An [`Optimizer`] looks for the
-//! [`PromptCandidate`] whose traces score best and installs it. Here are those types and the
-//! seams between them, and [`RolloutRunner`], the one way in which every stage runs a program.
+//! An [`Example`](data::Example) goes through a [`Module`](program::Module) under some
+//! [`Prompts`](prompt::Prompts); a [`Metric`](program::Metric) judges the [`Prediction`](data::Prediction); what
+//! happened is a [`Trace`](trace::Trace). An optimizer looks for the [`PromptCandidate`](prompt::PromptCandidate)
+//! whose traces score best and installs it.
 //!
-//! This crate knows no runtime, no HTTP, no templates and no optimizer.
+//! # What is where
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`data`] | examples, predictions, scores, content hashes |
+//! | [`signature`] | what a predictor takes and gives |
+//! | [`prompt`] | instructions, demos, candidates and where they came from |
+//! | [`program`] | modules, predictors, metrics, and the context that models are called through |
+//! | [`lm`] | requests, replies, and the trait of a language model |
+//! | [`trace`] | what happened in one run of a program |
+//! | [`money`] | what calls cost and what a run may spend |
+//!
+//! # The crates of promptopt
+//!
+//! | crate | for |
+//! |---|---|
+//! | `promptopt` | all of it behind one name, with a prelude |
+//! | `promptopt-core` | this page: data and traits |
+//! | `promptopt-predict` | predictors, and the adapters between a signature and a chat |
+//! | `promptopt-statistics` | intervals and paired tests, usable alone |
+//! | `promptopt-run` | the run engine: what costs, counts, tells or stops |
+//! | `promptopt-trace-gen`, `promptopt-proposer`, `promptopt-evaluator` | the stages: demo sets, instructions, search |
+//! | `miprov2`, `promptopt-copro`, `promptopt-gepa` | the optimizers, and `promptopt-simba` and `promptopt-random-search` |
+//! | `promptopt-lm`, `promptopt-lm-local` | clients of language models, and an embedded one |
+//! | `promptopt-data`, `promptopt-dspy` | data files, and programs saved by DSPy |
+//! | `promptopt-store` | the journal that makes a run safe to kill, and the cache |
+//! | `promptopt-report` | what a run came to, as a page |
+//! | `promptopt-tips`, `promptopt-testkit` | tips for whoever writes instructions; models and tasks for tests |
+//! | `promptopt-cli` | the command `promptopt` |
+//!
+//! This crate knows no runtime, no HTTP, no templates, no optimizer and no budget keeping.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::{
-//!     CallContext, Evaluator, Example, Fields, LanguageModel, LmError, LmReply, LmRequest, Message,
-//!     Module, ModuleExt, Prediction, Predictor, RolloutJob, RolloutRunner, Usage, metric_fn,
-//! };
+//! use promptopt_core::data::{Fields, Prediction};
+//! use promptopt_core::lm::{LmReply, LmRequest, Message, lm_fn};
+//! use promptopt_core::money::Usage;
+//! use promptopt_core::program::{CallContext, Module as _, Text, module_fn};
 //! # use futures_util::FutureExt as _;
 //!
-//! /// A model that shouts back.
-//! struct Echo;
+//! // A model that shouts back.
+//! let echo = lm_fn("echo", |request: LmRequest| async move {
+//!     let last = request.messages.last().map_or("", |message| &message.content);
+//!     Ok(LmReply::text(last.to_uppercase(), Usage::call(1, 1)))
+//! });
 //!
-//! #[async_trait::async_trait]
-//! impl LanguageModel for Echo {
-//!     fn id(&self) -> String { "echo".into() }
-//!     async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-//!         let last = request.messages.last().map_or("", |message| &message.content);
-//!         Ok(LmReply::text(last.to_uppercase(), Usage::call(1, 1)))
-//!     }
-//! }
+//! // A program that calls the model once, with a text that an optimizer may rewrite.
+//! let shout = module_fn("shout", [Text::new("tone", "Shout.")], |context: CallContext, texts: Arc<[Text]>, inputs: Fields| async move {
+//!     let tone = texts.first().map_or("", |text| text.in_force(&context)).to_owned();
+//!     let text = inputs.get("text").and_then(|text| text.as_str()).unwrap_or_default();
+//!     let reply = context.complete(LmRequest::new(vec![Message::system(tone), Message::user(text)])).await?;
+//!     Ok(Prediction::from_iter([("shout", reply.first_text())]))
+//! });
 //!
-//! /// A program that calls the model once.
-//! struct Shout;
-//!
-//! #[async_trait::async_trait]
-//! impl Module for Shout {
-//!     fn predictors(&self) -> Vec<&dyn Predictor> { vec![] }
-//!     fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> { vec![] }
-//!     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-//!         let text = inputs["text"].as_str().unwrap_or_default();
-//!         let reply = context.complete(LmRequest::new(vec![Message::user(text)])).await?;
-//!         Ok(Prediction::from_iter([("shout", reply.first_text())]))
-//!     }
-//! }
-//!
-//! let program = Shout.with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
-//!     example.get("shout") == prediction.get("shout")
-//! }));
-//! let runner = RolloutRunner::new(&program, Arc::new(Echo));
-//! let example = Example::new([("text", "hi"), ("shout", "HI")], ["text"]);
-//! let jobs = [RolloutJob::new(Arc::default(), example.into())];
-//! let batch = runner.run(&jobs).now_or_never().unwrap()?;
-//! assert_eq!(batch.traces[0].as_ref().unwrap().score_value(), Some(1.0));
-//! # Ok::<(), promptopt_core::Error>(())
+//! let inputs = Fields::from_iter([("text".to_owned(), "hi".into())]);
+//! let prediction = shout.run(&CallContext::new(Arc::new(echo)), &inputs).now_or_never().unwrap()?;
+//! assert_eq!(prediction.get_str("shout"), Some("HI"));
+//! # Ok::<(), anyhow::Error>(())
 //! ```
 
-mod budget;
-mod cancel;
-mod candidate;
-mod clock;
-mod context;
-mod cost;
+pub mod data;
 mod error;
-mod estimate;
-mod example;
-mod field_type;
-mod hash;
-mod instruction;
-mod ledger;
-mod lm;
-mod lm_error;
-mod metric;
-mod module;
-mod money;
-mod observer;
-mod optimizer;
-mod prediction;
-mod prompt;
-mod rollout;
-mod score;
-mod signature;
-mod store;
-mod trace;
-#[cfg(feature = "tracing")]
-mod tracing_observer;
-mod turns;
-mod usage;
+pub mod lm;
+pub mod money;
+pub mod program;
+pub mod prompt;
+pub mod signature;
+pub mod trace;
 
-pub use budget::{Budget, Limit};
-pub use cancel::Cancellation;
-pub use candidate::{Origin, PromptCandidate};
-pub use clock::{Clock, SystemClock};
-pub use context::{CallContext, DEFAULT_MAX_TOKENS, StepSlot};
-pub use cost::{Cost, most_prompt_tokens};
 pub use error::Error;
-pub use estimate::{Between, CallSize, CostEstimate, Figures, ModelRole, StageEstimate, calls_of_a_rollout};
-pub use example::{Example, Fields, fields_of};
-pub use field_type::FieldType;
-pub use hash::ContentHash;
-pub use instruction::{InstructionRequest, InstructionWriter};
-pub use ledger::Ledger;
-pub use lm::{
-    Attempts, Completion, FinishReason, LanguageModel, LmReply, LmRequest, Message, ResponseFormat, Role,
-    Sampling,
-};
-pub use lm_error::{LmError, ReplyError};
-pub use metric::{Evaluator, Metric, MetricFn, WithMetric, metric_fn};
-pub use module::{Module, ModuleExt, Predictor, check_program};
-pub use money::{Money, Price, Prices};
-pub use observer::{Event, NoObserver, Observer};
-pub use optimizer::{
-    CandidateScores, Comparison, Confirmation, DepthStatistics, Estimate, FailureCounts, Optimizer, Outcome,
-    Spending, StopReason, Trial, TrialKind,
-};
-pub use prediction::Prediction;
-pub use prompt::{Demo, Prompt, Prompts};
-pub use rollout::{Batch, RolloutJob, RolloutRunner, RolloutTotals, run_once};
-pub use score::Score;
-pub use signature::{Field, Signature};
-pub use store::{RolloutKey, RolloutStore};
-pub use trace::{Failure, FailureKind, Step, Trace, plain_text, shorten};
-#[cfg(feature = "tracing")]
-pub use tracing_observer::TracingObserver;
-pub use usage::Usage;

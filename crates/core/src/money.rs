@@ -9,7 +9,13 @@ use indexmap::IndexMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Error, Usage};
+use crate::Error;
+
+mod budget;
+mod usage;
+
+pub use budget::{Budget, Limit, read_duration};
+pub use usage::Usage;
 
 const NANOS: u64 = 1_000_000_000;
 const DECIMALS: usize = 9;
@@ -18,7 +24,7 @@ const DECIMALS: usize = 9;
 /// number or a text, such as `0.05` or `"$0.05"`; written as a text.
 ///
 /// ```
-/// use promptopt_core::Money;
+/// use promptopt_core::money::Money;
 ///
 /// let cent: Money = "$0.01".parse()?;
 /// assert_eq!((cent + "0.0023".parse()?).to_string(), "$0.0123");
@@ -71,7 +77,7 @@ impl FromStr for Money {
 
     /// Reads an amount in dollars, with or without the sign. More than nine decimals are rounded.
     fn from_str(text: &str) -> Result<Self, Error> {
-        parsed(text).ok_or_else(|| Error::Money { text: crate::shorten(text, 40) })
+        parsed(text).ok_or_else(|| Error::Money { text: crate::data::shorten(text, 40) })
     }
 }
 
@@ -165,7 +171,7 @@ impl Price {
 }
 
 /// Prices by model. A name stands for the model itself, or with `*` for all that fit; it is looked for
-/// in what identifies a model ([`LanguageModel::id`](crate::LanguageModel::id)): the whole of it, the part before its
+/// in what identifies a model ([`ModelProfile::id`](crate::lm::ModelProfile::id)): the whole of it, the part before its
 /// settings, or the name alone. Of several that fit, the one with the most letters counts.
 ///
 /// In a task file it is a table of prices per million tokens:

@@ -3,7 +3,11 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, Fields};
+use crate::data::{ContentHash, Fields};
+
+mod candidate;
+
+pub use candidate::{Origin, PromptCandidate};
 
 /// A worked example inside a prompt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -78,7 +82,7 @@ impl Prompts {
     }
 
     /// These prompts, and those of `others` for predictors that have none here, in their order.
-    pub(crate) fn completed_by(&self, others: &Self) -> Self {
+    pub fn completed_by(&self, others: &Self) -> Self {
         let mut all = others.clone();
         for (path, prompt) in &self.0 {
             all.0.insert(path.clone(), prompt.clone());

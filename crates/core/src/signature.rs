@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FieldType};
+use crate::Error;
+
+mod field_type;
+
+pub use field_type::FieldType;
 
 /// One field of a signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +93,12 @@ impl Signature {
         Ok(signature)
     }
 
+    /// The signature of a component that is only a text, whose use nothing is known of.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let field = |name| vec![Field::new(name)];
+        Self { instructions: text.to_owned(), inputs: field("input"), outputs: field("output") }
+    }
+
     /// Reads the short form `question, context -> answer: enum[yes, no], pages: list[int]`.
     ///
     /// # Errors
@@ -96,7 +106,7 @@ impl Signature {
     /// [`Error::Signature`] says which part was not understood.
     ///
     /// ```
-    /// # use promptopt_core::Signature;
+    /// # use promptopt_core::signature::Signature;
     /// let signature = Signature::parse("ticket -> department: enum[billing, sales]")?;
     /// assert_eq!(signature.to_string(), "ticket: str -> department: enum[billing, sales]");
     /// # Ok::<(), promptopt_core::Error>(())

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Example, Fields, LmError, Prediction, ReplyError, Score, Usage};
+use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
+use crate::lm::{LmError, ReplyError};
+use crate::money::Usage;
 
 /// One call of one predictor inside a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +85,50 @@ impl Failure {
     }
 }
 
+/// Failures by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureCounts {
+    /// Replies that could not be used.
+    pub reply: u64,
+    /// Errors of the program's own code.
+    pub program: u64,
+    /// Errors of the provider.
+    pub provider: u64,
+    /// Errors of the metric.
+    pub metric: u64,
+}
+
+impl FailureCounts {
+    /// Counts one more.
+    pub fn count(&mut self, kind: FailureKind) {
+        match kind {
+            FailureKind::Reply => self.reply += 1,
+            FailureKind::Program => self.program += 1,
+            FailureKind::Provider => self.provider += 1,
+            FailureKind::Metric => self.metric += 1,
+        }
+    }
+
+    /// What counts towards `max_errors`: all but unusable replies, which are a fact about a
+    /// prompt and not about the set-up.
+    pub fn errors(&self) -> u64 {
+        self.program + self.provider + self.metric
+    }
+}
+
+impl std::ops::Add for FailureCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            reply: self.reply + other.reply,
+            program: self.program + other.program,
+            provider: self.provider + other.provider,
+            metric: self.metric + other.metric,
+        }
+    }
+}
+
 /// One run of the program on one example with the prompts of one candidate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
@@ -123,7 +168,8 @@ impl Trace {
     /// error. Every value is cut to `max_value_chars` characters.
     ///
     /// ```
-    /// # use promptopt_core::{Example, Prediction, Score, Trace};
+    /// # use promptopt_core::data::{Example, Prediction, Score};
+    /// # use promptopt_core::trace::Trace;
     /// let trace = Trace {
     ///     example: Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"]).into(),
     ///     prediction: Some(Prediction::from_iter([("answer", "3")])),
@@ -136,46 +182,68 @@ impl Trace {
     /// );
     /// ```
     pub fn format_for_prompt(&self, max_value_chars: usize) -> String {
-        let mut text = String::new();
-        let mut line = |prefix: &str, name: &str, value: &Value| {
-            let _ = writeln!(text, "{prefix}{name}: {}", shorten(&plain_text(value), max_value_chars));
-        };
-        for (name, value) in &self.example.inputs() {
-            line("", name, value);
+        let mut text = TraceText::new(max_value_chars);
+        text.fields("", &self.example.inputs());
+        if let Some(prediction) = &self.prediction {
+            text.fields("predicted ", prediction.fields());
         }
-        for (name, value) in self.prediction.iter().flat_map(|prediction| prediction.fields()) {
-            line("predicted ", name, value);
+        text.fields("expected ", &self.example.labels());
+        text.verdict(self, "failed");
+        text.finish()
+    }
+}
+
+/// A trace as lines of text for a prompt, put together part by part. Every value is cut to a number of characters.
+#[derive(Debug, Clone)]
+pub struct TraceText {
+    text: String,
+    max_value_chars: usize,
+}
+
+impl TraceText {
+    /// Without a line.
+    pub fn new(max_value_chars: usize) -> Self {
+        Self { text: String::new(), max_value_chars }
+    }
+
+    /// One more line: a name and a value.
+    pub fn line(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.text, "{name}: {}", shorten(value, self.max_value_chars));
+    }
+
+    /// One more line as it is.
+    pub fn say(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    /// A line for each of some fields, with a word before their names.
+    pub fn fields(&mut self, prefix: &str, fields: &Fields) {
+        for (name, value) in fields {
+            self.line(&format!("{prefix}{name}"), &plain_text(value));
         }
-        for (name, value) in &self.example.labels() {
-            line("expected ", name, value);
-        }
-        if let Some(score) = &self.score {
-            let _ = writeln!(text, "score: {}", score.value);
+    }
+
+    /// Score, objectives, feedback and failure of a run, `failed` being the name of the last.
+    pub fn verdict(&mut self, trace: &Trace, failed: &str) {
+        if let Some(score) = &trace.score {
+            self.line("score", &score.value.to_string());
+            for (name, value) in &score.objectives {
+                self.line(&format!("score in {name}"), &value.to_string());
+            }
             if let Some(feedback) = &score.feedback {
-                let _ = writeln!(text, "feedback: {}", shorten(feedback, max_value_chars));
+                self.line("feedback", feedback);
             }
         }
-        if let Some(failure) = &self.error {
-            let _ = writeln!(text, "failed: {}", shorten(&failure.message, max_value_chars));
+        if let Some(failure) = &trace.error {
+            self.line(failed, &failure.message);
         }
-        text.truncate(text.trim_end().len());
-        text
     }
-}
 
-/// A JSON value as plain text: strings as they are, everything else as JSON.
-pub fn plain_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A text cut to at most `max_chars` characters, with an ellipsis where something was cut.
-pub fn shorten(text: &str, max_chars: usize) -> String {
-    match text.char_indices().nth(max_chars) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect(),
+    /// The text without white space at its end.
+    pub fn finish(mut self) -> String {
+        self.text.truncate(self.text.trim_end().len());
+        self.text
     }
 }
 
@@ -197,7 +265,7 @@ mod tests {
             predictor: "p".into(),
             reason: "no `answer`".into(),
             reply: String::new(),
-            finish_reason: crate::FinishReason::Stop,
+            finish_reason: crate::lm::FinishReason::Stop,
         };
         check(reply.into(), FailureKind::Reply, false);
         check(anyhow::anyhow!("index out of range"), FailureKind::Program, false);
@@ -213,12 +281,5 @@ mod tests {
         assert_eq!(failed(FailureKind::Program).evidence(), Some(0.0));
         assert_eq!(failed(FailureKind::Provider).evidence(), None);
         assert_eq!(failed(FailureKind::Metric).evidence(), None);
-    }
-
-    #[test]
-    fn long_values_are_cut_at_a_character() {
-        assert_eq!(shorten("äöü", 3), "äöü");
-        assert_eq!(shorten("äöüß", 3), "äö…");
-        assert_eq!(shorten("abc", 0), "…");
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn assign(groups: &[Group], strata: usize, totals: &PerPart<usize>, a
             *size += group.rows.len();
         }
     }
-    let mut left: Vec<PerPart<i64>> = deal(&sizes, totals).iter().map(as_signed).collect();
+    let signed = |quota: &PerPart<usize>| PerPart::of(|part| *quota.get(part) as i64);
+    let mut left: Vec<PerPart<i64>> = deal(&sizes, totals).iter().map(signed).collect();
     // Large groups first: small ones then even out what the large ones left crooked.
     let mut dealt: Vec<usize> = (0..groups.len()).collect();
     dealt.sort_by_key(|index| {
@@ -40,14 +41,6 @@ pub(crate) fn assign(groups: &[Group], strata: usize, totals: &PerPart<usize>, a
     }
     fill_empty(groups, &mut parts, asked);
     parts
-}
-
-fn as_signed(quota: &PerPart<usize>) -> PerPart<i64> {
-    let mut signed = PerPart::default();
-    for part in Part::ALL {
-        *signed.get_mut(part) = *quota.get(part) as i64;
-    }
-    signed
 }
 
 /// Gives a part that large groups left without any row the smallest group of the part that has

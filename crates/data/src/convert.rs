@@ -1,6 +1,6 @@
 //! Values and their types: conversion of cells, and the words for what was expected.
 
-use promptopt_core::FieldType;
+use promptopt_core::signature::FieldType;
 use serde_json::{Number, Value};
 
 use crate::words;

@@ -1,14 +1,14 @@
 //! CSV and TSV: a header, then a record for each row.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use csv_core::ReadRecordResult;
-use promptopt_core::Fields;
+use promptopt_core::data::Fields;
 use serde_json::Value;
 
 use crate::mapping::RawRow;
-use crate::rows::{RowSource, Rows, beginning, read_error, without_bom};
+use crate::rows::{RowSource, Rows, beginning, fill, without_bom};
 use crate::{DataError, LoadOptions, Location, words};
 
 /// Reads rows from CSV text (RFC 4180, any line ends, a byte order mark is skipped). The first
@@ -181,24 +181,13 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-fn fill<'b, R: BufRead>(reader: &'b mut R, at: &Location) -> Result<&'b [u8], DataError> {
-    // A second call returns what the first one read, and so gets round a borrow that would
-    // otherwise last over the loop.
-    while let Err(error) = reader.fill_buf() {
-        if error.kind() != ErrorKind::Interrupted {
-            return Err(read_error(at, error));
-        }
-    }
-    reader.fill_buf().map_err(|error| read_error(at, error))
-}
-
 fn breaks(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Example;
+    use promptopt_core::data::Example;
     use proptest::prelude::*;
 
     use super::*;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 
 use crate::format::Format;
 use crate::rows::RowSource;
@@ -106,7 +106,7 @@ fn similar(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::FieldType;
+    use promptopt_core::signature::FieldType;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use crate::jsonl::parse_row;
 use crate::mapping::RawRow;
-use crate::rows::{RowSource, Rows, beginning, read_error, without_bom};
+use crate::rows::{RowSource, Rows, beginning, fill, without_bom};
 use crate::{DataError, LoadOptions, Location};
 
 /// Reads rows from JSON text that is one array of objects. The text is never held as a whole: the
@@ -153,13 +153,7 @@ impl<R: BufRead> Elements<R> {
     }
 
     fn peek(&mut self) -> Result<Option<u8>, DataError> {
-        loop {
-            match self.reader.fill_buf() {
-                Ok(buffer) => return Ok(buffer.first().copied()),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(read_error(&self.at, error)),
-            }
-        }
+        Ok(fill(&mut self.reader, &self.at)?.first().copied())
     }
 
     /// Steps over the byte that was peeked at.
@@ -182,7 +176,7 @@ impl<R: BufRead> Elements<R> {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Example;
+    use promptopt_core::data::Example;
     use proptest::prelude::*;
 
     use super::*;
@@ -238,7 +232,7 @@ mod tests {
 
         #[test]
         fn what_is_read_is_what_a_parser_of_the_whole_reads(text in "\\[[\\[\\]{},:\"a1\\\\ \n]{0,20}\\]") {
-            let whole: Option<Vec<promptopt_core::Fields>> = serde_json::from_str(&text).ok();
+            let whole: Option<Vec<promptopt_core::data::Fields>> = serde_json::from_str(&text).ok();
             match (whole, rows(text.as_bytes())) {
                 (Some(whole), Ok(rows)) => {
                     prop_assert_eq!(rows.iter().map(Example::fields).collect::<Vec<_>>(), whole.iter().collect::<Vec<_>>());

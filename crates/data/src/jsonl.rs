@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read};
 
-use promptopt_core::Fields;
+use promptopt_core::data::Fields;
 use serde_json::Value;
 
 use crate::mapping::RawRow;
@@ -108,7 +108,7 @@ pub(crate) fn parse_row(bytes: &[u8], at: &Location, column: u64) -> Result<Fiel
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Example;
+    use promptopt_core::data::Example;
     use proptest::prelude::*;
     use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use promptopt_core::{ContentHash, Example};
+use promptopt_core::data::{ContentHash, Example};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -111,7 +111,7 @@ pub fn leakage(
 /// be compared with those of others; either part may be left without any example.
 ///
 /// ```
-/// use promptopt_core::Example;
+/// use promptopt_core::data::Example;
 /// use promptopt_data::{SameInputs, SealedTest, without_leakage};
 ///
 /// let row = |question: &str| Example::new([("question", question), ("answer", "")], ["question"]);

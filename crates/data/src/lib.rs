@@ -1,14 +1,14 @@
 //! Data sets from JSONL, JSON, CSV and Parquet files and from the Hugging Face Hub, and seeded splits.
 //!
 //! A measurement is worth what its data is worth. So rows become
-//! [`Example`](promptopt_core::Example)s one by one and are checked on the way: a field that is
+//! [`Example`](promptopt_core::data::Example)s one by one and are checked on the way: a field that is
 //! missing or of the wrong type is an error that names file, row and field, and says what to do.
 //! And [`split`] keeps what an optimizer learns from, what it chooses by and what it is judged by
 //! apart, even where the same inputs stand in several rows; the test part stays
 //! [sealed](SealedTest) until it is opened on purpose.
 //!
 //! ```
-//! use promptopt_core::Signature;
+//! use promptopt_core::signature::Signature;
 //! use promptopt_data::{LoadOptions, Portion, SplitOptions, read_csv, split};
 //!
 //! let csv = "body,department,pages\nI was charged twice,billing,1\nIt crashes,support,2\nDo you deliver?,sales,1\n";
@@ -37,6 +37,8 @@
 //! | `hub`     | `HubDataset`: data sets of the Hugging Face Hub; has `parquet`  |
 //!
 //! None is on by default.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod assign;
 mod convert;
@@ -79,3 +81,8 @@ pub use report::SplitReport;
 pub use rows::Rows;
 pub use sealed::SealedTest;
 pub use split::{SplitOptions, Splits, split};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use promptopt_core::{Example, Fields};
+use promptopt_core::data::{Example, Fields};
 use serde_json::Value;
 
 use crate::{DataError, LoadOptions, Location, UnknownFields, convert, words};
@@ -158,7 +158,7 @@ fn wrong_type(at: &Location, field: &str, expected: String, found: &Value) -> Da
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::{FieldType, Signature};
+    use promptopt_core::signature::{FieldType, Signature};
     use serde_json::json;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use promptopt_core::{FieldType, Signature};
+use promptopt_core::signature::{FieldType, Signature};
 use serde::{Deserialize, Serialize};
 
 /// The default of [`LoadOptions::max_row_bytes`]: 16 MiB.
@@ -70,8 +70,9 @@ impl LoadOptions {
     /// inputs, its outputs as required labels. Give the signature without outputs that no data set
     /// has, such as the reasoning of a chain of thought.
     pub fn for_signature(signature: &Signature) -> Self {
-        let names =
-            |fields: &[promptopt_core::Field]| fields.iter().map(|field| field.name.clone()).collect();
+        let names = |fields: &[promptopt_core::signature::Field]| {
+            fields.iter().map(|field| field.name.clone()).collect()
+        };
         Self {
             inputs: names(signature.inputs()),
             required: names(signature.outputs()),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use promptopt_core::{ContentHash, Example, Fields};
+use promptopt_core::data::{ContentHash, Example, Fields};
 
 /// Two examples of different sets that have the same inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Overlap {
 /// count. An example that does not know its inputs is compared as a whole.
 ///
 /// ```
-/// use promptopt_core::Example;
+/// use promptopt_core::data::Example;
 /// use promptopt_data::overlap;
 ///
 /// let row = |question: &str, answer: &str| Example::new([("question", question), ("answer", answer)], ["question"]);

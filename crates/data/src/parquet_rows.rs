@@ -9,7 +9,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::record::Row;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
-use promptopt_core::Fields;
+use promptopt_core::data::Fields;
 use serde_json::Value;
 
 use crate::mapping::{Mapping, RawRow};

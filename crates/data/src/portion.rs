@@ -92,11 +92,8 @@ pub(crate) fn totals(
 /// Whole numbers with sum `rows` that differ from the exact shares by less than 1: the largest
 /// fractions are rounded up.
 fn round(exact: &PerPart<f64>, rows: usize) -> PerPart<usize> {
-    let mut totals = PerPart::default();
-    for part in Part::ALL {
-        // A share that misses a whole number by a rounding error is that number.
-        *totals.get_mut(part) = (*exact.get(part) + 1e-6).floor() as usize;
-    }
+    // A share that misses a whole number by a rounding error is that number.
+    let mut totals = PerPart::of(|part| (*exact.get(part) + 1e-6).floor() as usize);
     let missing = rows.saturating_sub(Part::ALL.iter().map(|part| totals.get(*part)).sum());
     let mut by_fraction = Part::ALL;
     by_fraction.sort_by(|one, other| {

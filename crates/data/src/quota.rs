@@ -24,6 +24,15 @@ pub(crate) struct PerPart<T> {
 }
 
 impl<T> PerPart<T> {
+    pub(crate) fn of(mut value: impl FnMut(Part) -> T) -> Self {
+        Self {
+            train: value(Part::Train),
+            selection: value(Part::Selection),
+            test: value(Part::Test),
+            rest: value(Part::Rest),
+        }
+    }
+
     pub(crate) fn get(&self, part: Part) -> &T {
         match part {
             Part::Train => &self.train,
@@ -44,7 +53,6 @@ impl<T> PerPart<T> {
 }
 
 /// The share of one stratum while it is being rounded.
-#[derive(Default)]
 struct Share {
     /// Whole rows.
     base: PerPart<usize>,
@@ -68,20 +76,15 @@ impl Share {
 pub(crate) fn deal(sizes: &[usize], totals: &PerPart<usize>) -> Vec<PerPart<usize>> {
     let rows = sizes.iter().sum::<usize>().max(1) as u128;
     // Rows that a part still needs; negative where it has too many.
-    let mut needs = PerPart::<i64>::default();
-    for part in Part::ALL {
-        *needs.get_mut(part) = *totals.get(part) as i64;
-    }
-    let mut shares: Vec<Share> = Vec::with_capacity(sizes.len());
-    for size in sizes {
-        let mut share = Share::default();
-        for part in Part::ALL {
-            let exact = *size as u128 * *totals.get(part) as u128;
-            *share.base.get_mut(part) = (exact / rows) as usize;
-            *share.fraction.get_mut(part) = exact % rows;
-            *needs.get_mut(part) -= (exact / rows) as i64;
-        }
-        shares.push(share);
+    let mut needs = PerPart::of(|part| *totals.get(part) as i64);
+    let share = |size: &usize| {
+        let exact = |part| *size as u128 * *totals.get(part) as u128;
+        let base = PerPart::of(|part| (exact(part) / rows) as usize);
+        Share { base, fraction: PerPart::of(|part| exact(part) % rows), up: PerPart::default() }
+    };
+    let mut shares: Vec<Share> = sizes.iter().map(share).collect();
+    for (share, part) in shares.iter().flat_map(|share| Part::ALL.map(|part| (share, part))) {
+        *needs.get_mut(part) -= *share.base.get(part) as i64;
     }
     for (size, share) in sizes.iter().zip(&mut shares) {
         let whole: usize = Part::ALL.iter().map(|part| share.base.get(*part)).sum();
@@ -100,15 +103,8 @@ pub(crate) fn deal(sizes: &[usize], totals: &PerPart<usize>) -> Vec<PerPart<usiz
             break;
         }
     }
+    let rounded = |share: &Share| PerPart::of(|part| share.base.get(part) + usize::from(*share.up.get(part)));
     shares.iter().map(rounded).collect()
-}
-
-fn rounded(share: &Share) -> PerPart<usize> {
-    let mut quota = share.base;
-    for part in Part::ALL {
-        *quota.get_mut(part) += usize::from(*share.up.get(part));
-    }
-    quota
 }
 
 /// Moves one row from a part that has too many to one that needs some, over other parts where

@@ -1,9 +1,9 @@
 //! The stream of examples, whatever they are read from.
 
 use std::fmt;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, Cursor, ErrorKind, Read};
 
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 
 use crate::mapping::{Mapping, RawRow};
 use crate::{DataError, LoadOptions, Location};
@@ -99,6 +99,17 @@ pub(crate) fn without_bom<R: Read>(
 /// The place before the first row of a file.
 pub(crate) fn beginning(file: &str) -> Location {
     Location { file: file.to_owned(), row: 0, line: 0 }
+}
+
+pub(crate) fn fill<'b, R: BufRead>(reader: &'b mut R, at: &Location) -> Result<&'b [u8], DataError> {
+    // A second call returns what the first one read, and so gets round a borrow that would
+    // otherwise last over the loop.
+    while let Err(error) = reader.fill_buf() {
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(read_error(at, error));
+        }
+    }
+    reader.fill_buf().map_err(|error| read_error(at, error))
 }
 
 /// The error for a read that failed after the rows before `at`.

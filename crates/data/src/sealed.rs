@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 
 use crate::{Overlap, overlap};
 
@@ -14,7 +14,7 @@ use crate::{Overlap, overlap};
 /// `Debug` nor any other trait gives them away.
 ///
 /// ```
-/// use promptopt_core::Example;
+/// use promptopt_core::data::Example;
 /// use promptopt_data::SealedTest;
 ///
 /// let test = SealedTest::new(vec![Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"])]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ pub struct Splits {
 /// by.
 ///
 /// ```
-/// use promptopt_core::Example;
+/// use promptopt_core::data::Example;
 /// use promptopt_data::{SplitOptions, split};
 ///
 /// let row = |n: u64| Example::new([("question", format!("{n} + {n}?")), ("answer", format!("{}", 2 * n))], ["question"]);
@@ -150,7 +150,7 @@ fn group(
 mod tests {
     use std::collections::{BTreeMap, HashSet};
 
-    use promptopt_core::ContentHash;
+    use promptopt_core::data::ContentHash;
     use proptest::prelude::*;
 
     use super::*;

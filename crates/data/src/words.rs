@@ -11,18 +11,17 @@ const SHOWN_NAMES: usize = 20;
 /// write to a terminal.
 pub(crate) fn shorten(text: &str) -> String {
     let mut letters = text.chars();
-    let mut short: String =
-        letters.by_ref().take(SHOWN_CHARS).flat_map(|letter| escaped(letter).collect::<Vec<_>>()).collect();
+    let mut short = String::new();
+    for letter in letters.by_ref().take(SHOWN_CHARS) {
+        match letter.is_control() {
+            true => short.extend(letter.escape_default()),
+            false => short.push(letter),
+        }
+    }
     if letters.next().is_some() {
         short.push('…');
     }
     short
-}
-
-fn escaped(letter: char) -> impl Iterator<Item = char> {
-    let escape = letter.is_control().then(|| letter.escape_default());
-    let plain = (!letter.is_control()).then_some(letter);
-    escape.into_iter().flatten().chain(plain)
 }
 
 /// A value as a message shows it.

@@ -1,7 +1,8 @@
 //! Rows that are deeper or larger than any data set has on purpose, in every format of text.
 #![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
-use promptopt_core::{Example, FieldType};
+use promptopt_core::data::Example;
+use promptopt_core::signature::FieldType;
 use promptopt_data::{DataError, LoadOptions, read_csv, read_json, read_jsonl};
 
 /// Deeper than any stack could follow.

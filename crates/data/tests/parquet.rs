@@ -22,7 +22,7 @@ use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 use promptopt_data::{DataError, LoadOptions, UnknownFields, load, open};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -4,7 +4,9 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use promptopt_core::{Demo, Field, FieldType, Fields, Prompt, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::prompt::{Demo, Prompt};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::{Adapter, ChatAdapter, JsonAdapter};
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use promptopt_core::{Demo, Prompt, Prompts, Signature};
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
+use promptopt_core::signature::Signature;
 use promptopt_dspy::{DspyProgram, Layout};
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,7 @@
 //! Which predictors a program has, and where DSPy keeps them.
 
-use promptopt_core::{FieldType, Module, Signature};
+use promptopt_core::program::Module;
+use promptopt_core::signature::{FieldType, Signature};
 
 use crate::Error;
 use crate::path::check_path;

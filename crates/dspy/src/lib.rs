@@ -7,7 +7,8 @@
 //! says which predictors the program has, with their signatures, and where DSPy keeps each.
 //!
 //! ```
-//! use promptopt_core::{Prompt, Prompts, Signature};
+//! use promptopt_core::prompt::{Prompt, Prompts};
+//! use promptopt_core::signature::Signature;
 //! use promptopt_dspy::{DspyProgram, Layout, Versions};
 //!
 //! // `plan` reasons before it answers: in DSPy it is a `ChainOfThought`, kept at `plan.predict`.
@@ -46,3 +47,8 @@ pub use error::Error;
 pub use layout::{LONE, Layout};
 pub use program::{DspyProgram, MAX_BYTES};
 pub use versions::Versions;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,58 +1,22 @@
 //! The label DSPy gives a field by default.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Where DSPy begins a new word, rule by rule: before a capital that small letters follow, between a
+/// small letter or a digit and a capital, and on both sides of a number.
+static BOUNDARIES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    let rules = ["(?s)(.)([A-Z][a-z]+)", "([a-z0-9])([A-Z])", "([a-zA-Z])([0-9])", "([0-9])([a-zA-Z])"];
+    rules.into_iter().filter_map(|rule| Regex::new(rule).ok()).collect()
+});
+
 /// The default prefix of a field: its name as words in title case, and a colon.
 pub(crate) fn default_prefix(name: &str) -> String {
-    let name = before_capitalized_words(name);
-    let name = split_between(&name, |left| left.is_ascii_lowercase() || is_digit(left), is_capital);
-    let name = split_between(&name, |left| left.is_ascii_alphabetic(), is_digit);
-    let name = split_between(&name, is_digit, |right| right.is_ascii_alphabetic());
+    let divide = |name: String, rule: &Regex| rule.replace_all(&name, "${1}_${2}").into_owned();
+    let name = BOUNDARIES.iter().fold(name.to_owned(), divide);
     let words: Vec<String> = name.split('_').map(title_case).collect();
     words.join(" ") + ":"
-}
-
-fn is_capital(letter: char) -> bool {
-    letter.is_ascii_uppercase()
-}
-
-fn is_digit(letter: char) -> bool {
-    letter.is_ascii_digit()
-}
-
-/// Puts `_` before every capital that small letters follow, except at the start.
-fn before_capitalized_words(name: &str) -> String {
-    let letters: Vec<char> = name.chars().collect();
-    let mut result = String::new();
-    let mut rest = letters.as_slice();
-    while let [first, tail @ ..] = rest {
-        result.push(*first);
-        rest = tail;
-        if let [capital, small, ..] = tail
-            && is_capital(*capital)
-            && small.is_ascii_lowercase()
-        {
-            let word = 1 + tail.iter().skip(1).take_while(|letter| letter.is_ascii_lowercase()).count();
-            result.push('_');
-            result.extend(tail.iter().take(word));
-            rest = tail.get(word..).unwrap_or_default();
-        }
-    }
-    result
-}
-
-/// Puts `_` between neighbours; a letter is part of one pair only, as with a regular expression.
-fn split_between(name: &str, left: impl Fn(char) -> bool, right: impl Fn(char) -> bool) -> String {
-    let mut result = String::new();
-    let mut letters = name.chars().peekable();
-    while let Some(letter) = letters.next() {
-        result.push(letter);
-        if left(letter)
-            && let Some(next) = letters.next_if(|next| right(*next))
-        {
-            result.push('_');
-            result.push(next);
-        }
-    }
-    result
 }
 
 /// Words in capitals stay as they are.

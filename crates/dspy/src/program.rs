@@ -1,6 +1,6 @@
 //! A program state: the file as a whole.
 
-use promptopt_core::{Prompt, Prompts};
+use promptopt_core::prompt::{Prompt, Prompts};
 use serde_json::{Map, Value, json};
 
 use crate::layout::Place;

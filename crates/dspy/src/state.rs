@@ -1,6 +1,8 @@
 //! The state of one predictor, and the prompt in it.
 
-use promptopt_core::{Demo, FieldType, Fields, Prompt, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::prompt::{Demo, Prompt};
+use promptopt_core::signature::{FieldType, Signature};
 use serde_json::{Map, Value, json};
 
 use crate::layout::Place;

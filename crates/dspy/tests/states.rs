@@ -1,7 +1,9 @@
 //! States that DSPy 3.4.1 saved (the fixtures), states of our own, and what is wrong with others.
 #![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
-use promptopt_core::{ContentHash, Demo, Field, Fields, Prompt, Prompts, Signature};
+use promptopt_core::data::{ContentHash, Fields};
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
+use promptopt_core::signature::{Field, Signature};
 use promptopt_dspy::{DspyProgram, Error, LONE, Layout, MAX_BYTES, Versions};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,13 +1,12 @@
 //! Racing: candidates on the same examples, chunk by chunk, those that fall behind dropped on the
 //! way (Maron and Moore 1994; with paired tests as in Birattari et al. 2002).
 
-use promptopt_core::StopReason;
+use promptopt_run::{Halt, RolloutCost, Run, StopReason, TrialKind};
+use promptopt_statistics::{Scores, p_values};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-
-use crate::{Error, RolloutCost, Scoreboard, statistics};
 
 /// How to race.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,7 +68,7 @@ pub enum RaceEnd {
 /// One contender after a race.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contender {
-    /// Index on the scoreboard.
+    /// Index on the board.
     pub candidate: usize,
     /// How its race ended.
     pub end: RaceEnd,
@@ -79,20 +78,11 @@ pub struct Contender {
     pub calls_so_far: u64,
 }
 
-/// What a race came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Raced {
-    /// The contenders in the order in which their races ended.
-    pub contenders: Vec<Contender>,
-    /// Why it ended before its time.
-    pub stop: Option<StopReason>,
-}
-
 /// Races contenders (indices on the board) over the selection set.
 ///
 /// All get the same examples in the same order. After every chunk but the last, a contender whose
 /// scores are significantly lower than those of the current leader on the same examples is dropped
-/// ([`p_values`](crate::statistics::p_values), one-sided). Pairs that the board knows are not bought again, so a
+/// ([`p_values`], one-sided). Pairs that the board knows are not bought again, so a
 /// candidate that was evaluated before may take part and costs nothing.
 ///
 /// # What the level means
@@ -108,16 +98,35 @@ pub struct Raced {
 /// The permutation test for scores other than 0 and 1 cannot give a p-value below 1/2001, so with
 /// more than about 30 contenders it drops none at the default level.
 ///
+/// Gives the contenders in the order in which their races ended. Each that was not evaluated in full before is noted
+/// as a trial.
+///
 /// # Errors
 ///
-/// [`Error::Rollouts`] when the rollout store fails. A budget, a cancellation or too many errors
-/// end the race with [`Raced::stop`].
+/// [`Halt`] when the run ends before the race does. Where it was the budget, the best contender that can still finish
+/// does so first.
 pub async fn race(
-    board: &mut Scoreboard<'_, '_>,
+    run: &mut Run<'_>,
     contenders: &[usize],
     options: &RaceOptions,
-) -> Result<Raced, Error> {
-    let mut order: Vec<usize> = (0..board.examples().len()).collect();
+) -> Result<Vec<Contender>, Halt> {
+    let mut ended = Vec::new();
+    race_into(run, contenders, options, &mut ended).await?;
+    Ok(ended)
+}
+
+/// The same for whoever wants to know of the contenders when the run ends, too.
+///
+/// # Errors
+///
+/// As [`race`].
+pub async fn race_into(
+    run: &mut Run<'_>,
+    contenders: &[usize],
+    options: &RaceOptions,
+    ended: &mut Vec<Contender>,
+) -> Result<(), Halt> {
+    let mut order: Vec<usize> = (0..run.board().examples().len()).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
     let looks = options.looks(order.len());
     let mut racing: Vec<usize> = Vec::new();
@@ -127,14 +136,18 @@ pub async fn race(
         }
     }
     let tests = looks.len().saturating_sub(1) * racing.len().saturating_sub(1);
-    let made = board.runner().totals().made;
+    let made = run.runner().totals().made;
+    let known = racing.iter().copied().filter(|contender| run.board().is_full(*contender)).collect();
     let level = options.level / tests.max(1) as f64;
-    let mut race = Race { board, options, order, level, made, racing, ended: Vec::new() };
+    let mut race = Race { run, options, order, level, made, known, racing, ended };
     let mut begin = 0;
     for (look, end) in looks.iter().copied().enumerate() {
+        if let Err(halt) = race.run.check() {
+            return race.halted(halt).await;
+        }
         race.drop_unaffordable(begin, end, looks.len() - look);
-        if let Some(stop) = race.run(begin, end).await? {
-            return race.stopped(stop).await;
+        if let Err(halt) = race.advance(begin, end).await {
+            return race.halted(halt).await;
         }
         if end < race.order.len() {
             race.drop_worse(end);
@@ -142,11 +155,11 @@ pub async fn race(
         begin = end;
     }
     race.end(RaceEnd::Finished, |_| true);
-    Ok(Raced { contenders: race.ended, stop: None })
+    Ok(())
 }
 
-struct Race<'a, 'r, 'p> {
-    board: &'a mut Scoreboard<'r, 'p>,
+struct Race<'a, 'p> {
+    run: &'a mut Run<'p>,
     options: &'a RaceOptions,
     /// The examples in the order of the race.
     order: Vec<usize>,
@@ -154,11 +167,13 @@ struct Race<'a, 'r, 'p> {
     level: f64,
     /// Rollouts made before the race.
     made: u64,
+    /// Those that were evaluated in full before the race.
+    known: Vec<usize>,
     racing: Vec<usize>,
-    ended: Vec<Contender>,
+    ended: &'a mut Vec<Contender>,
 }
 
-impl Race<'_, '_, '_> {
+impl Race<'_, '_> {
     /// Those still racing, by their mean on the first `seen` examples, the best first.
     fn ranked(&self, seen: usize) -> Vec<usize> {
         let mut ranked: Vec<(usize, f64)> =
@@ -169,19 +184,19 @@ impl Race<'_, '_, '_> {
     }
 
     fn mean(&self, contender: usize, seen: usize) -> f64 {
-        let scores: Vec<f64> = self.scores(contender, seen).into_iter().flatten().collect();
-        statistics::mean(&scores)
+        self.scores(contender, seen).mean().unwrap_or(0.0)
     }
 
-    fn scores(&self, contender: usize, seen: usize) -> Vec<Option<f64>> {
+    fn scores(&self, contender: usize, seen: usize) -> Scores {
         let first = self.order.iter().take(seen);
-        first.map(|example| self.board.evidence(contender, *example).and_then(|known| known.score)).collect()
+        let board = self.run.board();
+        Scores::lossy(first.map(|example| board.evidence(contender, *example).and_then(|known| known.score)))
     }
 
     /// Examples of a part of the order that a contender was not tried on.
     fn open(&self, contender: usize, begin: usize, end: usize) -> Vec<usize> {
         let part = self.order.iter().take(end).skip(begin);
-        part.copied().filter(|example| self.board.evidence(contender, *example).is_none()).collect()
+        part.copied().filter(|example| self.run.board().evidence(contender, *example).is_none()).collect()
     }
 
     /// The most that any contender in the race still needs behind an example.
@@ -213,7 +228,7 @@ impl Race<'_, '_, '_> {
     /// chunk nothing is known yet, so as many as possible go in; what is left then is spread evenly
     /// over the chunks to come.
     fn room(&self, begin: usize, end: usize, chunks: usize) -> Option<u64> {
-        let runner = self.board.runner();
+        let runner = self.run.runner();
         let (rest, totals) = (self.rest(end), runner.totals());
         let planned = self.options.max_rollouts.map(|most| {
             let left = most.saturating_sub(totals.made - self.made);
@@ -225,10 +240,10 @@ impl Race<'_, '_, '_> {
 
     /// Runs the next chunk, the leaders first, as long as enough is kept back for one contender to
     /// finish.
-    async fn run(&mut self, begin: usize, end: usize) -> Result<Option<StopReason>, Error> {
+    async fn advance(&mut self, begin: usize, end: usize) -> Result<(), Halt> {
         let kept_back = self.rest(end);
         loop {
-            let spare = RolloutCost::spare(self.board.runner(), kept_back as usize);
+            let spare = RolloutCost::spare(self.run.runner(), kept_back as usize);
             let mut allowed = spare.filter(|_| kept_back > 0).map_or(usize::MAX, |spare| spare as usize);
             let mut wanted = Vec::new();
             let mut complete = true;
@@ -242,11 +257,11 @@ impl Race<'_, '_, '_> {
                 }
             }
             if wanted.is_empty() {
-                return Ok((!complete).then_some(StopReason::Budget));
+                return if complete { Ok(()) } else { Err(Halt::budget()) };
             }
-            let stop = self.board.roll_out(&wanted).await?;
-            if stop.is_some() || complete {
-                return Ok(stop);
+            self.run.score(&wanted).await?;
+            if complete {
+                return Ok(());
             }
         }
     }
@@ -259,7 +274,7 @@ impl Race<'_, '_, '_> {
             if self.mean(contender, seen) >= highest {
                 return false;
             }
-            statistics::p_values(&best, &self.scores(contender, seen)).worse <= self.level
+            p_values(&best, &self.scores(contender, seen)).is_ok_and(|found| found.worse <= self.level)
         };
         let out: Vec<usize> = self.racing.iter().copied().filter(|contender| is_worse(*contender)).collect();
         self.end(RaceEnd::Worse, |contender| out.contains(&contender));
@@ -269,34 +284,40 @@ impl Race<'_, '_, '_> {
     fn end(&mut self, end: RaceEnd, whose: impl Fn(usize) -> bool) {
         let (out, racing) = self.racing.iter().copied().partition(|contender| whose(*contender));
         self.racing = racing;
+        let everything: Vec<usize> = (0..self.run.board().examples().len()).collect();
         for candidate in Vec::into_iter(out) {
-            self.ended.push(Contender {
-                candidate,
-                end,
-                examples: self.board.examples().len() - self.board.open(candidate).len(),
-                calls_so_far: self.board.runner().spent_calls(),
-            });
+            let examples = everything.len() - self.run.board().open(candidate).len();
+            let calls_so_far = self.run.ledger().spent();
+            if examples > 0 && !self.known.contains(&candidate) {
+                let kind = if end == RaceEnd::Finished { TrialKind::FULL } else { TrialKind::RACE };
+                self.run.note_trial(kind, candidate, &everything);
+            }
+            self.ended.push(Contender { candidate, end, examples, calls_so_far });
         }
     }
 
     /// A race that ended before its time. Where it was the budget, the best that can still finish
     /// does.
-    async fn stopped(mut self, stop: StopReason) -> Result<Raced, Error> {
-        if stop == StopReason::Budget {
+    async fn halted(mut self, halt: Halt) -> Result<(), Halt> {
+        if halt.stop() == Some(&StopReason::Budget) {
             let all = self.order.len();
             let unfinished = |contender: &usize| {
                 let open = self.open(*contender, 0, all).len();
-                open > 0 && RolloutCost::is_enough(self.board.runner(), open)
+                open > 0 && RolloutCost::is_enough(self.run.runner(), open)
             };
             if let Some(last) = self.ranked(all).into_iter().find(unfinished) {
                 let open = self.open(last, 0, all);
-                self.board.roll_out(&[(last, open)]).await?;
+                let ended = self.run.score(&[(last, open)]).await;
+                if let Err(failed @ Halt::Failed(_)) = ended {
+                    return Err(failed);
+                }
             }
         }
+        let board = self.run.board();
         let finished: Vec<usize> =
-            self.racing.iter().copied().filter(|contender| self.board.is_full(*contender)).collect();
+            self.racing.iter().copied().filter(|contender| board.is_full(*contender)).collect();
         self.end(RaceEnd::Finished, |contender| finished.contains(&contender));
         self.end(RaceEnd::Stopped, |_| true);
-        Ok(Raced { contenders: self.ended, stop: Some(stop) })
+        Err(halt)
     }
 }

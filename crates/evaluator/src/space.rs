@@ -1,10 +1,14 @@
 //! The search space: for every predictor an instruction and a demo set.
 
-use promptopt_core::{Demo, Origin, Prompt, PromptCandidate, Prompts};
+use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::Error;
+
+/// Predictors whose choice stands in a candidate's label.
+const LABELLED: usize = 12;
 
 /// What one predictor chooses from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +100,14 @@ impl Space {
                 (one.path.clone(), prompt)
             })
             .collect();
-        PromptCandidate::new(prompts, Origin::Search { choices: choice.0.clone() })
+        let pairs: Vec<String> = choice
+            .0
+            .iter()
+            .take(LABELLED)
+            .map(|(instruction, demos)| format!("{instruction} × {demos}"))
+            .collect();
+        let more = if choice.0.len() > LABELLED { " …" } else { "" };
+        let label = format!("instruction × demo set {}{more}", pairs.join(", "));
+        PromptCandidate::new(prompts, Origin::new("search", label).with("choices", json!(choice.0)))
     }
 }

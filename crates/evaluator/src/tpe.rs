@@ -13,7 +13,7 @@ use rand::{Rng, RngExt as _};
 /// uniform kernel stands for what is not known yet. Plain, synchronous, and a function of the
 /// random generator that is handed in.
 #[derive(Debug, Clone, Copy)]
-pub struct Tpe {
+pub(crate) struct Tpe {
     /// Share of the observations that count as good, in (0, 1). Default: 0.25.
     pub gamma: f64,
     /// Share of a kernel's mass that a dimension spreads over its other options. Default: 0.3.
@@ -27,22 +27,9 @@ impl Default for Tpe {
 }
 
 impl Tpe {
-    /// The index of the best of `candidates`, given observations (choices, score; higher is
-    /// better). `options` says how many options each dimension has. Of candidates that are equally
-    /// good a random one is taken; `None` when there is none.
-    pub fn suggest<R: Rng>(
-        &self,
-        options: &[usize],
-        observations: &[(Vec<usize>, f64)],
-        candidates: &[Vec<usize>],
-        rng: &mut R,
-    ) -> Option<usize> {
-        self.suggest_by(&self.fit(observations), options, candidates, rng)
-    }
-
     /// The densities of the better part of the observations and of the rest, to suggest by more than once.
     /// Takes n log n of the observations; a suggestion does not depend on their number.
-    pub fn fit(&self, observations: &[(Vec<usize>, f64)]) -> Densities {
+    pub(crate) fn fit(&self, observations: &[(Vec<usize>, f64)]) -> Densities {
         let mut ranked: Vec<_> = observations.iter().filter(|(_, score)| score.is_finite()).collect();
         ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
         let good = ((ranked.len() as f64 * self.gamma).ceil() as usize).min(ranked.len());
@@ -50,8 +37,9 @@ impl Tpe {
         Densities { good: Kernels::of(good), bad: Kernels::of(bad) }
     }
 
-    /// As [`Tpe::suggest`], by densities that were made before.
-    pub fn suggest_by<R: Rng>(
+    /// The index of the best of `candidates` by densities that were made before. `options` says how many options each
+    /// dimension has. Of candidates that are equally good a random one is taken; `None` when there is none.
+    pub(crate) fn suggest_by<R: Rng>(
         &self,
         densities: &Densities,
         options: &[usize],
@@ -86,7 +74,7 @@ impl Tpe {
 
 /// The kernels of the better part of the observations, and of the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Densities {
+pub(crate) struct Densities {
     good: Kernels,
     bad: Kernels,
 }
@@ -194,6 +182,18 @@ mod tests {
     use proptest::prelude::*;
     use rand::SeedableRng as _;
     use rand_chacha::ChaCha8Rng;
+
+    impl Tpe {
+        fn suggest<R: Rng>(
+            &self,
+            options: &[usize],
+            observations: &[(Vec<usize>, f64)],
+            candidates: &[Vec<usize>],
+            rng: &mut R,
+        ) -> Option<usize> {
+            self.suggest_by(&self.fit(observations), options, candidates, rng)
+        }
+    }
 
     fn grid(options: &[usize]) -> Vec<Vec<usize>> {
         options.iter().fold(vec![vec![]], |points, count| {

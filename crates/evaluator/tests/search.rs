@@ -6,61 +6,62 @@
     reason = "the lint exempts test functions, but not the helpers they call"
 )]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use mockall::mock;
-use promptopt_core::{
-    Budget, ContentHash, Demo, Example, LanguageModel, Ledger, LmError, LmReply, LmRequest, Metric,
-    ModuleExt as _, Prediction, PromptCandidate, Prompts, RolloutKey, RolloutRunner, RolloutStore,
-    StopReason, Trace, TrialKind, Usage, metric_fn,
-};
-use promptopt_evaluator::{
-    Error, Found, MemoryStore, PredictorSpace, Search, SearchOptions, Space, evaluate,
+use promptopt_core::data::{ContentHash, Example, Prediction};
+use promptopt_core::lm::{LanguageModel, LmError, LmReply, LmRequest, lm_fn};
+use promptopt_core::money::Usage;
+use promptopt_core::program::{Evaluator, Metric, ModuleExt as _, Predictor as _, metric_fn};
+use promptopt_core::prompt::{Demo, Prompt, PromptCandidate};
+use promptopt_core::trace::Trace;
+use promptopt_evaluator::{PredictorSpace, Search, SearchOptions, Space, evaluate};
+use promptopt_run::{
+    Error, Halt, MemoryStore, Optimizer as _, Outcome, RolloutKey, RolloutStore, Run, RunOptions, StopReason,
+    TrialKind,
 };
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 use proptest::prelude::*;
 
-type Quality = dyn Fn(usize, usize, usize) -> f64 + Send + Sync;
+/// What a table was asked: instruction, number of demos and question.
+type Asked = (usize, usize, usize);
 
 /// Answers with the number that a table has for instruction, number of demos and question, after
 /// a number of turns of the runtime that differs from request to request.
 struct Table {
-    quality: Box<Quality>,
-    asked: Mutex<Vec<(usize, usize, usize)>>,
+    model: Arc<dyn LanguageModel>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Table {
-    fn new(quality: impl Fn(usize, usize, usize) -> f64 + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { quality: Box::new(quality), asked: Mutex::default() })
+    fn new(quality: impl Fn(usize, usize, usize) -> f64 + Send + Sync + 'static) -> Self {
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let (noted, quality) = (Arc::clone(&asked), Arc::new(quality));
+        let model = lm_fn("table", move |request: LmRequest| {
+            let number_behind = |text: &str, word: &str| -> usize {
+                let rest = text.rsplit(word).next().unwrap();
+                rest.split_whitespace().next().unwrap().parse().unwrap()
+            };
+            let instruction = number_behind(&request.messages[0].content, "Instruction number");
+            let demos = (request.messages.len() - 2) / 2;
+            let question = number_behind(&request.messages.last().unwrap().content, "Question number");
+            noted.lock().unwrap().push((instruction, demos, question));
+            let quality = Arc::clone(&quality);
+            async move {
+                for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
+                    tokio::task::yield_now().await;
+                }
+                let answer = quality(instruction, demos, question).to_string();
+                Ok(LmReply::text(ScriptedLm::chat_reply([("answer", answer.as_str())]), Usage::call(1, 1)))
+            }
+        });
+        Self { model: Arc::new(model), asked }
     }
 
-    fn asked(&self) -> Vec<(usize, usize, usize)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
-    }
-}
-
-#[async_trait]
-impl LanguageModel for Table {
-    fn id(&self) -> String {
-        "table".to_owned()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let number_behind = |text: &str, word: &str| -> usize {
-            let rest = text.rsplit(word).next().unwrap();
-            rest.split_whitespace().next().unwrap().parse().unwrap()
-        };
-        let instruction = number_behind(&request.messages[0].content, "Instruction number");
-        let demos = (request.messages.len() - 2) / 2;
-        let question = number_behind(&request.messages.last().unwrap().content, "Question number");
-        self.asked.lock().unwrap().push((instruction, demos, question));
-        for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
-            tokio::task::yield_now().await;
-        }
-        let answer = (self.quality)(instruction, demos, question).to_string();
-        Ok(LmReply::text(ScriptedLm::chat_reply([("answer", answer.as_str())]), Usage::call(1, 1)))
     }
 }
 
@@ -71,9 +72,9 @@ fn as_answered() -> impl Metric {
     })
 }
 
-fn selection(n: usize) -> Vec<Arc<Example>> {
+fn selection(n: usize) -> Vec<Example> {
     (0..n)
-        .map(|number| Example::new([("question", format!("Question number {number}"))], ["question"]).into())
+        .map(|number| Example::new([("question", format!("Question number {number}"))], ["question"]))
         .collect()
 }
 
@@ -95,18 +96,22 @@ fn space(instructions: usize, demo_sets: usize) -> Space {
     }
 }
 
-fn original() -> PromptCandidate {
-    let prompt = promptopt_core::Prompt::new("Instruction number 0");
-    PromptCandidate { prompts: [("answer", prompt)].into_iter().collect(), ..PromptCandidate::default() }
+/// A program that begins with the first instruction.
+fn program() -> impl Evaluator {
+    let mut answerer = toy::answerer();
+    answerer.set_prompt(Prompt::new("Instruction number 0"));
+    answerer.with_metric(as_answered())
 }
 
+/// Searches one space after the other, `trials` trials in each.
 struct Setting {
     spaces: Vec<Space>,
     examples: usize,
     trials: usize,
     options: SearchOptions,
     concurrency: usize,
-    budget: Budget,
+    max_calls: Option<u64>,
+    model: Option<Arc<dyn LanguageModel>>,
 }
 
 impl Default for Setting {
@@ -117,24 +122,57 @@ impl Default for Setting {
             trials: 9,
             options: SearchOptions { minibatch_size: 4, ..SearchOptions::default() },
             concurrency: 4,
-            budget: Budget::default(),
+            max_calls: None,
+            model: None,
         }
     }
 }
 
-/// Searches one space after the other, `trials` trials in each.
-async fn search(setting: &Setting, model: &Arc<Table>) -> Result<Found, Error> {
-    let program = toy::answerer().with_metric(as_answered());
-    let runner = RolloutRunner::new(&program, Arc::clone(model) as _)
-        .concurrency(setting.concurrency)
-        .ledger(Arc::new(Ledger::new(setting.budget)));
-    let examples = selection(setting.examples);
-    let mut search = Search::begin(&runner, original(), examples, setting.options.clone(), None).await?;
-    for space in &setting.spaces {
-        search.widen(space.clone())?;
-        search.run(setting.trials).await?;
+#[async_trait]
+impl promptopt_run::Strategy for Setting {
+    fn name(&self) -> &str {
+        "search"
     }
-    search.finish().await
+
+    fn options(&self) -> RunOptions {
+        RunOptions::builder()
+            .maybe_task_model(self.model.clone())
+            .valset(selection(self.examples))
+            .concurrency(self.concurrency)
+            .maybe_max_calls(self.max_calls)
+            .build()
+    }
+
+    async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
+        let mut search = Search::new(run, self.options.clone());
+        let mut ended = Ok(());
+        for space in &self.spaces {
+            search.widen(run, space.clone())?;
+            if ended.is_ok() {
+                ended = search.trials(run, self.trials).await;
+            }
+        }
+        search.finish(run, ended).await
+    }
+}
+
+async fn search(setting: Setting, table: &Table) -> Result<Outcome, Error> {
+    let strategy = Setting { model: Some(Arc::clone(&table.model)), ..setting };
+    strategy.compile(&mut program(), Vec::new()).await
+}
+
+/// A run of a program that is evaluated on a selection set.
+async fn begun<'p>(program: &'p dyn Evaluator, options: RunOptions, selection: Vec<Example>) -> Run<'p> {
+    let mut run = Run::of(program, options).unwrap();
+    run.select_on(selection.into_iter().map(Arc::new).collect());
+    let original = run.enter(program.candidate());
+    let everything = run.board().open(original);
+    run.try_out(TrialKind::BASELINE, &[(original, everything)]).await.unwrap();
+    run
+}
+
+fn on(table: &Table) -> RunOptions {
+    RunOptions::builder().task_model(Arc::clone(&table.model)).build()
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -186,7 +224,7 @@ proptest! {
             ..Setting::default()
         };
         let model = Table::new(move |instruction, demos, question| coin(seed, instruction, demos, question));
-        let found = block_on(search(&setting(1), &model)).unwrap();
+        let found = block_on(search(setting(1), &model)).unwrap();
 
         let asked = model.asked();
         let distinct: BTreeSet<_> = asked.iter().collect();
@@ -203,14 +241,14 @@ proptest! {
             prop_assert!(candidate <= found.selected.mean);
         }
 
-        let kind = if options.minibatch { TrialKind::Minibatch } else { TrialKind::Full };
+        let kind = if options.minibatch { TrialKind::MINIBATCH } else { TrialKind::FULL };
         let counted = found.trials.iter().filter(|trial| trial.kind == kind).count();
         prop_assert!(counted <= 2 * trials);
-        prop_assert_eq!(found.trials[0].kind, TrialKind::Baseline);
-        prop_assert_eq!(found.stop.as_ref(), None);
+        prop_assert_eq!(&found.trials[0].kind, &TrialKind::BASELINE);
+        prop_assert_eq!(&found.stop, &StopReason::Completed);
 
         let crowd = Table::new(move |instruction, demos, question| coin(seed, instruction, demos, question));
-        let again = block_on(search(&setting(32), &crowd)).unwrap();
+        let again = block_on(search(setting(32), &crowd)).unwrap();
         prop_assert_eq!(format!("{found:?}"), format!("{again:?}"));
     }
 
@@ -229,7 +267,7 @@ proptest! {
                 options: SearchOptions { racing, seed, minibatch_size: 4, ..SearchOptions::default() },
                 ..Setting::default()
             };
-            let found = block_on(search(&setting, &model)).unwrap();
+            let found = block_on(search(setting, &model)).unwrap();
             (found.candidates[found.best].prompts.clone(), found.selected.mean, model.asked().len())
         };
         let (raced, score, calls) = best(true);
@@ -247,23 +285,24 @@ proptest! {
         seed: u64,
     ) {
         options.racing = false;
-        let setting = Setting { budget: Budget::calls(budget), options, concurrency, ..Setting::default() };
+        let least = if options.minibatch { TrialKind::MINIBATCH } else { TrialKind::FULL };
+        let setting = Setting { max_calls: Some(budget), options, concurrency, ..Setting::default() };
         let model = Table::new(move |instruction, demos, question| coin(seed, instruction, demos, question));
-        let found = block_on(search(&setting, &model)).unwrap();
+        let found = block_on(search(setting, &model));
         prop_assert!(model.asked().len() as u64 <= budget);
+        let Ok(found) = found else {
+            // A rollout takes one call, and begins where two are left.
+            prop_assert!(budget < 11, "the budget allowed the baseline");
+            return Ok(());
+        };
         let tried = found.candidates.len() > 1;
         let full = found.candidates.iter().skip(1).any(|candidate| candidate.score.is_some());
         prop_assert_eq!(tried, full, "nothing but minibatches: {:?}", found.trials);
         // Every rollout is given room for two calls, so this much pays for one candidate in full.
         prop_assert!(tried || budget < 10 + 2 * 10, "the budget allowed a candidate");
-        let least = if setting.options.minibatch { TrialKind::Minibatch } else { TrialKind::Full };
         let trials = found.trials.iter().filter(|trial| trial.kind == least).count();
-        prop_assert!(trials >= 8 || found.stop == Some(StopReason::Budget), "{:?}", found.stop);
-        if found.candidates[0].score.is_some() {
-            prop_assert!(found.selected.mean >= found.baseline.mean);
-        } else {
-            prop_assert_eq!(found.best, 0);
-        }
+        prop_assert!(trials >= 8 || found.stop == StopReason::Budget, "{:?}", found.stop);
+        prop_assert!(found.selected.mean >= found.baseline.mean);
     }
 
     #[test]
@@ -274,8 +313,7 @@ proptest! {
     ) {
         let trials = examples.div_ceil(minibatch_size);
         let model = Table::new(|_, _, _| 0.5);
-        let program = toy::answerer().with_metric(as_answered());
-        let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+        let program = program();
         let options = SearchOptions {
             minibatch_size,
             parallel_trials: 1,
@@ -284,12 +322,12 @@ proptest! {
             ..SearchOptions::default()
         };
         block_on(async {
-            let mut search =
-                Search::begin(&runner, original(), selection(examples), options, None).await.unwrap();
-            search.widen(space(trials + 1, 1)).unwrap();
-            search.run(trials).await.unwrap();
+            let mut run = begun(&program, on(&model), selection(examples)).await;
+            let mut search = Search::new(&run, options);
+            search.widen(&run, space(trials + 1, 1)).unwrap();
+            search.trials(&mut run, trials).await.unwrap();
         });
-        let tried = |asked: &&(usize, usize, usize)| asked.0 != 0;
+        let tried = |asked: &&Asked| asked.0 != 0;
         let seen: BTreeSet<usize> = model.asked().iter().filter(tried).map(|asked| asked.2).collect();
         prop_assert_eq!(seen.len(), examples);
     }
@@ -317,10 +355,10 @@ fn a_play_off_of_the_leaders_finds_better_ones_than_minibatches_alone() {
                 examples: 40,
                 trials: 7,
                 options,
-                budget: Budget::calls(240),
+                max_calls: Some(240),
                 ..Setting::default()
             };
-            let found = block_on(search(&setting, &model)).unwrap();
+            let found = block_on(search(setting, &model)).unwrap();
             let winner = found.candidates[found.best].instruction("answer").unwrap().to_owned();
             winner.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
         });
@@ -333,7 +371,7 @@ fn a_play_off_of_the_leaders_finds_better_ones_than_minibatches_alone() {
 #[tokio::test]
 async fn a_space_of_the_original_alone_costs_its_evaluation_and_nothing_more() {
     let model = Table::new(|_, _, _| 0.5);
-    let found = search(&Setting { spaces: vec![space(1, 1)], ..Setting::default() }, &model).await.unwrap();
+    let found = search(Setting { spaces: vec![space(1, 1)], ..Setting::default() }, &model).await.unwrap();
     assert_eq!((found.best, found.candidates.len(), model.asked().len()), (0, 1, 10));
 }
 
@@ -341,7 +379,7 @@ async fn a_space_of_the_original_alone_costs_its_evaluation_and_nothing_more() {
 async fn a_space_of_two_points_and_one_example_is_enough() {
     let model = Table::new(|instruction, _, _| instruction as f64);
     let setting = Setting { spaces: vec![space(2, 1)], examples: 1, ..Setting::default() };
-    let found = search(&setting, &model).await.unwrap();
+    let found = search(setting, &model).await.unwrap();
     assert_eq!((found.baseline.mean, found.selected.mean), (0.0, 1.0));
     assert_eq!(found.candidates[found.best].instruction("answer"), Some("Instruction number 1"));
     assert_eq!(model.asked().len(), 2);
@@ -352,7 +390,7 @@ async fn when_all_score_the_same_the_original_stays() {
     for minibatch in [true, false] {
         let model = Table::new(|_, _, _| 1.0);
         let options = SearchOptions { minibatch, ..SearchOptions::default() };
-        let found = search(&Setting { options, ..Setting::default() }, &model).await.unwrap();
+        let found = search(Setting { options, ..Setting::default() }, &model).await.unwrap();
         assert_eq!((found.best, found.comparison), (0, None));
     }
 }
@@ -363,28 +401,29 @@ async fn options_that_make_the_same_prompts_are_one_candidate() {
     twins.predictors[0].instructions.push("Instruction number 1".to_owned());
     let model = Table::new(|instruction, demos, _| 0.1 * (instruction + demos) as f64);
     let setting = Setting { spaces: vec![twins], ..Setting::default() };
-    let found = search(&setting, &model).await.unwrap();
+    let found = search(setting, &model).await.unwrap();
     assert_eq!(found.candidates.len(), 4);
     let prompts: Vec<_> = found.candidates.iter().map(PromptCandidate::content_hash).collect();
-    assert_eq!(prompts.iter().collect::<std::collections::HashSet<_>>().len(), 4);
+    assert_eq!(prompts.iter().collect::<HashSet<_>>().len(), 4);
 }
 
 #[tokio::test]
-async fn a_halted_search_keeps_the_baseline() {
+async fn a_cancelled_search_keeps_the_baseline() {
     let model = Table::new(|instruction, _, _| instruction as f64 / 10.0);
-    let program = toy::answerer().with_metric(as_answered());
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+    let program = program();
     for trials in [0, 5] {
         let options = SearchOptions { full_eval_steps: 100, minibatch_size: 4, ..SearchOptions::default() };
-        let mut search = Search::begin(&runner, original(), selection(10), options, None).await.unwrap();
-        search.widen(space(3, 3)).unwrap();
-        search.run(trials).await.unwrap();
-        search.halt(StopReason::Cancelled);
+        let mut run = begun(&program, on(&model), selection(10)).await;
+        let mut search = Search::new(&run, options);
+        search.widen(&run, space(3, 3)).unwrap();
+        search.trials(&mut run, trials).await.unwrap();
+        run.options().cancellation.cancel();
         let before = model.asked().len();
-        search.run(5).await.unwrap();
-        let found = search.finish().await.unwrap();
+        let ended = search.trials(&mut run, 5).await;
+        let ended = search.finish(&mut run, ended).await;
+        let found = run.close("search", ended).await.unwrap();
         assert_eq!(model.asked().len(), before, "nothing is bought after the halt");
-        assert_eq!(found.stop, Some(StopReason::Cancelled));
+        assert_eq!(found.stop, StopReason::Cancelled);
         assert_eq!((found.best, found.baseline.n, found.selected), (0, 10, found.baseline));
     }
 }
@@ -392,29 +431,28 @@ async fn a_halted_search_keeps_the_baseline() {
 #[tokio::test]
 async fn instructions_that_score_well_are_told_apart_for_the_next_proposals() {
     let model = Table::new(|instruction, _, _| instruction as f64 / 10.0);
-    let program = toy::answerer().with_metric(as_answered());
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
-    let options = SearchOptions { minibatch_size: 4, ..SearchOptions::default() };
-    let mut search = Search::begin(&runner, original(), selection(10), options, None).await.unwrap();
-    search.widen(space(4, 1)).unwrap();
-    let known: Vec<String> = search.instruction_scores(0).into_iter().map(|(text, _)| text).collect();
+    let program = program();
+    let mut run = begun(&program, on(&model), selection(10)).await;
+    let mut search = Search::new(&run, SearchOptions { minibatch_size: 4, ..SearchOptions::default() });
+    search.widen(&run, space(4, 1)).unwrap();
+    let known: Vec<String> = search.instruction_scores(&run, 0).into_iter().map(|(text, _)| text).collect();
     assert!(known.len() <= 1, "nothing but the original was tried yet: {known:?}");
-    search.run(6).await.unwrap();
-    let scores: HashMap<String, f64> = search.instruction_scores(0).into_iter().collect();
+    search.trials(&mut run, 6).await.unwrap();
+    let scores: HashMap<String, f64> = search.instruction_scores(&run, 0).into_iter().collect();
     assert_eq!(scores.len(), 4);
     assert!(scores["Instruction number 3"] > scores["Instruction number 2"]);
     assert!(scores["Instruction number 2"] > scores["Instruction number 1"]);
-    assert!(search.instruction_scores(7).is_empty());
+    assert!(search.instruction_scores(&run, 7).is_empty());
 }
 
 #[tokio::test]
 async fn nothing_to_select_on_or_to_choose_from_is_said() {
     let model = Table::new(|_, _, _| 1.0);
     let check = async |setting: Setting, words: &str| {
-        let error = search(&setting, &model).await.unwrap_err().to_string();
-        assert!(error.contains(words), "{error}");
+        let error = anyhow::Error::from(search(setting, &model).await.unwrap_err());
+        assert!(format!("{error:#}").contains(words), "{error:#}");
     };
-    check(Setting { examples: 0, ..Setting::default() }, "selection set is empty").await;
+    check(Setting { examples: 0, ..Setting::default() }, "`valset`: is empty").await;
     check(Setting { spaces: vec![Space::default()], ..Setting::default() }, "nothing to choose from").await;
     check(Setting { spaces: vec![space(0, 1)], ..Setting::default() }, "`answer`").await;
     check(Setting { spaces: vec![space(1, 0)], ..Setting::default() }, "`answer`").await;
@@ -432,9 +470,10 @@ async fn failures_are_counted_apart_from_scores() {
         Ok(if unusable { "no idea".to_owned() } else { ScriptedLm::chat_reply([("answer", "1")]) })
     });
     let program = toy::answerer().with_metric(as_answered());
-    let runner = RolloutRunner::new(&program, Arc::new(model));
-    let evaluation = evaluate(&runner, &Arc::default(), &selection(4)).await.unwrap();
-    assert_eq!(evaluation.evidence(), [Some(1.0), None, Some(0.0), Some(1.0)]);
+    let mut run = Run::bare(&program, Arc::new(model));
+    let examples: Vec<_> = selection(4).into_iter().map(Arc::new).collect();
+    let evaluation = evaluate(&mut run, &Arc::default(), &examples).await.unwrap();
+    assert_eq!(evaluation.evidence().as_slice(), [Some(1.0), None, Some(0.0), Some(1.0)]);
     let estimate = evaluation.estimate;
     assert_eq!((estimate.n, estimate.failed, estimate.missing), (3, 1, 1));
     assert!((estimate.mean - 2.0 / 3.0).abs() < 1e-12);
@@ -454,13 +493,15 @@ async fn a_candidate_does_not_win_by_what_the_provider_kept_from_it() {
         let score = if !other && question.contains("number 5") { "0" } else { "1" };
         Ok(ScriptedLm::chat_reply([("answer", score)]))
     });
-    let program = toy::answerer().with_metric(as_answered());
-    let runner = RolloutRunner::new(&program, Arc::new(model));
-    let mut search =
-        Search::begin(&runner, original(), selection(6), SearchOptions::default(), None).await.unwrap();
-    search.widen(space(2, 1)).unwrap();
-    search.run(1).await.unwrap();
-    let found = search.finish().await.unwrap();
+    let strategy = Setting {
+        spaces: vec![space(2, 1)],
+        examples: 6,
+        trials: 1,
+        options: SearchOptions::default(),
+        model: Some(Arc::new(model)),
+        ..Setting::default()
+    };
+    let found = strategy.compile(&mut program(), Vec::new()).await.unwrap();
     assert_eq!(found.best, 0, "on the examples that both were scored on they are equal");
 }
 
@@ -471,14 +512,14 @@ async fn a_second_search_over_the_same_store_buys_nothing() {
     let store = Arc::new(MemoryStore::default());
     let program = toy::answerer().with_metric(toy::exact_answer());
     let run = async || {
-        let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).store(Arc::clone(&store) as _);
-        let examples = task.examples(30).into_iter().map(Arc::new).collect();
-        let start = program.candidate();
-        let mut search =
-            Search::begin(&runner, start, examples, SearchOptions::default(), None).await.unwrap();
-        search.widen(space(4, 2)).unwrap();
-        search.run(8).await.unwrap();
-        let found = search.finish().await.unwrap();
+        let options =
+            RunOptions::builder().task_model(Arc::clone(&model) as _).store(Arc::clone(&store) as _);
+        let mut run = begun(&program, options.build(), task.examples(30)).await;
+        let mut search = Search::new(&run, SearchOptions::default());
+        search.widen(&run, space(4, 2)).unwrap();
+        let ended = search.trials(&mut run, 8).await;
+        let ended = search.finish(&mut run, ended).await;
+        let found = run.close("search", ended).await.unwrap();
         (found.best, found.selected, found.candidates)
     };
     let first = run().await;
@@ -503,10 +544,11 @@ async fn a_store_that_fails_is_an_error_with_its_words() {
     let mut store = MockStore::new();
     store.expect_get().returning(|_| Ok(None));
     store.expect_put().times(1).returning(|_, _| anyhow::bail!("disk full"));
-    let program = toy::answerer().with_metric(as_answered());
-    let model = Table::new(|_, _, _| 1.0);
-    let runner = RolloutRunner::new(&program, model).store(Arc::new(store));
-    let prompts: Arc<Prompts> = Arc::new(original().prompts);
-    let error = anyhow::Error::from(evaluate(&runner, &prompts, &selection(3)).await.unwrap_err());
+    let program = program();
+    let options = RunOptions::builder().task_model(Table::new(|_, _, _| 1.0).model).store(Arc::new(store));
+    let mut run = Run::of(&program, options.build()).unwrap();
+    let examples: Vec<_> = selection(3).into_iter().map(Arc::new).collect();
+    let prompts = Arc::new(program.candidate().prompts);
+    let error = anyhow::Error::from(evaluate(&mut run, &prompts, &examples).await.unwrap_err());
     assert!(format!("{error:#}").ends_with("disk full"), "{error:#}");
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use promptopt_core::CandidateScores;
+use promptopt_run::CandidateScores;
 use serde::{Deserialize, Serialize};
 
 /// At what a candidate may be best.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FrontierType {
     /// Every example of the selection set (Agrawal et al. 2025, section 3.3).
@@ -100,8 +101,8 @@ impl Frontier {
     /// A candidate is dominated when at everything it is best at, one that stays is just as good.
     /// They are looked at from the lowest mean up (`mean`; of equals the later first). What several
     /// that stay are best at counts for the one with the highest mean (of equals the first): an
-    /// example that everybody gets right is no merit of the weak, and where scores are noisy the
-    /// weak get many right by luck.
+    /// example that every candidate gets right should not count for a weak one, which gets many right
+    /// by luck where scores are noisy.
     pub fn members(&self, mean: impl Fn(usize) -> f64) -> BTreeMap<usize, usize> {
         let holders: BTreeSet<usize> =
             self.best.values().flat_map(|(_, holders)| holders.iter().copied()).collect();
@@ -152,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn who_is_best_at_an_example_is_a_member_with_its_share() {
+    fn a_candidate_that_is_best_at_an_example_is_a_member_with_its_share() {
         let rows = [scores(&[1.0, 0.0, 0.5]), scores(&[0.0, 1.0, 0.5]), scores(&[0.0, 0.0, 0.4])];
         // The last example is even between the two; it counts for the first.
         assert_eq!(members(FrontierType::Example, &rows), [(0, 2), (1, 1)]);
     }
 
     #[test]
-    fn who_is_covered_by_others_is_dominated() {
+    fn a_candidate_that_others_cover_is_dominated() {
         let rows = [scores(&[1.0, 0.0]), scores(&[0.0, 1.0]), scores(&[1.0, 1.0])];
         assert_eq!(members(FrontierType::Example, &rows), [(2, 2)]);
         // Of two equals the earlier stays.
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_before_any_objective_was_named_holds_nothing_for_ever() {
+    fn a_candidate_from_before_any_objective_was_named_holds_nothing_for_ever() {
         let failed = scores(&[0.0, 0.0]);
         let named = CandidateScores {
             objectives: BTreeMap::from([("short".to_owned(), vec![Some(0.5), Some(1.0)])]),

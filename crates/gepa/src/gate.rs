@@ -95,8 +95,8 @@ impl Gate {
         &self.training
     }
 
-    /// The looks on the selection set. There is none at its end: who comes so far is evaluated on
-    /// all of it.
+    /// The looks on the selection set. There is none at its end: a child that comes so far is evaluated
+    /// on all of it.
     pub fn selection(&self) -> &[Look] {
         &self.selection
     }

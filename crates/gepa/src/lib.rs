@@ -3,7 +3,8 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::{ModuleExt as _, Optimizer as _};
+//! use promptopt_core::program::ModuleExt as _;
+//! use promptopt_run::Optimizer as _;
 //! use promptopt_gepa::GEPA;
 //! # use promptopt_testkit::{HiddenRules, toy};
 //! # #[tokio::main(flavor = "current_thread")]
@@ -26,25 +27,29 @@
 //! A step draws a parent from the frontier, runs it on a minibatch of training examples, has the
 //! prompt model reflect on the traces and write a new instruction for one component, and compares
 //! the child with its parent: on the minibatch, on more training examples while that is undecided,
-//! then over the selection set in portions ([`gate`]). Who comes to its end enters the frontier
+//! then over the selection set in portions ([`gate`]). A child that reaches the end enters the frontier
 //! ([`frontier`]). Lineages with a common ancestor are merged component by component ([`merge`]).
 //!
-//! The outcome holds every candidate with parents, scores by example and objective, and what was
-//! spent when it was found.
+//! The outcome holds every candidate with parents, scores by example and objective, what was spent when it was
+//! found, and as a detail `frontier` the indices of the frontier's members.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `schema` | JSON Schemas of the options |
 
-mod auto;
-mod estimate;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod evolution;
+mod forecast;
 pub mod frontier;
 pub mod gate;
 pub mod merge;
 mod options;
-mod pipeline;
 mod reflect;
+mod search;
 mod select;
 
-pub use auto::Auto;
 pub use frontier::{Frontier, FrontierType};
-pub use options::{Clock, GEPA};
-pub use reflect::{read_reply, record};
+pub use options::{GEPA, max_metric_calls};
+pub use reflect::record;
 pub use select::{CandidateSelector, ComponentChoice, ComponentSelector};

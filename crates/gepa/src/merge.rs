@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use promptopt_core::{PromptCandidate, Prompts};
+use promptopt_core::prompt::{PromptCandidate, Prompts};
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
@@ -94,13 +94,13 @@ pub fn merged(candidates: &[PromptCandidate], merge: Merge, mean: impl Fn(usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use promptopt_core::{Origin, Prompt};
+    use promptopt_core::prompt::{Origin, Prompt};
     use proptest::prelude::*;
     use rand::SeedableRng as _;
 
     fn candidate(parents: &[usize], instructions: &[(&str, &str)]) -> PromptCandidate {
         let prompts = instructions.iter().map(|(path, text)| (*path, Prompt::new(*text))).collect();
-        PromptCandidate { parents: parents.to_vec(), ..PromptCandidate::new(prompts, Origin::Original) }
+        PromptCandidate { parents: parents.to_vec(), ..PromptCandidate::new(prompts, Origin::original()) }
     }
 
     fn family() -> Vec<PromptCandidate> {
@@ -170,7 +170,7 @@ mod tests {
                         prompts.insert(*path, Prompt::new(format!("{}", number + 1)));
                     }
                 }
-                family.push(PromptCandidate { parents: vec![parent], ..PromptCandidate::new(prompts, Origin::Original) });
+                family.push(PromptCandidate { parents: vec![parent], ..PromptCandidate::new(prompts, Origin::original()) });
                 means.push(f64::from(score));
             }
             let members: Vec<usize> = (0..family.len()).collect();

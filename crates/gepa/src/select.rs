@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 /// How parents are drawn.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CandidateSelector {
@@ -17,10 +18,10 @@ pub enum CandidateSelector {
     Pareto,
     /// The one with the highest mean.
     CurrentBest,
-    /// The one with the highest mean, and with this probability any.
-    EpsilonGreedy(f64),
-    /// From the Pareto frontier, but only from its so many members with the highest mean.
-    TopKPareto(usize),
+    /// The one with the highest mean, and with a probability of `epsilon` any.
+    EpsilonGreedy,
+    /// From the Pareto frontier, but only from its `k` members with the highest mean.
+    TopKPareto,
 }
 
 impl CandidateSelector {
@@ -30,25 +31,27 @@ impl CandidateSelector {
         self,
         frontier: &BTreeMap<usize, usize>,
         means: &BTreeMap<usize, f64>,
+        k: usize,
+        epsilon: f64,
         rng: &mut ChaCha8Rng,
     ) -> Option<usize> {
         match self {
             Self::Pareto => weighted(frontier.iter().map(|(at, share)| (*at, *share)), rng),
             Self::CurrentBest => best(means),
-            Self::EpsilonGreedy(epsilon) => {
+            Self::EpsilonGreedy => {
                 if rng.random::<f64>() < epsilon {
                     weighted(means.keys().map(|at| (*at, 1)), rng)
                 } else {
                     best(means)
                 }
             }
-            Self::TopKPareto(most) => {
+            Self::TopKPareto => {
                 let mut members: Vec<(usize, usize)> =
                     frontier.iter().map(|(at, share)| (*at, *share)).collect();
                 let mean = |at: usize| means.get(&at).copied().unwrap_or(f64::NEG_INFINITY);
                 members
                     .sort_by(|left, right| mean(right.0).total_cmp(&mean(left.0)).then(left.0.cmp(&right.0)));
-                members.truncate(most.max(1));
+                members.truncate(k.max(1));
                 weighted(members.into_iter(), rng)
             }
         }
@@ -98,7 +101,9 @@ pub struct ComponentChoice {
 type Choose = dyn Fn(&ComponentChoice) -> Vec<String> + Send + Sync;
 
 /// Which components of a parent get a new instruction in one step.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ComponentSelector {
     /// One after the other, counted for every parent.
@@ -106,7 +111,8 @@ pub enum ComponentSelector {
     RoundRobin,
     /// All of them.
     All,
-    /// What a function says.
+    /// What a function says. Files cannot say this.
+    #[serde(skip)]
     Custom(Arc<Choose>),
 }
 
@@ -159,26 +165,26 @@ mod tests {
     use super::*;
     use rand::SeedableRng as _;
 
-    fn draws(selector: CandidateSelector) -> BTreeMap<usize, usize> {
+    fn draws(selector: CandidateSelector, k: usize) -> BTreeMap<usize, usize> {
         let frontier = BTreeMap::from([(1, 1), (2, 3)]);
         let means = BTreeMap::from([(0, 0.2), (1, 0.9), (2, 0.5)]);
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let mut counts = BTreeMap::new();
         for _ in 0..4000 {
-            *counts.entry(selector.select(&frontier, &means, &mut rng).unwrap()).or_default() += 1;
+            *counts.entry(selector.select(&frontier, &means, k, 0.3, &mut rng).unwrap()).or_default() += 1;
         }
         counts
     }
 
     #[test]
     fn parents_are_drawn_as_the_selector_says() {
-        let pareto = draws(CandidateSelector::Pareto);
+        let pareto = draws(CandidateSelector::Pareto, 5);
         assert!((900..1100).contains(&pareto[&1]) && pareto[&1] + pareto[&2] == 4000, "{pareto:?}");
-        assert_eq!(draws(CandidateSelector::CurrentBest), BTreeMap::from([(1, 4000)]));
-        let greedy = draws(CandidateSelector::EpsilonGreedy(0.3));
+        assert_eq!(draws(CandidateSelector::CurrentBest, 5), BTreeMap::from([(1, 4000)]));
+        let greedy = draws(CandidateSelector::EpsilonGreedy, 5);
         assert!((300..500).contains(&greedy[&0]) && (300..500).contains(&greedy[&2]), "{greedy:?}");
-        assert_eq!(draws(CandidateSelector::TopKPareto(1)), BTreeMap::from([(1, 4000)]));
-        assert_eq!(draws(CandidateSelector::TopKPareto(9)), pareto);
+        assert_eq!(draws(CandidateSelector::TopKPareto, 1), BTreeMap::from([(1, 4000)]));
+        assert_eq!(draws(CandidateSelector::TopKPareto, 9), pareto);
     }
 
     #[test]
@@ -187,10 +193,10 @@ mod tests {
         for selector in [
             CandidateSelector::Pareto,
             CandidateSelector::CurrentBest,
-            CandidateSelector::EpsilonGreedy(1.0),
-            CandidateSelector::TopKPareto(0),
+            CandidateSelector::EpsilonGreedy,
+            CandidateSelector::TopKPareto,
         ] {
-            assert_eq!(selector.select(&BTreeMap::new(), &BTreeMap::new(), &mut rng), None);
+            assert_eq!(selector.select(&BTreeMap::new(), &BTreeMap::new(), 0, 1.0, &mut rng), None);
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
+use promptopt_core::lm::{Attempts, LanguageModel, LmRequest, Message, Sampling};
 use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
 
 const REQUESTS: usize = 64;
@@ -66,7 +66,7 @@ async fn measure(model: &LocalModel, name: &str, request: impl Fn(usize) -> LmRe
     let before = model.stats();
     let start = Instant::now();
     let replies: Vec<_> = stream::iter((0..REQUESTS).map(request))
-        .map(|request| async move { model.complete(&request).await })
+        .map(|request| async move { model.complete(&request, &Attempts::any()).await })
         .buffered(CONCURRENCY)
         .try_collect()
         .await?;
@@ -96,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
     let options = LocalModelOptions::builder().path(path).maybe_contexts(contexts).build();
     let start = Instant::now();
     let model = LocalModel::load(options).await?;
-    writeln!(std::io::stdout(), "{} loaded in {:.1} s", model.id(), start.elapsed().as_secs_f64())?;
+    writeln!(std::io::stdout(), "{} loaded in {:.1} s", model.profile().id, start.elapsed().as_secs_f64())?;
     measure(&model, "short prompt, one word", short).await?;
     measure(&model, "chat format, no demos", |number| chat(number, 0)).await?;
     measure(&model, "chat format, 4 demos", |number| chat(number, 4)).await?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use promptopt_core::LmError;
+use promptopt_core::lm::LmError;
 
 /// Why the weights could not be found, trusted or installed, or the engine could not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! An embedded language model on the CPU: llama.cpp behind the [`LanguageModel`](promptopt_core::LanguageModel) trait, made for
-//! evaluating prompts.
+//! An embedded language model on the CPU: llama.cpp behind the
+//! [`LanguageModel`](promptopt_core::lm::LanguageModel) trait, made for evaluating prompts.
 //!
 //! An evaluation sends the same instruction and demos again and again with different inputs, many
 //! requests at a time. So `LocalModel` keeps what it has read of a prompt and reads only what is
@@ -10,7 +10,7 @@
 //! ```no_run
 //! # #[cfg(feature = "llama")]
 //! # async fn run() -> anyhow::Result<()> {
-//! use promptopt_core::{LanguageModel, LmRequest, Message};
+//! use promptopt_core::lm::{Attempts, LanguageModel, LmRequest, Message};
 //! use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
 //!
 //! let path = resolve(None)?; // `PROMPTOPT_MODEL_PATH`, or the default model in the cache folder
@@ -19,7 +19,7 @@
 //!     Message::system("Answer with one word."),
 //!     Message::user("The capital of France is"),
 //! ]);
-//! println!("{}", model.complete(&request).await?.first_text());
+//! println!("{}", model.complete(&request, &Attempts::any()).await?.first_text());
 //! # Ok(())
 //! # }
 //! ```

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use promptopt_core::{FinishReason, LanguageModel, LmError, LmRequest, Message};
+use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError, LmRequest, Message};
 use promptopt_lm_local::{Error, LocalModel, LocalModelOptions, resolve};
 
 /// A model, or `None` with a printed line where there is no file.
@@ -59,8 +59,9 @@ async fn texts(
     at_once: usize,
 ) -> Vec<Vec<String>> {
     let mut replies = vec![Vec::new(); requests.len()];
+    let any = Attempts::any();
     for group in order.chunks(at_once) {
-        let answers = join_all(group.iter().map(|index| model.complete(&requests[*index]))).await;
+        let answers = join_all(group.iter().map(|index| model.complete(&requests[*index], &any))).await;
         for (index, answer) in group.iter().zip(answers) {
             let completions = answer.expect("a reply").completions;
             replies[*index] = completions.into_iter().map(|completion| completion.text).collect();
@@ -84,7 +85,7 @@ async fn replies_do_not_depend_on_concurrency_order_or_what_was_read_before() {
     assert!(two.stats().cached_tokens > 0);
 
     let Some(one) = load(1).await else { return };
-    assert_eq!(one.id(), two.id(), "the number of contexts changes no reply");
+    assert_eq!(one.profile().id, two.profile().id, "the number of contexts changes no reply");
     assert_eq!(expected, texts(&one, &requests, &shuffled, 32).await);
 }
 
@@ -93,12 +94,12 @@ async fn a_warm_cache_gives_what_a_cold_one_gives() {
     let Some(model) = load(1).await else { return };
     let system = "You name the colour of things, in one lower-case word, and add nothing to it. ".repeat(5);
     let request = chat(&system, "grass", 8);
-    let cold = model.complete(&request).await.expect("a reply");
+    let cold = model.complete(&request, &Attempts::any()).await.expect("a reply");
     assert_eq!(model.stats().cached_tokens, 0);
     for other in ["snow", "coal", "a very ripe strawberry on a summer's day"] {
-        model.complete(&chat(&system, other, 8)).await.expect("a reply");
+        model.complete(&chat(&system, other, 8), &Attempts::any()).await.expect("a reply");
     }
-    let warm = model.complete(&request).await.expect("a reply");
+    let warm = model.complete(&request, &Attempts::any()).await.expect("a reply");
     assert_eq!(cold, warm, "text and usage are the same");
     assert!(model.stats().cached_tokens > 4 * 64);
 }
@@ -107,12 +108,12 @@ async fn a_warm_cache_gives_what_a_cold_one_gives() {
 async fn limits_stop_texts_and_reasons() {
     let Some(model) = load(1).await else { return };
     let request = chat("Count upwards.", "Write: one two three four five", 12);
-    let whole = model.complete(&request).await.expect("a reply");
+    let whole = model.complete(&request, &Attempts::any()).await.expect("a reply");
     assert!(whole.usage.completion_tokens <= 12 && whole.usage.prompt_tokens > 8);
 
     let mut short = request.clone();
     short.sampling.max_tokens = Some(2);
-    let cut = model.complete(&short).await.expect("a reply");
+    let cut = model.complete(&short, &Attempts::any()).await.expect("a reply");
     assert_eq!((cut.completions[0].finish_reason, cut.usage.completion_tokens), (FinishReason::Length, 2));
     assert!(whole.first_text().starts_with(cut.first_text()));
 
@@ -120,13 +121,13 @@ async fn limits_stop_texts_and_reasons() {
     let middle = text.char_indices().nth(text.chars().count() / 2).map(|(at, _)| at).expect("some text");
     let mut stopped = request.clone();
     stopped.sampling.stop = vec![text[middle..].to_owned(), "never written".to_owned()];
-    let reply = model.complete(&stopped).await.expect("a reply");
+    let reply = model.complete(&stopped, &Attempts::any()).await.expect("a reply");
     let expected = &text[..text.find(&text[middle..]).expect("it is in there")];
     assert_eq!((reply.first_text(), reply.completions[0].finish_reason), (expected, FinishReason::Stop));
 
     let mut many = request.clone();
     many.n = 3;
-    let reply = model.complete(&many).await.expect("a reply");
+    let reply = model.complete(&many, &Attempts::any()).await.expect("a reply");
     assert_eq!(reply.completions.len(), 3);
     assert!(reply.completions.iter().all(|completion| completion.text == text));
 }
@@ -136,7 +137,7 @@ async fn a_last_assistant_message_is_continued() {
     let Some(model) = load(1).await else { return };
     let mut request = chat("Complete the text.", "Say: The capital of France is Paris.", 3);
     request.messages.push(Message::assistant("The capital of France is"));
-    let reply = model.complete(&request).await.expect("a reply");
+    let reply = model.complete(&request, &Attempts::any()).await.expect("a reply");
     assert!(reply.first_text().contains("Paris"), "{:?}", reply.first_text());
 }
 
@@ -144,12 +145,12 @@ async fn a_last_assistant_message_is_continued() {
 async fn what_cannot_be_answered_is_an_error_and_the_model_goes_on() {
     let Some(model) = load(1).await else { return };
     let too_long = chat("Summarise.", &"word ".repeat(3000), 4);
-    let error = model.complete(&too_long).await.expect_err("it does not fit");
+    let error = model.complete(&too_long, &Attempts::any()).await.expect_err("it does not fit");
     assert!(matches!(error, LmError::ContextLength { .. }), "{error}");
-    let error = model.complete(&LmRequest::default()).await.expect_err("no messages");
+    let error = model.complete(&LmRequest::default(), &Attempts::any()).await.expect_err("no messages");
     assert!(matches!(error, LmError::InvalidRequest { .. }), "{error}");
     let odd = chat("Nothing\0 odd", "a \u{1f600} b", 2);
-    model.complete(&odd).await.expect("a zero byte is no obstacle");
+    model.complete(&odd, &Attempts::any()).await.expect("a zero byte is no obstacle");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,11 +158,12 @@ async fn a_future_that_is_dropped_harms_nobody() {
     let Some(model) = load(1).await else { return };
     let long = chat("Tell a very long story.", "Go on.", 500);
     let request = chat("Answer with one word.", "The capital of France is", 4);
-    let expected = model.complete(&request).await.expect("a reply");
+    let any = Attempts::any();
+    let expected = model.complete(&request, &any).await.expect("a reply");
     for _ in 0..3 {
         let patience = Duration::from_millis(60);
-        tokio::time::timeout(patience, model.complete(&long)).await.expect_err("it takes longer");
-        assert_eq!(expected, model.complete(&request).await.expect("a reply"));
+        tokio::time::timeout(patience, model.complete(&long, &any)).await.expect_err("it takes longer");
+        assert_eq!(expected, model.complete(&request, &any).await.expect("a reply"));
     }
 }
 

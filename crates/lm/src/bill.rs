@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use promptopt_core::{Attempts, Usage};
+use promptopt_core::lm::Attempts;
+use promptopt_core::money::Usage;
 
 /// Counts the attempts of one call that a provider may bill although they brought no reply: it cannot
 /// be known whether one that timed out, broke off or was cut off was answered at the other end.

@@ -1,6 +1,8 @@
 //! The JSON body of a request.
 
-use promptopt_core::{LmError, LmRequest, Message, ResponseFormat, Role, Sampling};
+use std::fmt;
+
+use promptopt_core::lm::{LmError, LmRequest, Message, ResponseFormat, Role, Sampling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -61,7 +63,7 @@ impl BodyTemplate {
             };
             return Err(ConfigError::BodyParameter { name: name.clone(), instead: instead.to_owned() });
         }
-        check_sampling(&self.sampling).map_err(|reason| ConfigError::Option { option: "sampling", reason })
+        check_sampling(&self.sampling).map_err(|reason| ConfigError::option("sampling", reason))
     }
 
     /// What `request` sends to a server that takes every parameter.
@@ -71,40 +73,24 @@ impl BodyTemplate {
 
     /// The body for `request`, as far as `draft` goes.
     pub(crate) fn render(&self, request: &LmRequest, draft: &Draft) -> Result<Vec<u8>, LmError> {
-        check_sampling(&request.sampling).map_err(|reason| LmError::InvalidRequest {
-            status: 400,
-            message: format!("{reason} (nothing was sent)"),
-        })?;
+        check_sampling(&request.sampling).map_err(unsent)?;
         let sampling = &draft.sampling;
-        let mut body = Map::new();
-        body.insert("model".into(), json!(self.model));
-        body.insert("messages".into(), request.messages.iter().map(message).collect());
-        if let Some(temperature) = sampling.temperature {
-            body.insert("temperature".into(), json!(temperature));
-        }
-        if let Some(top_p) = sampling.top_p {
-            body.insert("top_p".into(), json!(top_p));
-        }
-        if let Some(max_tokens) = sampling.max_tokens {
-            body.insert(draft.max_tokens_field.as_str().into(), json!(max_tokens));
-        }
-        if !sampling.stop.is_empty() {
-            body.insert("stop".into(), json!(sampling.stop));
-        }
-        if let Some(seed) = sampling.seed {
-            body.insert("seed".into(), json!(seed));
-        }
-        if request.n > 1 {
-            body.insert("n".into(), json!(request.n));
-        }
-        if let Some(format) = self.format(&request.response_format).filter(|_| draft.with_format) {
-            body.insert("response_format".into(), format);
-        }
+        let parts = [
+            ("model", Some(json!(self.model))),
+            ("messages", Some(request.messages.iter().map(message).collect())),
+            ("temperature", sampling.temperature.map(Value::from)),
+            ("top_p", sampling.top_p.map(Value::from)),
+            (draft.max_tokens_field.as_str(), sampling.max_tokens.map(Value::from)),
+            ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
+            ("seed", sampling.seed.map(Value::from)),
+            ("n", (request.n > 1).then(|| json!(request.n))),
+            ("response_format", self.format(&request.response_format).filter(|_| draft.with_format)),
+        ];
+        let parts = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut body: Map<String, Value> = parts.collect();
         body.extend(self.extra.iter().map(|(name, value)| (name.clone(), value.clone())));
-        serde_json::to_vec(&body).map_err(|error| LmError::InvalidRequest {
-            status: 400,
-            message: format!("the request can not be written as JSON: {error} (nothing was sent)"),
-        })
+        serde_json::to_vec(&body)
+            .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))
     }
 
     /// The request's own sampling, completed by the client's.
@@ -148,6 +134,11 @@ pub(crate) fn check_sampling(sampling: &Sampling) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The error for a request that is wrong before it is sent.
+pub(crate) fn unsent(reason: impl fmt::Display) -> LmError {
+    LmError::InvalidRequest { status: 400, message: format!("{reason} (nothing was sent)") }
 }
 
 #[cfg(test)]

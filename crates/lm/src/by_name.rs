@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use promptopt_core::{LanguageModel, Sampling};
+use promptopt_core::lm::{LanguageModel, Sampling};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
@@ -74,14 +74,14 @@ impl fmt::Debug for ModelSettings {
 ///
 /// let settings = ModelSettings::builder().api_key("secret").build();
 /// let model = by_name("groq/llama-3.3-70b-versatile", &settings).await?;
-/// assert_eq!(model.id(), "api.groq.com/openai/v1 llama-3.3-70b-versatile");
+/// assert_eq!(model.profile().id, "api.groq.com/openai/v1 llama-3.3-70b-versatile");
 /// # Ok(())
 /// # }
 /// ```
 pub async fn by_name(name: &str, settings: &ModelSettings) -> Result<Arc<dyn LanguageModel>, ConfigError> {
     let parsed = ModelName::parse(name, settings.base_url.as_deref())?;
     if settings.provider_url.is_some() && !matches!(parsed, ModelName::Provider { .. }) {
-        return Err(option(
+        return Err(ConfigError::option(
             "provider_url",
             "no provider is named; an OpenAI-compatible server is a `base_url`",
         ));
@@ -110,30 +110,37 @@ pub async fn by_name(name: &str, settings: &ModelSettings) -> Result<Arc<dyn Lan
     }
 }
 
+/// Sets what both builders have.
+macro_rules! with_settings {
+    ($builder:expr, $settings:expr) => {{
+        let settings: &ModelSettings = $settings;
+        let mut builder = $builder
+            .maybe_api_key(settings.api_key.clone())
+            .maybe_api_key_file(settings.api_key_file.clone())
+            .maybe_api_key_env(settings.api_key_env.clone())
+            .sampling(settings.sampling.clone())
+            .maybe_max_retries(settings.max_retries)
+            .maybe_timeout(settings.timeout)
+            .maybe_rate_control(settings.rate_control.clone())
+            .extra_body(settings.extra.clone());
+        for (name, value, is_secret) in &settings.headers {
+            builder = match is_secret {
+                true => builder.secret_header(name, value.clone()),
+                false => builder.header(name, value.expose_secret()),
+            };
+        }
+        builder
+    }};
+}
+
 fn compatible(
     model: &str,
     base_url: Option<String>,
     settings: &ModelSettings,
 ) -> Result<Arc<dyn LanguageModel>, ConfigError> {
-    let mut builder = ChatClient::builder()
-        .model(model)
-        .maybe_base_url(base_url)
-        .maybe_api_key(settings.api_key.clone())
-        .maybe_api_key_file(settings.api_key_file.clone())
-        .maybe_api_key_env(settings.api_key_env.clone())
-        .sampling(settings.sampling.clone())
-        .maybe_max_retries(settings.max_retries)
-        .maybe_timeout(settings.timeout)
-        .maybe_hedge_after(settings.hedge_after)
-        .maybe_rate_control(settings.rate_control.clone())
-        .extra_body(settings.extra.clone());
-    for (name, value, is_secret) in &settings.headers {
-        builder = match is_secret {
-            true => builder.secret_header(name, value.clone()),
-            false => builder.header(name, value.expose_secret()),
-        };
-    }
-    Ok(Arc::new(builder.build()?))
+    let builder =
+        ChatClient::builder().model(model).maybe_base_url(base_url).maybe_hedge_after(settings.hedge_after);
+    Ok(Arc::new(with_settings!(builder, settings).build()?))
 }
 
 #[cfg(feature = "providers")]
@@ -143,29 +150,13 @@ fn native(
     settings: &ModelSettings,
 ) -> Result<Arc<dyn LanguageModel>, ConfigError> {
     if settings.hedge_after.is_some() {
-        return Err(option(
-            "hedge_after",
-            "there is no hedge for a provider that does not speak the OpenAI dialect",
-        ));
+        let reason = "there is no hedge for a provider that does not speak the OpenAI dialect";
+        return Err(ConfigError::option("hedge_after", reason));
     }
-    let mut builder = crate::ProviderClient::builder()
+    let builder = crate::ProviderClient::builder()
         .model(format!("{}/{model}", provider.prefix()))
-        .maybe_base_url(settings.provider_url.clone())
-        .maybe_api_key(settings.api_key.clone())
-        .maybe_api_key_file(settings.api_key_file.clone())
-        .maybe_api_key_env(settings.api_key_env.clone())
-        .sampling(settings.sampling.clone())
-        .maybe_max_retries(settings.max_retries)
-        .maybe_timeout(settings.timeout)
-        .maybe_rate_control(settings.rate_control.clone())
-        .extra_body(settings.extra.clone());
-    for (name, value, is_secret) in &settings.headers {
-        builder = match is_secret {
-            true => builder.secret_header(name, value.clone()),
-            false => builder.header(name, value.expose_secret()),
-        };
-    }
-    Ok(Arc::new(builder.build()?))
+        .maybe_base_url(settings.provider_url.clone());
+    Ok(Arc::new(with_settings!(builder, settings).build()?))
 }
 
 #[cfg(not(feature = "providers"))]
@@ -186,8 +177,4 @@ fn has_credentials(settings: &ModelSettings) -> bool {
             .headers
             .iter()
             .any(|(name, _, is_secret)| *is_secret || name.eq_ignore_ascii_case("authorization"))
-}
-
-fn option(option: &'static str, reason: &str) -> ConfigError {
-    ConfigError::Option { option, reason: reason.to_owned() }
 }

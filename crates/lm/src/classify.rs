@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use promptopt_core::LmError;
+use promptopt_core::lm::LmError;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use serde_json::Value;
 
@@ -30,9 +30,16 @@ pub(crate) struct AttemptError {
     pub(crate) may_be_billed: bool,
 }
 
+impl AttemptError {
+    /// An attempt that ended in `error` and may be billed nonetheless, or not.
+    pub(crate) fn new(error: LmError, may_be_billed: bool) -> Self {
+        Self { error, format_refusal: None, refused_parameters: Vec::new(), may_be_billed }
+    }
+}
+
 impl From<LmError> for AttemptError {
     fn from(error: LmError) -> Self {
-        Self { error, format_refusal: None, refused_parameters: Vec::new(), may_be_billed: false }
+        Self::new(error, false)
     }
 }
 
@@ -67,8 +74,8 @@ impl Classifier {
     }
 
     /// The error for a reply with a success status that holds no completion.
-    pub(crate) fn failed_reply(&self, problem: ReplyProblem, reply: &RawReply) -> LmError {
-        match problem {
+    pub(crate) fn failed_reply(&self, problem: ReplyProblem, reply: &RawReply) -> AttemptError {
+        let error = match problem {
             ReplyProblem::Refused(words) => LmError::Refused { message: self.words(&words) },
             ReplyProblem::Failed(error) => match error.status {
                 Some(status) => self.provider_error(status, &error, None),
@@ -76,7 +83,9 @@ impl Classifier {
                 None => self.provider_error(502, &error, None),
             },
             ReplyProblem::Malformed(reason) => self.malformed(&reason, reply),
-        }
+        };
+        let may_be_billed = matches!(error, LmError::MalformedReply { .. });
+        AttemptError::new(error, may_be_billed)
     }
 
     fn provider_error(&self, status: u16, error: &ProviderError, asked: Option<Duration>) -> LmError {

@@ -135,7 +135,7 @@ fn a_redirect_is_not_followed_and_says_where_it_led() {
 fn an_html_page_is_named_by_its_title() {
     let page = "<html><head><title>502 Bad\nGateway</title></head><body>sk-canary-123456</body>";
     check(&error(502, page), &["502 Bad Gateway"]);
-    let malformed = classifier().failed_reply(ReplyProblem::Malformed("x".into()), &reply(200, page));
+    let malformed = classifier().failed_reply(ReplyProblem::Malformed("x".into()), &reply(200, page)).error;
     check(&malformed, &["HTML page \"502 Bad Gateway\"; check the base URL"]);
 }
 
@@ -143,7 +143,7 @@ fn an_html_page_is_named_by_its_title() {
 fn an_excerpt_is_short_and_clean() {
     let body = format!("sk-canary-123456\u{1b}[31m{}", "y".repeat(100_000));
     let malformed =
-        classifier().failed_reply(ReplyProblem::Malformed("it is not JSON".into()), &reply(200, body));
+        classifier().failed_reply(ReplyProblem::Malformed("it is not JSON".into()), &reply(200, body)).error;
     check(&malformed, &["it is not JSON (no content type): [redacted] [31myyy"]);
     assert!(malformed.to_string().chars().count() < 400);
     assert!(!malformed.to_string().contains('\u{1b}'));
@@ -153,6 +153,6 @@ fn an_excerpt_is_short_and_clean() {
 #[test]
 fn an_empty_body_is_said_to_be_one() {
     check(&error(400, ""), &["gave no reason"]);
-    let empty = classifier().failed_reply(ReplyProblem::Malformed("x".into()), &reply(200, " "));
+    let empty = classifier().failed_reply(ReplyProblem::Malformed("x".into()), &reply(200, " ")).error;
     check(&empty, &["empty body"]);
 }

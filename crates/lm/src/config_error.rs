@@ -98,3 +98,10 @@ pub enum ConfigError {
         source: Box<dyn Error + Send + Sync>,
     },
 }
+
+impl ConfigError {
+    /// The error of an option whose value makes no sense.
+    pub(crate) fn option(option: &'static str, reason: impl Into<String>) -> Self {
+        Self::Option { option, reason: reason.into() }
+    }
+}

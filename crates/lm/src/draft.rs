@@ -1,6 +1,6 @@
 //! What goes into the body of one request, and what is left of it once the server has refused parts.
 
-use promptopt_core::Sampling;
+use promptopt_core::lm::Sampling;
 
 use crate::MaxTokensField;
 use crate::parameter_support::Parameter;
@@ -22,44 +22,25 @@ impl Draft {
 
     /// Does without `parameter`, or without this name for it; says whether that makes another request.
     pub(crate) fn give_up(&mut self, parameter: Parameter) -> bool {
-        match parameter {
-            Parameter::MaxTokens(field) => {
-                let can_rename =
-                    self.sampling.max_tokens.is_some() && self.max_tokens_field == field && !self.is_renamed;
-                if can_rename {
-                    self.max_tokens_field = field.other();
-                    self.is_renamed = true;
-                }
-                can_rename
-            }
-            _ => {
-                let is_sent = self.sends(parameter);
-                self.leave_out(parameter);
-                is_sent
-            }
+        let Parameter::MaxTokens(field) = parameter else { return self.leave_out(parameter) };
+        let can_rename =
+            self.sampling.max_tokens.is_some() && self.max_tokens_field == field && !self.is_renamed;
+        if can_rename {
+            self.max_tokens_field = field.other();
+            self.is_renamed = true;
         }
+        can_rename
     }
 
-    /// Takes `parameter` out, where it was there.
-    pub(crate) fn leave_out(&mut self, parameter: Parameter) {
+    /// Takes `parameter` out; says whether it was there.
+    pub(crate) fn leave_out(&mut self, parameter: Parameter) -> bool {
+        let sampling = &mut self.sampling;
         match parameter {
-            Parameter::Temperature => self.sampling.temperature = None,
-            Parameter::TopP => self.sampling.top_p = None,
-            Parameter::Stop => self.sampling.stop.clear(),
-            Parameter::Seed => self.sampling.seed = None,
-            Parameter::MaxTokens(_) => self.sampling.max_tokens = None,
-        }
-    }
-
-    fn sends(&self, parameter: Parameter) -> bool {
-        match parameter {
-            Parameter::Temperature => self.sampling.temperature.is_some(),
-            Parameter::TopP => self.sampling.top_p.is_some(),
-            Parameter::Stop => !self.sampling.stop.is_empty(),
-            Parameter::Seed => self.sampling.seed.is_some(),
-            Parameter::MaxTokens(field) => {
-                self.sampling.max_tokens.is_some() && self.max_tokens_field == field
-            }
+            Parameter::Temperature => sampling.temperature.take().is_some(),
+            Parameter::TopP => sampling.top_p.take().is_some(),
+            Parameter::Stop => !std::mem::take(&mut sampling.stop).is_empty(),
+            Parameter::Seed => sampling.seed.take().is_some(),
+            Parameter::MaxTokens(_) => sampling.max_tokens.take().is_some(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use crate::ConfigError;
@@ -65,6 +66,11 @@ impl Endpoint {
         &self.place
     }
 
+    /// The server's name, or its address.
+    pub(crate) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// Whether the address holds a user name or a password.
     pub(crate) fn has_login(&self) -> bool {
         !self.url.username().is_empty() || self.url.password().is_some()
@@ -74,13 +80,13 @@ impl Endpoint {
     pub(crate) fn secrets(&self) -> Vec<String> {
         let login = self.url.password().or_else(|| Some(self.url.username())).unwrap_or_default();
         let query = self.url.query_pairs().map(|(_, value)| value.into_owned());
-        [login.to_owned(), percent_decoded(login)].into_iter().chain(query).collect()
+        let decoded = percent_decode_str(login).decode_utf8_lossy().into_owned();
+        [login.to_owned(), decoded].into_iter().chain(query).collect()
     }
 
     /// Whether the server is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let bare = self.host().trim_start_matches('[').trim_end_matches(']');
         bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
@@ -97,20 +103,6 @@ pub(crate) fn without_secrets(text: &str) -> String {
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let joint = if scheme.is_empty() { "" } else { "://" };
     format!("{scheme}{joint}{rest}")
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -2,34 +2,35 @@
 
 use std::sync::PoisonError;
 
-use promptopt_core::{LmError, LmReply};
+use promptopt_core::lm::{LmError, LmReply};
 use tracing::debug;
 
-use crate::ChatClient;
 use crate::bill::Bill;
 use crate::classify::AttemptError;
+use crate::client::Client;
 use crate::hedge::race;
 use crate::rate::{Outcome, Permit};
-use crate::reply::read_reply;
 use crate::retry::{Decision, annotate};
+use crate::wire::Wire;
 
 /// A request that is ready to be sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Sendable {
-    pub(crate) body: Vec<u8>,
+pub(crate) struct Sendable<B> {
+    pub(crate) body: B,
     /// The tokens it is expected to take.
     pub(crate) tokens: u64,
 }
 
 /// Why there is no retry where there could be one.
-pub(crate) const BILLED_OUT: &str =
-    "it may be billed nonetheless, and `max_attempts_billed` allows no further attempt";
-pub(crate) const NO_BUDGET: &str =
-    "it may be billed nonetheless, and the budget has no room for a further attempt";
+const BILLED_OUT: &str = "it may be billed nonetheless, and `max_attempts_billed` allows no further attempt";
+const NO_BUDGET: &str = "it may be billed nonetheless, and the budget has no room for a further attempt";
 
-impl ChatClient {
+impl<W: Wire> Client<W> {
     /// Sends one request until it succeeds or a retry makes no sense.
-    pub(crate) async fn exchange(&self, request: &Sendable, bill: &Bill) -> Result<LmReply, AttemptError> {
+    pub(crate) async fn exchange(
+        &self,
+        request: &Sendable<W::Body>,
+        bill: &Bill,
+    ) -> Result<LmReply, AttemptError> {
         let mut attempt = 1_u32;
         loop {
             let failure = match self.attempt(request, attempt, bill).await {
@@ -43,7 +44,7 @@ impl ChatClient {
                 }
                 Decision::Retry(wait) => {
                     debug!(attempt, wait_ms = wait.as_millis() as u64, "waiting before the next attempt");
-                    self.clock.sleep(wait).await;
+                    self.wire.peer().timer.sleep(wait).await;
                 }
                 Decision::GiveUp(Some(note)) => return Err(annotate(failure.error, &note).into()),
                 Decision::GiveUp(None) => return Err(failure),
@@ -53,7 +54,12 @@ impl ChatClient {
     }
 
     /// Sends one request once rate control lets it, and a hedge beside it where that is wanted.
-    async fn attempt(&self, request: &Sendable, attempt: u32, bill: &Bill) -> Result<LmReply, AttemptError> {
+    async fn attempt(
+        &self,
+        request: &Sendable<W::Body>,
+        attempt: u32,
+        bill: &Bill,
+    ) -> Result<LmReply, AttemptError> {
         let permit = self.rate.acquire(request.tokens, self.retry.max_retry_after).await;
         let permit = permit.map_err(|wait| LmError::RateLimited {
             message: format!("{} wants to be left alone; nothing was sent", self.url()),
@@ -69,43 +75,29 @@ impl ChatClient {
             Some(self.send(request, permit, attempt, bill, true))
         };
         let is_final = |failure: &AttemptError| !failure.error.is_retryable();
-        race(first, self.clock.sleep(hedge_after), second, is_final).await
+        race(first, self.wire.peer().timer.sleep(hedge_after), second, is_final).await
     }
 
     /// Sends one request once, and tells rate control and bill how it ended.
     async fn send(
         &self,
-        request: &Sendable,
+        request: &Sendable<W::Body>,
         permit: Permit,
         attempt: u32,
         bill: &Bill,
         is_hedge: bool,
     ) -> Result<LmReply, AttemptError> {
         let open = bill.begin(is_hedge);
-        let result = self.post(request.body.clone(), attempt).await;
+        let result = self.wire.send(&request.body, attempt).await;
         open.end(result.as_ref().is_err_and(|failure| failure.may_be_billed));
         permit.settle(&match &result {
             Ok(reply) => Outcome::of_reply(reply),
-            Err(failure) => Outcome::of_error(&failure.error),
+            Err(failure) => {
+                debug!(attempt, failure = kind(&failure.error), "no reply");
+                Outcome::of_error(&failure.error)
+            }
         });
         result
-    }
-
-    async fn post(&self, body: Vec<u8>, attempt: u32) -> Result<LmReply, AttemptError> {
-        let reply = self.transport.post(body).await.map_err(|failure| {
-            debug!(attempt, failure = kind(&failure.error), "no reply");
-            AttemptError { may_be_billed: failure.was_sent, ..failure.error.into() }
-        })?;
-        debug!(attempt, status = reply.status, bytes = reply.body.len(), "reply");
-        if !(200..300).contains(&reply.status) {
-            return Err(self.classifier.failed_status(&reply, self.clock.now()));
-        }
-        read_reply(&reply.body).map_err(|problem| {
-            let error = self.classifier.failed_reply(problem, &reply);
-            debug!(attempt, failure = kind(&error), "reply without a completion");
-            let may_be_billed = matches!(error, LmError::MalformedReply { .. });
-            AttemptError { may_be_billed, ..error.into() }
-        })
     }
 
     fn decide(&self, error: &LmError, attempt: u32) -> Decision {
@@ -115,7 +107,7 @@ impl ChatClient {
 }
 
 /// The class of an error, for logs: its message could quote the prompt.
-pub(crate) fn kind(error: &LmError) -> &'static str {
+fn kind(error: &LmError) -> &'static str {
     match error {
         LmError::Connection { .. } => "connection",
         LmError::Timeout { .. } => "timeout",

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use promptopt_core::ResponseFormat;
+use promptopt_core::lm::ResponseFormat;
 
 use crate::provider_error::ProviderError;
 

@@ -30,7 +30,7 @@ impl ExtraHeader {
         Self { name, value, is_secret }
     }
 
-    pub(crate) fn exposed(&self) -> String {
+    fn exposed(&self) -> String {
         self.value.expose_secret().to_owned()
     }
 
@@ -47,57 +47,86 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Chooses the credentials: the key given, the file named, the variable named, an `authorization`
-    /// header, the login in the URL, the default variable. A key beside a header or a login is refused
-    /// rather than guessed about.
-    pub(crate) fn find(
+    /// The key that the options name, in this order: itself, a file, an environment variable.
+    pub(crate) fn named(
         api_key: Option<SecretString>,
         file: Option<PathBuf>,
         variable: Option<String>,
+    ) -> Result<Option<Self>, ConfigError> {
+        let given = api_key.and_then(|key| trimmed(key.expose_secret()));
+        let (key, origin) = match (given, file, variable) {
+            (Some(key), _, _) => (key, KeyOrigin::Given),
+            (None, Some(file), _) => (key_from_file(&file)?, KeyOrigin::File(file)),
+            (None, None, Some(variable)) => match key_from_variable(&variable)? {
+                Some(key) => (key, KeyOrigin::Variable(variable)),
+                None => return Err(ConfigError::MissingKey { variable }),
+            },
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some(Self { key: Some(key), origin }))
+    }
+
+    /// The key in a variable that nobody named, which may be missing.
+    pub(crate) fn in_variable(variable: &str) -> Result<Self, ConfigError> {
+        let key = key_from_variable(variable)?;
+        let variable = variable.to_owned();
+        let origin = if key.is_some() { KeyOrigin::Variable(variable) } else { KeyOrigin::None { variable } };
+        Ok(Self { key, origin })
+    }
+
+    /// Chooses the credentials for the OpenAI dialect: the key that is named, an `authorization` header, the
+    /// login in the URL, the default variable. A key beside a header or a login is refused rather than guessed
+    /// about.
+    pub(crate) fn find(
+        named: Option<Self>,
         endpoint: &Endpoint,
         headers: &[ExtraHeader],
     ) -> Result<Self, ConfigError> {
-        let given = api_key.and_then(|key| trimmed(key.expose_secret()));
-        let chosen = match (given, file, variable) {
-            (Some(key), _, _) => Some((key, KeyOrigin::Given)),
-            (None, Some(file), _) => Some((key_from_file(&file)?, KeyOrigin::File(file))),
-            (None, None, Some(variable)) => match key_from_variable(&variable)? {
-                Some(key) => Some((key, KeyOrigin::Variable(variable))),
-                None => return Err(ConfigError::MissingKey { variable }),
-            },
-            (None, None, None) => None,
-        };
         let in_header = headers.iter().find(|header| header.is_authorization());
-        if let (Some(header), true) = (in_header, chosen.is_some() || endpoint.has_login()) {
+        if let (Some(header), true) = (in_header, named.is_some() || endpoint.has_login()) {
             return Err(ConfigError::Header {
                 name: header.name.clone(),
                 reason: "a key or a login is given as well, and only one can be sent".to_owned(),
             });
         }
-        if let Some((key, origin)) = chosen {
-            if endpoint.has_login() {
-                return Err(ConfigError::BaseUrl {
-                    url: endpoint.shown().to_owned(),
-                    reason: "it holds a login while a key is given, and only one can be sent".to_owned(),
-                });
+        if named.is_some() && endpoint.has_login() {
+            return Err(ConfigError::BaseUrl {
+                url: endpoint.shown().to_owned(),
+                reason: "it holds a login while a key is given, and only one can be sent".to_owned(),
+            });
+        }
+        match named {
+            Some(named) => Ok(named),
+            None if in_header.is_none() && endpoint.has_login() => {
+                Ok(Self { key: None, origin: KeyOrigin::Url })
             }
-            return Ok(Self { key: Some(key), origin });
+            // A secret header of another name is the key of providers that do not use `authorization`.
+            None if in_header.is_some() || headers.iter().any(|header| header.is_secret) => {
+                Ok(Self { key: None, origin: KeyOrigin::Header })
+            }
+            None => Self::in_variable(DEFAULT_KEY_VARIABLE),
         }
-        if in_header.is_some() {
-            return Ok(Self { key: None, origin: KeyOrigin::Header });
-        }
-        if endpoint.has_login() {
-            return Ok(Self { key: None, origin: KeyOrigin::Url });
-        }
-        // A secret header of another name is the key of providers that do not use `authorization`.
-        if headers.iter().any(|header| header.is_secret) {
-            return Ok(Self { key: None, origin: KeyOrigin::Header });
-        }
-        let variable = DEFAULT_KEY_VARIABLE.to_owned();
-        Ok(match key_from_variable(&variable)? {
-            Some(key) => Self { key: Some(key), origin: KeyOrigin::Variable(variable) },
-            None => Self { key: None, origin: KeyOrigin::None { variable } },
-        })
+    }
+
+    /// The key as the value of an `authorization` header.
+    pub(crate) fn bearer(&self) -> Result<Option<HeaderValue>, ConfigError> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).map_err(|_| {
+            ConfigError::Key {
+                origin: self.origin.describe(),
+                reason: "it holds characters that a header can not; was it copied whole?".to_owned(),
+            }
+        })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    /// What is secret about requests with these credentials.
+    pub(crate) fn secrets(&self, endpoint: &Endpoint, headers: &[ExtraHeader]) -> Vec<String> {
+        let mut secrets = endpoint.secrets();
+        secrets.extend(self.key.iter().map(|key| key.expose_secret().to_owned()));
+        secrets.extend(headers.iter().filter(|header| header.is_secret).map(ExtraHeader::exposed));
+        secrets
     }
 }
 
@@ -109,16 +138,7 @@ pub(crate) fn header_map(
     let mut map = HeaderMap::new();
     map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     map.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    if let Some(key) = &credentials.key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).map_err(|_| {
-            ConfigError::Key {
-                origin: credentials.origin.describe(),
-                reason: "it holds characters that a header can not; was it copied whole?".to_owned(),
-            }
-        })?;
-        value.set_sensitive(true);
-        map.insert(AUTHORIZATION, value);
-    }
+    map.extend(credentials.bearer()?.map(|key| (AUTHORIZATION, key)));
     for header in headers {
         let refuse =
             |reason: &str| ConfigError::Header { name: header.name.clone(), reason: reason.to_owned() };

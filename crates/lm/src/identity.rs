@@ -5,68 +5,42 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::body::BodyTemplate;
-use crate::endpoint::Endpoint;
 use crate::secrets::Redactor;
 
-/// Host and path, model, default sampling and extra parameters. The order of the extra parameters does
-/// not show, so that the same settings from another file are the same client. A secret among their
-/// values is masked; place and model are left alone, since masking could make two models one.
-pub(crate) fn identity(endpoint: &Endpoint, template: &BodyTemplate, redactor: &Redactor) -> String {
-    identity_at(endpoint.place(), template, redactor)
-}
-
-/// The same for a place in words of its own.
-pub(crate) fn identity_at(place: &str, template: &BodyTemplate, redactor: &Redactor) -> String {
+/// Place (host and path, or words of its own), model, default sampling and extra parameters. The order of the
+/// extra parameters does not show, so that the same settings from another file are the same client. A secret
+/// among their values is masked; place and model are left alone, since masking could make two models one.
+pub(crate) fn identity(place: &str, template: &BodyTemplate, redactor: &Redactor) -> String {
     let mut id = format!("{place} {}", template.model);
     let sampling = &template.sampling;
-    // Writing to a string can not fail.
-    if let Some(temperature) = sampling.temperature {
-        let _ = write!(id, " temperature={temperature:?}");
+    let parts = [
+        ("temperature", sampling.temperature.map(|temperature| format!("{temperature:?}"))),
+        ("top_p", sampling.top_p.map(|top_p| format!("{top_p:?}"))),
+        ("max_tokens", sampling.max_tokens.map(|max_tokens| max_tokens.to_string())),
+        ("stop", (!sampling.stop.is_empty()).then(|| Value::from(sampling.stop.clone()).to_string())),
+        ("seed", sampling.seed.map(|seed| seed.to_string())),
+        ("strict_schemas", (!template.strict_schemas).then(|| "false".to_owned())),
+    ];
+    for (name, value) in parts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        // Writing to a string can not fail.
+        let _ = write!(id, " {name}={value}");
     }
-    if let Some(top_p) = sampling.top_p {
-        let _ = write!(id, " top_p={top_p:?}");
-    }
-    if let Some(max_tokens) = sampling.max_tokens {
-        let _ = write!(id, " max_tokens={max_tokens}");
-    }
-    if !sampling.stop.is_empty() {
-        let _ = write!(id, " stop={}", Value::from(sampling.stop.clone()));
-    }
-    if let Some(seed) = sampling.seed {
-        let _ = write!(id, " seed={seed}");
-    }
-    if !template.strict_schemas {
-        id.push_str(" strict_schemas=false");
-    }
-    let mut extra: Vec<_> = template.extra.iter().collect();
-    extra.sort_by(|a, b| a.0.cmp(b.0));
-    for (name, value) in extra {
-        let _ = write!(id, " {name}={}", redactor.redact(&sorted(value).to_string()));
+    let mut extra = Value::Object(template.extra.clone());
+    extra.sort_all_objects();
+    for (name, value) in extra.as_object().into_iter().flatten() {
+        let _ = write!(id, " {name}={}", redactor.redact(&value.to_string()));
     }
     id
 }
 
-/// `value` with the keys of every object in alphabetical order.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        Value::Object(fields) => {
-            let mut fields: Vec<_> =
-                fields.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-            fields.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(fields.into_iter().collect())
-        }
-        other => other.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Sampling;
+    use promptopt_core::lm::Sampling;
     use serde_json::json;
 
     use super::*;
     use crate::MaxTokensField;
+    use crate::endpoint::Endpoint;
 
     fn id(base_url: &str, extra: Value) -> String {
         let template = BodyTemplate {
@@ -76,7 +50,7 @@ mod tests {
             strict_schemas: true,
             extra: extra.as_object().cloned().unwrap(),
         };
-        identity(&Endpoint::parse(base_url).unwrap(), &template, &Redactor::new(["sk-canary"]))
+        identity(Endpoint::parse(base_url).unwrap().place(), &template, &Redactor::new(["sk-canary"]))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Clients for language models: OpenAI-compatible chat endpoints, and other providers by a feature.
 //!
-//! [`ChatClient`] implements [`LanguageModel`](promptopt_core::LanguageModel) over
+//! [`ChatClient`] implements [`LanguageModel`](promptopt_core::lm::LanguageModel) over
 //! `POST {base_url}/chat/completions`: the dialect that hosted providers, vLLM, llama.cpp, Ollama and
 //! most gateways speak. It does the tedious part well and nothing else:
 //!
@@ -17,8 +17,8 @@
 //!   provider echoes it.
 //!
 //! Budgets and caches are outside of a client, so what they hold back never counts here. A budget is asked
-//! before every attempt that may be billed beside the first
-//! ([`LmRequest::attempts`](promptopt_core::LmRequest::attempts)); what a model costs is in [`KnownPrices`], where it is known.
+//! before every attempt that may be billed beside the first ([`Attempts`](promptopt_core::lm::Attempts)); what a
+//! model costs is in [`KnownPrices`], where it is known.
 //!
 //! | Feature | What it adds |
 //! | --- | --- |
@@ -28,7 +28,7 @@
 //! `MODEL@http://localhost:8000/v1`; the [`Provider`]s that speak the OpenAI dialect need no feature.
 //!
 //! ```
-//! use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
+//! use promptopt_core::lm::{Attempts, LanguageModel, LmRequest, Message, Sampling};
 //! use promptopt_lm::ChatClient;
 //!
 //! # fn main() -> Result<(), promptopt_lm::ConfigError> {
@@ -37,10 +37,10 @@
 //!     .model("my-model")
 //!     .sampling(Sampling { temperature: Some(0.0), max_tokens: Some(200), ..Sampling::default() })
 //!     .build()?;
-//! assert_eq!(client.id(), "localhost:8000/v1 my-model temperature=0.0 max_tokens=200");
+//! assert_eq!(client.profile().id, "localhost:8000/v1 my-model temperature=0.0 max_tokens=200");
 //!
-//! # async fn ask(client: &ChatClient) -> Result<(), promptopt_core::LmError> {
-//! let reply = client.complete(&LmRequest::new(vec![Message::user("Say hello.")])).await?;
+//! # async fn ask(client: &ChatClient) -> Result<(), promptopt_core::lm::LmError> {
+//! let reply = client.complete(&LmRequest::new(vec![Message::user("Say hello.")]), &Attempts::any()).await?;
 //! println!("{}", reply.first_text());
 //! # Ok(())
 //! # }
@@ -48,13 +48,15 @@
 //! # }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod bill;
 mod body;
-mod builder;
 mod by_name;
+mod chat;
 mod classify;
 mod client;
-mod clock;
+mod conduct;
 mod config_error;
 mod draft;
 mod endpoint;
@@ -77,14 +79,15 @@ mod reply;
 mod retry;
 mod retry_after;
 mod secrets;
+mod surface;
 mod text;
+mod timer;
 mod transport;
+mod wire;
 
 pub use body::MaxTokensField;
-pub use builder::ChatClientBuilder;
 pub use by_name::{ModelSettings, by_name};
-pub use client::ChatClient;
-pub use clock::{Clock, SystemClock};
+pub use chat::{ChatClient, ChatClientBuilder};
 pub use config_error::ConfigError;
 pub use name::ModelName;
 #[cfg(feature = "providers")]
@@ -93,3 +96,4 @@ pub use only_model::only_model;
 pub use prices::KnownPrices;
 pub use provider::Provider;
 pub use rate::{AdaptiveConcurrency, Concurrency, RateControl, RateControlBuilder};
+pub use timer::{SystemTimer, Timer};

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use reqwest::{Response, Url};
-use secrecy::SecretString;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::builder::USER_AGENT;
+use crate::chat::USER_AGENT;
 use crate::endpoint::Endpoint;
 use crate::headers::{Credentials, ExtraHeader, header_map};
 use crate::secrets::Redactor;
@@ -38,10 +37,16 @@ pub async fn only_model(base_url: &str, settings: &ModelSettings) -> Result<Stri
         timeout: patience,
         max_reply_bytes: LIST_LIMIT,
     };
-    let headers: Vec<_> = settings.headers.iter().cloned().map(extra_header).collect();
+    let headers: Vec<_> = settings
+        .headers
+        .iter()
+        .cloned()
+        .map(|(name, value, is_secret)| ExtraHeader::new(name, value, is_secret))
+        .collect();
     let (key, file) = (settings.api_key.clone(), settings.api_key_file.clone());
-    let credentials = Credentials::find(key, file, settings.api_key_env.clone(), &endpoint, &headers)?;
-    let redactor = redactor(&endpoint, &credentials, &headers);
+    let named = Credentials::named(key, file, settings.api_key_env.clone())?;
+    let credentials = Credentials::find(named, &endpoint, &headers)?;
+    let redactor = Redactor::new(credentials.secrets(&endpoint, &headers));
     let url = list_url(&endpoint);
     let shown = format!("{}://{}/models", url.scheme(), endpoint.place());
     let refuse = |reason: String| ConfigError::Models { reason: redactor.tidy(&reason, 2 * EXCERPT_LIMIT) };
@@ -52,49 +57,23 @@ pub async fn only_model(base_url: &str, settings: &ModelSettings) -> Result<Stri
     let (status, body) = body
         .map_err(|_| refuse(format!("{shown} did not answer within {} s", patience.as_secs_f64())))?
         .map_err(|error| refuse(format!("{shown} can not be read: {}", cause(&error.without_url()))))?;
+    let place = format!("`MODEL@{}://{}`", endpoint.url().scheme(), endpoint.place());
     if status != 200 {
-        return Err(refuse(format!(
-            "{shown} answers with HTTP {status}; name it as `MODEL@{base}`",
-            base = base(&endpoint)
-        )));
+        return Err(refuse(format!("{shown} answers with HTTP {status}; name it as {place}")));
     }
     if body.len() > LIST_LIMIT {
-        return Err(refuse(format!(
-            "{shown} is longer than {LIST_LIMIT} bytes; name it as `MODEL@{}`",
-            base(&endpoint)
-        )));
+        return Err(refuse(format!("{shown} is longer than {LIST_LIMIT} bytes; name it as {place}")));
     }
     let models = models(&body);
     match models.as_slice() {
         [model] => Ok(model.clone()),
-        [] => Err(refuse(format!("{shown} lists none; name it as `MODEL@{}`", base(&endpoint)))),
+        [] => Err(refuse(format!("{shown} lists none; name it as {place}"))),
         several => {
             let some = several.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("`, `");
             let more = if several.len() > SHOWN { " and others" } else { "" };
-            let base = base(&endpoint);
-            Err(refuse(format!(
-                "{shown} lists {}; name one as `MODEL@{base}`: `{some}`{more}",
-                several.len()
-            )))
+            Err(refuse(format!("{shown} lists {}; name one as {place}: `{some}`{more}", several.len())))
         }
     }
-}
-
-fn extra_header((name, value, is_secret): (String, SecretString, bool)) -> ExtraHeader {
-    ExtraHeader::new(name, value, is_secret)
-}
-
-fn redactor(endpoint: &Endpoint, credentials: &Credentials, headers: &[ExtraHeader]) -> Redactor {
-    use secrecy::ExposeSecret as _;
-
-    let mut secrets = endpoint.secrets();
-    secrets.extend(credentials.key.iter().map(|key| key.expose_secret().to_owned()));
-    secrets.extend(headers.iter().filter(|header| header.is_secret).map(ExtraHeader::exposed));
-    Redactor::new(secrets.iter().map(String::as_str))
-}
-
-fn base(endpoint: &Endpoint) -> String {
-    format!("{}://{}", endpoint.url().scheme(), endpoint.place())
 }
 
 /// Beside `chat/completions`, with the same login and query.

@@ -1,12 +1,13 @@
 //! What the client has learnt about the sampling parameters that a server takes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::MaxTokensField;
 use crate::draft::Draft;
 
 /// A parameter that the client can do without, or can send under another name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Parameter {
     Temperature,
     TopP,
@@ -40,56 +41,38 @@ impl Parameter {
 
 /// Which parameters the server has refused, remembered for the life of the client.
 #[derive(Debug, Default)]
-pub(crate) struct ParameterSupport {
-    temperature: AtomicBool,
-    top_p: AtomicBool,
-    stop: AtomicBool,
-    seed: AtomicBool,
-    max_tokens: AtomicBool,
-    max_completion_tokens: AtomicBool,
-}
+pub(crate) struct ParameterSupport(Mutex<HashSet<Parameter>>);
 
 impl ParameterSupport {
     /// Takes out of `draft` what the server is known to refuse.
     pub(crate) fn apply(&self, draft: &mut Draft) {
-        for parameter in Parameter::ALL {
-            if self.is_refused(parameter) && !matches!(parameter, Parameter::MaxTokens(_)) {
-                draft.leave_out(parameter);
-            }
+        let refused = self.refused();
+        for parameter in refused.iter().filter(|parameter| !matches!(parameter, Parameter::MaxTokens(_))) {
+            draft.leave_out(*parameter);
         }
-        if self.is_refused(Parameter::MaxTokens(draft.max_tokens_field)) {
+        if refused.contains(&Parameter::MaxTokens(draft.max_tokens_field)) {
             draft.max_tokens_field = draft.max_tokens_field.other();
         }
     }
 
     /// Remembers that the server refused `parameter`; says whether that is news.
     pub(crate) fn remember(&self, parameter: Parameter) -> bool {
+        let mut refused = self.refused();
         if let Parameter::MaxTokens(field) = parameter {
             // One of the two names is in use, always: the latest refusal is the better guess.
-            self.flag(Parameter::MaxTokens(field.other())).store(false, Ordering::Relaxed);
+            refused.remove(&Parameter::MaxTokens(field.other()));
         }
-        !self.flag(parameter).swap(true, Ordering::Relaxed)
+        refused.insert(parameter)
     }
 
-    fn is_refused(&self, parameter: Parameter) -> bool {
-        self.flag(parameter).load(Ordering::Relaxed)
-    }
-
-    fn flag(&self, parameter: Parameter) -> &AtomicBool {
-        match parameter {
-            Parameter::Temperature => &self.temperature,
-            Parameter::TopP => &self.top_p,
-            Parameter::Stop => &self.stop,
-            Parameter::Seed => &self.seed,
-            Parameter::MaxTokens(MaxTokensField::MaxTokens) => &self.max_tokens,
-            Parameter::MaxTokens(MaxTokensField::MaxCompletionTokens) => &self.max_completion_tokens,
-        }
+    fn refused(&self) -> MutexGuard<'_, HashSet<Parameter>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Sampling;
+    use promptopt_core::lm::Sampling;
 
     use super::*;
 

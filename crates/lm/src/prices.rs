@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use promptopt_core::{Price, Prices};
+use promptopt_core::money::{Price, Prices};
 use serde::Deserialize;
 
 const TABLE: &str = include_str!("../data/prices.toml");
@@ -57,7 +57,7 @@ impl KnownPrices {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Money;
+    use promptopt_core::money::Money;
 
     use super::*;
 

@@ -38,44 +38,31 @@ pub(crate) enum Dialect {
     Ollama,
 }
 
-const fn openai_dialect(
+/// A row of the table: dialect, prefix, variable of the key and address.
+const fn provider(
+    dialect: Dialect,
     prefix: &'static str,
     key_variable: &'static str,
     base_url: &'static str,
 ) -> Provider {
-    Provider { prefix, key_variable, base_url, dialect: Dialect::OpenAi }
+    Provider { prefix, key_variable, base_url, dialect }
 }
 
 static PROVIDERS: [Provider; 14] = [
-    Provider {
-        prefix: "anthropic",
-        key_variable: "ANTHROPIC_API_KEY",
-        base_url: "https://api.anthropic.com/v1",
-        dialect: Dialect::Anthropic,
-    },
-    openai_dialect("cohere", "COHERE_API_KEY", "https://api.cohere.ai/compatibility/v1"),
-    openai_dialect("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1"),
-    openai_dialect("fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1"),
-    Provider {
-        prefix: "gemini",
-        key_variable: "GEMINI_API_KEY",
-        base_url: "https://generativelanguage.googleapis.com/v1beta",
-        dialect: Dialect::Gemini,
-    },
-    openai_dialect("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1"),
-    openai_dialect("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
-    openai_dialect("moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1"),
-    Provider {
-        prefix: "ollama",
-        key_variable: "OLLAMA_API_KEY",
-        base_url: "http://localhost:11434",
-        dialect: Dialect::Ollama,
-    },
-    openai_dialect("openai", "OPENAI_API_KEY", "https://api.openai.com/v1"),
-    openai_dialect("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
-    openai_dialect("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1"),
-    openai_dialect("xai", "XAI_API_KEY", "https://api.x.ai/v1"),
-    openai_dialect("zai", "ZAI_API_KEY", "https://api.z.ai/api/paas/v4"),
+    provider(Dialect::Anthropic, "anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1"),
+    provider(Dialect::OpenAi, "cohere", "COHERE_API_KEY", "https://api.cohere.ai/compatibility/v1"),
+    provider(Dialect::OpenAi, "deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1"),
+    provider(Dialect::OpenAi, "fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1"),
+    provider(Dialect::Gemini, "gemini", "GEMINI_API_KEY", "https://generativelanguage.googleapis.com/v1beta"),
+    provider(Dialect::OpenAi, "groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1"),
+    provider(Dialect::OpenAi, "mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
+    provider(Dialect::OpenAi, "moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1"),
+    provider(Dialect::Ollama, "ollama", "OLLAMA_API_KEY", "http://localhost:11434"),
+    provider(Dialect::OpenAi, "openai", "OPENAI_API_KEY", "https://api.openai.com/v1"),
+    provider(Dialect::OpenAi, "openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
+    provider(Dialect::OpenAi, "together", "TOGETHER_API_KEY", "https://api.together.xyz/v1"),
+    provider(Dialect::OpenAi, "xai", "XAI_API_KEY", "https://api.x.ai/v1"),
+    provider(Dialect::OpenAi, "zai", "ZAI_API_KEY", "https://api.z.ai/api/paas/v4"),
 ];
 
 /// Names by which people and other tools call a provider.

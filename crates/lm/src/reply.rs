@@ -1,6 +1,7 @@
 //! Reads the body of a successful reply.
 
-use promptopt_core::{Completion, FinishReason, LmReply, Usage};
+use promptopt_core::lm::{Completion, FinishReason, LmReply};
+use promptopt_core::money::Usage;
 use serde_json::Value;
 
 use crate::provider_error::ProviderError;

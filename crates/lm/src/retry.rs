@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use promptopt_core::LmError;
+use promptopt_core::lm::LmError;
 use rand::{Rng, RngExt};
 
 /// How often and how fast a failed request is sent again.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -123,9 +124,10 @@ pub(crate) struct Redactor {
 impl Redactor {
     /// A redactor for these secrets, for the words they consist of, and for both as URLs and JSON write
     /// them.
-    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<T: AsRef<str>>(secrets: impl IntoIterator<Item = T>) -> Self {
         let mut values = Vec::new();
         for secret in secrets {
+            let secret = secret.as_ref();
             if secret.len() >= SHORTEST_SECRET {
                 values.extend(spellings(secret));
             }
@@ -157,17 +159,12 @@ impl Redactor {
     }
 }
 
+/// What has an escape in a URL.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A secret as it is, and as it stands in a URL, in the query of a URL and in JSON.
 fn spellings(secret: &str) -> Vec<String> {
-    let percent_encoded: String = secret
-        .bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect();
+    let percent_encoded = utf8_percent_encode(secret, ESCAPED).to_string();
     let lower = percent_encoded.replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d");
     let as_json = Value::from(secret).to_string();
     let as_json = as_json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(secret);

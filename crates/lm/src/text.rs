@@ -8,23 +8,10 @@ pub(crate) const EXCERPT_LIMIT: usize = 200;
 
 /// `text` on one line, without control characters and without characters that reorder or hide text.
 pub(crate) fn sanitise(text: &str) -> String {
-    let mut clean = String::new();
-    let mut gap = false;
-    for character in text.chars() {
-        if is_invisible(character) {
-            continue;
-        }
-        if character.is_whitespace() || character.is_control() {
-            gap = !clean.is_empty();
-            continue;
-        }
-        if gap {
-            clean.push(' ');
-            gap = false;
-        }
-        clean.push(character);
-    }
-    clean
+    let visible = text.chars().filter(|character| !is_invisible(*character));
+    let text: String =
+        visible.map(|character| if character.is_control() { ' ' } else { character }).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The first `limit` characters of `text`, with an ellipsis where something was cut.

@@ -4,18 +4,19 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use promptopt_core::LmError;
+use promptopt_core::lm::LmError;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 
 use crate::ConfigError;
+use crate::classify::AttemptError;
 use crate::endpoint::Endpoint;
 use crate::secrets::Redactor;
 use crate::text::WORDS_LIMIT;
 
 /// No error body needs to be longer; what goes beyond is cut off.
-const ERROR_BODY_LIMIT: usize = 64 * 1024;
+pub(crate) const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
 /// The bounds of one attempt.
 #[derive(Debug, Clone)]
@@ -44,14 +45,6 @@ pub(crate) struct Transport {
     redactor: Redactor,
 }
 
-/// Why there is no reply.
-#[derive(Debug)]
-pub(crate) struct PostError {
-    pub(crate) error: LmError,
-    /// Whether the request may have reached the server.
-    pub(crate) was_sent: bool,
-}
-
 /// Why reading a body stopped early.
 enum ReadError {
     TooLarge,
@@ -71,29 +64,21 @@ impl Transport {
         Self { client, url, shown, headers, limits, redactor }
     }
 
-    /// The server's name, or its address.
-    pub(crate) fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
-    }
-
     /// Sends `body` and reads the reply, whatever its status.
-    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<RawReply, PostError> {
+    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<RawReply, AttemptError> {
         let start = Instant::now();
         let deadline = later(start, self.limits.timeout);
         let first_byte = later(start, self.limits.first_byte_timeout).min(deadline);
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let mut response = match timeout_at(first_byte, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                let was_sent = !error.is_connect();
-                return Err(PostError { error: self.no_connection(error), was_sent });
-            }
+            Ok(Err(error)) => return Err(self.no_connection(error)),
             Err(_) => {
                 let error = LmError::Timeout {
                     after: self.limits.first_byte_timeout.min(self.limits.timeout),
                     message: format!("waiting for the first byte of the reply from {}", self.shown),
                 };
-                return Err(PostError { error, was_sent: true });
+                return Err(AttemptError::new(error, true));
             }
         };
         let status = response.status();
@@ -102,7 +87,7 @@ impl Transport {
         if status.is_success() {
             read(&mut response, &mut body, self.limits.max_reply_bytes, deadline)
                 .await
-                .map_err(|error| PostError { error: self.unreadable(error), was_sent: true })?;
+                .map_err(|error| AttemptError::new(self.unreadable(error), true))?;
         } else {
             // The status says enough: what can be had of the provider's words is welcome, no more.
             let limit = self.limits.max_reply_bytes.min(ERROR_BODY_LIMIT);
@@ -118,34 +103,43 @@ impl Transport {
                 after: self.limits.timeout,
                 message: format!("reading the reply from {}", self.shown),
             },
-            ReadError::Broken(error) => self.no_connection(error),
+            ReadError::Broken(error) => self.no_connection(error).error,
         }
     }
 
-    fn no_connection(&self, error: reqwest::Error) -> LmError {
-        let connecting = error.is_connect();
-        if connecting && error.is_timeout() {
-            return LmError::Timeout {
-                after: self.limits.connect_timeout,
-                message: format!("connecting to {}; check the base URL and the network", self.shown),
-            };
-        }
-        // The library's own message holds the URL, and the URL can hold a password.
-        let error = error.without_url();
-        let cause = self.redactor.tidy(&cause(&error), WORDS_LIMIT);
-        let lower = cause.to_lowercase();
-        let hint = if is_refused(&error) {
-            "; is the server running at this address?"
-        } else if lower.contains("dns error") {
-            "; check the host name in the base URL, and the network"
-        } else if lower.contains("certificate") {
-            "; check the server's certificate and the root certificates of this machine"
-        } else {
-            ""
-        };
-        let what = if connecting { "could not connect to" } else { "the connection broke to" };
-        LmError::Connection { message: format!("{what} {}: {cause}{hint}", self.shown) }
+    fn no_connection(&self, error: reqwest::Error) -> AttemptError {
+        no_connection(error, &self.shown, self.limits.connect_timeout, &self.redactor)
     }
+}
+
+/// Why there is no connection to the server at the address `shown`, and what to do.
+pub(crate) fn no_connection(
+    error: reqwest::Error,
+    shown: &str,
+    connect_timeout: Duration,
+    redactor: &Redactor,
+) -> AttemptError {
+    let was_sent = !error.is_connect();
+    if !was_sent && error.is_timeout() {
+        let message = format!("connecting to {shown}; check the base URL and the network");
+        return AttemptError::new(LmError::Timeout { after: connect_timeout, message }, was_sent);
+    }
+    // The library's own message holds the URL, and the URL can hold a password.
+    let error = error.without_url();
+    let cause = redactor.tidy(&cause(&error), WORDS_LIMIT);
+    let lower = cause.to_lowercase();
+    let hint = if is_refused(&error) {
+        "; is the server running at this address?"
+    } else if lower.contains("dns error") {
+        "; check the host name in the base URL, and the network"
+    } else if lower.contains("certificate") {
+        "; check the server's certificate and the root certificates of this machine"
+    } else {
+        ""
+    };
+    let what = if was_sent { "the connection broke to" } else { "could not connect to" };
+    let message = format!("{what} {shown}: {cause}{hint}");
+    AttemptError::new(LmError::Connection { message }, was_sent)
 }
 
 /// Sets up the HTTP stack.
@@ -203,27 +197,21 @@ fn later(start: Instant, wait: Duration) -> Instant {
     start.checked_add(wait.min(CENTURY)).unwrap_or(start)
 }
 
+/// An error and what caused it, the last cause at the end.
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 /// The last two causes of an error: the first ones only say that something failed.
-pub(crate) fn cause(error: &dyn StdError) -> String {
-    let mut causes = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(error) = source {
-        causes.push(error.to_string());
-        source = error.source();
-    }
+pub(crate) fn cause(error: &(dyn StdError + 'static)) -> String {
+    let mut causes: Vec<String> = chain(error).map(ToString::to_string).collect();
     causes.dedup();
     let skipped = causes.len().saturating_sub(2);
     causes.split_off(skipped).join(": ")
 }
 
-pub(crate) fn is_refused(error: &dyn StdError) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+fn is_refused(error: &(dyn StdError + 'static)) -> bool {
+    chain(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

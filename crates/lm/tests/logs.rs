@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use promptopt_core::{LanguageModel, LmRequest, Message, Sampling};
+use promptopt_core::lm::{Attempts, LanguageModel, LmRequest, Message, Sampling};
 use promptopt_lm::ChatClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -69,7 +69,7 @@ async fn logs_hold_attempts_but_neither_key_nor_prompt_nor_reply() {
     let replies = vec![("503 Busy", echo.clone()), ("200 OK", echo), ("200 OK", good.to_owned())];
     tokio::spawn(serve(listener, replies));
     let request = LmRequest::new(vec![Message::user("What is the capital of France?")]);
-    assert_eq!(client.complete(&request).await.unwrap().first_text(), "Paris");
+    assert_eq!(client.complete(&request, &Attempts::any()).await.unwrap().first_text(), "Paris");
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for part in ["attempt=1 status=503", "wait_ms=", "failure=\"malformed reply\"", "attempt=3 status=200"] {
@@ -112,8 +112,8 @@ async fn a_parameter_that_is_left_out_is_warned_of_once() {
     ];
     tokio::spawn(serve(listener, replies));
     let request = LmRequest::new(vec![Message::user("What is the capital of France?")]);
-    client.complete(&request).await.unwrap();
-    client.complete(&request).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use promptopt_core::{LanguageModel, LmRequest, Message};
+use promptopt_core::lm::{Attempts, LanguageModel, LmRequest, Message, Sampling};
 use promptopt_lm::ProviderClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -71,11 +71,43 @@ async fn logs_hold_attempts_but_neither_key_nor_prompt_nor_reply() {
         vec![("503 Busy", echo.clone()), ("200 OK", echo), ("200 OK", good.to_owned())],
     ));
     let request = LmRequest::new(vec![Message::user("Name the capital of France.")]);
-    assert_eq!(client.complete(&request).await.unwrap().first_text(), "Paris");
+    assert_eq!(client.complete(&request, &Attempts::any()).await.unwrap().first_text(), "Paris");
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("attempt=2"), "{log}");
     for secret in ["canary", "capital", "Paris"] {
         assert!(!log.contains(secret), "`{secret}` is in the log: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_seed_that_the_provider_has_no_words_for_is_warned_of_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let good = r#"{"content": [{"type": "text", "text": "Paris"}], "stop_reason": "end_turn"}"#.to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = ProviderClient::builder()
+        .model("anthropic/claude-3")
+        .base_url(format!("http://{}/v1", listener.local_addr().unwrap()))
+        .api_key(CANARY)
+        .build()
+        .unwrap();
+    tokio::spawn(serve(listener, vec![("200 OK", good.clone()), ("200 OK", good)]));
+    let mut request = LmRequest::new(vec![Message::user("Name the capital of France.")]);
+    request.sampling = Sampling { seed: Some(3), ..Sampling::default() };
+    client.complete(&request, &Attempts::any()).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    for part in [" WARN ", "`seed`", "left out", "claude-3"] {
+        assert!(log.contains(part), "`{part}` is missing in: {log}");
     }
 }

@@ -22,29 +22,24 @@
 //! ```
 //!
 //! The three stages are crates of their own, re-exported here: [`trace_gen`] runs the program and
-//! bootstraps demo sets, [`proposer`] writes instructions, [`evaluator`] searches. This crate is
-//! the pipeline of the three and nothing else.
+//! bootstraps demo sets, [`proposer`] writes instructions, [`evaluator`] searches. What a run is stands in
+//! [`run`]. This crate is the method and nothing else.
 
-mod auto;
-mod estimate;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod forecast;
 mod options;
-mod pipeline;
-mod plan;
+mod proposals;
+mod search;
 mod sizes;
+mod space;
+mod teacher;
 
-pub use auto::Auto;
 pub use options::MIPROv2;
-pub use promptopt_core::{
-    Attempts, Batch, Budget, CallContext, Cancellation, Clock, Comparison, Completion, ContentHash, Cost,
-    Demo, Error, Estimate, Evaluator, Event, Example, Failure, FailureCounts, FailureKind, Field, FieldType,
-    Fields, FinishReason, LanguageModel, Ledger, Limit, LmError, LmReply, LmRequest, Message, Metric,
-    MetricFn, Module, ModuleExt, Money, NoObserver, Observer, Optimizer, Origin, Outcome, Prediction,
-    Predictor, Price, Prices, Prompt, PromptCandidate, Prompts, ReplyError, ResponseFormat, Role, RolloutJob,
-    RolloutKey, RolloutRunner, RolloutStore, RolloutTotals, Sampling, Score, Signature, Spending, Step,
-    StepSlot, StopReason, SystemClock, Trace, Trial, TrialKind, Usage, WithMetric, check_program, metric_fn,
-    plain_text, run_once, shorten,
-};
+pub use promptopt_core::program::{Metric, Module, ModuleExt, async_metric_fn, metric_fn, module_fn};
+pub use promptopt_core::{self as core, data, lm, money, program, prompt, signature, trace};
 pub use promptopt_evaluator as evaluator;
 pub use promptopt_proposer as proposer;
+pub use promptopt_run::{self as run, Auto, Error, Optimizer, Outcome, Strategy};
 pub use promptopt_tips as tips;
 pub use promptopt_trace_gen as trace_gen;

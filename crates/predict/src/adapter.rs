@@ -1,6 +1,9 @@
 //! The adapter seam: how a signature, a prompt and inputs become a chat, and a reply fields.
 
-use promptopt_core::{Demo, Fields, Message, Prompt, ResponseFormat, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::lm::{Message, ResponseFormat};
+use promptopt_core::prompt::{Demo, Prompt};
+use promptopt_core::signature::Signature;
 use serde_json::Value;
 
 /// Replies longer than this many bytes are not parsed.

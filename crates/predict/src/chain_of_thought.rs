@@ -4,10 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{
-    CallContext, Error, Field, Fields, LanguageModel, Module, Prediction, Predictor, Prompt, Sampling,
-    Signature,
-};
+use promptopt_core::Error;
+use promptopt_core::data::{Fields, Prediction};
+use promptopt_core::lm::{LanguageModel, Sampling};
+use promptopt_core::program::{CallContext, Module, Predictor};
+use promptopt_core::prompt::Prompt;
+use promptopt_core::signature::{Field, Signature};
 
 use crate::{Adapter, Predict};
 
@@ -109,7 +111,7 @@ impl Module for ChainOfThought {
         self.0.language_model()
     }
 
-    fn max_calls(&self) -> u64 {
-        self.0.max_calls()
+    fn calls_per_rollout(&self) -> u64 {
+        self.0.calls_per_rollout()
     }
 }

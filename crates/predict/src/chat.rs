@@ -1,6 +1,7 @@
 //! The chat format: fields between `[[ ## name ## ]]` markers.
 
-use promptopt_core::{Field, Fields, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::signature::{Field, Signature};
 use serde_json::Value;
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};

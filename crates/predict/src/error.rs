@@ -1,6 +1,6 @@
 //! Why a predictor gave no prediction.
 
-use promptopt_core::{LmError, ReplyError};
+use promptopt_core::lm::{LmError, ReplyError};
 
 /// Why a predictor gave no prediction. The cause stays in the chain, so that a failure of the
 /// provider is told apart from a reply that does not fit.

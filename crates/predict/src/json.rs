@@ -1,6 +1,8 @@
 //! The JSON format: inputs between markers, outputs as one JSON object.
 
-use promptopt_core::{Fields, ResponseFormat, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::lm::ResponseFormat;
+use promptopt_core::signature::Signature;
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};

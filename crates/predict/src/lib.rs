@@ -1,7 +1,7 @@
 //! Predictors, and the adapters between a signature and a chat.
 //!
 //! A [`Predict`] asks a language model once; a [`ChainOfThought`] asks it to reason first. Both
-//! find the prompt in force in the [`CallContext`](promptopt_core::CallContext), write the chat
+//! find the prompt in force in the [`CallContext`](promptopt_core::program::CallContext), write the chat
 //! with an [`Adapter`] (by default [`ChatAdapter`], byte for byte the chat format of DSPy 3, so
 //! that prompts carry over) and read typed values out of the reply. When the reply does not fit,
 //! one retry goes out in JSON form ([`JsonAdapter`]). [`PlainAdapter`] is a short format for models
@@ -9,18 +9,16 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::{CallContext, Example, LanguageModel, LmError, LmReply, LmRequest, Signature, Usage};
+//! use promptopt_core::data::Example;
+//! use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
+//! use promptopt_core::money::Usage;
+//! use promptopt_core::program::CallContext;
+//! use promptopt_core::signature::Signature;
 //! use promptopt_predict::Predict;
 //! # use futures_util::FutureExt as _;
-//! # struct Fixed;
-//! # #[async_trait::async_trait]
-//! # impl LanguageModel for Fixed {
-//! #     fn id(&self) -> String { "fixed".into() }
-//! #     async fn complete(&self, _: &LmRequest) -> Result<LmReply, LmError> {
-//! #         Ok(LmReply::text("[[ ## department ## ]]\nsales\n\n[[ ## completed ## ]]", Usage::call(9, 9)))
-//! #     }
-//! # }
-//! # let model: Arc<dyn LanguageModel> = Arc::new(Fixed);
+//! # let model = Arc::new(lm_fn("fixed", |_: LmRequest| async {
+//! #     Ok(LmReply::text("[[ ## department ## ]]\nsales\n\n[[ ## completed ## ]]", Usage::call(9, 9)))
+//! # }));
 //!
 //! let signature = Signature::parse("ticket -> department: enum[billing, sales]")?;
 //! let route = Predict::new("route", signature);
@@ -41,7 +39,6 @@ mod plain;
 mod predict;
 mod python;
 mod value;
-mod writer;
 
 pub use adapter::Adapter;
 pub use chain_of_thought::ChainOfThought;
@@ -51,4 +48,3 @@ pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
 pub use value::parse_value;
-pub use writer::{Assignment, Brief, Writer, Written};

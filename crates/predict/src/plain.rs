@@ -1,6 +1,7 @@
 //! The plain format: `name: value` lines.
 
-use promptopt_core::{Field, FieldType, Fields, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::signature::{Field, FieldType, Signature};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
 use crate::python::value_text;
@@ -121,7 +122,7 @@ fn remark(field: &Field) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use promptopt_core::{Demo, Prompt};
+    use promptopt_core::prompt::{Demo, Prompt};
 
     fn check(signature: &str, reply: &str, expected: Result<&str, &str>) {
         let signature = Signature::parse(signature).unwrap();

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{
-    CallContext, Fields, LanguageModel, LmRequest, Module, Prediction, Predictor, Prompt, ReplyError,
-    ResponseFormat, Sampling, Signature, Step, Usage, fields_of, shorten,
-};
+use promptopt_core::data::{Fields, Prediction, fields_of, shorten};
+use promptopt_core::lm::{LanguageModel, LmRequest, ReplyError, ResponseFormat, Sampling};
+use promptopt_core::money::Usage;
+use promptopt_core::program::{CallContext, Module, Predictor};
+use promptopt_core::prompt::Prompt;
+use promptopt_core::signature::Signature;
+use promptopt_core::trace::Step;
 
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter};
 
@@ -66,7 +69,7 @@ impl Predict {
     }
 
     /// The chat as it goes over the wire for some inputs, under the predictor's own prompt.
-    pub fn chat(&self, inputs: &Fields) -> Vec<promptopt_core::Message> {
+    pub fn chat(&self, inputs: &Fields) -> Vec<promptopt_core::lm::Message> {
         self.adapter.chat(&self.signature, &self.prompt, inputs)
     }
 
@@ -211,7 +214,7 @@ impl Module for Predict {
         self.model.clone()
     }
 
-    fn max_calls(&self) -> u64 {
+    fn calls_per_rollout(&self) -> u64 {
         if self.retries() { 2 } else { 1 }
     }
 }

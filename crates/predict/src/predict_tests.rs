@@ -3,9 +3,12 @@
 use super::*;
 use crate::ChainOfThought;
 use mockall::{Sequence, mock, predicate};
-use promptopt_core::{
-    Cancellation, Completion, Field, FinishReason, LmError, LmReply, Message, Prompts, ResponseFormat,
+use promptopt_core::lm::{
+    Attempts, Completion, FinishReason, LmError, LmReply, Message, ModelProfile, ResponseFormat, lm_fn,
 };
+use promptopt_core::program::Cancellation;
+use promptopt_core::prompt::Prompts;
+use promptopt_core::signature::Field;
 use serde_json::{Value, json};
 
 mock! {
@@ -13,8 +16,8 @@ mock! {
 
     #[async_trait]
     impl LanguageModel for Model {
-        fn id(&self) -> String;
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError>;
+        fn profile(&self) -> ModelProfile;
+        async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError>;
     }
 }
 
@@ -42,11 +45,17 @@ fn ticket() -> Fields {
     fields(json!({"ticket": "Any blue ones?", "number": 7}))
 }
 
+fn mocked() -> MockModel {
+    let mut model = MockModel::new();
+    model.expect_profile().return_const(ModelProfile::new("mock"));
+    model
+}
+
 /// A model that gives these replies, one a call, and must be asked for each of them.
 fn model(replies: impl IntoIterator<Item = Result<LmReply, LmError>>) -> MockModel {
-    let (mut model, mut order) = (MockModel::new(), Sequence::new());
+    let (mut model, mut order) = (mocked(), Sequence::new());
     for reply in replies {
-        model.expect_complete().times(1).in_sequence(&mut order).return_once(move |_| reply);
+        model.expect_complete().times(1).in_sequence(&mut order).return_once(move |_, _| reply);
     }
     model
 }
@@ -65,22 +74,22 @@ async fn call(predict: &Predict, model: MockModel) -> (Result<Prediction, Error>
 
 #[tokio::test]
 async fn a_reply_that_does_not_fit_is_asked_for_once_more_in_json() {
-    let (mut model, mut order) = (MockModel::new(), Sequence::new());
+    let (mut model, mut order) = (mocked(), Sequence::new());
     model
         .expect_complete()
-        .withf(|request| request.response_format == ResponseFormat::Text)
+        .withf(|request, _| request.response_format == ResponseFormat::Text)
         .times(1)
         .in_sequence(&mut order)
-        .return_once(|_| reply("That would be sales.", 10));
+        .return_once(|_, _| reply("That would be sales.", 10));
     model
         .expect_complete()
-        .withf(|request| {
+        .withf(|request, _| {
             matches!(&request.response_format, ResponseFormat::JsonSchema { schema, .. }
                 if schema["required"] == json!(["department"]))
         })
         .times(1)
         .in_sequence(&mut order)
-        .return_once(|_| reply(r#"{"department": "sales"}"#, 20));
+        .return_once(|_, _| reply(r#"{"department": "sales"}"#, 20));
     let (result, step, usage) = call(&route(), model).await;
     assert_eq!(result.unwrap().get_str("department"), Some("sales"));
     // Both calls were paid for.
@@ -137,9 +146,9 @@ async fn a_missing_input_is_named_with_what_was_given_and_costs_nothing() {
 #[tokio::test]
 async fn the_prompt_in_force_is_the_contexts_and_else_its_own() {
     let asked_with = async |prompts: Prompts| {
-        let mut model = MockModel::new();
+        let mut model = mocked();
         let (send, receive) = std::sync::mpsc::channel();
-        model.expect_complete().times(1).return_once(move |request| {
+        model.expect_complete().times(1).return_once(move |request, _| {
             send.send(request.clone()).unwrap();
             reply("[[ ## department ## ]]\nsales", 1)
         });
@@ -172,13 +181,13 @@ async fn an_adapter_of_ones_own_writes_the_chat_and_reads_the_reply() {
         .with(predicate::always(), predicate::eq("reply"))
         .times(1)
         .returning(|_, _| Ok(fields(json!({"department": "billing"}))));
-    let mut model = MockModel::new();
+    let mut model = mocked();
     let chat = vec![Message::system("system"), Message::user("user")];
     model
         .expect_complete()
-        .withf(move |request| request.messages == chat)
+        .withf(move |request, _| request.messages == chat)
         .times(1)
-        .return_once(|_| reply("reply", 1));
+        .return_once(|_, _| reply("reply", 1));
     let mut predict = route().with_adapter(Arc::new(speech));
     predict.set_prompt(Prompt::new("Route it."));
     let (result, ..) = call(&predict, model).await;
@@ -187,25 +196,15 @@ async fn an_adapter_of_ones_own_writes_the_chat_and_reads_the_reply() {
 
 #[tokio::test]
 async fn steps_stand_in_the_order_in_which_they_began() {
-    /// Answers the first ticket last.
-    struct Slow;
-
-    #[async_trait]
-    impl LanguageModel for Slow {
-        fn id(&self) -> String {
-            "slow".to_owned()
+    // Answers the first ticket last.
+    let slow = lm_fn("slow", |request: LmRequest| async move {
+        let first = request.messages.iter().any(|message| message.content.contains("the first"));
+        for _ in 0..if first { 9 } else { 0 } {
+            tokio::task::yield_now().await;
         }
-
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-            let first = request.messages.iter().any(|message| message.content.contains("the first"));
-            for _ in 0..if first { 9 } else { 0 } {
-                tokio::task::yield_now().await;
-            }
-            reply("[[ ## department ## ]]\nsales", 1)
-        }
-    }
-
-    let context = CallContext::new(Arc::new(Slow));
+        reply("[[ ## department ## ]]\nsales", 1)
+    });
+    let context = CallContext::new(Arc::new(slow));
     let (one, two) = (route(), route());
     let of = |text: &str| fields(json!({ "ticket": text }));
     let (first, second) = (of("the first"), of("the second"));

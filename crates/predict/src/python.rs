@@ -2,7 +2,7 @@
 
 use std::io;
 
-use promptopt_core::{FieldType, Signature};
+use promptopt_core::signature::{FieldType, Signature};
 use serde::Serialize as _;
 use serde_json::Value;
 use serde_json::ser::Formatter;
@@ -57,7 +57,7 @@ pub(crate) fn type_request(kind: &FieldType) -> String {
 
 /// The numbered descriptions of the fields of a signature.
 pub(crate) fn field_descriptions(signature: &Signature) -> String {
-    let list = |fields: &[promptopt_core::Field]| {
+    let list = |fields: &[promptopt_core::signature::Field]| {
         let lines: Vec<_> = fields
             .iter()
             .enumerate()
@@ -107,7 +107,7 @@ pub(crate) fn value_text(value: &Value, kind: &FieldType) -> String {
 
 fn numbered_list(items: &[Value]) -> String {
     let blob = |item: &Value| {
-        let text = promptopt_core::plain_text(item);
+        let text = promptopt_core::data::plain_text(item);
         if text.contains(['\n', '«', '»']) {
             format!("«««\n    {}\n»»»", text.replace('\n', "\n    "))
         } else {

@@ -1,6 +1,7 @@
 //! Typed values out of text.
 
-use promptopt_core::{FieldType, shorten};
+use promptopt_core::data::shorten;
+use promptopt_core::signature::FieldType;
 use serde_json::{Number, Value};
 
 /// Reads a value of a type from the text of a reply: as it is, as JSON, or as repaired JSON.
@@ -10,7 +11,7 @@ use serde_json::{Number, Value};
 /// A text that says what was expected and what stands there, to be put behind a field's name.
 ///
 /// ```
-/// use promptopt_core::FieldType;
+/// use promptopt_core::signature::FieldType;
 /// use promptopt_predict::parse_value;
 ///
 /// assert_eq!(parse_value("Yes", &FieldType::Bool), Ok(true.into()));
@@ -33,7 +34,7 @@ pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
         return Ok(value);
     }
     let coerced = match (kind, &value) {
-        (FieldType::String, other) => Some(Value::from(promptopt_core::plain_text(other))),
+        (FieldType::String, other) => Some(Value::from(promptopt_core::data::plain_text(other))),
         (FieldType::Enum(literals), Value::String(text)) => literal(text, literals),
         (FieldType::Enum(literals), other) => literal(&other.to_string(), literals),
         (FieldType::Bool, Value::String(text)) => truth(text),
@@ -55,7 +56,7 @@ pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
         }
         _ => None,
     };
-    coerced.ok_or_else(|| mismatch(&promptopt_core::plain_text(&value), kind))
+    coerced.ok_or_else(|| mismatch(&promptopt_core::data::plain_text(&value), kind))
 }
 
 fn mismatch(text: &str, kind: &FieldType) -> String {

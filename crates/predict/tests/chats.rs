@@ -6,7 +6,9 @@
     reason = "the lint exempts test functions, but not the helpers they call"
 )]
 
-use promptopt_core::{Demo, Field, FieldType, Fields, Prompt, Signature};
+use promptopt_core::data::Fields;
+use promptopt_core::prompt::{Demo, Prompt};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::{Adapter, ChatAdapter, JsonAdapter};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Replies that are deeper, longer or odder than any model writes on purpose.
 #![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
-use promptopt_core::Signature;
+use promptopt_core::signature::Signature;
 use promptopt_predict::{Adapter, ChatAdapter, JsonAdapter, PlainAdapter};
 
 /// Deeper than any stack could follow.

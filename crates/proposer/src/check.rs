@@ -2,47 +2,10 @@
 
 use std::collections::HashSet;
 
-use promptopt_core::Signature;
+use promptopt_core::signature::Signature;
 
-use crate::task::normalized;
+use promptopt_run::proposal::{self, Flaw, MAX_CHARS, normalized};
 
-/// Why a proposal cannot serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Flaw {
-    /// There is no text.
-    Empty,
-    /// It is longer than any instruction has reason to be.
-    Runaway,
-    /// It says the same words over and over.
-    Repetitive,
-    /// It repeats the request it was written for.
-    Echo,
-    /// It shares no word with the fields, the data or the basic instruction.
-    Unrelated,
-    /// It is in another script than the task.
-    OtherScript,
-    /// It exists already.
-    Duplicate,
-}
-
-impl Flaw {
-    /// The flaw in words.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Runaway => "too long",
-            Self::Repetitive => "repeats itself",
-            Self::Echo => "an echo of the request",
-            Self::Unrelated => "not about this task",
-            Self::OtherScript => "in another script than the task",
-            Self::Duplicate => "exists already",
-        }
-    }
-}
-
-/// The most characters of an instruction.
-const MAX_CHARS: usize = 6000;
 /// A run of words this long that also stands in the request is no coincidence.
 const SHINGLE: usize = 6;
 /// An instruction of which more than this share stands in the request is an echo of it.
@@ -82,18 +45,15 @@ impl Checker {
     /// The flaw of an instruction, if it has one.
     pub fn flaw(&self, instruction: &str) -> Option<Flaw> {
         let text = instruction.trim();
-        if !text.chars().any(char::is_alphanumeric) {
-            return Some(Flaw::Empty);
-        }
-        if text.chars().count() > MAX_CHARS {
-            return Some(Flaw::Runaway);
+        if let Some(flaw) = proposal::flaw(text, MAX_CHARS) {
+            return Some(flaw);
         }
         if repetition(text) > MAX_REPETITION {
             return Some(Flaw::Repetitive);
         }
         let runs = shingles(text, SHINGLE);
         let echoed = runs.iter().filter(|run| self.request.contains(*run)).count();
-        if text.contains("[[ ##") || text.contains("## ]]") || echoed as f64 > MAX_ECHO * runs.len() as f64 {
+        if echoed as f64 > MAX_ECHO * runs.len() as f64 {
             return Some(Flaw::Echo);
         }
         let mut letters = Letters::default();
@@ -192,13 +152,13 @@ mod tests {
         check("Tickets about invoices go to billing.", None);
         check("  \n ", Some(Flaw::Empty));
         check("…!?", Some(Flaw::Empty));
-        check(&"ticket word ".repeat(1000), Some(Flaw::Runaway));
+        check(&"ticket word ".repeat(1000), Some(Flaw::TooLong));
         check(&"The ticket is good. ".repeat(20), Some(Flaw::Repetitive));
         check(
             "Use the information below to learn about a task that we are trying to solve.",
             Some(Flaw::Echo),
         );
-        check("[[ ## ticket ## ]] route it to the department", Some(Flaw::Echo));
+        check("[[ ## ticket ## ]] route it to the department", Some(Flaw::Markers));
         check("Определи отдел по тексту обращения клиента", Some(Flaw::OtherScript));
         check("Paint a watercolour of mountains.", Some(Flaw::Unrelated));
     }

@@ -5,9 +5,6 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The prompt model could not be asked.
-    #[error("the prompt model could not be asked")]
-    Rollouts(#[source] promptopt_core::Error),
     /// A prompt template cannot be rendered.
     #[error("the prompt template `{name}` cannot be rendered")]
     Template {
@@ -16,4 +13,10 @@ pub enum Error {
         /// What the template engine said.
         source: minijinja::Error,
     },
+}
+
+impl From<Error> for promptopt_run::Halt {
+    fn from(error: Error) -> Self {
+        promptopt_run::Error::stage("proposal", error).into()
+    }
 }

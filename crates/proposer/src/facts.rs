@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use promptopt_core::{Example, Signature, plain_text};
+use promptopt_core::data::{Example, plain_text};
+use promptopt_core::signature::Signature;
 use serde::Serialize;
 
 /// Values of an output that are this few and repeat are a vocabulary.

@@ -1,14 +1,13 @@
 //! Instructions written by a prompt model.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use promptopt_core::{
-    Cancellation, Demo, Event, Fields, LanguageModel, Ledger, NoObserver, Observer, Sampling, StopReason,
-    plain_text,
-};
-use promptopt_predict::{Assignment, Brief, Writer, Written};
+use indexmap::IndexMap;
+use promptopt_core::data::{Fields, plain_text};
+use promptopt_core::lm::Sampling;
+use promptopt_core::prompt::Demo;
+use promptopt_run::proposal::{Flaw, cleaned};
+use promptopt_run::{Assignment, Brief, Halt, Run, Written};
 use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, SeedableRng as _};
@@ -17,11 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::render::{self, PROPOSE_INSTRUCTION};
-use crate::task::normalized;
-use crate::{
-    Attempt, Checker, Error, Flaw, PredictorInfo, Proposal, ProposalSource, Proposals, Proposer, Study, Task,
-    studies, template,
-};
+use crate::{Attempt, Checker, Error, PredictorInfo, Study, Task, studies, template};
 
 /// What a [`ModelProposer`] tells the prompt model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,29 +74,18 @@ impl ModelProposerOptions {
     }
 }
 
-/// Has instructions written by a prompt model, checks them, and falls back to templates for those
+/// Has instructions written by a run's prompt model, checks them, and falls back to templates for those
 /// that do not come out.
+#[derive(Debug, Clone, Default)]
 pub struct ModelProposer {
-    writer: Writer,
     options: ModelProposerOptions,
     tips: PromptingTips,
-    observer: Arc<dyn Observer>,
 }
 
 impl ModelProposer {
-    /// A proposer on `model` with the default tips, eight requests at once and no budget.
-    pub fn new(model: Arc<dyn LanguageModel>, options: ModelProposerOptions) -> Self {
-        let sampling = Sampling {
-            temperature: Some(options.temperature),
-            max_tokens: Some(options.max_tokens),
-            ..Sampling::default()
-        };
-        Self {
-            writer: Writer { sampling, ..Writer::new(model) },
-            options,
-            tips: PromptingTips::default(),
-            observer: Arc::new(NoObserver),
-        }
+    /// A proposer with the default tips.
+    pub fn new(options: ModelProposerOptions) -> Self {
+        Self { options, tips: PromptingTips::default() }
     }
 
     /// Another library of tips.
@@ -111,61 +95,67 @@ impl ModelProposer {
         self
     }
 
-    /// How many requests may be under way at once.
-    #[must_use]
-    pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.writer.concurrency = concurrency;
-        self
+    /// Finds out about a task: each description is written once, not once per instruction.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt`] when the run ends before that. Replies that cannot be used are notes of the run.
+    pub async fn study(&self, run: &mut Run<'_>, task: &Task) -> Result<Study, Halt> {
+        studies::study(run, &self.sampling(), &self.options, task).await
     }
 
-    /// The ledger that every request is reserved in.
-    #[must_use]
-    pub fn ledger(mut self, ledger: Arc<Ledger>) -> Self {
-        self.writer.ledger = ledger;
-        self
+    /// Writes up to `count` instructions for every predictor, by its path: all different from each other and from
+    /// those that are taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelProposer::study`].
+    pub async fn propose(
+        &self,
+        run: &mut Run<'_>,
+        task: &Task,
+        study: &Study,
+        count: usize,
+    ) -> Result<IndexMap<String, Vec<String>>, Halt> {
+        let mut proposals = IndexMap::new();
+        for (index, predictor) in task.program.predictors.iter().enumerate() {
+            let written = self.propose_for(run, index, predictor, task, study, count).await?;
+            proposals.insert(predictor.path.clone(), written);
+        }
+        Ok(proposals)
     }
 
-    /// The flag that ends the run.
-    #[must_use]
-    pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
-        self.writer.cancellation = cancellation;
-        self
-    }
-
-    /// Who hears of proposals.
-    #[must_use]
-    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = observer;
-        self
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: Some(self.options.temperature),
+            max_tokens: Some(self.options.max_tokens),
+            ..Sampling::default()
+        }
     }
 
     async fn propose_for(
         &self,
+        run: &mut Run<'_>,
         index: usize,
+        predictor: &PredictorInfo,
         task: &Task,
         study: &Study,
         count: usize,
-        proposals: &mut Proposals,
-    ) -> Result<Vec<Proposal>, Error> {
-        let Some(predictor) = task.program.predictors.get(index) else { return Ok(Vec::new()) };
+    ) -> Result<Vec<String>, Halt> {
         let mut rng =
             ChaCha8Rng::seed_from_u64(task.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let tips = self.tips_for(predictor, count, &mut rng);
         let checker = self.checker(predictor, task, study, &tips);
-        let mut written: Vec<Option<Proposal>> = vec![None; count];
-        let mut seen = HashSet::new();
+        let mut written: Vec<Option<String>> = vec![None; count];
+        let mut known = task.known(&predictor.path);
         for attempt in 0..=self.options.retries {
-            let open: Vec<usize> = written
-                .iter()
-                .enumerate()
-                .filter(|(_, place)| place.is_none())
-                .map(|(slot, _)| slot)
-                .collect();
-            if open.is_empty() || proposals.stop.is_some() {
+            let places = written.iter_mut().enumerate().filter(|(_, place)| place.is_none());
+            let open: Vec<(usize, &mut Option<String>)> = places.collect();
+            if open.is_empty() {
                 break;
             }
             let mut assignments = Vec::new();
-            for slot in &open {
+            for (slot, _) in &open {
                 // Another attempt brings another tip, so that it is another request.
                 let tip = tips.get((slot + attempt * count) % tips.len().max(1)).copied();
                 assignments.push(Assignment {
@@ -173,47 +163,31 @@ impl ModelProposer {
                     draw: (attempt * count + slot) as u64,
                 });
             }
-            let Written { texts, usage, failure, stop } = self.ask(assignments).await?;
-            proposals.usage += usage;
-            proposals.stop = stop;
-            if let Some(failure) = failure {
-                proposals.notes.push(format!("a proposal for `{}` failed: {failure}", predictor.path));
+            let texts = self.ask(run, assignments).await?;
+            if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
+                run.note(format!("a proposal for `{}` failed: {failure}", predictor.path));
             }
-            for (slot, text) in open.into_iter().zip(texts) {
-                let Some(text) = text.map(|text| stripped(&text)) else { continue };
-                let flaw = checker.flaw(&text).or_else(|| {
-                    let known = task.is_taken(&predictor.path, &text) || !seen.insert(normalized(&text));
-                    known.then_some(Flaw::Duplicate)
-                });
-                self.tell(predictor, &text, flaw);
-                if let Some(flaw) = flaw {
-                    proposals.dropped.push((predictor.path.clone(), text, flaw.reason().to_owned()));
-                } else if let Some(place) = written.get_mut(slot) {
-                    let tip = tips
-                        .get((slot + attempt * count) % tips.len().max(1))
-                        .map(|tip| tip.key().to_owned());
-                    *place = Some(Proposal { instruction: text, source: ProposalSource::Model, tip });
+            for ((_, place), text) in open.into_iter().zip(texts) {
+                let Ok(text) = text.map(|text| cleaned(&text)) else { continue };
+                let flaw = checker.flaw(&text).or_else(|| (!known.note(&text)).then_some(Flaw::Duplicate));
+                run.observe_proposal(&predictor.path, &text, flaw.map(Flaw::reason));
+                if flaw.is_none() {
+                    *place = Some(text);
                 }
             }
         }
-        let mut written: Vec<Proposal> = written.into_iter().flatten().collect();
+        let mut written: Vec<String> = written.into_iter().flatten().collect();
         let missing = count - written.len();
-        // After a stop there is nothing left to evaluate substitutes with.
-        if missing > 0 && proposals.stop.is_none() {
-            let is_taken =
-                |text: &str| task.is_taken(&predictor.path, text) || seen.contains(&normalized(text));
+        if missing > 0 {
             let composed =
-                template::compose(predictor, &self.tips, &task.examples, missing, &mut rng, is_taken)?;
-            let note = format!(
+                template::compose(predictor, &self.tips, &task.examples, missing, &mut rng, &mut known)?;
+            run.warn(format!(
                 "{missing} of {count} instructions for `{}` were composed from templates, because the prompt model's \
                  proposals failed the checks",
                 predictor.path
-            );
-            tracing::warn!("{note}");
-            self.observer.observe(&Event::Warning { message: note.clone() });
-            proposals.notes.push(note);
-            for proposal in &composed {
-                self.tell(predictor, &proposal.instruction, None);
+            ));
+            for text in &composed {
+                run.observe_proposal(&predictor.path, text, None);
             }
             written.extend(composed);
         }
@@ -313,7 +287,7 @@ impl ModelProposer {
         shown
     }
 
-    async fn ask(&self, assignments: Vec<Assignment>) -> Result<Written, Error> {
+    async fn ask(&self, run: &mut Run<'_>, assignments: Vec<Assignment>) -> Result<Vec<Written>, Halt> {
         // All requests of a round have the same fields.
         let told: HashSet<String> =
             assignments.iter().flat_map(|assignment| assignment.inputs.keys().cloned()).collect();
@@ -324,15 +298,7 @@ impl ModelProposer {
             inputs: &inputs,
             output: OUTPUT,
         };
-        self.writer.write(brief, assignments).await.map_err(Error::Rollouts)
-    }
-
-    fn tell(&self, predictor: &PredictorInfo, instruction: &str, flaw: Option<Flaw>) {
-        self.observer.observe(&Event::Proposal {
-            predictor: predictor.path.clone(),
-            instruction: instruction.to_owned(),
-            dropped: flaw.map(|flaw| flaw.reason().to_owned()),
-        });
+        run.write(&self.sampling(), brief, assignments).await
     }
 }
 
@@ -352,46 +318,9 @@ const OUTPUT: (&str, &str) = (
     "An instruction that will be used to prompt a language model to perform this task.",
 );
 
-#[async_trait]
-impl Proposer for ModelProposer {
-    async fn study(&self, task: &Task) -> Result<Study, Error> {
-        studies::study(&self.writer, &self.options, task).await
-    }
-
-    async fn propose(&self, task: &Task, study: &Study, count: usize) -> Result<Proposals, Error> {
-        let mut proposals = Proposals { stop: study.stop.clone(), ..Proposals::default() };
-        for (index, predictor) in task.program.predictors.iter().enumerate() {
-            let written = self.propose_for(index, task, study, count, &mut proposals).await?;
-            proposals.instructions.insert(predictor.path.clone(), written);
-        }
-        if proposals.stop == Some(StopReason::Completed) {
-            proposals.stop = None;
-        }
-        Ok(proposals)
-    }
-}
-
 /// The best of what was tried, the worst of them first.
 fn best_attempts<'a>(task: &'a Task, predictor: &PredictorInfo, most: usize) -> Vec<&'a Attempt> {
     let mut attempts: Vec<_> = task.tried.get(&predictor.path).into_iter().flatten().collect();
     attempts.sort_by(|left, right| left.score.total_cmp(&right.score));
     attempts.split_off(attempts.len().saturating_sub(most))
-}
-
-/// The text without the label, the quotes or the fence that models put around it.
-fn stripped(text: &str) -> String {
-    let mut text = text.trim();
-    for label in ["Proposed Instruction:", "Instruction:", "New instruction:"] {
-        if let Some(head) = text.get(..label.len())
-            && head.eq_ignore_ascii_case(label)
-        {
-            text = text.get(label.len()..).unwrap_or(text).trim();
-        }
-    }
-    for (open, close) in [("```", "```"), ("\"", "\"")] {
-        if let Some(inner) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
-            text = inner.trim();
-        }
-    }
-    text.to_owned()
 }

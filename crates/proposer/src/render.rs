@@ -1,7 +1,8 @@
 //! Rendering of the prompt files.
 
 use minijinja::{Environment, UndefinedBehavior};
-use promptopt_core::{Field, Fields, plain_text, shorten};
+use promptopt_core::data::{Fields, plain_text, shorten};
+use promptopt_core::signature::Field;
 use serde::Serialize;
 
 use crate::{Attempt, Error, ProgramInfo};

@@ -1,14 +1,15 @@
 //! Descriptions of data, program and predictors by the prompt model, each written once.
 
-use promptopt_core::{Fields, StopReason};
-use promptopt_predict::{Assignment, Brief, Writer, Written};
+use promptopt_core::data::Fields;
+use promptopt_core::lm::Sampling;
+use promptopt_run::{Assignment, Brief, Halt, Run};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::render::{self, DESCRIBE_PREDICTOR, DESCRIBE_PROGRAM, OBSERVE_DATA, SUMMARIZE_DATA};
-use crate::{Error, ModelProposerOptions, Study, Task};
+use crate::{ModelProposerOptions, Study, Task};
 
 /// A first reading of at most this many batches describes a data set well enough.
 const MAX_BATCHES: usize = 5;
@@ -29,60 +30,47 @@ pub(crate) fn study_calls(options: &ModelProposerOptions, examples: usize, predi
     (data.0 + program.0, 2 * (data.1 + program.1))
 }
 
-struct Student<'a> {
-    writer: &'a Writer,
-    study: Study,
+/// Asks the prompt model and puts together what it says.
+struct Student<'a, 'p> {
+    run: &'a mut Run<'p>,
+    sampling: &'a Sampling,
 }
 
-impl Student<'_> {
-    /// Has one kind of text written and books what it cost.
-    async fn ask(
-        &mut self,
-        brief: Brief<'_>,
-        assignments: Vec<Fields>,
-    ) -> Result<Vec<Option<String>>, Error> {
-        if self.study.stop.is_some() {
-            return Ok(vec![None; assignments.len()]);
-        }
+impl Student<'_, '_> {
+    /// Has one kind of text written; `None` where nothing came out, which a note says.
+    async fn ask(&mut self, brief: Brief<'_>, assignments: Vec<Fields>) -> Result<Vec<Option<String>>, Halt> {
         let assignments = assignments.into_iter().map(|inputs| Assignment { inputs, draw: 0 }).collect();
-        let Written { texts, usage, failure, stop } =
-            self.writer.write(brief, assignments).await.map_err(Error::Rollouts)?;
-        self.study.usage += usage;
-        self.study.stop = stop;
-        if let Some(failure) = failure {
-            self.study
-                .notes
-                .push(format!("the prompt model could not write `{}`: {failure}", brief.output.0));
+        let texts = self.run.write(self.sampling, brief, assignments).await?;
+        if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
+            self.run.note(format!("the prompt model could not write `{}`: {failure}", brief.output.0));
         }
-        Ok(texts.into_iter().map(|text| text.filter(|text| !text.is_empty())).collect())
+        Ok(texts.into_iter().map(|text| text.ok().filter(|text| !text.is_empty())).collect())
     }
 }
 
+/// Describes data and program. Where a description fails a proposal can still be written, so the run goes on unless
+/// the provider refuses or the budget is gone.
 pub(crate) async fn study(
-    writer: &Writer,
+    run: &mut Run<'_>,
+    sampling: &Sampling,
     options: &ModelProposerOptions,
     task: &Task,
-) -> Result<Study, Error> {
-    let mut student = Student { writer, study: Study::default() };
+) -> Result<Study, Halt> {
+    let (mut student, mut study) = (Student { run, sampling }, Study::default());
     if options.data_aware {
-        describe_data(&mut student, options, task).await?;
+        study.data_summary = describe_data(&mut student, options, task).await?;
     }
     if options.program_aware {
-        describe_program(&mut student, task).await?;
+        describe_program(&mut student, &mut study, task).await?;
     }
-    // Without its descriptions a proposal can still be written; the run goes on unless the
-    // provider refuses or the budget is gone.
-    if student.study.stop == Some(StopReason::Completed) {
-        student.study.stop = None;
-    }
-    Ok(student.study)
+    Ok(study)
 }
 
 async fn describe_data(
-    student: &mut Student<'_>,
+    student: &mut Student<'_, '_>,
     options: &ModelProposerOptions,
     task: &Task,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Halt> {
     let mut shown: Vec<_> = task.examples.iter().collect();
     shown.shuffle(&mut ChaCha8Rng::seed_from_u64(task.seed));
     let mut batches = Vec::new();
@@ -102,7 +90,7 @@ async fn describe_data(
         .await?;
     let observations: Vec<_> = observations.into_iter().flatten().collect();
     if observations.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let summary = student
         .ask(
@@ -116,12 +104,10 @@ async fn describe_data(
         )
         .await?;
     // Where the summary fails, the observations themselves serve.
-    student.study.data_summary =
-        summary.into_iter().next().flatten().or_else(|| observations.into_iter().next());
-    Ok(())
+    Ok(summary.into_iter().next().flatten().or_else(|| observations.into_iter().next()))
 }
 
-async fn describe_program(student: &mut Student<'_>, task: &Task) -> Result<(), Error> {
+async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task: &Task) -> Result<(), Halt> {
     let code = render::program(&task.program)?;
     let example = match task.traces.first() {
         Some(trace) => trace.format_for_prompt(MAX_TRACE_VALUE),
@@ -180,10 +166,10 @@ async fn describe_program(student: &mut Student<'_>, task: &Task) -> Result<(), 
             assignments,
         )
         .await?;
-    student.study.program_description = Some(description);
+    study.program_description = Some(description);
     for (predictor, text) in task.program.predictors.iter().zip(described) {
         if let Some(text) = text {
-            student.study.predictor_descriptions.insert(predictor.path.clone(), text);
+            study.predictor_descriptions.insert(predictor.path.clone(), text);
         }
     }
     Ok(())

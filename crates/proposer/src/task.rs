@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use indexmap::IndexMap;
-use promptopt_core::{Demo, Example, Module, Signature, StopReason, Trace, Usage};
+use promptopt_core::data::Example;
+use promptopt_core::program::Module;
+use promptopt_core::prompt::{Demo, Prompts};
+use promptopt_core::signature::Signature;
+use promptopt_core::trace::Trace;
+use promptopt_run::proposal::Known;
 use serde::{Deserialize, Serialize};
-
-use crate::Error;
 
 /// What a proposer sees of a predictor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,6 +49,17 @@ impl ProgramInfo {
             instruction: predictor.prompt().instruction.clone(),
         });
         Self { name: program.name().to_owned(), source: program.source(), predictors: predictors.collect() }
+    }
+
+    /// The same with the instructions of these prompts as the basic ones.
+    #[must_use]
+    pub fn under(mut self, prompts: &Prompts) -> Self {
+        for predictor in &mut self.predictors {
+            if let Some(prompt) = prompts.get(&predictor.path) {
+                predictor.instruction.clone_from(&prompt.instruction);
+            }
+        }
+        self
     }
 }
 
@@ -95,14 +108,15 @@ impl Task {
         }
     }
 
-    pub(crate) fn is_taken(&self, predictor: &str, instruction: &str) -> bool {
-        let wanted = normalized(instruction);
-        self.taken.get(predictor).into_iter().flatten().any(|taken| normalized(taken) == wanted)
+    /// The instructions of a predictor that exist.
+    pub(crate) fn known(&self, predictor: &str) -> Known {
+        self.taken.get(predictor).into_iter().flatten().collect()
     }
 }
 
 /// What a proposer found out about a task; written once, used for every proposal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Study {
     /// What the data is like.
     pub data_summary: Option<String>,
@@ -110,78 +124,4 @@ pub struct Study {
     pub program_description: Option<String>,
     /// What each predictor is for.
     pub predictor_descriptions: IndexMap<String, String>,
-    /// What it cost.
-    pub usage: Usage,
-    /// What a user should know.
-    pub notes: Vec<String>,
-    /// Why it is not complete.
-    pub stop: Option<StopReason>,
-}
-
-/// Who wrote an instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ProposalSource {
-    /// The prompt model.
-    Model,
-    /// The templates.
-    Template,
-}
-
-/// A proposed instruction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// The instruction.
-    pub instruction: String,
-    /// Who wrote it.
-    pub source: ProposalSource,
-    /// Key of the tip it was written with.
-    pub tip: Option<String>,
-}
-
-/// What a proposer wrote.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Proposals {
-    /// Predictor path -> instructions, without repetitions and without those that were taken.
-    pub instructions: IndexMap<String, Vec<Proposal>>,
-    /// What was dropped: predictor, text and why.
-    pub dropped: Vec<(String, String, String)>,
-    /// What it cost.
-    pub usage: Usage,
-    /// What a user should know.
-    pub notes: Vec<String>,
-    /// Why it is not complete.
-    pub stop: Option<StopReason>,
-}
-
-impl Proposals {
-    /// The instructions for a predictor.
-    pub fn of(&self, predictor: &str) -> &[Proposal] {
-        self.instructions.get(predictor).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// Writes instructions.
-#[async_trait]
-pub trait Proposer: Send + Sync {
-    /// Finds out about a task.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] when a prompt cannot be made or sent. Replies that serve nothing are notes.
-    async fn study(&self, task: &Task) -> Result<Study, Error>;
-
-    /// Writes up to `count` instructions for every predictor, all different from each other and
-    /// from those that are taken.
-    ///
-    /// # Errors
-    ///
-    /// As [`Proposer::study`].
-    async fn propose(&self, task: &Task, study: &Study, count: usize) -> Result<Proposals, Error>;
-}
-
-/// An instruction without differences of white space and case: two that agree in this are one.
-pub(crate) fn normalized(instruction: &str) -> String {
-    instruction.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }

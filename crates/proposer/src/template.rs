@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{Example, FieldType, InstructionRequest, InstructionWriter, Signature};
+use promptopt_core::data::Example;
+use promptopt_core::signature::{Field, FieldType, Signature};
+use promptopt_run::proposal::Known;
+use promptopt_run::{InstructionRequest, InstructionWriter, Run};
 use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use crate::render::{InstructionParts, instruction};
-use crate::task::normalized;
-use crate::{DataFacts, Error, PredictorInfo, Proposal, ProposalSource, Proposals, Proposer, Study, Task};
+use crate::{DataFacts, Error, PredictorInfo};
 
 /// How many tips are drawn for an instruction. Long wordy ones confuse small models.
 const FEWEST_TIPS: usize = 3;
@@ -40,60 +42,34 @@ impl TemplateProposer {
 }
 
 #[async_trait]
-impl Proposer for TemplateProposer {
-    async fn study(&self, task: &Task) -> Result<Study, Error> {
-        let facts = task
-            .program
-            .predictors
-            .iter()
-            .map(|predictor| DataFacts::of(&predictor.signature, &task.examples));
-        let summary =
-            facts.map(|facts| facts.summary()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
-        Ok(Study { data_summary: (!summary.is_empty()).then_some(summary), ..Study::default() })
-    }
-
-    async fn propose(&self, task: &Task, _study: &Study, count: usize) -> Result<Proposals, Error> {
-        let mut proposals = Proposals::default();
-        for (index, predictor) in task.program.predictors.iter().enumerate() {
-            let mut rng = ChaCha8Rng::seed_from_u64(task.seed.wrapping_add(index as u64));
-            let composed = compose(predictor, &self.tips, &task.examples, count, &mut rng, |text| {
-                task.is_taken(&predictor.path, text)
-            })?;
-            proposals.instructions.insert(predictor.path.clone(), composed);
-        }
-        Ok(proposals)
-    }
-}
-
-#[async_trait]
 impl InstructionWriter for TemplateProposer {
-    async fn write_instruction(&self, request: &InstructionRequest) -> anyhow::Result<Option<String>> {
+    async fn write_instructions(
+        &self,
+        _run: &mut Run<'_>,
+        request: &InstructionRequest,
+    ) -> anyhow::Result<Vec<String>> {
         let predictor = PredictorInfo {
             path: request.predictor.clone(),
             signature: request.signature.clone(),
             instruction: request.signature.instructions().to_owned(),
         };
         let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
-        let taken = |text: &str| {
-            let is = |known: &String| normalized(known) == normalized(text);
-            is(&request.instruction) || request.taken.iter().any(is)
-        };
-        let composed = compose(&predictor, &self.tips, &request.examples, 1, &mut rng, taken)?;
-        Ok(composed.into_iter().next().map(|proposal| proposal.instruction))
+        let mut known: Known = request.taken.iter().chain([&request.instruction]).collect();
+        Ok(compose(&predictor, &self.tips, &request.examples, request.count, &mut rng, &mut known)?)
     }
 }
 
-/// Up to `count` different instructions for a predictor that are not taken.
+/// Up to `count` different instructions for a predictor that are not known, which they are then.
 pub(crate) fn compose(
     predictor: &PredictorInfo,
     tips: &PromptingTips,
     examples: &[Arc<Example>],
     count: usize,
     rng: &mut ChaCha8Rng,
-    is_taken: impl Fn(&str) -> bool,
-) -> Result<Vec<Proposal>, Error> {
+    known: &mut Known,
+) -> Result<Vec<String>, Error> {
     let facts = DataFacts::of(&predictor.signature, examples);
-    let mut written: Vec<Proposal> = Vec::new();
+    let mut written: Vec<String> = Vec::new();
     for _ in 0..count.saturating_mul(DRAWS) {
         if written.len() >= count {
             break;
@@ -102,15 +78,14 @@ pub(crate) fn compose(
         let drawn: Vec<&str> =
             tips.select(&predictor.signature, rng, drawn).into_iter().map(Tip::key).collect();
         let text = instruction(&parts(predictor, &facts, &drawn, rng))?;
-        let known = written.iter().any(|other| normalized(&other.instruction) == normalized(&text));
-        if !known && !is_taken(&text) {
-            written.push(Proposal { instruction: text, source: ProposalSource::Template, tip: None });
+        if known.note(&text) {
+            written.push(text);
         }
     }
     Ok(written)
 }
 
-fn names(fields: &[promptopt_core::Field]) -> String {
+fn names(fields: &[Field]) -> String {
     fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(" and ")
 }
 
@@ -147,7 +122,7 @@ fn parts(
 }
 
 /// What an output can be, when that is a short list.
-fn label_line(field: &promptopt_core::Field, facts: &DataFacts, rng: &mut ChaCha8Rng) -> Option<String> {
+fn label_line(field: &Field, facts: &DataFacts, rng: &mut ChaCha8Rng) -> Option<String> {
     let values = match &field.kind {
         FieldType::Enum(values) => values.clone(),
         FieldType::Bool => vec!["True".to_owned(), "False".to_owned()],

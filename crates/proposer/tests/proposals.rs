@@ -6,22 +6,21 @@
 )]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use indexmap::IndexMap;
-use mockall::mock;
-use promptopt_core::{
-    Budget, Demo, Event, Example, Field, FieldType, LanguageModel, Ledger, LmError, LmReply, LmRequest, Role,
-    Signature, StopReason,
-};
+use promptopt_core::data::Example;
+use promptopt_core::lm::{LanguageModel, LmError, LmRequest, Role};
+use promptopt_core::program::ModuleExt as _;
+use promptopt_core::prompt::Demo;
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_proposer::{
-    Attempt, ModelProposer, ModelProposerOptions, PredictorInfo, ProgramInfo, ProposalSource, Proposals,
-    Proposer, Study, Task, TemplateProposer,
+    Attempt, ModelProposer, ModelProposerOptions, PredictorInfo, ProgramInfo, Study, Task, TemplateProposer,
 };
-use promptopt_testkit::{ScriptedLm, strategies};
+use promptopt_run::{Event, Halt, InstructionRequest, InstructionWriter as _, Run, RunOptions, StopReason};
+use promptopt_testkit::{ScriptedLm, strategies, toy};
 use promptopt_tips::{PromptingTips, Tip};
 use proptest::prelude::*;
 
@@ -123,13 +122,77 @@ fn one_tip() -> PromptingTips {
     PromptingTips::empty().with_tip(tip).unwrap()
 }
 
-fn run(proposer: &impl Proposer, task: &Task, count: usize) -> (Study, Proposals) {
+/// What came of a study and the proposals after it.
+#[derive(Debug)]
+struct Written {
+    study: Study,
+    proposals: IndexMap<String, Vec<String>>,
+    /// What the run told: the texts that were dropped, with their predictors and why, and how many warnings.
+    dropped: Vec<(String, String, String)>,
+    warnings: usize,
+    notes: Vec<String>,
+    calls: u64,
+}
+
+/// Studies a task and has instructions written. Gives what came of it, and what is left of the budget.
+fn written_under(
+    options: RunOptions,
+    proposer: &ModelProposer,
+    task: &Task,
+    count: usize,
+) -> (Result<Written, Halt>, Option<u64>) {
+    let events = Arc::<Mutex<Vec<Event>>>::default();
+    let heard = Arc::clone(&events);
+    let mut options = options;
+    options.observer = Some(Arc::new(move |event: &Event| heard.lock().unwrap().push(event.clone())));
+    let program = toy::answerer().with_metric(toy::exact_answer());
+    let mut run = Run::of(&program, options).unwrap();
     let work = async {
-        let study = proposer.study(task).await.unwrap();
-        let proposals = proposer.propose(task, &study, count).await.unwrap();
-        (study, proposals)
+        let study = proposer.study(&mut run, task).await?;
+        let proposals = proposer.propose(&mut run, task, &study, count).await?;
+        Ok::<_, Halt>((study, proposals))
     };
-    work.now_or_never().unwrap()
+    let came = work.now_or_never().unwrap();
+    let (calls, left) = (run.ledger().spent(), run.ledger().remaining());
+    let notes = run.close("", Ok(())).now_or_never().unwrap().unwrap().notes;
+    let written = came.map(|(study, proposals)| {
+        let events = events.lock().unwrap();
+        let dropped = events.iter().filter_map(|event| match event {
+            Event::Proposal { predictor, instruction, dropped: Some(why) } => {
+                Some((predictor.clone(), instruction.clone(), why.clone()))
+            }
+            _ => None,
+        });
+        let warnings = events.iter().filter(|event| matches!(event, Event::Warning { .. })).count();
+        Written { study, proposals, dropped: dropped.collect(), warnings, notes, calls }
+    });
+    (written, left)
+}
+
+fn on(model: &Arc<ScriptedLm>) -> RunOptions {
+    RunOptions::builder().task_model(Arc::clone(model) as Arc<dyn LanguageModel>).build()
+}
+
+fn run(model: &Arc<ScriptedLm>, options: ModelProposerOptions, task: &Task, count: usize) -> Written {
+    written_under(on(model), &ModelProposer::new(options), task, count).0.unwrap()
+}
+
+/// What the template proposer writes for a predictor of a task.
+fn composed(task: &Task, predictor: usize, count: usize) -> Vec<String> {
+    let predictor = &task.program.predictors[predictor];
+    let mut request = InstructionRequest::new(
+        &predictor.path,
+        predictor.signature.clone(),
+        &predictor.instruction,
+        task.seed,
+    );
+    request.examples.clone_from(&task.examples);
+    request.taken = task.taken.get(&predictor.path).cloned().unwrap_or_default();
+    request.count = count;
+    let program = toy::answerer().with_metric(toy::exact_answer());
+    let mut run = Run::bare(&program, prompt_model(distinct));
+    let proposer = TemplateProposer::default();
+    proposer.write_instructions(&mut run, &request).now_or_never().unwrap().unwrap()
 }
 
 fn chat(request: &LmRequest) -> String {
@@ -145,9 +208,8 @@ fn chat(request: &LmRequest) -> String {
 #[test]
 fn the_prompts_read_well() {
     let model = prompt_model(distinct);
-    let proposer =
-        ModelProposer::new(Arc::clone(&model) as _, ModelProposerOptions::default()).tips(one_tip());
-    run(&proposer, &task(), 1);
+    let proposer = ModelProposer::default().tips(one_tip());
+    written_under(on(&model), &proposer, &task(), 1).0.unwrap();
     let requests = model.requests();
     let find = |output: &str, predictor: Option<&str>| {
         let of = |request: &&LmRequest| wanted(request) == output && module(request).as_deref() == predictor;
@@ -162,8 +224,7 @@ fn the_prompts_read_well() {
 
 #[test]
 fn composed_instructions_read_well() {
-    let (_, proposals) = run(&TemplateProposer::default(), &task(), 3);
-    let texts: Vec<_> = proposals.of("route").iter().map(|proposal| proposal.instruction.as_str()).collect();
+    let texts = composed(&Task { seed: 1, ..task() }, 1, 3);
     insta::assert_snapshot!("composed_instructions", texts.join("\n\n----\n\n"));
 }
 
@@ -178,25 +239,21 @@ fn requests_for(model: &ScriptedLm, output: &str) -> Vec<LmRequest> {
     model.requests().into_iter().filter(|request| wanted(request) == output).collect()
 }
 
-fn proposer(model: &Arc<ScriptedLm>, options: ModelProposerOptions) -> ModelProposer {
-    ModelProposer::new(Arc::clone(model) as _, options)
-}
-
 #[test]
 fn each_description_is_written_once_however_many_instructions_are_wanted() {
     for count in [1, 7] {
         let model = prompt_model(distinct);
         let options = ModelProposerOptions { view_data_batch_size: 4, ..ModelProposerOptions::default() };
-        let (study, proposals) = run(&proposer(&model, options), &task(), count);
+        let written = run(&model, options, &task(), count);
         let asked = |output: &str| requests_for(&model, output).len();
         // Six examples in batches of four are two batches; there are two predictors.
         assert_eq!(asked("observations"), 2);
         assert_eq!((asked("summary"), asked("program_description"), asked("module_description")), (1, 1, 2));
         assert_eq!(asked("proposed_instruction"), 2 * count);
-        assert_eq!((proposals.of("topic").len(), proposals.of("route").len()), (count, count));
-        let paid = study.usage.calls + proposals.usage.calls;
-        assert_eq!(paid, model.calls() as u64);
-        assert_eq!((study.notes.len(), proposals.notes.len()), (0, 0));
+        let proposals = &written.proposals;
+        assert_eq!((proposals["topic"].len(), proposals["route"].len()), (count, count));
+        assert_eq!(written.calls, model.calls() as u64);
+        assert_eq!(written.notes.len(), 0);
     }
 }
 
@@ -204,7 +261,7 @@ fn each_description_is_written_once_however_many_instructions_are_wanted() {
 fn a_large_data_set_is_read_in_five_batches_at_most() {
     let model = prompt_model(distinct);
     let options = ModelProposerOptions { view_data_batch_size: 1, ..ModelProposerOptions::default() };
-    run(&proposer(&model, options), &task(), 0);
+    run(&model, options, &task(), 0);
     assert_eq!(requests_for(&model, "observations").len(), 5);
 }
 
@@ -212,7 +269,7 @@ fn a_large_data_set_is_read_in_five_batches_at_most() {
 fn every_switch_takes_its_part_out_of_the_request() {
     let check = |options: ModelProposerOptions, absent: &[&str], unasked: &[&str]| {
         let model = prompt_model(distinct);
-        run(&proposer(&model, options), &task(), 2);
+        run(&model, options, &task(), 2);
         let all = [
             "dataset_description",
             "program_code",
@@ -257,7 +314,7 @@ fn sampling_parameters_go_to_the_prompt_model() {
     let model = prompt_model(distinct);
     let options =
         ModelProposerOptions { temperature: 0.35, max_tokens: 77, ..ModelProposerOptions::default() };
-    run(&proposer(&model, options), &task(), 2);
+    run(&model, options, &task(), 2);
     for request in model.requests() {
         assert_eq!((request.sampling.temperature, request.sampling.max_tokens), (Some(0.35), Some(77)));
     }
@@ -271,7 +328,7 @@ fn the_best_of_what_was_tried_is_shown_the_worst_of_it_first() {
     let attempt =
         |tenths: u32| Attempt { instruction: format!("Attempt {tenths}"), score: f64::from(tenths) / 10.0 };
     task.tried.insert("route".to_owned(), [3, 9, 1, 5, 7].map(attempt).to_vec());
-    run(&proposer(&model, options), &task, 1);
+    run(&model, options, &task, 1);
     let shown: Vec<_> = requests_for(&model, "proposed_instruction")
         .iter()
         .filter_map(|request| inputs(request).get("previous_instructions").cloned())
@@ -287,7 +344,7 @@ fn proposals_of_one_round_see_different_demo_sets_and_tips() {
     let mut task = task();
     let set = |number: usize| vec![demo(&format!("Ticket of set {number}"), "topic", "sales")];
     task.demo_sets = IndexMap::from([("route".to_owned(), vec![vec![], set(1), set(2), set(3)])]);
-    let (_, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task, 3);
+    run(&model, ModelProposerOptions::default(), &task, 3);
     let shown: Vec<_> = requests_for(&model, "proposed_instruction").iter().map(inputs).collect();
     for number in 1..=3 {
         let demo = format!("Ticket of set {number}");
@@ -299,34 +356,43 @@ fn proposals_of_one_round_see_different_demo_sets_and_tips() {
             1
         );
     }
-    let mut tips: Vec<_> = proposals.of("route").iter().map(|proposal| proposal.tip.clone()).collect();
+    let of_route = shown.iter().filter(|inputs| inputs["basic_instruction"].starts_with("Route"));
+    let mut tips: Vec<_> = of_route.map(|inputs| inputs["tip"].as_str()).collect();
     tips.dedup();
     assert_eq!(tips.len(), 3);
 }
 
+/// A prompt model, and the proposals that it gave.
+fn recorded(
+    propose: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> (Arc<ScriptedLm>, Arc<Mutex<Vec<String>>>) {
+    let said = Arc::<Mutex<Vec<String>>>::default();
+    let noted = Arc::clone(&said);
+    let model = prompt_model(move |number| {
+        let text = propose(number);
+        noted.lock().unwrap().push(text.clone());
+        text
+    });
+    (model, said)
+}
+
 /// Proposals that cannot serve are replaced by templates, and it is said.
 fn check_replaced(propose: impl Fn(usize) -> String + Send + Sync + 'static, reason: &str) {
-    let model = prompt_model(propose);
-    let warnings = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&warnings);
-    let count_warnings = move |event: &Event| {
-        counter.fetch_add(usize::from(matches!(event, Event::Warning { .. })), Ordering::SeqCst);
-    };
+    let (model, said) = recorded(propose);
     let task =
         Task::new(ProgramInfo { predictors: vec![program().predictors.remove(1)], ..program() }, tickets());
-    let proposer = proposer(&model, ModelProposerOptions::default()).observer(Arc::new(count_warnings));
-    let (_, proposals) = run(&proposer, &task, 4);
-    let written = proposals.of("route");
-    assert_eq!(written.len(), 4);
-    let composed = written.iter().filter(|one| one.source == ProposalSource::Template).count();
-    assert!(composed >= 3, "{written:?}");
+    let written = run(&model, ModelProposerOptions::default(), &task, 4);
+    let texts = &written.proposals["route"];
+    assert_eq!(texts.len(), 4);
+    let composed = texts.iter().filter(|text| !said.lock().unwrap().contains(text)).count();
+    assert!(composed >= 3, "{texts:?}");
     let note = format!("{composed} of 4 instructions for `route` were composed from templates");
-    assert!(proposals.notes.iter().any(|text| text.starts_with(&note)), "{:?}", proposals.notes);
-    assert_eq!(warnings.load(Ordering::SeqCst), 1);
+    assert!(written.notes.iter().any(|text| text.starts_with(&note)), "{:?}", written.notes);
+    assert_eq!(written.warnings, 1);
     // Asked once and twice again.
     assert!(requests_for(&model, "proposed_instruction").len() >= 3 * composed);
-    assert!(!proposals.dropped.is_empty());
-    assert!(proposals.dropped.iter().all(|(path, _, why)| path == "route" && why == reason));
+    assert!(!written.dropped.is_empty());
+    assert!(written.dropped.iter().all(|(path, _, why)| path == "route" && why == reason));
 }
 
 #[test]
@@ -348,27 +414,28 @@ fn proposals_that_cannot_serve_are_replaced() {
 #[test]
 fn a_reply_without_the_instruction_is_replaced_too() {
     let model = Arc::new(ScriptedLm::new(|_| Ok("I would rather not.".to_owned())));
-    let (study, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task(), 2);
-    assert_eq!((study.data_summary, study.program_description), (None, None));
-    assert!(study.notes.iter().any(|note| note.contains("`observations`")), "{:?}", study.notes);
+    let written = run(&model, ModelProposerOptions::default(), &task(), 2);
+    assert_eq!((written.study.data_summary, written.study.program_description), (None, None));
+    assert!(written.notes.iter().any(|note| note.contains("`observations`")), "{:?}", written.notes);
     for path in ["topic", "route"] {
-        assert_eq!(proposals.of(path).len(), 2);
-        assert!(proposals.of(path).iter().all(|one| one.source == ProposalSource::Template));
+        // The model gave no instruction, so they are of templates.
+        assert_eq!(written.proposals[path].len(), 2);
     }
 }
 
 #[test]
 fn a_proposal_that_cannot_serve_is_asked_for_again_first() {
     // The first of the round is no use, what comes after it is.
-    let model = prompt_model(|number| if number == 0 { "???".to_owned() } else { distinct(number) });
-    let (_, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task(), 1);
-    assert_eq!(proposals.of("topic")[0].source, ProposalSource::Model);
-    assert_eq!((proposals.dropped.len(), proposals.notes.len()), (1, 0));
+    let useless_first = |number| if number == 0 { "???".to_owned() } else { distinct(number) };
+    let (model, said) = recorded(useless_first);
+    let written = run(&model, ModelProposerOptions::default(), &task(), 1);
+    assert!(said.lock().unwrap().contains(&written.proposals["topic"][0]));
+    assert_eq!((written.dropped.len(), written.notes.len()), (1, 0));
 
-    let model = prompt_model(|number| if number == 0 { "???".to_owned() } else { distinct(number) });
+    let (model, said) = recorded(useless_first);
     let options = ModelProposerOptions { retries: 0, ..ModelProposerOptions::default() };
-    let (_, proposals) = run(&proposer(&model, options), &task(), 1);
-    assert_eq!(proposals.of("topic")[0].source, ProposalSource::Template);
+    let written = run(&model, options, &task(), 1);
+    assert!(!said.lock().unwrap().contains(&written.proposals["topic"][0]));
 }
 
 #[test]
@@ -377,38 +444,19 @@ fn what_models_put_around_an_instruction_is_taken_off() {
         0 => "Proposed Instruction: \"Name the topic of each ticket in a word.\"".to_owned(),
         _ => "```\nSend each ticket to its department.\n```".to_owned(),
     });
-    let (_, proposals) = run(&proposer(&model, ModelProposerOptions::default()), &task(), 1);
-    assert_eq!(proposals.of("topic")[0].instruction, "Name the topic of each ticket in a word.");
-    assert_eq!(proposals.of("route")[0].instruction, "Send each ticket to its department.");
-}
-
-mock! {
-    Model {}
-
-    #[async_trait]
-    impl LanguageModel for Model {
-        fn id(&self) -> String;
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError>;
-    }
+    let proposals = run(&model, ModelProposerOptions::default(), &task(), 1).proposals;
+    assert_eq!(proposals["topic"][0], "Name the topic of each ticket in a word.");
+    assert_eq!(proposals["route"][0], "Send each ticket to its department.");
 }
 
 #[test]
 fn a_refused_key_is_asked_once_and_said() {
-    let mut model = MockModel::new();
-    model.expect_id().return_const("mock".to_owned());
-    model
-        .expect_complete()
-        .times(1)
-        .returning(|_| Err(LmError::Unauthorized { status: 401, message: "no such key".into() }));
-    let proposer = ModelProposer::new(Arc::new(model), ModelProposerOptions::default());
-    let (study, proposals) = run(&proposer, &task(), 3);
-    for stop in [study.stop, proposals.stop.clone()] {
-        assert!(
-            matches!(&stop, Some(StopReason::Provider { message }) if message.contains("no such key")),
-            "{stop:?}"
-        );
-    }
-    assert!(proposals.of("route").is_empty());
+    let refuse = |_: &LmRequest| Err(LmError::Unauthorized { status: 401, message: "no such key".into() });
+    let model = Arc::new(ScriptedLm::new(refuse));
+    let (written, _) = written_under(on(&model), &ModelProposer::default(), &task(), 3);
+    let Err(Halt::Stopped(StopReason::Provider { message })) = written else { panic!("{written:?}") };
+    assert!(message.contains("no such key"), "{message}");
+    assert_eq!(model.calls(), 1);
 }
 
 proptest! {
@@ -421,17 +469,23 @@ proptest! {
         concurrency in prop::sample::select(vec![1_usize, 8]),
     ) {
         let model = prompt_model(distinct);
-        let ledger = Arc::new(Ledger::new(Budget::calls(budget)));
-        let proposer = proposer(&model, ModelProposerOptions::default())
-            .ledger(Arc::clone(&ledger))
-            .concurrency(concurrency);
-        let (study, proposals) = run(&proposer, &task(), count);
+        let mut options = on(&model);
+        (options.max_calls, options.concurrency) = (Some(budget), concurrency);
+        let (written, left) = written_under(options, &ModelProposer::default(), &task(), count);
         prop_assert!(model.calls() as u64 <= budget);
-        prop_assert_eq!(ledger.remaining(), Some(budget - model.calls() as u64));
-        let written = proposals.of("topic").len() + proposals.of("route").len();
+        prop_assert_eq!(left, Some(budget - model.calls() as u64));
         // Without a reason to stop, everything was written.
-        prop_assert_eq!(proposals.stop.is_none(), written == 2 * count && study.stop.is_none());
-        prop_assert!(proposals.stop.is_none() || proposals.stop == Some(StopReason::Budget));
+        match written {
+            Ok(Written { proposals, .. }) => {
+                prop_assert_eq!((proposals["topic"].len(), proposals["route"].len()), (count, count));
+            }
+            Err(Halt::Stopped(stop)) => {
+                prop_assert_eq!(stop, StopReason::Budget);
+                let (_, most) = ModelProposerOptions::default().calls(TICKETS.len(), 2, count.max(1));
+                prop_assert!(budget < most, "the budget was enough");
+            }
+            Err(failed) => prop_assert!(false, "{}", failed),
+        }
     }
 
     /// Whatever the signature and the data hold, all templates render, and nothing is proposed
@@ -474,18 +528,17 @@ proptest! {
             };
             Ok(ScriptedLm::chat_reply([(field.as_str(), text.as_str())]))
         }));
-        let by_model = run(&proposer(&model, ModelProposerOptions::default()), &task, count).1;
-        let by_template = run(&TemplateProposer::default(), &task, count).1;
-        prop_assert_eq!(&by_template, &run(&TemplateProposer::default(), &task, count).1);
+        let by_model = run(&model, ModelProposerOptions::default(), &task, count).proposals["answer"].clone();
+        let by_template = composed(&task, 0, count);
+        prop_assert_eq!(&by_template, &composed(&task, 0, count));
 
         let normal = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        for proposals in [by_model, by_template] {
-            let written = proposals.of("answer");
+        for written in [by_model, by_template] {
             prop_assert!(written.len() <= count);
             let mut known: HashSet<String> = task.taken["answer"].iter().map(|text| normal(text)).collect();
-            for proposal in written {
-                prop_assert!(known.insert(normal(&proposal.instruction)), "twice: {}", proposal.instruction);
-                prop_assert!(proposal.instruction.chars().any(char::is_alphanumeric));
+            for instruction in written {
+                prop_assert!(known.insert(normal(&instruction)), "twice: {}", instruction);
+                prop_assert!(instruction.chars().any(char::is_alphanumeric));
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use promptopt_core::{Origin, Outcome, PromptCandidate, TrialKind};
+use promptopt_core::prompt::{Origin, PromptCandidate};
+use promptopt_run::{Outcome, TrialKind};
 use serde::Serialize;
 
 use crate::text::Cut;
-use crate::{format, text};
+use crate::{format, frontier, text};
 
 /// At most this many candidates are listed and drawn.
 pub(crate) const MAX_CANDIDATES: usize = 400;
@@ -26,9 +27,9 @@ struct Row {
     index: usize,
     origin: String,
     parents: Vec<usize>,
-    score: String,
-    examples: String,
-    found_at: String,
+    score: Option<f64>,
+    examples: Option<usize>,
+    found_at: Option<u64>,
     winner: bool,
     on_frontier: bool,
     instructions: Vec<Instruction>,
@@ -46,7 +47,7 @@ impl Candidates {
         if outcome.candidates.len() < 2 {
             return None;
         }
-        let frontier: BTreeSet<usize> = outcome.frontier.iter().copied().collect();
+        let frontier: BTreeSet<usize> = frontier::members(outcome).into_iter().collect();
         let shown = outcome.candidates.iter().enumerate().take(MAX_CANDIDATES);
         let row = |(index, candidate): (usize, &PromptCandidate)| {
             let evidence = evidence(outcome, index);
@@ -54,12 +55,9 @@ impl Candidates {
                 index,
                 origin: origin(&candidate.origin),
                 parents: parents(outcome, index),
-                score: format::maybe_score(candidate.score.or(evidence.map(|(mean, _)| mean))),
-                examples: evidence.map_or(format::NONE.to_owned(), |(_, n)| format::count(n as u64)),
-                found_at: outcome
-                    .scores
-                    .get(index)
-                    .map_or(format::NONE.to_owned(), |scores| format::count(scores.calls_at_discovery)),
+                score: candidate.score.or(evidence.map(|(mean, _)| mean)),
+                examples: evidence.map(|(_, n)| n),
+                found_at: outcome.scores.get(index).map(|scores| scores.calls_at_discovery),
                 winner: index == outcome.best,
                 on_frontier: frontier.contains(&index),
                 instructions: instructions(outcome, candidate),
@@ -75,36 +73,13 @@ impl Candidates {
 
 /// What to say when there are more than are shown.
 pub(crate) fn note(all: usize) -> Option<String> {
-    (all > MAX_CANDIDATES).then(|| {
-        format!(
-            "The first {} of {} candidates are shown.",
-            format::count(MAX_CANDIDATES as u64),
-            format::count(all as u64)
-        )
-    })
+    format::first_of(MAX_CANDIDATES, all, "candidates")
 }
 
-/// Where a candidate came from, in words.
+/// Where a candidate came from, in the words of the optimizer. An origin without words is told by its kind.
 pub(crate) fn origin(origin: &Origin) -> String {
-    match origin {
-        Origin::Original => "original".to_owned(),
-        Origin::Search { choices } => {
-            let pair = |(instruction, demos): &(usize, usize)| format!("{instruction} × {demos}");
-            let shown: Vec<_> = choices.iter().take(12).map(pair).collect();
-            let more = if choices.len() > shown.len() { " …" } else { "" };
-            format!("instruction × demo set {}{more}", shown.join(", "))
-        }
-        Origin::Refined { predictor, depth } => format!("refined {}, depth {depth}", text::name(predictor)),
-        Origin::Reflected { predictors, iteration } => {
-            let names: Vec<_> = predictors.iter().take(6).map(|name| text::name(name)).collect();
-            let more = if predictors.len() > names.len() { " …" } else { "" };
-            format!("reflection on {}{more}, iteration {iteration}", names.join(", "))
-        }
-        Origin::Merged { ancestor, iteration } => {
-            format!("merge over ancestor {ancestor}, iteration {iteration}")
-        }
-        _ => "other".to_owned(),
-    }
+    let words = if origin.label.trim().is_empty() { &*origin.kind } else { origin.label.as_str() };
+    if words.trim().is_empty() { format::NONE.to_owned() } else { text::sentence(words) }
 }
 
 /// The parents that there can be: candidates that came before.
@@ -133,12 +108,17 @@ pub(crate) fn evidence(outcome: &Outcome, index: usize) -> Option<(f64, usize)> 
         return Some((score, outcome.baseline.n));
     }
     let trials =
-        outcome.trials.iter().filter(|trial| trial.candidate == index && trial.kind != TrialKind::Gate);
+        outcome.trials.iter().filter(|trial| trial.candidate == index && is_of_selection(&trial.kind));
     let (sum, n) = trials.fold((0.0, 0), |(sum, n), trial| match trial.score {
         Some(score) => (sum + score * trial.examples as f64, n + trial.examples),
         None => (sum, n),
     });
     (n > 0).then(|| (sum / n as f64, n))
+}
+
+/// Whether trials of a kind are known to run on the selection set.
+fn is_of_selection(kind: &TrialKind) -> bool {
+    [TrialKind::BASELINE, TrialKind::MINIBATCH, TrialKind::FULL, TrialKind::RACE].contains(kind)
 }
 
 /// The prompts in which a candidate differs from the original; all of the original's.

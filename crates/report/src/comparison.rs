@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use promptopt_core::Outcome;
+//! use promptopt_run::Outcome;
 //! use promptopt_report::comparison::{ComparisonRow, rows_to_table};
 //!
 //! let outcome = Outcome { optimizer: "GEPA".into(), ..Outcome::default() };
@@ -17,7 +17,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use promptopt_core::{Comparison, Estimate, Outcome, Spending, StopReason};
+use promptopt_run::{Outcome, Spending, StopReason};
+use promptopt_statistics::{Comparison, Estimate};
 use serde::{Deserialize, Serialize};
 
 use crate::TestReport;
@@ -30,7 +31,7 @@ pub use table::rows_to_table;
 /// What is said of an optimizer, before anything is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Profile {
-    /// Name, as [`promptopt_core::Optimizer::name`] gives it.
+    /// Name, as [`promptopt_run::Strategy::name`] gives it.
     pub optimizer: &'static str,
     /// How it finds new prompts.
     pub approach: &'static str,
@@ -166,7 +167,7 @@ impl ComparisonRow {
 
 /// The different instructions of all candidates; those of several predictors are one text.
 fn instructions(outcome: &Outcome) -> Vec<String> {
-    let text = |candidate: &promptopt_core::PromptCandidate| {
+    let text = |candidate: &promptopt_core::prompt::PromptCandidate| {
         let parts: Vec<_> = candidate.prompts.iter().map(|(_, prompt)| prompt.instruction.as_str()).collect();
         parts.join("\n")
     };

@@ -1,6 +1,6 @@
 //! The demos that were chosen.
 
-use promptopt_core::{Demo, Prompt};
+use promptopt_core::prompt::{Demo, Prompt};
 use serde::Serialize;
 
 use crate::text::{Cut, Field};
@@ -14,7 +14,8 @@ const MAX_PREDICTORS: usize = 50;
 #[derive(Debug, Serialize)]
 pub(crate) struct DemoTable {
     predictor: String,
-    summary: String,
+    demos: usize,
+    bootstrapped: usize,
     columns: Vec<String>,
     rows: Vec<Row>,
     note: Option<String>,
@@ -55,19 +56,12 @@ fn table(path: &str, prompt: &Prompt, before: Option<&Prompt>) -> DemoTable {
         kept: before.is_some_and(|before| before.demos.contains(demo)),
         cells: columns.iter().map(|column| cell(fields, column)).collect(),
     };
-    let bootstrapped = prompt.demos.iter().filter(|demo| demo.augmented).count();
     DemoTable {
         predictor: text::name(path),
-        summary: format!(
-            "{}: {} bootstrapped, {} labelled",
-            format::counted(prompt.demos.len() as u64, "demo", "demos"),
-            format::count(bootstrapped as u64),
-            format::count((prompt.demos.len() - bootstrapped) as u64)
-        ),
+        demos: prompt.demos.len(),
+        bootstrapped: prompt.demos.iter().filter(|demo| demo.augmented).count(),
         rows: shown.iter().enumerate().map(row).collect(),
         columns,
-        note: (prompt.demos.len() > MAX_DEMOS).then(|| {
-            format!("The first {MAX_DEMOS} of {} are shown.", format::count(prompt.demos.len() as u64))
-        }),
+        note: format::first_of(MAX_DEMOS, prompt.demos.len(), "demos"),
     }
 }

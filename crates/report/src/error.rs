@@ -12,6 +12,9 @@ pub enum Error {
     /// The report has no JSON form.
     #[error("writing the report as JSON")]
     Json(#[from] serde_json::Error),
+    /// Two evaluations cannot be compared.
+    #[error("comparing the programs on the test")]
+    Comparison(#[from] promptopt_statistics::Error),
     /// The file could not be written.
     #[error("writing the report to {path}; is there space, and may you write there?")]
     Write {

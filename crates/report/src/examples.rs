@@ -1,6 +1,6 @@
 //! The examples of the test, one by one.
 
-use promptopt_core::Fields;
+use promptopt_core::data::Fields;
 use serde::Serialize;
 
 use crate::text::{Cut, Field};
@@ -37,17 +37,14 @@ struct Columns {
 
 #[derive(Debug, Serialize)]
 struct Filter {
-    status: &'static str,
-    name: &'static str,
+    status: ExampleStatus,
     count: String,
-    meaning: &'static str,
 }
 
 #[derive(Debug, Serialize)]
 struct Row {
     number: usize,
-    status: &'static str,
-    status_name: &'static str,
+    status: ExampleStatus,
     inputs: Vec<Field>,
     expected: Vec<Field>,
     before: Answer,
@@ -58,7 +55,7 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct Answer {
     fields: Vec<Field>,
-    score: String,
+    score: Option<f64>,
     error: Option<Cut>,
 }
 
@@ -69,17 +66,6 @@ const STATUSES: [ExampleStatus; 5] = [
     ExampleStatus::StillRight,
     ExampleStatus::Failed,
 ];
-
-/// Key, name and meaning.
-fn describe(status: ExampleStatus) -> (&'static str, &'static str, &'static str) {
-    match status {
-        ExampleStatus::Fixed => ("fixed", "Fixed", "scores higher than before"),
-        ExampleStatus::Broken => ("broken", "Broken", "scores lower than before"),
-        ExampleStatus::StillWrong => ("still-wrong", "Still wrong", "scores as before, below 1"),
-        ExampleStatus::StillRight => ("still-right", "Still right", "scores as before, 1 or more"),
-        ExampleStatus::Failed => ("failed", "Failed", "failed after, or has no score"),
-    }
-}
 
 impl Examples {
     pub(crate) fn of(report: &Report) -> Option<Self> {
@@ -94,16 +80,8 @@ impl Examples {
         }
         let filter = |status| {
             let count = test.examples.iter().take(rows.len()).filter(|row| row.status() == status).count();
-            let (key, name, meaning) = describe(status);
-            (count > 0).then(|| Filter { status: key, name, count: format::count(count as u64), meaning })
+            (count > 0).then(|| Filter { status, count: format::count(count as u64) })
         };
-        let note = (rows.len() < test.examples.len()).then(|| {
-            format!(
-                "The first {} of {} examples are shown.",
-                format::count(rows.len() as u64),
-                format::count(test.examples.len() as u64)
-            )
-        });
         Some(Self {
             split: text::name(&test.split),
             filters: STATUSES.into_iter().filter_map(filter).collect(),
@@ -116,8 +94,8 @@ impl Examples {
                 before: only_name(rows.iter().map(|row| &row.before.fields)),
                 after: only_name(rows.iter().map(|row| &row.after.fields)),
             },
+            note: format::first_of(rows.len(), test.examples.len(), "examples"),
             rows,
-            note,
         })
     }
 }
@@ -148,11 +126,9 @@ fn only_name<'a>(lists: impl Iterator<Item = &'a Vec<Field>>) -> Option<String> 
 }
 
 fn row(index: usize, example: &ExampleRow) -> Row {
-    let (status, status_name, _) = describe(example.status());
     Row {
         number: index + 1,
-        status,
-        status_name,
+        status: example.status(),
         inputs: text::fields(&example.inputs),
         expected: text::fields(&example.expected),
         before: answer(example.before.as_ref(), example.score_before, example.error_before.as_deref()),
@@ -162,9 +138,5 @@ fn row(index: usize, example: &ExampleRow) -> Row {
 }
 
 fn answer(fields: Option<&Fields>, score: Option<f64>, error: Option<&str>) -> Answer {
-    Answer {
-        fields: fields.map(text::fields).unwrap_or_default(),
-        score: format::maybe_score(score),
-        error: error.map(Cut::value),
-    }
+    Answer { fields: fields.map(text::fields).unwrap_or_default(), score, error: error.map(Cut::value) }
 }

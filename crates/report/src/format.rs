@@ -22,6 +22,17 @@ pub(crate) fn maybe_score(value: Option<f64>) -> String {
     value.map_or_else(|| NONE.to_owned(), score)
 }
 
+/// Writes a value by a function of this module, and what is not there as [`NONE`].
+pub(crate) fn or_none<T>(write: fn(T) -> String) -> impl Fn(Option<T>) -> String {
+    move |value| value.map_or_else(|| NONE.to_owned(), write)
+}
+
+/// What to say when not all are shown.
+pub(crate) fn first_of(shown: usize, all: usize, what: &str) -> Option<String> {
+    let counts = || (count(shown as u64), count(all as u64));
+    (all > shown).then(counts).map(|(shown, all)| format!("The first {shown} of {all} {what} are shown."))
+}
+
 /// A difference, always with its sign.
 pub(crate) fn difference(value: f64) -> String {
     let text = score(value);

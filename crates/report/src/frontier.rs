@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use promptopt_core::{CandidateScores, Outcome};
+use promptopt_run::{CandidateScores, Outcome};
 use serde::Serialize;
 
 use crate::heat::Heat;
 use crate::{candidates, format, text};
 
+/// Name of the detail of an outcome that lists the candidates on the frontier.
+pub(crate) const DETAIL: &str = "frontier";
 /// At most this many candidates, examples and objectives are shown.
 const MAX_ROWS: usize = 40;
 const MAX_EXAMPLES: usize = 400;
@@ -33,7 +35,7 @@ struct Row {
     /// On how many examples nobody is better, and on how many everybody else is worse.
     best_on: String,
     alone_on: String,
-    objectives: Vec<String>,
+    objectives: Vec<Option<f64>>,
     /// One path for each shade of the strip of examples.
     strip: Vec<Shade>,
 }
@@ -44,11 +46,21 @@ struct Shade {
     path: String,
 }
 
+/// The candidates on the frontier, as the optimizer lists them; none where it lists no candidates.
+pub(crate) fn members(outcome: &Outcome) -> Vec<usize> {
+    outcome.detail(DETAIL).unwrap_or_default()
+}
+
+/// Whether the frontier can be drawn.
+pub(crate) fn is_drawn(outcome: &Outcome) -> bool {
+    outcome.detail::<Vec<usize>>(DETAIL).is_some()
+}
+
 impl Frontier {
     pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
         let mut seen = BTreeSet::new();
-        let known = |index: &&usize| **index < outcome.candidates.len() && seen.insert(**index);
-        let all: Vec<usize> = outcome.frontier.iter().filter(known).copied().collect();
+        let known = |index: &usize| *index < outcome.candidates.len() && seen.insert(*index);
+        let all: Vec<usize> = members(outcome).into_iter().filter(known).collect();
         let shown = all.get(..MAX_ROWS).unwrap_or(&all);
         if shown.is_empty() {
             return None;
@@ -68,9 +80,7 @@ impl Frontier {
                 alone_on: format::count(alone_on),
                 objectives: objectives
                     .iter()
-                    .map(|name| {
-                        format::maybe_score(outcome.scores.get(candidate).and_then(|s| mean(s, name)))
-                    })
+                    .map(|name| outcome.scores.get(candidate).and_then(|scores| mean(scores, name)))
                     .collect(),
                 strip: strip(outcome, candidate, &order, heat),
             }
@@ -78,8 +88,7 @@ impl Frontier {
         Some(Self {
             rows: shown.iter().map(row).collect(),
             examples: order.len(),
-            note: (all.len() > shown.len())
-                .then(|| format!("The first {} of {} on the frontier are shown.", shown.len(), all.len())),
+            note: format::first_of(shown.len(), all.len(), "on the frontier"),
             objectives: objectives.iter().map(|name| text::name(name)).collect(),
         })
     }

@@ -1,38 +1,40 @@
 //! The headline: what was gained, and how sure that is.
 
-use promptopt_core::{Comparison, Estimate, Outcome};
+use promptopt_core::money::Usage;
+use promptopt_run::Spending;
+use promptopt_statistics::{Comparison, Estimate};
 use serde::Serialize;
 
 use crate::interval_plot::IntervalPlot;
-use crate::{Report, format, text};
+use crate::{Report, text};
 
 /// The first thing that is seen.
 #[derive(Debug, Serialize)]
-pub(crate) struct Headline {
+pub(crate) struct Headline<'a> {
     /// Which split the numbers are from.
     split: String,
-    before: String,
+    before: Option<f64>,
     /// None when nothing beat the original.
-    after: Option<String>,
+    after: Option<f64>,
     /// `better`, `worse`, `noise` or `kept`.
     verdict_class: &'static str,
     verdict: String,
-    /// Difference, interval and test.
-    figures: Option<String>,
-    /// What could have been seen, where nothing was.
-    detectable: Option<String>,
+    comparison: Option<&'a Comparison>,
+    /// The gain that could have been seen, where nothing was, and on how many pairs.
+    detectable: Option<(f64, usize)>,
     /// Why the numbers are to be read with care.
-    caution: Option<String>,
+    caution: Option<&'static str>,
     scores: Option<IntervalPlot>,
     difference: Option<IntervalPlot>,
-    facts: Vec<Fact>,
-}
-
-#[derive(Debug, Serialize)]
-struct Fact {
-    name: &'static str,
-    value: String,
-    detail: Option<String>,
+    baseline: &'a Estimate,
+    optimized: &'a Estimate,
+    spending: Spending,
+    total: Usage,
+    /// Read and written.
+    tokens: u64,
+    /// Of all stages, as far as they are known.
+    money: Option<f64>,
+    seconds: Option<f64>,
 }
 
 /// The best evidence that the run has.
@@ -85,8 +87,8 @@ impl<'a> Evidence<'a> {
     }
 }
 
-impl Headline {
-    pub(crate) fn of(report: &Report) -> Self {
+impl<'a> Headline<'a> {
+    pub(crate) fn of(report: &'a Report) -> Self {
         let evidence = Evidence::of(report);
         let improved = report.outcome.improved();
         let measured = evidence.baseline.n > 0;
@@ -96,19 +98,25 @@ impl Headline {
             false => ("kept", "The run ended before anything was measured.".to_owned()),
         };
         Self {
-            before: format::maybe_score(measured.then_some(evidence.baseline.mean)),
-            after: (measured && improved).then(|| format::score(evidence.optimized.mean)),
+            before: measured.then_some(evidence.baseline.mean),
+            after: (measured && improved).then_some(evidence.optimized.mean),
             verdict_class,
             verdict,
-            figures: comparison.map(figures),
+            comparison,
             detectable: detectable(report).filter(|_| verdict_class == "noise"),
-            caution: evidence.caution.filter(|_| improved).map(str::to_owned),
+            caution: evidence.caution.filter(|_| improved),
             scores: measured.then(|| {
                 let optimized = improved.then_some(evidence.optimized);
                 IntervalPlot::of_scores(&evidence.split, evidence.baseline, optimized)
             }),
             difference: comparison.map(IntervalPlot::of_difference),
-            facts: facts(report, &evidence),
+            baseline: evidence.baseline,
+            optimized: evidence.optimized,
+            spending: report.outcome.spending,
+            total: report.outcome.spending.total(),
+            tokens: report.outcome.spending.total().total_tokens(),
+            money: sum(report.stages.iter().filter_map(|stage| stage.money)),
+            seconds: sum(report.stages.iter().filter_map(|stage| stage.seconds)),
             split: evidence.split,
         }
     }
@@ -133,74 +141,12 @@ pub(crate) fn verdict(
     }
 }
 
-/// Difference, interval and test in a sentence.
-pub(crate) fn figures(comparison: &Comparison) -> String {
-    format!(
-        "{}, {} interval {}; {}, {}, n\u{a0}=\u{a0}{} pairs: {} fixed, {} broken.",
-        format::difference(comparison.difference),
-        format::level(comparison.level),
-        format::interval(format::difference(comparison.low), format::difference(comparison.high)),
-        text::name(&comparison.test),
-        format::p_value(comparison.p_value),
-        format::count(comparison.n as u64),
-        format::count(comparison.wins as u64),
-        format::count(comparison.losses as u64),
-    )
-}
-
-fn detectable(report: &Report) -> Option<String> {
+fn detectable(report: &Report) -> Option<(f64, usize)> {
     let test = report.test.as_ref()?;
-    let gain = test.detectable_gain.filter(|gain| gain.is_finite())?;
-    Some(format!(
-        "{} show a gain of {} in four of five cases; a smaller one is easily missed.",
-        format::counted(test.comparison.n as u64, "pair", "pairs"),
-        format::difference(gain)
-    ))
+    Some((test.detectable_gain.filter(|gain| gain.is_finite())?, test.comparison.n))
 }
 
-fn facts(report: &Report, evidence: &Evidence<'_>) -> Vec<Fact> {
-    let outcome = &report.outcome;
-    let total = outcome.spending.total();
-    let mut facts = vec![
-        Fact {
-            name: "Examples",
-            value: format::count(evidence.baseline.n as u64),
-            detail: Some(not_scored(evidence.baseline, evidence.optimized).unwrap_or(evidence.split.clone())),
-        },
-        Fact { name: "LM calls", value: format::count(total.calls), detail: Some(by_role(outcome)) },
-        Fact {
-            name: "Tokens",
-            value: format::count(total.total_tokens()),
-            detail: Some(format!(
-                "{} read, {} written",
-                format::count(total.prompt_tokens),
-                format::count(total.completion_tokens)
-            )),
-        },
-    ];
-    let sum = |values: Vec<Option<f64>>| -> Option<f64> {
-        values.iter().any(Option::is_some).then(|| values.into_iter().flatten().sum())
-    };
-    if let Some(money) = sum(report.stages.iter().map(|stage| stage.money).collect()) {
-        facts.push(Fact { name: "Money", value: format::money(money), detail: Some("all stages".into()) });
-    }
-    if let Some(seconds) = sum(report.stages.iter().map(|stage| stage.seconds).collect()) {
-        facts.push(Fact { name: "Time", value: format::seconds(seconds), detail: Some("all stages".into()) });
-    }
-    facts
-}
-
-fn by_role(outcome: &Outcome) -> String {
-    let (task, prompt) = (outcome.spending.task.calls, outcome.spending.prompt.calls);
-    format!("to optimize: {} task model, {} prompt model", format::count(task), format::count(prompt))
-}
-
-fn not_scored(baseline: &Estimate, optimized: &Estimate) -> Option<String> {
-    let of = |before: usize, after: usize, what| {
-        (before + after > 0).then(|| format!("{what} before / after: {before} / {after}"))
-    };
-    let failed = of(baseline.failed, optimized.failed, "failed");
-    let missing = of(baseline.missing, optimized.missing, "no score");
-    let parts: Vec<String> = [failed, missing].into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+/// The sum, where there is anything to add.
+fn sum(values: impl Iterator<Item = f64>) -> Option<f64> {
+    values.reduce(|sum, value| sum + value)
 }

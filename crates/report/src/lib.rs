@@ -1,11 +1,11 @@
 //! One run of an optimizer as one HTML page that works offline, or as JSON.
 //!
-//! A [`Report`] is data: what the optimizer did ([`promptopt_core::Outcome`]), the prompts before and
+//! A [`Report`] is data: what the optimizer did ([`promptopt_run::Outcome`]), the prompts before and
 //! after, the sealed test, what failed, what it cost. [`Report::to_html`] draws it: a page without
 //! network requests, readable without JavaScript, in dark and light, on a telephone and on paper.
 //!
 //! ```
-//! use promptopt_core::{Prompt, Prompts};
+//! use promptopt_core::prompt::{Prompt, Prompts};
 //! use promptopt_report::Report;
 //!
 //! let report = Report {
@@ -22,6 +22,9 @@
 //! # Ok::<(), promptopt_report::Error>(())
 //! ```
 //!
+//! An optimizer of anybody's shows too: origins of candidates stand there in its own words, kinds of trials under their
+//! own names, and details of the outcome that no section draws as a list.
+//!
 //! Every text of a report is taken for untrusted: the template engine escapes it, a Content-Security-
 //! Policy lets nothing but the page's own style and script through, and what is long is cut with a note.
 
@@ -32,8 +35,11 @@ pub mod comparison;
 mod cost;
 mod demos;
 mod depths;
+mod details;
 mod diff;
 mod error;
+mod error_line;
+mod example_row;
 mod examples;
 mod format;
 mod frontier;
@@ -48,8 +54,17 @@ mod prompts;
 mod render;
 mod report;
 mod splits;
+mod test_report;
 mod text;
 mod trials;
 
 pub use error::Error;
-pub use report::{ErrorLine, ExampleRow, ExampleStatus, Report, StageCost, TestReport};
+pub use error_line::ErrorLine;
+pub use example_row::{ExampleRow, ExampleStatus};
+pub use report::{Report, StageCost};
+pub use test_report::TestReport;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

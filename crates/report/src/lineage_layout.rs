@@ -1,5 +1,7 @@
 //! Where the nodes of a lineage tree stand.
 
+use std::collections::BTreeSet;
+
 /// A place in the tree: how far from its root, and in which line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -20,15 +22,8 @@ pub(crate) fn places(parent: &[Option<usize>], winner: usize) -> Vec<Place> {
             None => roots.push(node),
         }
     }
-    let mut on_the_way = vec![false; parent.len()];
-    let mut next = (winner < parent.len()).then_some(winner);
-    while let Some(node) = next {
-        if let Some(mark) = on_the_way.get_mut(node) {
-            *mark = true;
-        }
-        next = parent.get(node).copied().flatten().filter(|above| *above < node);
-    }
-    let later = |node: &usize| !on_the_way.get(*node).copied().unwrap_or_default();
+    let way = ancestry(parent, winner);
+    let later = |node: &usize| !way.contains(node);
     for siblings in children.iter_mut().chain([&mut roots]) {
         siblings.sort_by_key(later);
     }
@@ -49,6 +44,12 @@ pub(crate) fn places(parent: &[Option<usize>], winner: usize) -> Vec<Place> {
         waiting.extend(below.iter().enumerate().rev().map(|(index, child)| (*child, depth + 1, index > 0)));
     }
     places
+}
+
+/// A node and those it came from.
+pub(crate) fn ancestry(main: &[Option<usize>], node: usize) -> BTreeSet<usize> {
+    std::iter::successors(Some(node), |node| main.get(*node).copied().flatten().filter(|above| above < node))
+        .collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::choices::{self, ChoiceTable};
 use crate::cost::Cost;
 use crate::demos::{self, DemoTable};
 use crate::depths::{self, DepthChart};
+use crate::details;
 use crate::examples::Examples;
 use crate::frontier::Frontier;
 use crate::headline::Headline;
@@ -14,7 +15,7 @@ use crate::lineage::Lineage;
 use crate::problems::Problems;
 use crate::prompts::{self, PromptDiff};
 use crate::splits::{self, Confirmed, SplitRow};
-use crate::text::{self, Cut, MAX_LONG};
+use crate::text::{self, Cut, Field, MAX_LONG};
 use crate::trials::Trials;
 use crate::{Report, format};
 
@@ -23,20 +24,20 @@ const MAX_NOTES: usize = 100;
 
 /// What the templates draw. A section without data is empty, and is left out.
 #[derive(Debug, Serialize)]
-pub(crate) struct Page {
+pub(crate) struct Page<'a> {
     title: String,
     optimizer: String,
     task: String,
     model: String,
     prompt_model: Option<String>,
     created_at: String,
-    headline: Headline,
-    splits: Vec<SplitRow>,
-    confirmation: Option<Confirmed>,
+    headline: Headline<'a>,
+    splits: Vec<SplitRow<'a>>,
+    confirmation: Option<Confirmed<'a>>,
     prompts: Vec<PromptDiff>,
     demos: Vec<DemoTable>,
     examples: Option<Examples>,
-    trials: Option<Trials>,
+    trials: Option<Trials<'a>>,
     choices: Vec<ChoiceTable>,
     frontier: Option<Frontier>,
     lineage: Option<Lineage>,
@@ -47,12 +48,13 @@ pub(crate) struct Page {
     choice: Cut,
     stop: Cut,
     notes: Vec<Cut>,
+    details: Vec<Field>,
     configuration: Option<Cut>,
     version: &'static str,
 }
 
-impl Page {
-    pub(crate) fn of(report: &Report) -> Self {
+impl<'a> Page<'a> {
+    pub(crate) fn of(report: &'a Report) -> Self {
         let outcome = &report.outcome;
         let (optimizer, task) = (text::name(report.optimizer_name()), text::name(&report.task));
         let title = match (report.title.is_empty(), task.is_empty()) {
@@ -85,6 +87,7 @@ impl Page {
             choice: Cut::value(&outcome.choice),
             stop: Cut::value(&format::capitalised(&outcome.stop.to_string())),
             notes: outcome.notes.iter().take(MAX_NOTES).map(|note| Cut::value(note)).collect(),
+            details: details::others(outcome),
             configuration: configuration(report),
             version: env!("CARGO_PKG_VERSION"),
         }

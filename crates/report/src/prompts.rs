@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::diff::WordDiff;
 use crate::text::{Cut, MAX_LONG};
-use crate::{Report, format, text};
+use crate::{Report, text};
 
 /// At most this many predictors are compared.
 const MAX_PREDICTORS: usize = 50;
@@ -15,9 +15,8 @@ pub(crate) struct PromptDiff {
     predictor: String,
     diff: WordDiff,
     same: bool,
-    /// How many words are gone, and how many are new.
-    words: String,
-    demos: String,
+    demos_before: usize,
+    demos_after: usize,
     note: Option<String>,
 }
 
@@ -33,17 +32,9 @@ pub(crate) fn diffs(report: &Report) -> Vec<PromptDiff> {
             PromptDiff {
                 predictor: text::name(path),
                 same: before.is_some_and(|prompt| prompt.instruction == after.instruction),
-                words: format!(
-                    "{} removed, {} added",
-                    format::counted(diff.removed as u64, "word", "words"),
-                    format::count(diff.added as u64)
-                ),
                 diff,
-                demos: format!(
-                    "{} before, {} after",
-                    format::counted(before.map_or(0, |prompt| prompt.demos.len()) as u64, "demo", "demos"),
-                    format::count(after.demos.len() as u64)
-                ),
+                demos_before: before.map_or(0, |prompt| prompt.demos.len()),
+                demos_after: after.demos.len(),
                 note: old.note.or(new.note),
             }
         })

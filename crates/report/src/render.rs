@@ -7,7 +7,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use sha2::{Digest as _, Sha256};
 
 use crate::page::Page;
-use crate::{Error, text};
+use crate::{Error, format, text};
 
 const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/script.js");
@@ -29,11 +29,21 @@ const TEMPLATES: [(&str, &str); 12] = [
 ];
 
 /// The whole page.
-pub(crate) fn html(page: &Page) -> Result<String, Error> {
+pub(crate) fn html(page: &Page<'_>) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // Whatever a template is called: everything is HTML, and everything is escaped.
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_filter("score", format::or_none(format::score));
+    environment.add_filter("number", format::or_none(format::count));
+    environment.add_filter("seconds", format::or_none(format::seconds));
+    environment.add_filter("money", format::or_none(format::money));
+    environment.add_filter("difference", format::or_none(format::difference));
+    environment.add_filter("p_value", format::or_none(format::p_value));
+    environment.add_filter("level", format::or_none(format::level));
+    environment.add_filter("counted", format::counted);
+    environment.add_filter("px", format::px);
+    environment.add_filter("name", |text: &str| text::name(text));
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }

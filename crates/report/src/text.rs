@@ -1,6 +1,6 @@
 //! Untrusted text: how much of it a page shows, and in which form.
 
-use promptopt_core::{Fields, plain_text};
+use promptopt_core::data::{Fields, plain_text};
 use serde::Serialize;
 
 use crate::format;
@@ -11,6 +11,8 @@ pub(crate) const MAX_VALUE: usize = 2_000;
 pub(crate) const MAX_LONG: usize = 20_000;
 /// Names and one-line descriptions are cut to this many characters.
 pub(crate) const MAX_NAME: usize = 120;
+/// Sentences on one line are cut to this many characters.
+const MAX_SENTENCE: usize = 300;
 /// Fields of one value that are shown.
 const MAX_FIELDS: usize = 40;
 
@@ -48,7 +50,12 @@ pub(crate) struct Field {
 
 /// A name on one line.
 pub(crate) fn name(text: &str) -> String {
-    promptopt_core::shorten(text, MAX_NAME)
+    promptopt_core::data::shorten(text, MAX_NAME)
+}
+
+/// A sentence on one line.
+pub(crate) fn sentence(text: &str) -> String {
+    promptopt_core::data::shorten(text, MAX_SENTENCE)
 }
 
 /// Fields in order, each cut; a last one says how many are left out.

@@ -1,10 +1,10 @@
 //! Score against language-model calls, trial by trial.
 
-use promptopt_core::{Outcome, Trial, TrialKind};
+use promptopt_run::{Outcome, Trial, TrialKind};
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
-use crate::format;
+use crate::{format, text};
 
 /// Height of the plot in pixels.
 const HEIGHT: f64 = 260.0;
@@ -13,26 +13,29 @@ const MAX_TRIALS: usize = 2_000;
 
 /// The chart of all trials.
 #[derive(Debug, Serialize)]
-pub(crate) struct Trials {
-    description: String,
+pub(crate) struct Trials<'a> {
+    /// Calls at the end.
+    calls: u64,
     height: String,
     x_ticks: Vec<Tick>,
     y_ticks: Vec<Tick>,
-    marks: Vec<Mark>,
+    marks: Vec<Mark<'a>>,
     /// The best mean on the full selection set so far, as steps.
     steps: Vec<Line>,
     legend: Vec<LegendEntry>,
-    rows: Vec<Row>,
+    rows: &'a [Trial],
+    /// Whether the optimizer has kinds of its own.
+    has_own: bool,
     note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Mark {
+struct Mark<'a> {
     kind: &'static str,
     x: String,
     y: String,
     winner: bool,
-    title: String,
+    trial: &'a Trial,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,79 +52,55 @@ struct LegendEntry {
     text: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Row {
-    number: usize,
-    name: &'static str,
-    candidate: usize,
-    score: String,
-    examples: String,
-    failures: String,
-    calls: String,
-    best: String,
+/// The kinds that every optimizer may have: the symbol of each, and what it was measured on.
+const KINDS: [(TrialKind, &str, &str); 5] = [
+    (TrialKind::BASELINE, "baseline", "original program on the selection set"),
+    (TrialKind::MINIBATCH, "minibatch", "part of the selection set"),
+    (TrialKind::FULL, "full", "whole selection set"),
+    (TrialKind::GATE, "gate", "new candidate on training examples"),
+    (TrialKind::RACE, "race", "dropped on the way through the selection set"),
+];
+/// At most this many kinds of an optimizer's own have a line in the legend.
+const MAX_OWN_KINDS: usize = 12;
+const OWN_MEANING: &str = "a kind of the optimizer's own";
+/// Symbol of the kinds that an optimizer has for itself.
+const OWN: &str = "own";
+
+/// The symbol of a kind. It goes into names of classes and marks, so it is one of ours.
+fn symbol(kind: &TrialKind) -> &'static str {
+    KINDS.iter().find(|(known, ..)| known == kind).map_or(OWN, |(_, symbol, _)| symbol)
 }
 
-/// Symbol and name of a kind of trial, and what it was measured on.
-fn kind(kind: TrialKind) -> (&'static str, &'static str, &'static str) {
-    match kind {
-        TrialKind::Baseline => ("baseline", "baseline", "original program on the selection set"),
-        TrialKind::Minibatch => ("minibatch", "minibatch", "part of the selection set"),
-        TrialKind::Full => ("full", "full", "whole selection set"),
-        TrialKind::Gate => ("gate", "gate", "new candidate on training examples"),
-        TrialKind::Race => ("race", "race", "dropped on the way through the selection set"),
-        _ => ("minibatch", "trial", "another kind of trial"),
-    }
-}
-
-impl Trials {
-    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+impl<'a> Trials<'a> {
+    pub(crate) fn of(outcome: &'a Outcome) -> Option<Self> {
         let trials = outcome.trials.get(..MAX_TRIALS).unwrap_or(&outcome.trials);
         let most = trials.iter().map(|trial| trial.calls_so_far).max()?;
         let x = Axis::counts(most);
         let scores = trials.iter().filter_map(|trial| trial.score);
         let y = Axis::scores(scores.chain(trials.iter().map(|trial| trial.best_so_far)));
-        let note = (outcome.trials.len() > MAX_TRIALS).then(|| {
-            format!(
-                "The first {} of {} trials are shown.",
-                format::count(MAX_TRIALS as u64),
-                format::count(outcome.trials.len() as u64)
-            )
-        });
         Some(Self {
-            description: format!(
-                "Scores of {} over {}; the best mean on the full selection set goes from {} to {}.",
-                format::counted(trials.len() as u64, "trial", "trials"),
-                format::counted(most, "language-model call", "language-model calls"),
-                format::maybe_score(trials.first().map(|trial| trial.best_so_far)),
-                format::maybe_score(trials.last().map(|trial| trial.best_so_far)),
-            ),
+            calls: most,
             height: format::px(HEIGHT),
             x_ticks: x.across(),
             y_ticks: y.up(HEIGHT),
             marks: trials.iter().filter_map(|trial| mark(trial, outcome.best, x, y)).collect(),
             steps: steps(trials, x, y),
             legend: legend(trials),
-            rows: trials.iter().enumerate().map(row).collect(),
-            note,
+            rows: trials,
+            has_own: trials.iter().any(|trial| symbol(&trial.kind) == OWN),
+            note: format::first_of(MAX_TRIALS, outcome.trials.len(), "trials"),
         })
     }
 }
 
-fn mark(trial: &Trial, best: usize, x: Axis, y: Axis) -> Option<Mark> {
+fn mark(trial: &Trial, best: usize, x: Axis, y: Axis) -> Option<Mark<'_>> {
     let score = trial.score.filter(|score| score.is_finite())?;
-    let (symbol, name, _) = kind(trial.kind);
     Some(Mark {
-        kind: symbol,
+        kind: symbol(&trial.kind),
         x: x.x(trial.calls_so_far as f64),
         y: y.y(score, HEIGHT),
         winner: trial.candidate == best,
-        title: format!(
-            "{name}, candidate {}: {} over {}, at {}",
-            trial.candidate,
-            format::score(score),
-            format::counted(trial.examples as u64, "example", "examples"),
-            format::counted(trial.calls_so_far, "call", "calls"),
-        ),
+        trial,
     })
 }
 
@@ -150,29 +129,24 @@ fn steps(trials: &[Trial], x: Axis, y: Axis) -> Vec<Line> {
     lines
 }
 
+/// The kinds that occur: the known ones, then the optimizer's own in order of appearance.
 fn legend(trials: &[Trial]) -> Vec<LegendEntry> {
-    let kinds =
-        [TrialKind::Baseline, TrialKind::Minibatch, TrialKind::Full, TrialKind::Gate, TrialKind::Race];
-    let entry = |of: TrialKind| {
-        let count = trials.iter().filter(|trial| trial.kind == of).count();
-        let (symbol, name, meaning) = kind(of);
+    let entry = |symbol, kinds: &[&TrialKind], name: &str, meaning: &str| {
+        let count = trials.iter().filter(|trial| kinds.contains(&&trial.kind)).count();
         (count > 0).then(|| LegendEntry {
             kind: symbol,
             text: format!("{} ({}): {meaning}", format::capitalised(name), format::count(count as u64)),
         })
     };
-    kinds.into_iter().filter_map(entry).collect()
-}
-
-fn row((index, trial): (usize, &Trial)) -> Row {
-    Row {
-        number: index + 1,
-        name: kind(trial.kind).1,
-        candidate: trial.candidate,
-        score: format::maybe_score(trial.score),
-        examples: format::count(trial.examples as u64),
-        failures: format::count(trial.failures as u64),
-        calls: format::count(trial.calls_so_far),
-        best: format::score(trial.best_so_far),
+    let mut own: Vec<&TrialKind> = Vec::new();
+    for trial in trials {
+        if symbol(&trial.kind) == OWN && !own.contains(&&trial.kind) {
+            own.push(&trial.kind);
+        }
     }
+    let (named, rest) = own.split_at(own.len().min(MAX_OWN_KINDS));
+    let known =
+        KINDS.iter().filter_map(|(kind, symbol, meaning)| entry(*symbol, &[kind], kind.as_str(), meaning));
+    let named = named.iter().filter_map(|kind| entry(OWN, &[*kind], &text::name(kind.as_str()), OWN_MEANING));
+    known.chain(named).chain(entry(OWN, rest, "others", OWN_MEANING)).collect()
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use promptopt_core::{ContentHash, LmReply};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
 use serde::{Deserialize, Serialize};
 
 use crate::database::ReplyDatabase;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use promptopt_core::{ContentHash, LmError, LmReply};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::{LmError, LmReply};
 
 type Reply = Result<LmReply, LmError>;
 type Flight = BoxFuture<'static, Reply>;
@@ -67,7 +68,7 @@ impl Drop for Departure {
 #[cfg(test)]
 mod tests {
     use futures_util::future::{pending, ready};
-    use promptopt_core::Usage;
+    use promptopt_core::money::Usage;
 
     use super::*;
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use promptopt_core::{ContentHash, LmReply};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
 
 use crate::database::ReplyDatabase;
 use crate::flights::Flights;

@@ -1,6 +1,7 @@
 //! What makes two calls the same call.
 
-use promptopt_core::{ContentHash, LmRequest};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmRequest;
 
 /// The key of a call: model id, messages, every sampling parameter, response format, number of
 /// completions and sample index. A hash, so nothing of a prompt can be read from it; and the model
@@ -21,7 +22,7 @@ pub fn reply_key(model: &str, request: &LmRequest) -> ContentHash {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::{Message, ResponseFormat, Sampling};
+    use promptopt_core::lm::{Message, ResponseFormat, Sampling};
     use serde_json::json;
 
     use super::*;

@@ -13,18 +13,12 @@
 //! ```
 //! # use std::sync::Arc;
 //! # use futures_util::FutureExt as _;
-//! use promptopt_core::{ContentHash, LanguageModel, LmError, LmReply, LmRequest, Message, Usage};
+//! use promptopt_core::data::ContentHash;
+//! use promptopt_core::lm::{Attempts, LanguageModel as _, LmReply, LmRequest, Message, lm_fn};
+//! use promptopt_core::money::Usage;
 //! use promptopt_store::{Manifest, Redactor, RunDirectory, StoredModel};
 //!
-//! struct Paid;
-//!
-//! #[async_trait::async_trait]
-//! impl LanguageModel for Paid {
-//!     fn id(&self) -> String { "paid".into() }
-//!     async fn complete(&self, _: &LmRequest) -> Result<LmReply, LmError> {
-//!         Ok(LmReply::text("four", Usage::call(9, 1)))
-//!     }
-//! }
+//! let paid = Arc::new(lm_fn("paid", |_| async { Ok(LmReply::text("four", Usage::call(9, 1))) }));
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("run");
@@ -33,17 +27,17 @@
 //! let request = LmRequest::new(vec![Message::user("2 + 2?")]);
 //!
 //! let run = RunDirectory::create(&path, &manifest, Redactor::default())?;
-//! let model = StoredModel::new(Arc::new(Paid), Some(run.journal().clone()), None);
+//! let model = StoredModel::new(paid.clone(), Some(run.journal().clone()), None);
 //! # let block_on = |future| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
-//! let first = block_on(model.complete(&request))?;
+//! let first = block_on(model.complete(&request, &Attempts::any()))?;
 //! assert_eq!(model.stats().paid, Usage::call(9, 1));
 //! drop((model, run)); // the process ends here
 //!
 //! let run = RunDirectory::open(&path, Redactor::default())?;
 //! run.check(&manifest)?;
-//! let model = StoredModel::new(Arc::new(Paid), Some(run.journal().clone()), None);
+//! let model = StoredModel::new(paid, Some(run.journal().clone()), None);
 //! # let block_on = |future| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
-//! assert_eq!(block_on(model.complete(&request))?, first);
+//! assert_eq!(block_on(model.complete(&request, &Attempts::any()))?, first);
 //! assert_eq!((model.stats().paid.calls, model.stats().replayed.calls), (0, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -85,3 +79,8 @@ pub use manifest::{Difference, Manifest};
 pub use model::{StoredModel, StoredStats};
 pub use record::MAX_REPLY_BYTES;
 pub use redact::Redactor;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use promptopt_core::ContentHash;
+use promptopt_core::data::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -84,7 +84,10 @@ impl fmt::Display for Difference {
 }
 
 fn show(value: Option<&Value>) -> String {
-    value.map_or_else(|| "nothing".to_owned(), |value| promptopt_core::shorten(&value.to_string(), SHOWN))
+    value.map_or_else(
+        || "nothing".to_owned(),
+        |value| promptopt_core::data::shorten(&value.to_string(), SHOWN),
+    )
 }
 
 /// All places at which two JSON values differ, in the order of the old one and then of the new.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::join;
-use promptopt_core::{ContentHash, LanguageModel, LmError, LmReply, LmRequest, Price, Usage};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::Usage;
 
 use crate::flights::Flights;
 use crate::{Cache, CacheMode, Journal, Redactor, StoreError, reply_key};
@@ -41,7 +43,7 @@ pub struct StoredModel(Arc<Inner>);
 
 struct Inner {
     model: Arc<dyn LanguageModel>,
-    id: String,
+    profile: ModelProfile,
     journal: Option<Journal>,
     cache: Option<Cache>,
     redactor: Redactor,
@@ -70,8 +72,8 @@ impl StoredModel {
             (None, Some(cache)) => cache.flights.clone(),
             (None, None) => Flights::default(),
         };
-        let id = model.id();
-        Self(Arc::new(Inner { model, id, journal, cache, redactor, flights, stats: Mutex::default() }))
+        let (profile, stats) = (model.profile(), Mutex::default());
+        Self(Arc::new(Inner { model, profile, journal, cache, redactor, flights, stats }))
     }
 
     /// Where the replies so far came from.
@@ -82,41 +84,25 @@ impl StoredModel {
 
 #[async_trait]
 impl LanguageModel for StoredModel {
-    fn id(&self) -> String {
-        self.0.id.clone()
+    fn profile(&self) -> ModelProfile {
+        self.0.profile.clone()
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let inner = &self.0;
-        let key = reply_key(&inner.id, request);
+        let key = reply_key(&inner.profile.id, request);
         if !inner.keeps() {
-            return inner.reply(key, request.clone()).await;
+            return inner.reply(key, request, attempts).await;
         }
         let (flight, begun) = inner.flights.join(key, || {
-            let (inner, request) = (Arc::clone(inner), request.clone());
-            async move { inner.reply(key, request).await }.boxed()
+            let (inner, request, attempts) = (Arc::clone(inner), request.clone(), attempts.clone());
+            async move { inner.reply(key, &request, &attempts).await }.boxed()
         });
         let reply = flight.await?;
         if !begun {
             inner.count(|stats| stats.shared += reply.usage);
         }
         Ok(reply)
-    }
-
-    fn max_attempts_billed(&self) -> u32 {
-        self.0.model.max_attempts_billed()
-    }
-
-    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
-        self.0.model.count_tokens(request)
-    }
-
-    fn max_tokens(&self) -> Option<u32> {
-        self.0.model.max_tokens()
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.0.model.price()
     }
 }
 
@@ -127,7 +113,12 @@ impl Inner {
             || self.cache.as_ref().is_some_and(|cache| cache.mode() == CacheMode::ReadWrite)
     }
 
-    async fn reply(&self, key: ContentHash, request: LmRequest) -> Result<LmReply, LmError> {
+    async fn reply(
+        &self,
+        key: ContentHash,
+        request: &LmRequest,
+        attempts: &Attempts,
+    ) -> Result<LmReply, LmError> {
         if let Some(journal) = &self.journal
             && let Some(reply) = journal.get(&key).await.map_err(|error| before_call(&error))?
         {
@@ -143,7 +134,7 @@ impl Inner {
             self.keep(&key, &reply, false).await?;
             return Ok(reply);
         }
-        let mut reply = self.model.complete(&request).await?;
+        let mut reply = self.model.complete(request, attempts).await?;
         self.redactor.redact_reply(&mut reply);
         self.count(|stats| stats.paid += reply.usage);
         self.keep(&key, &reply, true).await?;
@@ -193,6 +184,6 @@ fn after_call(error: &StoreError) -> LmError {
 
 impl fmt::Debug for StoredModel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("StoredModel").field("id", &self.0.id).finish_non_exhaustive()
+        formatter.debug_struct("StoredModel").field("id", &self.0.profile.id).finish_non_exhaustive()
     }
 }

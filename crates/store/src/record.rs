@@ -1,6 +1,7 @@
 //! A reply as bytes: format, checksum, JSON.
 
-use promptopt_core::{ContentHash, LmReply};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
 
 /// Largest reply that is kept, in bytes of its JSON form.
 pub const MAX_REPLY_BYTES: usize = 8 * 1024 * 1024;
@@ -54,7 +55,8 @@ fn checksum(key: &ContentHash, payload: &[u8]) -> ContentHash {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::{Completion, FinishReason, Usage};
+    use promptopt_core::lm::{Completion, FinishReason};
+    use promptopt_core::money::Usage;
     use proptest::prelude::*;
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use promptopt_core::LmReply;
+use promptopt_core::lm::LmReply;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 

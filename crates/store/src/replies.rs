@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use futures_channel::oneshot;
-use promptopt_core::{ContentHash, LmReply};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
 
 use crate::database::{Entry, ReplyDatabase};
 use crate::record::{self, MAX_REPLY_BYTES, Unkept};
@@ -24,8 +25,8 @@ pub(crate) struct Replies(Arc<Shared>);
 struct Shared {
     path: PathBuf,
     at_open: u64,
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The way to the thread that owns the file, until this is dropped.
+    thread: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
 }
 
 enum Job {
@@ -41,13 +42,10 @@ impl Replies {
         let (opened, opening) = mpsc::channel();
         let owned = path.to_owned();
         let work = move || {
-            let open = || -> Result<(ReplyDatabase, u64), StoreError> {
-                let database = ReplyDatabase::open(&owned, kind, max_bytes)?;
-                let replies = database.len()?;
-                Ok((database, replies))
-            };
+            let open = ReplyDatabase::open(&owned, kind, max_bytes)
+                .and_then(|database| database.len().map(|replies| (database, replies)));
             // Nobody listens only when the opener is gone, and then nobody cares.
-            match open() {
+            match open {
                 Err(error) => drop(opened.send(Err(error))),
                 Ok((database, replies)) => {
                     let _ = opened.send(Ok(replies));
@@ -71,12 +69,8 @@ impl Replies {
                 return Err(error);
             }
         };
-        Ok(Self(Arc::new(Shared {
-            path: path.to_owned(),
-            at_open,
-            jobs: Mutex::new(Some(jobs)),
-            thread: Mutex::new(Some(thread)),
-        })))
+        let thread = Mutex::new(Some((jobs, thread)));
+        Ok(Self(Arc::new(Shared { path: path.to_owned(), at_open, thread })))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -93,11 +87,8 @@ impl Replies {
 
     pub(crate) async fn get(&self, key: &ContentHash) -> Result<Option<LmReply>, StoreError> {
         let record = self.ask(|done| Job::Get(key.as_bytes().to_vec(), done)).await?;
-        record
-            .map(|record| {
-                record::decode(key, &record).map_err(|reason| StoreError::corrupt(self.path(), reason))
-            })
-            .transpose()
+        let decode = |record: Vec<u8>| record::decode(key, &record);
+        record.map(decode).transpose().map_err(|reason| StoreError::corrupt(self.path(), reason))
     }
 
     /// Keeps a reply under its key, unless the key is known already. It is on the disk when this
@@ -120,7 +111,10 @@ impl Replies {
         job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
     ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
-        self.0.send(job(done));
+        if let Some((jobs, _)) = &*self.0.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A failed send drops the job, which its sender hears of.
+            let _ = jobs.send(job(done));
+        }
         // A job that is dropped unanswered means that the thread is gone.
         answer.await.unwrap_or_else(|_| {
             Err(StoreError::Read {
@@ -131,23 +125,13 @@ impl Replies {
     }
 }
 
-impl Shared {
-    fn send(&self, job: Job) {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(jobs) = jobs.as_ref() {
-            // A failed send drops the job, which its sender hears of.
-            let _ = jobs.send(job);
-        }
-    }
-}
-
 impl Drop for Shared {
     /// Waits until the thread has written what is waiting and has closed the file, so that it can
     /// be opened again at once.
     fn drop(&mut self) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some((jobs, thread)) = thread {
+            drop(jobs);
             let _ = thread.join();
         }
     }

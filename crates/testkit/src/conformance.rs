@@ -1,58 +1,40 @@
-//! What every optimizer promises, whatever its algorithm: checks that take any
-//! `Box<dyn Optimizer>`.
+//! What optimizers promise: checks that take any `Box<dyn Optimizer>`.
 //!
-//! [`optimizer_conformance!`](crate::optimizer_conformance) makes a test of each.
+//! - [`optimizer_contract!`](crate::optimizer_contract) makes a test of each promise that any optimizer must keep,
+//!   whatever its algorithm. It assumes no more than that the optimizer follows the [`RunOptions`] it is built with, and
+//!   that it tries something on 60 examples of six hidden rules.
+//! - [`optimizer_quality!`](crate::optimizer_quality) makes a test of each that good ones keep: that they find what there
+//!   is to find.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use promptopt_core::{
-    Cancellation, ContentHash, Error, Evaluator, Event, Example, LanguageModel, LmError, LmReply, LmRequest,
-    Message, ModuleExt as _, NoObserver, Observer, Optimizer, Outcome, RolloutJob, RolloutRunner, StopReason,
-    metric_fn,
-};
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile};
+use promptopt_core::money::Limit;
+use promptopt_core::program::{Cancellation, Evaluator, ModuleExt as _, metric_fn};
+use promptopt_run::{Clock, Error, Event, Optimizer, Outcome, Run, RunOptions, StopReason, evaluate};
 
 use crate::{HiddenRules, ScriptedLm, SimulatedLm, toy};
 
-/// What a check wants of an optimizer. All else is for whoever builds it to choose; small sizes keep
-/// the checks fast.
-#[derive(Clone)]
-pub struct Settings {
-    /// The model of the program, which also writes instructions.
-    pub model: Arc<dyn LanguageModel>,
-    /// The seed.
-    pub seed: u64,
-    /// Language-model calls under way at once.
-    pub concurrency: usize,
-    /// The budget.
-    pub max_calls: Option<u64>,
-    /// The flag that ends the run.
-    pub cancellation: Cancellation,
-    /// Who hears of what happens.
-    pub observer: Arc<dyn Observer>,
+/// Builds the optimizer to check, which follows these options. All else is for whoever builds it to choose; small
+/// sizes keep the checks fast.
+pub type Build = dyn Fn(RunOptions) -> Box<dyn Optimizer>;
+
+/// Seed 3 and a model of the program, which also writes instructions; changed where a check wants something else.
+fn options(model: Arc<dyn LanguageModel>, change: impl FnOnce(&mut RunOptions)) -> RunOptions {
+    let mut options = RunOptions::builder().seed(3).task_model(model).build();
+    change(&mut options);
+    options
 }
 
-impl Settings {
-    /// Seed 3, eight calls at once, no budget.
-    pub fn new(model: Arc<dyn LanguageModel>) -> Self {
-        Self {
-            model,
-            seed: 3,
-            concurrency: 8,
-            max_calls: None,
-            cancellation: Cancellation::new(),
-            observer: Arc::new(NoObserver),
-        }
-    }
-}
-
-/// Builds the optimizer to check.
-pub type Build = dyn Fn(&Settings) -> Box<dyn Optimizer>;
+fn as_given(_: &mut RunOptions) {}
 
 /// A check: `Err` says which promise was broken, and how.
 pub type Checked = Result<(), String>;
@@ -87,18 +69,18 @@ impl OutOfOrder {
 
 #[async_trait]
 impl LanguageModel for OutOfOrder {
-    fn id(&self) -> String {
-        self.model.id()
+    fn profile(&self) -> ModelProfile {
+        self.model.profile()
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let key = ContentHash::of(request);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
         let turns = request.messages.last().map_or(0, |message| message.content.len() * 7 % 13);
         for _ in 0..turns {
             Yield(false).await;
         }
-        self.model.complete(request).await
+        self.model.complete(request, attempts).await
     }
 }
 
@@ -126,17 +108,13 @@ fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(broken()) }
 }
 
-fn program(model: &Arc<dyn LanguageModel>) -> impl Evaluator + use<> {
-    toy::answerer().with_model(Arc::clone(model)).with_metric(toy::exact_answer())
-}
-
 async fn compiled(
     build: &Build,
-    settings: &Settings,
+    options: RunOptions,
     examples: Vec<Example>,
 ) -> Result<(Outcome, impl Evaluator + use<>), Error> {
-    let mut program = program(&settings.model);
-    let outcome = build(settings).compile(&mut program, examples).await?;
+    let mut program = toy::answerer().with_metric(toy::exact_answer());
+    let outcome = build(options).compile(&mut program, examples).await?;
     Ok((outcome, program))
 }
 
@@ -150,9 +128,9 @@ pub async fn same_outcome_at_any_concurrency(build: &Build) -> Checked {
     let mut first: Option<String> = None;
     for concurrency in [1, 3, 32] {
         let model = Arc::new(OutOfOrder::new(task.model(5)));
-        let settings = Settings { concurrency, ..Settings::new(model) };
+        let options = options(model, |options| options.concurrency = concurrency);
         let (outcome, program) =
-            compiled(build, &settings, task.examples(60)).await.map_err(|error| error.to_string())?;
+            compiled(build, options, task.examples(60)).await.map_err(|error| error.to_string())?;
         let told = format!("{}\n{:?}", text(&outcome), program.candidate());
         let expected = first.get_or_insert_with(|| told.clone());
         ensure(*expected == told, || {
@@ -173,8 +151,10 @@ pub async fn budget_holds(build: &Build, budget: u64) -> Checked {
     for concurrency in [1, 32] {
         let model = Arc::new(OutOfOrder::new(task.model(5)));
         let shared = Arc::clone(&model) as Arc<dyn LanguageModel>;
-        let settings = Settings { concurrency, max_calls: Some(budget), ..Settings::new(shared) };
-        let end = compiled(build, &settings, task.examples(60)).await;
+        let options = options(shared, |options| {
+            (options.concurrency, options.max_calls) = (concurrency, Some(budget));
+        });
+        let end = compiled(build, options, task.examples(60)).await;
         ensure(model.calls() <= budget, || {
             format!("{} calls were made of a budget of {budget}", model.calls())
         })?;
@@ -200,10 +180,12 @@ pub async fn budget_holds_for_two_predictors(build: &Build) -> Checked {
     for budget in [1, 40, 73, 74, 111, 250, 500] {
         let model = Arc::new(OutOfOrder::new(task.model(9)));
         let shared = Arc::clone(&model) as Arc<dyn LanguageModel>;
-        let settings = Settings { max_calls: Some(budget), concurrency: 32, ..Settings::new(shared) };
+        let options = options(shared, |options| {
+            (options.concurrency, options.max_calls) = (32, Some(budget));
+        });
         let mut program = toy::TwoStage::default().with_metric(toy::exact_answer());
         // It may be too small to begin with; what counts is what was sent.
-        let _ = build(&settings).compile(&mut program, task.examples(60)).await;
+        let _ = build(options).compile(&mut program, task.examples(60)).await;
         ensure(model.calls() <= budget, || {
             format!("{} calls were made of a budget of {budget}", model.calls())
         })?;
@@ -220,9 +202,9 @@ pub async fn never_worse_than_the_start(build: &Build) -> Checked {
     for seed in 0..6 {
         let task = HiddenRules::new(8, seed);
         let model: Arc<dyn LanguageModel> = Arc::new(task.model(seed));
-        let settings = Settings { seed, max_calls: Some(300), ..Settings::new(model) };
+        let options = options(model, |options| (options.seed, options.max_calls) = (seed, Some(300)));
         let (outcome, program) =
-            compiled(build, &settings, task.examples(70)).await.map_err(|error| error.to_string())?;
+            compiled(build, options, task.examples(70)).await.map_err(|error| error.to_string())?;
         let (before, after) = (outcome.baseline.mean, outcome.selected.mean);
         ensure(after >= before, || format!("seed {seed}: {before} before, {after} after"))?;
         let installed = outcome.winner().is_some_and(|winner| winner.prompts == program.candidate().prompts);
@@ -239,8 +221,8 @@ pub async fn never_worse_than_the_start(build: &Build) -> Checked {
 pub async fn nothing_is_bought_twice(build: &Build) -> Checked {
     let task = HiddenRules::new(6, 5);
     let model = Arc::new(OutOfOrder::new(task.model(5)));
-    let settings = Settings::new(Arc::clone(&model) as Arc<dyn LanguageModel>);
-    compiled(build, &settings, task.examples(60)).await.map_err(|error| error.to_string())?;
+    let options = options(Arc::clone(&model) as Arc<dyn LanguageModel>, as_given);
+    compiled(build, options, task.examples(60)).await.map_err(|error| error.to_string())?;
     ensure(model.most_repeated() == 1, || format!("one request was sent {} times", model.most_repeated()))
 }
 
@@ -255,7 +237,7 @@ pub async fn a_failing_example_stops_nothing(build: &Build) -> Checked {
     let poisoned: Vec<String> = examples
         .iter()
         .step_by(10)
-        .filter_map(|example| example.get("question").map(promptopt_core::plain_text))
+        .filter_map(|example| example.get("question").map(promptopt_core::data::plain_text))
         .collect();
     let inner = task.model(5);
     let scripted = ScriptedLm::new(move |request| {
@@ -267,10 +249,10 @@ pub async fn a_failing_example_stops_nothing(build: &Build) -> Checked {
         {
             return Ok("This is no reply that could be used.".to_owned());
         }
-        block_on(inner.complete(request)).map(|reply| reply.first_text().to_owned())
+        block_on(inner.complete(request, &Attempts::any())).map(|reply| reply.first_text().to_owned())
     });
-    let settings = Settings::new(Arc::new(scripted));
-    let (outcome, _) = compiled(build, &settings, examples).await.map_err(|error| error.to_string())?;
+    let options = options(Arc::new(scripted), as_given);
+    let (outcome, _) = compiled(build, options, examples).await.map_err(|error| error.to_string())?;
     let counted = outcome.failures.reply;
     ensure(counted > 0, || "failures were not counted".to_owned())?;
     ensure(outcome.failures.errors() == 0, || format!("counted as errors: {:?}", outcome.failures))?;
@@ -299,12 +281,16 @@ pub async fn cancellation_gives_the_best_so_far(build: &Build) -> Checked {
             }
         };
         let shared = Arc::clone(&model) as Arc<dyn LanguageModel>;
-        let settings = Settings { cancellation, observer: Arc::new(observer), ..Settings::new(shared) };
+        let options = options(shared, |options| {
+            options.cancellation = cancellation;
+            options.observer = Some(Arc::new(observer));
+        });
+        let concurrency = options.concurrency as u64;
         let (outcome, program) =
-            compiled(build, &settings, task.examples(80)).await.map_err(|error| error.to_string())?;
+            compiled(build, options, task.examples(80)).await.map_err(|error| error.to_string())?;
         ensure(outcome.stop == StopReason::Cancelled, || format!("it ended because {}", outcome.stop))?;
         let more = model.calls().saturating_sub(by_then.load(Ordering::SeqCst));
-        ensure(more <= settings.concurrency as u64, || format!("{more} calls were sent after cancelling"))?;
+        ensure(more <= concurrency, || format!("{more} calls were sent after cancelling"))?;
         let installed = outcome.winner().is_some_and(|winner| winner.prompts == program.candidate().prompts);
         ensure(installed, || "the best so far is not installed".to_owned())?;
     }
@@ -323,7 +309,7 @@ pub async fn two_predictors_improve_both(build: &Build) -> Checked {
     let test = examples.split_off(150);
     let mut program = toy::TwoStage::default().with_metric(toy::exact_answer());
     let before = score(&program, &model, &test).await?;
-    let outcome = build(&Settings { seed: 1, ..Settings::new(Arc::clone(&model)) })
+    let outcome = build(options(Arc::clone(&model), |options| options.seed = 1))
         .compile(&mut program, examples)
         .await
         .map_err(|error| error.to_string())?;
@@ -341,13 +327,10 @@ async fn score(
     model: &Arc<dyn LanguageModel>,
     test: &[Example],
 ) -> Result<f64, String> {
-    let runner = RolloutRunner::new(program, Arc::clone(model));
-    let prompts = Arc::new(program.candidate().prompts);
-    let jobs: Vec<RolloutJob> =
-        test.iter().map(|example| RolloutJob::new(Arc::clone(&prompts), Arc::new(example.clone()))).collect();
-    let batch = runner.run(&jobs).await.map_err(|error| error.to_string())?;
-    let scores: Vec<f64> = batch.traces.iter().flatten().filter_map(|trace| trace.evidence()).collect();
-    Ok(scores.iter().sum::<f64>() / scores.len().max(1) as f64)
+    let mut run = Run::bare(program, Arc::clone(model));
+    let test: Vec<_> = test.iter().cloned().map(Arc::new).collect();
+    let evaluation = evaluate(&mut run, &Arc::default(), &test).await.map_err(|error| error.to_string())?;
+    Ok(evaluation.estimate.mean)
 }
 
 /// No examples, one example, all right and all wrong each end cleanly.
@@ -357,15 +340,15 @@ async fn score(
 /// When one does not.
 pub async fn edge_cases_end_cleanly(build: &Build) -> Checked {
     let task = HiddenRules::new(6, 5);
-    let simulated = || Settings::new(Arc::new(task.model(5)));
-    match compiled(build, &simulated(), Vec::new()).await {
+    let simulated = || options(Arc::new(task.model(5)), as_given);
+    match compiled(build, simulated(), Vec::new()).await {
         Err(Error::Data { reason }) => {
             ensure(reason.contains("no training examples"), || format!("without examples: {reason}"))?;
         }
         Err(other) => return Err(format!("without examples: {other}")),
         Ok(_) => return Err("it ran without a single example".to_owned()),
     }
-    let (single, _) = compiled(build, &simulated(), task.examples(1))
+    let (single, _) = compiled(build, simulated(), task.examples(1))
         .await
         .map_err(|error| format!("one example: {error}"))?;
     ensure(single.baseline.n == 1, || format!("one example, but n = {}", single.baseline.n))?;
@@ -381,14 +364,14 @@ pub async fn edge_cases_end_cleanly(build: &Build) -> Checked {
             .collect();
         // As a prompt model it writes the same poor text over and over.
         let text = ScriptedLm::chat_reply([("answer", reply)]);
-        let settings = Settings::new(Arc::new(ScriptedLm::new(move |_| Ok(text.clone()))));
-        let mut program = toy::answerer().with_model(Arc::clone(&settings.model)).with_metric(metric_fn(
-            |example: &Example, prediction: &promptopt_core::Prediction| {
+        let options = options(Arc::new(ScriptedLm::new(move |_| Ok(text.clone()))), as_given);
+        let mut program = toy::answerer().with_metric(metric_fn(
+            |example: &Example, prediction: &promptopt_core::data::Prediction| {
                 example.get("answer") == prediction.get("answer")
             },
         ));
         let before = program.candidate();
-        let outcome = build(&settings)
+        let outcome = build(options)
             .compile(&mut program, examples)
             .await
             .map_err(|error| format!("all {reply}: {error}"))?;
@@ -408,32 +391,220 @@ pub async fn edge_cases_end_cleanly(build: &Build) -> Checked {
     Ok(())
 }
 
-/// Makes a module `$name` with a test for every promise, of the optimizer that `$build` makes.
+/// A run with a target ends once the best mean is there, and not before.
 ///
-/// `$build` takes a [`Settings`](crate::conformance::Settings) and gives a `Box<dyn Optimizer>` that follows
-/// them, as in `tests/tests/conformance.rs`.
+/// # Errors
+///
+/// When it is not so.
+pub async fn a_target_score_ends_the_run(build: &Build) -> Checked {
+    let task = HiddenRules::new(6, 5);
+    let run = |target: Option<f64>| async move {
+        let model = Arc::new(HiddenRules::new(6, 5).model(5));
+        let options = options(model, |options| options.target_score = target);
+        compiled(build, options, HiddenRules::new(6, 5).examples(60)).await.map_err(|error| error.to_string())
+    };
+    let (free, _) = run(None).await?;
+    let start = free.baseline.mean;
+    let (at_once, _) = run(Some(start)).await?;
+    ensure(at_once.stop == StopReason::TargetReached, || format!("it ended because {}", at_once.stop))?;
+    ensure(at_once.candidates.len() == 1, || {
+        "something was tried although the original is good enough".to_owned()
+    })?;
+    let (never, _) = run(Some(2.0)).await?;
+    ensure(never.stop == free.stop, || format!("a target out of reach ended it because {}", never.stop))?;
+    ensure(task.rules().len() == 6, || "the task has other rules".to_owned())
+}
+
+/// Patience ends a run that does not improve.
+///
+/// # Errors
+///
+/// When it does not.
+pub async fn patience_ends_a_run_that_does_not_improve(build: &Build) -> Checked {
+    let examples: Vec<Example> = (0..60).map(|number| numbered(number, "right")).collect();
+    let model = ScriptedLm::new({
+        let written = AtomicU64::new(0);
+        move |request: &LmRequest| {
+            let asks = request.messages.first().is_some_and(|system| system.content.contains("`answer`"));
+            let number = written.fetch_add(1, Ordering::SeqCst);
+            Ok(match asks && request.messages.len() < 20 {
+                true => ScriptedLm::chat_reply([("answer", "wrong")]),
+                false => format!("Answer the question in manner {number}, word for word."),
+            })
+        }
+    });
+    let options = options(Arc::new(model), |options| {
+        (options.patience, options.max_calls) = (Some(2), Some(3000));
+    });
+    let (outcome, _) = compiled(build, options, examples).await.map_err(|error| error.to_string())?;
+    ensure(!outcome.improved(), || "it improved on replies that are always wrong".to_owned())?;
+    let ended = matches!(outcome.stop, StopReason::NoImprovement { steps } if steps >= 2);
+    let exhausted = outcome.stop == StopReason::Completed;
+    ensure(ended || exhausted, || format!("it ended because {}", outcome.stop))
+}
+
+/// A stop file ends the run before the next step.
+///
+/// # Errors
+///
+/// When it does not.
+pub async fn a_stop_file_ends_the_run(build: &Build) -> Checked {
+    let task = HiddenRules::new(6, 5);
+    // A file that is surely there.
+    let file = std::env::current_exe().map_err(|error| error.to_string())?;
+    let options = options(Arc::new(task.model(5)), |options| options.stop_file = Some(file));
+    let (outcome, _) =
+        compiled(build, options, task.examples(60)).await.map_err(|error| error.to_string())?;
+    ensure(outcome.stop == StopReason::StopFile, || format!("it ended because {}", outcome.stop))
+}
+
+/// The winner is measured once more on held-back examples where that is asked for, and not where it is not.
+///
+/// # Errors
+///
+/// When it is not so.
+pub async fn the_winner_is_confirmed_where_asked(build: &Build) -> Checked {
+    let task = HiddenRules::new(6, 5);
+    for confirm in [true, false] {
+        let options = options(Arc::new(task.model(5)), |options| options.confirm = Some(confirm));
+        let (outcome, _) =
+            compiled(build, options, task.examples(150)).await.map_err(|error| error.to_string())?;
+        ensure(outcome.improved(), || "nothing better was found, so nothing could be confirmed".to_owned())?;
+        let confirmed = outcome.confirmation.as_ref();
+        ensure(confirmed.is_some() == confirm, || format!("asked: {confirm}, notes: {:?}", outcome.notes))?;
+        ensure(confirmed.is_none_or(|confirmed| confirmed.baseline.n == 12), || {
+            "the winner was not measured on a fifth of the training examples".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+/// Limits of metric calls and of tokens are not overshot, and end a run with the best so far.
+///
+/// # Errors
+///
+/// When it is not so.
+pub async fn metric_calls_and_tokens_are_never_overshot(build: &Build) -> Checked {
+    let task = HiddenRules::new(6, 5);
+    for most in [36, 37, 80, 150, 400] {
+        let rollouts = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&rollouts);
+        let observer = move |event: &Event| {
+            if matches!(event, Event::Rollout { reused: false, .. }) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let options = options(Arc::new(task.model(5)), |options| {
+            options.max_metric_calls = Some(most);
+            options.observer = Some(Arc::new(observer));
+        });
+        compiled(build, options, task.examples(60)).await.map_err(|error| error.to_string())?;
+        let made = rollouts.load(Ordering::SeqCst);
+        ensure(made <= most, || format!("{made} metric calls were made of {most}"))?;
+    }
+    for most in [400_000, 1_000_000] {
+        let options = options(Arc::new(task.model(5)), |options| options.max_tokens = Some(most));
+        let (outcome, _) =
+            compiled(build, options, task.examples(60)).await.map_err(|error| error.to_string())?;
+        let spent = outcome.spending.total().total_tokens();
+        ensure(spent <= most, || format!("{spent} tokens were spent of {most}"))?;
+    }
+    Ok(())
+}
+
+/// When the time is up the run ends with the best so far.
+///
+/// # Errors
+///
+/// When it does not.
+pub async fn time_ends_the_run(build: &Build) -> Checked {
+    let task = HiddenRules::new(6, 5);
+    let clock = Stepping::default();
+    let options = options(Arc::new(task.model(5)), |options| {
+        options.max_time = Some(Duration::from_secs(60).into());
+        options.clock = Some(Arc::new(clock.clone()));
+        let told = clock;
+        // A second for every rollout: 36 for the original.
+        options.observer = Some(Arc::new(move |event: &Event| {
+            if matches!(event, Event::Rollout { .. }) {
+                told.step();
+            }
+        }));
+    });
+    let (outcome, _) =
+        compiled(build, options, task.examples(60)).await.map_err(|error| error.to_string())?;
+    ensure(outcome.stop == StopReason::Budget, || format!("it ended because {}", outcome.stop))?;
+    ensure(outcome.exhausted == Some(Limit::WallTime), || format!("what ran out: {:?}", outcome.exhausted))
+}
+
+/// A clock that goes on by a second when it is told to. Clones share it.
+#[derive(Clone, Default)]
+struct Stepping(Arc<Ticks>);
+
+#[derive(Default)]
+struct Ticks {
+    seconds: AtomicU64,
+    sleepers: Mutex<Vec<(Duration, Waker)>>,
+}
+
+impl Stepping {
+    fn step(&self) {
+        self.0.seconds.fetch_add(1, Ordering::SeqCst);
+        let now = self.now();
+        let mut sleepers = self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, waker) in sleepers.extract_if(.., |(at, _)| *at <= now) {
+            waker.wake();
+        }
+    }
+}
+
+impl Clock for Stepping {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.seconds.load(Ordering::SeqCst))
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let (clock, at) = (self.clone(), self.now() + duration);
+        Box::pin(std::future::poll_fn(move |context| {
+            if clock.now() >= at {
+                return Poll::Ready(());
+            }
+            let mut sleepers = clock.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            sleepers.push((at, context.waker().clone()));
+            Poll::Pending
+        }))
+    }
+}
+
+fn numbered(number: usize, answer: &str) -> Example {
+    Example::new([("question", format!("Question {number}?")), ("answer", answer.to_owned())], ["question"])
+}
+
+/// Makes a module `$name` with a test for every promise that any optimizer must keep, of the optimizer that `$build`
+/// makes.
+///
+/// `$build` takes [`RunOptions`](promptopt_run::RunOptions) and gives a `Box<dyn Optimizer>` that follows them, as in
+/// `tests/tests/conformance.rs`.
 #[macro_export]
-macro_rules! optimizer_conformance {
+macro_rules! optimizer_contract {
     ($name:ident, $build:expr) => {
         mod $name {
             use super::*;
             use $crate::conformance;
 
-            fn run(checked: conformance::Checked) {
-                if let Err(broken) = checked {
-                    panic!("{broken}");
-                }
-            }
-
-            $crate::optimizer_conformance!(@tests $build;
+            $crate::optimizer_contract!(@tests $build;
                 same_outcome_at_any_concurrency
                 budget_holds_for_two_predictors
                 never_worse_than_the_start
                 nothing_is_bought_twice
                 a_failing_example_stops_nothing
                 cancellation_gives_the_best_so_far
-                two_predictors_improve_both
                 edge_cases_end_cleanly
+                a_target_score_ends_the_run
+                patience_ends_a_run_that_does_not_improve
+                a_stop_file_ends_the_run
+                metric_calls_and_tokens_are_never_overshot
+                time_ends_the_run
             );
 
             #[test]
@@ -441,7 +612,7 @@ macro_rules! optimizer_conformance {
                 // All small budgets, where the stages begin and end, and then ever larger steps.
                 let budgets = (0..60).step_by(3).chain((60..400).step_by(17)).chain([600, 1000]);
                 for budget in budgets {
-                    run(conformance::block_on(conformance::budget_holds(&$build, budget)));
+                    conformance::hold(conformance::block_on(conformance::budget_holds(&$build, budget)));
                 }
             }
         }
@@ -450,8 +621,33 @@ macro_rules! optimizer_conformance {
         $(
             #[test]
             fn $check() {
-                run(conformance::block_on(conformance::$check(&$build)));
+                conformance::hold(conformance::block_on(conformance::$check(&$build)));
             }
         )*
     };
+}
+
+/// Makes a module `$name` with a test for everything that a good optimizer does, of the one that `$build` makes; as
+/// [`optimizer_contract!`](crate::optimizer_contract).
+#[macro_export]
+macro_rules! optimizer_quality {
+    ($name:ident, $build:expr) => {
+        mod $name {
+            use super::*;
+            use $crate::conformance;
+
+            $crate::optimizer_contract!(@tests $build;
+                two_predictors_improve_both
+                the_winner_is_confirmed_where_asked
+            );
+        }
+    };
+}
+
+/// Fails a test in which a promise was broken.
+#[expect(clippy::panic, reason = "this is how a test fails")]
+pub fn hold(checked: Checked) {
+    if let Err(broken) = checked {
+        panic!("{broken}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A task of hidden rules.
 
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

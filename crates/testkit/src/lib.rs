@@ -5,6 +5,7 @@
 //!   teaches what an example needs, and as a prompt model it can only write what it can see.
 //! - [`HiddenRules`] is a task for it: rules nobody states, to be found by an optimizer.
 //! - [`Landscape`] is a family of such tasks, each hiding something else, to measure optimizers on.
+//! - [`around`] puts a closure around a model, to count, change, delay or break what goes through it.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
 //! - `server` (feature) serves any model over loopback HTTP: `LoopbackServer` as it should be, `FaultServer`
@@ -24,6 +25,9 @@
 //! | `server` | any model behind an OpenAI-compatible endpoint, well or badly behaved (axum, tokio, httpdate) |
 //! | `proptest` | strategies for property tests |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod around;
 pub mod conformance;
 #[cfg(feature = "server")]
 mod fault_server;
@@ -39,6 +43,7 @@ mod simulated;
 pub mod strategies;
 pub mod toy;
 
+pub use around::{Around, Next, around};
 #[cfg(feature = "server")]
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
@@ -47,3 +52,8 @@ pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
 pub use simulated::{Knowledge, Rule, SimulatedLm};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

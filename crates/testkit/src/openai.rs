@@ -1,6 +1,6 @@
 //! Requests and replies as an OpenAI-compatible endpoint has them on the wire.
 
-use promptopt_core::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling};
+use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling};
 use serde_json::{Value, json};
 
 /// The request in a body; `None` when its messages are not a list of role and content.

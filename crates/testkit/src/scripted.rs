@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price, Usage};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::{Price, Usage};
 
 type Script = dyn Fn(&LmRequest) -> Result<String, LmError> + Send + Sync;
 
@@ -45,19 +46,15 @@ impl ScriptedLm {
 
 #[async_trait]
 impl LanguageModel for ScriptedLm {
-    fn id(&self) -> String {
-        "scripted".to_owned()
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new("scripted").with_price(Price::FREE)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         let text = (self.script)(request)?;
         let words = |text: &str| text.split_whitespace().count() as u64;
         let prompt = request.messages.iter().map(|message| words(&message.content)).sum();
         Ok(LmReply::text(text.clone(), Usage::call(prompt, words(&text))))
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(Price::FREE)
     }
 }

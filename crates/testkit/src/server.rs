@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use promptopt_core::LanguageModel;
+use promptopt_core::lm::{Attempts, LanguageModel};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -94,7 +94,7 @@ async fn complete(
     let now = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
     state.peak.fetch_max(now, Ordering::SeqCst);
     tokio::time::sleep(state.latency).await;
-    let reply = state.model.complete(&request).await;
+    let reply = state.model.complete(&request, &Attempts::any()).await;
     state.under_way.fetch_sub(1, Ordering::SeqCst);
     match reply {
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

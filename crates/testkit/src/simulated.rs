@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use promptopt_core::{
-    Completion, ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest, Message, Price,
-    ResponseFormat, Role, Usage, plain_text,
+use promptopt_core::data::{ContentHash, Example, plain_text};
+use promptopt_core::lm::{
+    Attempts, Completion, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, ResponseFormat,
+    Role,
 };
+use promptopt_core::money::{Price, Usage};
 use serde_json::Value;
 
 /// What a simulated model would know if a prompt taught it.
@@ -213,11 +215,11 @@ impl SimulatedLm {
 
 #[async_trait]
 impl LanguageModel for SimulatedLm {
-    fn id(&self) -> String {
-        format!("simulated seed={}", self.seed)
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new(format!("simulated seed={}", self.seed)).with_price(Price::FREE)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let count = if self.honours_n { request.n.clamp(1, MAX_COMPLETIONS) } else { 1 };
         let completions: Vec<_> =
@@ -226,10 +228,6 @@ impl LanguageModel for SimulatedLm {
         let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
         let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
         Ok(LmReply { completions, usage: Usage::call(prompt, written) })
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(Price::FREE)
     }
 }
 
@@ -328,14 +326,14 @@ mod tests {
     use super::*;
     use crate::{HiddenRules, toy};
     use futures_util::FutureExt as _;
-    use promptopt_core::{CallContext, Module as _};
+    use promptopt_core::program::{CallContext, Module as _, Predictor as _};
+    use promptopt_core::prompt::Prompt;
     use std::sync::Arc;
 
     fn share_right(instruction: impl Fn(&HiddenRules) -> String) -> f64 {
         let task = HiddenRules::new(12, 3);
         let mut program = toy::answerer();
-        let prompt = promptopt_core::Prompt::new(instruction(&task));
-        promptopt_core::Predictor::set_prompt(&mut program, prompt);
+        program.set_prompt(Prompt::new(instruction(&task)));
         let context = CallContext::new(Arc::new(task.model(1)));
         let examples = task.examples(400);
         let right = examples.iter().filter(|example| {

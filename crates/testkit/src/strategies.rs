@@ -1,6 +1,8 @@
 //! Strategies for property tests.
 
-use promptopt_core::{Demo, Example, Field, FieldType, Prompt, Signature};
+use promptopt_core::data::Example;
+use promptopt_core::prompt::{Demo, Prompt};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use proptest::prelude::*;
 use serde_json::Value;
 

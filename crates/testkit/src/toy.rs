@@ -1,10 +1,9 @@
 //! Toy programs.
 
 use async_trait::async_trait;
-use promptopt_core::{
-    CallContext, Example, Field, Fields, Metric, MetricFn, Module, Prediction, Predictor, Signature,
-    metric_fn,
-};
+use promptopt_core::data::{Example, Fields, Prediction};
+use promptopt_core::program::{CallContext, Metric, MetricFn, Module, Predictor, metric_fn};
+use promptopt_core::signature::{Field, Signature};
 use promptopt_predict::Predict;
 
 fn predict(path: &str, input: &str, output: &str) -> Predict {

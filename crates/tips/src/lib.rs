@@ -4,12 +4,12 @@
 //! better with a hint at what good instructions have: a tip. And a search over instructions does
 //! better when its starting points differ: so each is written with other tips. [`PromptingTips`]
 //! holds the practices as data (key, one line of text, when it applies, weight), and selects a
-//! few by seed and by the [`Signature`](promptopt_core::Signature) at hand: a tip about label
+//! few by seed and by the [`Signature`](promptopt_core::signature::Signature) at hand: a tip about label
 //! vocabulary is for signatures with a label among the outputs, a tip about clear language is
 //! for all.
 //!
 //! ```
-//! use promptopt_core::Signature;
+//! use promptopt_core::signature::Signature;
 //! use promptopt_tips::{PromptingTips, Tip};
 //!
 //! let signature = Signature::parse("ticket -> department: enum[billing, sales, support]")?;
@@ -40,3 +40,8 @@ pub use error::TipError;
 pub use library::PromptingTips;
 pub use sign::Sign;
 pub use tip::{Applies, MAX_KEY_CHARS, MAX_TEXT_CHARS, MAX_WEIGHT, Tip, format_for_prompt};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,32 +1,30 @@
 //! The library of tips: lookup, custom tips and merging.
 
-use promptopt_core::Signature;
+use promptopt_core::signature::Signature;
 use serde::{Deserialize, Serialize};
 
-use crate::practices::practices;
-use crate::{Tip, TipError, format_for_prompt};
+use crate::practices::PRACTICES;
+use crate::{Tip, TipError};
 
 /// A library of prompting practices, in order, with a key for each.
 ///
 /// In JSON a list of [tips](Tip); reading one checks every tip and that no key stands twice.
 /// [`PromptingTips::default`] holds the practices that come with this crate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Vec<Tip>", try_from = "Vec<Tip>")]
-pub struct PromptingTips {
-    tips: Vec<Tip>,
-}
+#[serde(try_from = "Vec<Tip>")]
+pub struct PromptingTips(Vec<Tip>);
 
 impl Default for PromptingTips {
     /// The practices that come with this crate.
     fn default() -> Self {
-        Self { tips: practices() }
+        Self(PRACTICES.clone())
     }
 }
 
 impl PromptingTips {
     /// A library without tips, to build one of only custom tips.
     pub fn empty() -> Self {
-        Self { tips: Vec::new() }
+        Self(Vec::new())
     }
 
     /// The same library with one more tip at its end.
@@ -39,7 +37,7 @@ impl PromptingTips {
         if self.get(tip.key()).is_some() {
             return Err(TipError::DuplicateKey { key: tip.key().to_owned() });
         }
-        self.tips.push(tip);
+        self.0.push(tip);
         Ok(self)
     }
 
@@ -57,10 +55,10 @@ impl PromptingTips {
     /// ```
     #[must_use]
     pub fn merge(mut self, later: Self) -> Self {
-        for tip in later.tips {
-            match self.tips.iter_mut().find(|earlier| earlier.key() == tip.key()) {
+        for tip in later.0 {
+            match self.0.iter_mut().find(|earlier| earlier.key() == tip.key()) {
                 Some(earlier) => *earlier = tip,
-                None => self.tips.push(tip),
+                None => self.0.push(tip),
             }
         }
         self
@@ -68,33 +66,28 @@ impl PromptingTips {
 
     /// The tip of a key.
     pub fn get(&self, key: &str) -> Option<&Tip> {
-        self.tips.iter().find(|tip| tip.key() == key)
+        self.0.iter().find(|tip| tip.key() == key)
     }
 
     /// The tips, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Tip> {
-        self.tips.iter()
+        self.0.iter()
     }
 
     /// How many tips there are.
     pub fn len(&self) -> usize {
-        self.tips.len()
+        self.0.len()
     }
 
     /// Whether there are no tips.
     pub fn is_empty(&self) -> bool {
-        self.tips.is_empty()
+        self.0.is_empty()
     }
 
     /// How much a tip weighs for a signature: its weight, doubled by the first sign it looks for
     /// that the signature shows, tripled by the second, and so on; 0 where it does not apply.
     pub fn relevance(&self, tip: &Tip, signature: &Signature) -> f64 {
         tip.weight() * tip.applies().factor(signature)
-    }
-
-    /// All tips as they go into a prompt: a line `- text` for each, without a line break at the end.
-    pub fn format_for_prompt(&self) -> String {
-        format_for_prompt(&self.tips)
     }
 }
 
@@ -104,12 +97,6 @@ impl<'a> IntoIterator for &'a PromptingTips {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-impl From<PromptingTips> for Vec<Tip> {
-    fn from(library: PromptingTips) -> Self {
-        library.tips
     }
 }
 

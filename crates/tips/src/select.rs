@@ -1,6 +1,6 @@
 //! Selection: a few different tips, the relevant ones more often.
 
-use promptopt_core::Signature;
+use promptopt_core::signature::Signature;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -121,7 +121,7 @@ mod tests {
         #[test]
         fn the_formatted_text_holds_every_tip_on_a_line(tips in either(), signature in signature(), seed: u64) {
             let lines = |tips: Vec<&Tip>| tips.iter().map(|tip| format!("- {}", tip.text())).collect::<Vec<_>>();
-            let text = tips.format_for_prompt();
+            let text = format_for_prompt(&tips);
             prop_assert_eq!(text.lines().collect::<Vec<_>>(), lines(tips.iter().collect()));
             let selected = tips.select_with_seed(&signature, seed, 5);
             let text = format_for_prompt(selected.iter().copied());

@@ -1,6 +1,6 @@
 //! What a signature shows about the task.
 
-use promptopt_core::{Field, FieldType, Signature};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use serde::{Deserialize, Serialize};
 
 /// Something a signature shows about its task: by the types of its fields, by how many there are,
@@ -31,61 +31,15 @@ pub enum Sign {
     SeveralOutputs,
 }
 
-const REASONING: &[&str] = &["reasoning", "rationale", "thought", "thoughts"];
+const REASONING: &str = "reasoning rationale thought thoughts";
 
-const LONG_TEXT: &[&str] = &[
-    "abstract",
-    "article",
-    "body",
-    "comment",
-    "content",
-    "context",
-    "conversation",
-    "dialog",
-    "dialogue",
-    "document",
-    "documents",
-    "email",
-    "letter",
-    "message",
-    "note",
-    "notes",
-    "page",
-    "paragraph",
-    "passage",
-    "passages",
-    "post",
-    "report",
-    "review",
-    "text",
-    "ticket",
-    "transcript",
-];
+const LONG_TEXT: &str = "abstract article body comment content context conversation dialog \
+    dialogue document documents email letter message note notes page \
+    paragraph passage passages post report review text ticket transcript";
 
-const PROSE: &[&str] = &[
-    "advice",
-    "article",
-    "caption",
-    "draft",
-    "email",
-    "essay",
-    "explanation",
-    "headline",
-    "letter",
-    "message",
-    "paraphrase",
-    "poem",
-    "post",
-    "reply",
-    "report",
-    "response",
-    "rewrite",
-    "slogan",
-    "story",
-    "summary",
-    "title",
-    "translation",
-];
+const PROSE: &str = "advice article caption draft email essay explanation headline letter \
+    message paraphrase poem post reply report response rewrite slogan \
+    story summary title translation";
 
 impl Sign {
     /// Whether a signature shows this.
@@ -136,9 +90,10 @@ fn is_long_text(field: &Field) -> bool {
     is_text(field) && (has_word(&field.name, LONG_TEXT) || has_word(&field.description, LONG_TEXT))
 }
 
-fn has_word(text: &str, words: &[&str]) -> bool {
+/// Whether a text holds one of some words, which spaces separate.
+fn has_word(text: &str, words: &str) -> bool {
     text.split(|letter: char| !letter.is_alphanumeric())
-        .any(|part| words.iter().any(|word| word.eq_ignore_ascii_case(part)))
+        .any(|part| words.split(' ').any(|word| word.eq_ignore_ascii_case(part)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One prompting practice.
 
-use promptopt_core::Signature;
+use promptopt_core::signature::Signature;
 use serde::{Deserialize, Serialize};
 
 use crate::{Sign, TipError};
@@ -32,16 +32,9 @@ impl Applies {
     /// What the weight of a tip is multiplied by: 1, and 1 more for each sign shown; 0 where the
     /// tip does not apply.
     pub(crate) fn factor(&self, signature: &Signature) -> f64 {
-        let shown = |signs: &[Sign]| signs.iter().filter(|sign| sign.is_shown_by(signature)).count();
-        let count = match self {
-            Self::Always => 1,
-            Self::Preferably(signs) => 1 + shown(signs),
-            Self::Only(signs) => match shown(signs) {
-                0 => 0,
-                count => 1 + count,
-            },
-        };
-        count as f64
+        let (Self::Preferably(signs) | Self::Only(signs)) = self else { return 1.0 };
+        let shown = signs.iter().filter(|sign| sign.is_shown_by(signature)).count();
+        if shown == 0 && matches!(self, Self::Only(_)) { 0.0 } else { 1.0 + shown as f64 }
     }
 }
 
@@ -113,11 +106,6 @@ impl Tip {
         Ok(self)
     }
 
-    /// A practice of the default library. Not checked: a test holds them to the rules.
-    pub(crate) fn practice(key: &str, weight: f64, applies: Applies, text: &str) -> Self {
-        Self { key: key.to_owned(), text: text.to_owned(), applies, weight }
-    }
-
     /// The name by which the tip is found, replaced and reported.
     pub fn key(&self) -> &str {
         &self.key
@@ -136,11 +124,6 @@ impl Tip {
     /// How much the tip weighs before the signature is looked at.
     pub fn weight(&self) -> f64 {
         self.weight
-    }
-
-    /// The tip as it goes into a prompt: its text.
-    pub fn format_for_prompt(&self) -> String {
-        self.text.clone()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use promptopt_core::Trace;
+use promptopt_core::trace::Trace;
 
 /// The `k` traces with the highest scores, best first; of equals the earlier one comes first.
 /// Traces without a score are never chosen.
@@ -19,7 +19,7 @@ pub fn best_traces(traces: &[Arc<Trace>], k: usize) -> Vec<Arc<Trace>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use promptopt_core::{Example, Score};
+    use promptopt_core::data::{Example, Score};
 
     fn check(scores: &[Option<f64>], k: usize, expected: &[usize]) {
         let traces: Vec<_> = scores

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use promptopt_core::{
-    Demo, Example, Fields, ModuleExt as _, Prompts, RolloutRunner, Signature, StopReason, Trace,
-};
+use promptopt_core::data::{Example, Fields};
+use promptopt_core::program::Evaluator;
+use promptopt_core::prompt::{Demo, Prompts};
+use promptopt_core::signature::Signature;
+use promptopt_core::trace::Trace;
+use promptopt_run::{Halt, RolloutJob, RolloutRunner, Run};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::generate::run_over;
 use crate::labeled::{labeled_demo, output_key};
 use crate::varied::pick_varied;
 use crate::{DemoSet, DemoSetKind, Error};
@@ -74,65 +76,61 @@ pub struct Bootstrapped {
     pub traces: Vec<Arc<Trace>>,
     /// How many of them passed.
     pub passed: usize,
-    /// Why it ended early, if it did. The sets then hold what was found until there.
-    pub stop: Option<StopReason>,
 }
 
 /// Rollouts of a wave are at least this many, so that a low pass rate does not mean many waves.
 const MIN_WAVE: usize = 8;
 
-/// Runs the runner's program over `examples` until enough rollouts pass, and puts demo sets
-/// together.
+/// Runs a run's program over `examples` until enough rollouts pass, and puts demo sets together.
 ///
 /// The program runs with labelled demos (never one made from the example at hand), because more
-/// rollouts pass then. It runs in waves whose size depends on what passed before and never on
-/// timing. Enough is `max_bootstrapped_demos` for each set that takes any.
-///
-/// To let another program teach, give its runner: demos are taken for the predictors it has.
+/// rollouts pass then. It begins with the prompts of [`Run::base`]. It runs in waves whose size depends on what passed
+/// before and never on timing. Enough is `max_bootstrapped_demos` for each set that takes any. A predictor that takes
+/// no demos gets none.
 ///
 /// # Errors
 ///
-/// [`Error`] when the threshold is no number or the rollout store fails.
+/// [`Halt`] when the run ends before that; it failed when the threshold is no number.
 pub async fn bootstrap(
-    runner: &RolloutRunner<'_>,
+    run: &mut Run<'_>,
     examples: &[Arc<Example>],
     options: &BootstrapOptions,
-) -> Result<Bootstrapped, Error> {
+) -> Result<Bootstrapped, Halt> {
+    run.stage("traces", format!("bootstrapping demos from {} training examples", examples.len()));
+    let base = run.base().prompts;
+    bootstrap_with(run.runner(), &base, examples, options).await
+}
+
+/// The same with another program that teaches, which has a runner of its own ([`Run::runner_of`]) and begins with
+/// `base`. Demos are taken for the predictors it has.
+///
+/// # Errors
+///
+/// As [`bootstrap`].
+pub async fn bootstrap_with(
+    runner: &RolloutRunner<'_>,
+    base: &Prompts,
+    examples: &[Arc<Example>],
+    options: &BootstrapOptions,
+) -> Result<Bootstrapped, Halt> {
     if let Some(threshold) = options.metric_threshold.filter(|threshold| !threshold.is_finite()) {
-        return Err(Error::Threshold(threshold));
+        return Err(Error::Threshold(threshold).into());
     }
     // A row that stands twice in the data would stand twice in a set.
     let mut seen = HashSet::new();
     let examples: Vec<_> =
         examples.iter().filter(|example| seen.insert(example.content_hash())).cloned().collect();
-    let signatures: Vec<_> = runner
-        .program()
-        .predictors()
-        .iter()
-        .map(|predictor| (predictor.path().to_owned(), predictor.signature().clone()))
-        .collect();
-    let mut maker = SetMaker {
-        labeled: signatures
-            .iter()
-            .map(|(_, signature)| {
-                examples.iter().filter_map(|example| labeled_demo(example, signature)).collect()
-            })
-            .collect(),
-        signatures,
-        options,
-        rng: ChaCha8Rng::seed_from_u64(options.seed),
-    };
+    let mut maker = SetMaker::new(runner.program(), &examples, options);
 
     let labeled = maker.labeled_set();
     let mut found = Bootstrapped::default();
     let wanted = options.wanted(!labeled.is_empty());
     if wanted > 0 && !examples.is_empty() {
-        let prompts = Arc::new(teaching_prompts(runner, &labeled));
+        let prompts = Arc::new(teaching_prompts(base, &labeled));
         gather(runner, &prompts, &examples, wanted, options, &mut found).await?;
     }
     let pool: Vec<_> =
         found.traces.iter().filter(|trace| passes(trace, options.metric_threshold)).cloned().collect();
-    tracing::debug!(rollouts = found.traces.len(), passed = pool.len(), "bootstrapped");
 
     let mut sets = vec![maker.empty_set(), labeled, maker.bootstrapped_set(&pool)];
     // Small pools run out of different sets; a bounded number of draws finds those there are.
@@ -147,9 +145,8 @@ fn passes(trace: &Trace, threshold: Option<f64>) -> bool {
     trace.score_value().is_some_and(|score| threshold.map_or(score > 0.0, |threshold| score >= threshold))
 }
 
-/// The program's own prompts with the labelled demos put in.
-fn teaching_prompts(runner: &RolloutRunner<'_>, labeled: &DemoSet) -> Prompts {
-    let own = runner.program().candidate().prompts;
+/// Prompts with the labelled demos put in.
+fn teaching_prompts(own: &Prompts, labeled: &DemoSet) -> Prompts {
     own.iter()
         .map(|(path, prompt)| {
             let mut prompt = prompt.clone();
@@ -166,18 +163,18 @@ async fn gather(
     wanted: usize,
     options: &BootstrapOptions,
     found: &mut Bootstrapped,
-) -> Result<(), Error> {
+) -> Result<(), Halt> {
     let most = options.max_rollouts.unwrap_or(examples.len());
     let mut rest = examples.get(..most).unwrap_or(examples);
-    while found.passed < wanted && found.stop.is_none() && !rest.is_empty() {
+    while found.passed < wanted && !rest.is_empty() {
         let missing = wanted - found.passed;
         let made = found.traces.len();
         let expected = if made == 0 { missing } else { missing.saturating_mul(made) / found.passed.max(1) };
         let (wave, later) = rest.split_at(expected.max(MIN_WAVE).min(rest.len()));
         rest = later;
-        let batch = run_over(runner, prompts, wave).await?;
-        found.stop = batch.stop;
-        for trace in batch.traces.into_iter().flatten() {
+        let job = |example: &Arc<Example>| RolloutJob::new(Arc::clone(prompts), Arc::clone(example));
+        let jobs: Vec<_> = wave.iter().map(job).collect();
+        for trace in runner.run(&jobs).await? {
             found.passed += usize::from(passes(&trace, options.metric_threshold));
             found.traces.push(trace);
         }
@@ -206,14 +203,34 @@ fn shown(set: &DemoSet) -> impl Iterator<Item = Vec<&Fields>> {
 }
 
 struct SetMaker<'a> {
+    /// Paths and signatures of the predictors, and whether they take demos.
     signatures: Vec<(String, Signature)>,
+    takes_demos: Vec<bool>,
     /// For every predictor, every example that can be its demo.
     labeled: Vec<Vec<Demo>>,
     options: &'a BootstrapOptions,
     rng: ChaCha8Rng,
 }
 
-impl SetMaker<'_> {
+impl<'a> SetMaker<'a> {
+    fn new(program: &dyn Evaluator, examples: &[Arc<Example>], options: &'a BootstrapOptions) -> Self {
+        let predictors = program.predictors();
+        let labeled = predictors.iter().map(|predictor| {
+            let demos = examples.iter().filter(|_| predictor.takes_demos());
+            demos.filter_map(|example| labeled_demo(example, predictor.signature())).collect()
+        });
+        Self {
+            labeled: labeled.collect(),
+            signatures: predictors
+                .iter()
+                .map(|predictor| (predictor.path().to_owned(), predictor.signature().clone()))
+                .collect(),
+            takes_demos: predictors.iter().map(|predictor| predictor.takes_demos()).collect(),
+            options,
+            rng: ChaCha8Rng::seed_from_u64(options.seed),
+        }
+    }
+
     fn empty_set(&self) -> DemoSet {
         let demos = self.signatures.iter().map(|(path, _)| (path.clone(), Vec::new())).collect();
         DemoSet { kind: DemoSetKind::Empty, demos }
@@ -246,7 +263,8 @@ impl SetMaker<'_> {
     fn demos_of(&mut self, traces: &[Arc<Trace>]) -> Vec<Vec<Demo>> {
         let mut demos = vec![Vec::new(); self.signatures.len()];
         for trace in traces {
-            for (place, (path, _)) in demos.iter_mut().zip(&self.signatures) {
+            let places = demos.iter_mut().zip(&self.signatures).zip(&self.takes_demos);
+            for ((place, (path, _)), _) in places.filter(|(_, takes_demos)| **takes_demos) {
                 let steps: Vec<_> = trace
                     .steps
                     .iter()

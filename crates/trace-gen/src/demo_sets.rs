@@ -1,7 +1,10 @@
 //! Demo sets: what the demos of a whole program may be.
 
 use indexmap::IndexMap;
-use promptopt_core::Demo;
+use promptopt_core::data::fields_of;
+use promptopt_core::program::Evaluator;
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
+use promptopt_core::trace::{Step, Trace};
 use serde::{Deserialize, Serialize};
 
 /// How a demo set was put together.
@@ -32,6 +35,40 @@ impl DemoSet {
     /// The demos of a predictor.
     pub fn of(&self, predictor: &str) -> &[Demo] {
         self.demos.get(predictor).map_or(&[], Vec::as_slice)
+    }
+
+    /// The demos that one run gives: of every predictor that takes demos and answered, its last call. An example that
+    /// was run never sees them.
+    pub fn of_trace(trace: &Trace, program: &dyn Evaluator) -> Self {
+        let source = Some(trace.example.content_hash());
+        let demo = |path: &str| {
+            let answered = |step: &&Step| step.predictor == path && step.error.is_none();
+            let call = trace.steps.iter().rev().find(answered);
+            let fields = call.map(|call| call.inputs.iter().chain(&call.outputs));
+            fields.map(|fields| Demo { fields: fields_of(fields), augmented: true, source })
+        };
+        let predictors = program.predictors().into_iter().filter(|predictor| predictor.takes_demos());
+        let demos = predictors.map(|one| (one.path().to_owned(), demo(one.path()).into_iter().collect()));
+        Self { kind: DemoSetKind::Bootstrapped, demos: demos.collect() }
+    }
+
+    /// These prompts with the demos of the set behind their own.
+    #[must_use]
+    pub fn added_to(&self, prompts: &Prompts) -> Prompts {
+        let with_demos = |(path, prompt): (&str, &Prompt)| {
+            let demos = prompt.demos.iter().chain(self.of(path)).cloned().collect();
+            (path.to_owned(), Prompt { demos, ..prompt.clone() })
+        };
+        prompts.iter().map(with_demos).collect()
+    }
+
+    /// These prompts with the demos of the set in place of their own.
+    #[must_use]
+    pub fn put_into(&self, prompts: &Prompts) -> Prompts {
+        let with_demos = |(path, prompt): (&str, &Prompt)| {
+            (path.to_owned(), Prompt { demos: self.of(path).to_vec(), ..prompt.clone() })
+        };
+        prompts.iter().map(with_demos).collect()
     }
 
     /// Whether no predictor has a demo.

@@ -4,10 +4,13 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The rollouts could not be run.
-    #[error("the program could not be run over the training examples")]
-    Rollouts(#[source] promptopt_core::Error),
     /// The score threshold is not a number.
     #[error("the metric threshold is {0}; give a finite number, or none to take every score above 0")]
     Threshold(f64),
+}
+
+impl From<Error> for promptopt_run::Halt {
+    fn from(error: Error) -> Self {
+        promptopt_run::Error::stage("trace generation", error).into()
+    }
 }

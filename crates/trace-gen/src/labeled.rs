@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use promptopt_core::{Demo, Example, Fields, Signature};
+use promptopt_core::data::{Example, Fields};
+use promptopt_core::prompt::Demo;
+use promptopt_core::signature::Signature;
 
 /// An example as a demo of a predictor: the fields that its signature has. `None` when the
 /// example has none of its inputs or none of its outputs, and so shows the predictor nothing.
 pub(crate) fn labeled_demo(example: &Arc<Example>, signature: &Signature) -> Option<Demo> {
-    let known = |fields: &[promptopt_core::Field]| {
+    let known = |fields: &[promptopt_core::signature::Field]| {
         fields.iter().any(|field| example.get(&field.name).is_some_and(|value| !value.is_null()))
     };
     if !known(signature.inputs()) || !known(signature.outputs()) {

@@ -8,7 +8,8 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::{ModuleExt as _, RolloutRunner};
+//! use promptopt_core::program::ModuleExt as _;
+//! use promptopt_run::Run;
 //! use promptopt_testkit::{HiddenRules, toy};
 //! use promptopt_trace_gen::{BootstrapOptions, bootstrap, generate_traces};
 //! # use futures_util::FutureExt as _;
@@ -17,14 +18,14 @@
 //! let task = HiddenRules::new(12, 1);
 //! let examples: Vec<_> = task.examples(40).into_iter().map(Arc::new).collect();
 //! let program = toy::answerer().with_metric(toy::exact_answer());
-//! let runner = RolloutRunner::new(&program, Arc::new(task.model(1)));
+//! let mut run = Run::bare(&program, Arc::new(task.model(1)));
 //!
-//! let traces = generate_traces(&runner, &examples).await?;
-//! assert_eq!(traces.traces.len(), 40);
+//! let traces = generate_traces(&mut run, &examples).await?;
+//! assert_eq!(traces.len(), 40);
 //!
-//! let found = bootstrap(&runner, &examples, &BootstrapOptions::default()).await?;
+//! let found = bootstrap(&mut run, &examples, &BootstrapOptions::default()).await?;
 //! assert!(found.sets.len() > 3);
-//! # Ok::<(), promptopt_trace_gen::Error>(())
+//! # Ok::<(), promptopt_run::Halt>(())
 //! # }).unwrap().unwrap();
 //! ```
 //!
@@ -39,7 +40,7 @@ mod labeled;
 mod varied;
 
 pub use best::best_traces;
-pub use bootstrap::{BootstrapOptions, Bootstrapped, bootstrap};
+pub use bootstrap::{BootstrapOptions, Bootstrapped, bootstrap, bootstrap_with};
 pub use demo_sets::{DemoSet, DemoSetKind};
 pub use error::Error;
 pub use generate::generate_traces;

@@ -1,6 +1,6 @@
 //! Choosing varied demos.
 
-use promptopt_core::Demo;
+use promptopt_core::prompt::Demo;
 use rand::Rng;
 use rand::seq::SliceRandom as _;
 

@@ -7,46 +7,54 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use mockall::mock;
-use promptopt_core::{
-    Budget, ContentHash, Example, FailureKind, LanguageModel, Ledger, LmError, LmReply, LmRequest, Metric,
-    ModuleExt as _, Prediction, RolloutKey, RolloutRunner, RolloutStore, StopReason, Trace, Usage, metric_fn,
-};
+use promptopt_core::data::{ContentHash, Example, Prediction};
+use promptopt_core::lm::{LanguageModel, LmError, LmReply, LmRequest, lm_fn};
+use promptopt_core::money::Usage;
+use promptopt_core::program::{Evaluator, Metric, ModuleExt as _, metric_fn};
+use promptopt_core::trace::{FailureKind, Trace};
+use promptopt_run::{Halt, MemoryStore, RolloutKey, RolloutStore, Run, RunOptions, StopReason};
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 use promptopt_trace_gen::{BootstrapOptions, Bootstrapped, DemoSetKind, bootstrap, generate_traces};
 use proptest::prelude::*;
 
-/// Answers question number n with the score it is to get, one of 0, ¼, ½, ¾ and 1. Every seventh
-/// reply cannot be used, every eleventh request fails. Takes its time, and not always the same.
-#[derive(Default)]
-struct Grader {
-    asked: Mutex<Vec<LmRequest>>,
-}
+/// What a model was asked, in order of arrival.
+type Asked = Arc<Mutex<Vec<LmRequest>>>;
 
 fn grade(number: u64) -> f64 {
     (number % 5) as f64 / 4.0
 }
 
-#[async_trait]
-impl LanguageModel for Grader {
-    fn id(&self) -> String {
-        "grader".to_owned()
-    }
+/// Answers question number n with the score it is to get, one of 0, ¼, ½, ¾ and 1. Every seventh
+/// reply cannot be used, every eleventh request fails. Takes its time, and not always the same.
+fn grader() -> (Arc<dyn LanguageModel>, Asked) {
+    let asked = Asked::default();
+    let noted = Arc::clone(&asked);
+    let model = lm_fn("grader", move |request: LmRequest| {
+        noted.lock().unwrap().push(request.clone());
+        async move {
+            for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
+                tokio::task::yield_now().await;
+            }
+            let question = &request.messages.last().unwrap().content;
+            let rest = question.rsplit("Question number").next().unwrap();
+            let number: u64 = rest.split_whitespace().next().unwrap().parse().unwrap();
+            if number % 11 == 10 {
+                return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
+            }
+            let answer = grade(number).to_string();
+            let reply = ScriptedLm::chat_reply([("answer", answer.as_str())]);
+            Ok(LmReply::text(if number % 7 == 6 { "no idea".into() } else { reply }, Usage::call(1, 1)))
+        }
+    });
+    (Arc::new(model), asked)
+}
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        self.asked.lock().unwrap().push(request.clone());
-        for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
-            tokio::task::yield_now().await;
-        }
-        let question = &request.messages.last().unwrap().content;
-        let rest = question.rsplit("Question number").next().unwrap();
-        let number: u64 = rest.split_whitespace().next().unwrap().parse().unwrap();
-        if number % 11 == 10 {
-            return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
-        }
-        let answer = grade(number).to_string();
-        let reply = ScriptedLm::chat_reply([("answer", answer.as_str())]);
-        Ok(LmReply::text(if number % 7 == 6 { "no idea".into() } else { reply }, Usage::call(1, 1)))
-    }
+/// A run on the grader that is changed where a test wants something else.
+fn graded_by<'p>(program: &'p dyn Evaluator, change: impl FnOnce(&mut RunOptions)) -> (Run<'p>, Asked) {
+    let (model, asked) = grader();
+    let mut options = RunOptions::builder().task_model(model).max_errors(u64::MAX).build();
+    change(&mut options);
+    (Run::of(program, options).unwrap(), asked)
 }
 
 fn as_answered() -> impl Metric {
@@ -70,10 +78,9 @@ async fn graded(
     concurrency: usize,
 ) -> (Bootstrapped, Vec<LmRequest>) {
     let program = toy::answerer().with_metric(as_answered());
-    let model = Arc::new(Grader::default());
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).concurrency(concurrency);
-    let found = bootstrap(&runner, examples, options).await.unwrap();
-    let asked = model.asked.lock().unwrap().clone();
+    let (mut run, asked) = graded_by(&program, |run| run.concurrency = concurrency);
+    let found = bootstrap(&mut run, examples, options).await.unwrap();
+    let asked = asked.lock().unwrap().clone();
     (found, asked)
 }
 
@@ -169,11 +176,10 @@ async fn traces_come_in_order_and_failures_are_kept() {
     let program = toy::answerer().with_metric(as_answered());
     let examples = questions(0..40);
     for concurrency in [1, 32] {
-        let runner = RolloutRunner::new(&program, Arc::new(Grader::default())).concurrency(concurrency);
-        let batch = generate_traces(&runner, &examples).await.unwrap();
-        assert_eq!(batch.stop, None);
-        for (number, (trace, example)) in batch.traces.iter().zip(&examples).enumerate() {
-            let trace = trace.as_ref().unwrap();
+        let (mut run, _) = graded_by(&program, |run| run.concurrency = concurrency);
+        let traces = generate_traces(&mut run, &examples).await.unwrap();
+        assert_eq!(traces.len(), 40);
+        for (number, (trace, example)) in traces.iter().zip(&examples).enumerate() {
             assert_eq!(&trace.example, example);
             let failure = trace.error.as_ref().map(|failure| failure.kind);
             match number as u64 {
@@ -200,9 +206,9 @@ async fn seeds_make_other_sets() {
 async fn it_stops_when_it_has_enough() {
     let program = toy::answerer().with_metric(metric_fn(|_: &Example, _: &Prediction| true));
     let model = Arc::new(ScriptedLm::answering("yes"));
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
+    let mut run = Run::bare(&program, Arc::clone(&model) as _);
     let options = BootstrapOptions { num_sets: 4, max_bootstrapped_demos: 2, ..BootstrapOptions::default() };
-    let found = bootstrap(&runner, &questions(0..500), &options).await.unwrap();
+    let found = bootstrap(&mut run, &questions(0..500), &options).await.unwrap();
     // Two sets of two demos each are wanted; the smallest wave is eight.
     assert_eq!((model.calls(), found.passed), (8, 8));
     assert_eq!(found.sets.len(), 4);
@@ -235,8 +241,8 @@ async fn without_labelled_demos_two_sets_are_none_and_bootstrapped() {
 #[tokio::test]
 async fn where_nothing_passes_demos_are_labelled_ones() {
     let program = toy::answerer().with_metric(toy::exact_answer());
-    let runner = RolloutRunner::new(&program, Arc::new(ScriptedLm::answering("wrong")));
-    let found = bootstrap(&runner, &questions(0..20), &BootstrapOptions::default()).await.unwrap();
+    let mut run = Run::bare(&program, Arc::new(ScriptedLm::answering("wrong")));
+    let found = bootstrap(&mut run, &questions(0..20), &BootstrapOptions::default()).await.unwrap();
     assert_eq!((found.passed, found.traces.len()), (0, 20));
     let demos: Vec<_> = found.sets.iter().flat_map(|set| set.of("answer")).collect();
     assert!(!demos.is_empty() && demos.iter().all(|demo| !demo.augmented));
@@ -247,8 +253,8 @@ async fn both_predictors_of_a_program_get_bootstrapped_demos() {
     let task = HiddenRules::new(12, 1).in_two_stages();
     let examples: Vec<_> = task.examples(100).into_iter().map(Arc::new).collect();
     let program = toy::TwoStage::default().with_metric(toy::exact_answer());
-    let runner = RolloutRunner::new(&program, Arc::new(task.model(1)));
-    let found = bootstrap(&runner, &examples, &BootstrapOptions::default()).await.unwrap();
+    let mut run = Run::bare(&program, Arc::new(task.model(1)));
+    let found = bootstrap(&mut run, &examples, &BootstrapOptions::default()).await.unwrap();
     assert!(found.passed > 0);
     let shown = |path: &str| -> Vec<_> { found.sets.iter().flat_map(|set| set.of(path)).collect() };
     let (topics, answers) = (shown("classify"), shown("answer"));
@@ -263,8 +269,8 @@ async fn both_predictors_of_a_program_get_bootstrapped_demos() {
 #[tokio::test]
 async fn the_demos_of_a_teacher_are_what_the_teacher_answered() {
     let teacher = toy::answerer().with_metric(metric_fn(|_: &Example, _: &Prediction| 0.8));
-    let runner = RolloutRunner::new(&teacher, Arc::new(ScriptedLm::answering("as the teacher says")));
-    let found = bootstrap(&runner, &questions(0..20), &BootstrapOptions::default()).await.unwrap();
+    let mut run = Run::bare(&teacher, Arc::new(ScriptedLm::answering("as the teacher says")));
+    let found = bootstrap(&mut run, &questions(0..20), &BootstrapOptions::default()).await.unwrap();
     let taught: Vec<_> =
         found.sets.iter().flat_map(|set| set.of("answer")).filter(|demo| demo.augmented).collect();
     assert!(!taught.is_empty());
@@ -272,25 +278,32 @@ async fn the_demos_of_a_teacher_are_what_the_teacher_answered() {
 }
 
 #[tokio::test]
-async fn a_budget_that_runs_out_leaves_what_was_found() {
+async fn a_budget_that_runs_out_leaves_what_was_made_in_the_store() {
     let program = toy::answerer().with_metric(as_answered());
-    let ledger = Arc::new(Ledger::new(Budget::calls(12)));
-    let model = Arc::new(Grader::default());
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).ledger(ledger);
-    let found = bootstrap(&runner, &questions(0..40), &BootstrapOptions::default()).await.unwrap();
-    assert_eq!(found.stop, Some(StopReason::Budget));
-    assert!(model.asked.lock().unwrap().len() <= 12);
+    let store = Arc::new(MemoryStore::default());
+    let (mut run, asked) = graded_by(&program, |run| {
+        (run.max_calls, run.store) = (Some(12), Some(Arc::clone(&store) as _));
+    });
+    let ended = bootstrap(&mut run, &questions(0..40), &BootstrapOptions::default()).await;
+    assert!(matches!(ended, Err(Halt::Stopped(StopReason::Budget))), "{ended:?}");
+    let made = asked.lock().unwrap().len();
+    assert!(made <= 12);
+    let (mut run, asked) = graded_by(&program, |run| run.store = Some(store));
+    let options = BootstrapOptions { max_rollouts: Some(made), ..BootstrapOptions::default() };
+    let found = bootstrap(&mut run, &questions(0..40), &options).await.unwrap();
     assert!(found.passed > 0 && found.sets.len() > 2);
+    assert!(asked.lock().unwrap().len() < made, "what passed was not made again");
 }
 
 #[tokio::test]
 async fn a_threshold_that_is_no_number_is_refused() {
     let program = toy::answerer().with_metric(as_answered());
-    let runner = RolloutRunner::new(&program, Arc::new(Grader::default()));
+    let (mut run, _) = graded_by(&program, |_| {});
     for threshold in [f64::NAN, f64::INFINITY] {
         let options = BootstrapOptions { metric_threshold: Some(threshold), ..BootstrapOptions::default() };
-        let error = bootstrap(&runner, &questions(0..3), &options).await.unwrap_err();
-        assert!(error.to_string().contains("finite number"), "{error}");
+        let error = bootstrap(&mut run, &questions(0..3), &options).await.unwrap_err();
+        let error = anyhow::Error::from(error);
+        assert!(format!("{error:#}").contains("finite number"), "{error:#}");
     }
 }
 
@@ -312,13 +325,13 @@ async fn traces_that_can_be_evidence_are_stored_once_each_and_a_full_disk_is_sai
     store.expect_get().times(12).returning(|_| Ok(None));
     // Number 10 failed at the provider, which may not happen the next time.
     store.expect_put().times(11).returning(|_, _| Ok(()));
-    let runner = RolloutRunner::new(&program, Arc::new(Grader::default())).store(Arc::new(store));
-    generate_traces(&runner, &examples).await.unwrap();
+    let (mut run, _) = graded_by(&program, |run| run.store = Some(Arc::new(store)));
+    generate_traces(&mut run, &examples).await.unwrap();
 
     let mut store = MockStore::new();
     store.expect_get().returning(|_| Ok(None));
     store.expect_put().returning(|_, _| anyhow::bail!("disk full"));
-    let runner = RolloutRunner::new(&program, Arc::new(Grader::default())).store(Arc::new(store));
-    let error = anyhow::Error::from(generate_traces(&runner, &examples).await.unwrap_err());
+    let (mut run, _) = graded_by(&program, |run| run.store = Some(Arc::new(store)));
+    let error = anyhow::Error::from(generate_traces(&mut run, &examples).await.unwrap_err());
     assert!(format!("{error:#}").ends_with("disk full"), "{error:#}");
 }

@@ -7,25 +7,18 @@
 //! `cargo run -p promptopt-examples --bin comparison -- --lm sim`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use miprov2::{
-    Event, Example, LanguageModel, MIPROv2, ModuleExt as _, Observer, Optimizer, Prediction, RolloutRunner,
-    Signature, metric_fn,
-};
-use promptopt_copro::COPRO;
-use promptopt_data::{LoadOptions, Portion, SplitOptions, load, split};
-use promptopt_evaluator::{compare, evaluate};
-use promptopt_gepa::GEPA;
-use promptopt_lm::ChatClient;
-use promptopt_predict::{PlainAdapter, Predict};
-use promptopt_proposer::TemplateProposer;
-use promptopt_report::TestReport;
-use promptopt_report::comparison::{ComparisonRow, rows_to_table};
+use promptopt::core::data::plain_text;
+use promptopt::data::Portion;
+use promptopt::predict::PlainAdapter;
+use promptopt::prelude::*;
+use promptopt::proposer::TemplateProposer;
+use promptopt::report::TestReport;
+use promptopt::report::comparison::{ComparisonRow, rows_to_table};
 use promptopt_testkit::HiddenRules;
 
 /// Three optimizers side by side.
@@ -52,13 +45,13 @@ struct Args {
     out: PathBuf,
 }
 
-/// A task: examples in three parts, a program, a model, and whether that is too small to write
+/// A task: examples in three parts, a program, a model, and whether that model is too small to write
 /// instructions.
 struct Task {
     name: &'static str,
     train: Vec<Example>,
     selection: Vec<Example>,
-    test: Vec<Arc<Example>>,
+    test: SealedTest,
     program: Predict,
     output: &'static str,
     model: Arc<dyn LanguageModel>,
@@ -68,19 +61,35 @@ struct Task {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let task = task(&args).await?;
+    let mut task = task(&args).await?;
     println!(
         "{} on {}: {} training, {} selection, {} sealed test examples; at most {} calls each",
         task.name,
-        task.model.id(),
+        task.model.profile().id,
         task.train.len(),
         task.selection.len(),
         task.test.len(),
         args.max_calls
     );
-    let mut rows = Vec::new();
+    let mut runs = Vec::new();
     for name in ["COPRO", "MIPROv2", "GEPA"] {
-        rows.push(run(name, &task, &args).await?);
+        runs.push(optimize(name, &task, &args).await.context(name)?);
+    }
+
+    // Every winner is chosen, so the seal may be opened. The prompts of the original run once for all three.
+    let test: Vec<_> = std::mem::take(&mut task.test).open().into_iter().map(Arc::new).collect();
+    let program = program(&task);
+    let options =
+        RunOptions::builder().task_model(Arc::clone(&task.model)).concurrency(args.concurrency).build();
+    let mut run = Run::of(&program, options)?;
+    let mut rows = Vec::new();
+    for (outcome, took) in &runs {
+        let original = Arc::new(outcome.candidates[0].prompts.clone());
+        let winner = Arc::new(outcome.candidates[outcome.best].prompts.clone());
+        let before = evaluate(&mut run, &original, &test).await?;
+        let after = evaluate(&mut run, &winner, &test).await?;
+        let test = TestReport::of("sealed test", &test, &before, &after)?;
+        rows.push(ComparisonRow::of(outcome, Some(&test), *took, args.seed));
     }
     println!("\n{}", rows_to_table(&rows));
     std::fs::write(&args.out, serde_json::to_string_pretty(&rows)?)
@@ -89,12 +98,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One optimizer: the run, then original and winner on the sealed test.
-async fn run(name: &str, task: &Task, args: &Args) -> anyhow::Result<ComparisonRow> {
-    let output = task.output;
-    let mut program = task.program.clone().with_model(Arc::clone(&task.model)).with_metric(metric_fn(
-        move |example: &Example, prediction: &Prediction| stands_in(example, prediction, output),
-    ));
+/// One optimizer at its defaults: only budget, seed and data are set.
+async fn optimize(name: &str, task: &Task, args: &Args) -> anyhow::Result<(Outcome, Duration)> {
     let bar = ProgressBar::new(args.max_calls)
         .with_style(ProgressStyle::with_template("{prefix:8} {bar:30} {pos}/{len} calls, {per_sec}  {msg}")?);
     bar.set_prefix(name.to_owned());
@@ -104,77 +109,41 @@ async fn run(name: &str, task: &Task, args: &Args) -> anyhow::Result<ComparisonR
         Event::Trial(trial) => shown.set_message(format!("best {:.3}", trial.best_so_far)),
         _ => {}
     });
+    // What every run can be told is the same for all optimizers.
+    let options = RunOptions::builder()
+        .valset(task.selection.clone())
+        .seed(args.seed)
+        .max_calls(args.max_calls)
+        .concurrency(args.concurrency)
+        .observer(observer)
+        .maybe_instruction_writer(task.templates.then(|| Arc::new(TemplateProposer::default()) as _))
+        .build();
+    let optimizer: Box<dyn Optimizer> = match name {
+        "COPRO" => Box::new(COPRO::default().with_run_options(options)),
+        "MIPROv2" => Box::new(MIPROv2::default().with_run_options(options)),
+        _ => Box::new(GEPA::default().with_run_options(options)),
+    };
 
     let started = Instant::now();
-    let outcome = optimizer(name, task, args, observer)
-        .compile(&mut program, task.train.clone())
-        .await
-        .context(name.to_owned())?;
-    let took = started.elapsed();
-    bar.set_message("sealed test");
-
-    // Prompts of the original and of the winner on examples that no optimizer has seen.
-    let runner = RolloutRunner::new(&program, Arc::clone(&task.model)).concurrency(args.concurrency);
-    let before = Arc::new(outcome.candidates.first().map(|one| one.prompts.clone()).unwrap_or_default());
-    let before = evaluate(&runner, &before, &task.test).await?;
-    let after = evaluate(&runner, &Arc::default(), &task.test).await?;
+    let outcome = optimizer.compile(&mut program(task), task.train.clone()).await?;
     bar.finish();
-    let test = TestReport {
-        detectable_gain: None,
-        split: "sealed test".to_owned(),
-        baseline: before.estimate,
-        optimized: after.estimate,
-        comparison: compare(&before.evidence(), &after.evidence(), 0.95),
-        examples: Vec::new(),
-    };
-    Ok(ComparisonRow::of(&outcome, Some(&test), took, args.seed))
+    Ok((outcome, started.elapsed()))
+}
+
+/// The program of a task with its model and its metric.
+fn program(task: &Task) -> impl Evaluator {
+    let output = task.output;
+    task.program.clone().with_model(Arc::clone(&task.model)).with_metric(metric_fn(
+        move |example: &Example, prediction: &Prediction| stands_in(example, prediction, output),
+    ))
 }
 
 /// Whether the expected value stands in the answer, case aside. Exact match would count whole sentences
 /// as wrong, which is all that the embedded model writes until it is shown demos.
 fn stands_in(example: &Example, prediction: &Prediction, output: &str) -> bool {
-    let text =
-        |value: Option<&serde_json::Value>| value.map(miprov2::plain_text).unwrap_or_default().to_lowercase();
+    let text = |value: Option<&serde_json::Value>| value.map(plain_text).unwrap_or_default().to_lowercase();
     let expected = text(example.get(output));
     !expected.is_empty() && text(prediction.get(output)).contains(&expected)
-}
-
-/// The three optimizers at their defaults: only budget, seed and data are set.
-fn optimizer(name: &str, task: &Task, args: &Args, observer: Arc<dyn Observer>) -> Box<dyn Optimizer> {
-    let templates = || Arc::new(TemplateProposer::default());
-    let (valset, seed, calls) = (task.selection.clone(), args.seed, args.max_calls);
-    match name {
-        "COPRO" => Box::new(
-            COPRO::builder()
-                .valset(valset)
-                .seed(seed)
-                .max_calls(calls)
-                .concurrency(args.concurrency)
-                .observer(observer)
-                .maybe_instruction_writer(task.templates.then(|| templates() as _))
-                .build(),
-        ),
-        "MIPROv2" => Box::new(
-            MIPROv2::builder()
-                .valset(valset)
-                .seed(seed)
-                .max_calls(calls)
-                .concurrency(args.concurrency)
-                .observer(observer)
-                .maybe_proposer(task.templates.then(|| templates() as _))
-                .build(),
-        ),
-        _ => Box::new(
-            GEPA::builder()
-                .valset(valset)
-                .seed(seed)
-                .max_calls(calls)
-                .concurrency(args.concurrency)
-                .observer(observer)
-                .maybe_instruction_writer(task.templates.then(|| templates() as _))
-                .build(),
-        ),
-    }
 }
 
 async fn task(args: &Args) -> anyhow::Result<Task> {
@@ -191,7 +160,7 @@ async fn task(args: &Args) -> anyhow::Result<Task> {
             name: "hidden rules",
             train: examples,
             selection,
-            test: sealed.into_iter().map(Arc::new).collect(),
+            test: SealedTest::new(sealed),
             program: Predict::new("answer", Signature::parse("question -> answer")?),
             output: "answer",
             model: Arc::new(rules.model(args.seed)),
@@ -219,7 +188,7 @@ async fn task(args: &Args) -> anyhow::Result<Task> {
         name: "cities",
         train: parts.train,
         selection: parts.selection,
-        test: parts.test.open().into_iter().map(Arc::new).collect(),
+        test: parts.test,
         program,
         output: "city",
         model: if embedded { embedded_model().await? } else { client(&args.lm)? },
@@ -238,10 +207,18 @@ fn client(name: &str) -> anyhow::Result<Arc<dyn LanguageModel>> {
 #[cfg(feature = "local")]
 async fn embedded_model() -> anyhow::Result<Arc<dyn LanguageModel>> {
     use promptopt_lm_local::{LocalModel, LocalModelOptions, resolve};
+    use promptopt_testkit::around;
 
     let options = LocalModelOptions::builder().path(resolve(None)?).temperature(0.0).max_tokens(24).build();
     let model = LocalModel::load(options).await.context("loading the embedded model")?;
-    Ok(Arc::new(OneLine(model)))
+    // Its replies end with the line.
+    let profile = model.profile();
+    let id = format!("{} one line", profile.id);
+    let one_line = around(model, |next, mut request| async move {
+        request.sampling.stop.push("\n".to_owned());
+        next.complete(&request).await
+    });
+    Ok(Arc::new(one_line.with_profile(profile.with_id(id))))
 }
 
 #[cfg(not(feature = "local"))]
@@ -250,22 +227,4 @@ async fn embedded_model() -> anyhow::Result<Arc<dyn LanguageModel>> {
         "this example was built without the embedded model: run `cargo xtask comparison`, which builds one that has \
          it, or choose `--lm sim` or `--lm MODEL@URL`"
     )
-}
-
-/// A model whose replies end with the line.
-#[cfg(feature = "local")]
-struct OneLine<M>(M);
-
-#[cfg(feature = "local")]
-#[async_trait::async_trait]
-impl<M: LanguageModel> LanguageModel for OneLine<M> {
-    fn id(&self) -> String {
-        format!("{} one line", self.0.id())
-    }
-
-    async fn complete(&self, request: &miprov2::LmRequest) -> Result<miprov2::LmReply, miprov2::LmError> {
-        let mut request = request.clone();
-        request.sampling.stop.push("\n".to_owned());
-        self.0.complete(&request).await
-    }
 }

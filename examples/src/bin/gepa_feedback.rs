@@ -5,16 +5,8 @@
 //!
 //! `cargo run -p promptopt-examples --bin gepa_feedback`
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use miprov2::{
-    Example, LanguageModel, LmError, LmReply, LmRequest, ModuleExt as _, Optimizer as _, Prediction,
-    RolloutRunner, Score, Signature, Usage, metric_fn,
-};
-use promptopt_evaluator::evaluate;
-use promptopt_gepa::{FrontierType, GEPA};
-use promptopt_predict::Predict;
+use promptopt::gepa::FrontierType;
+use promptopt::prelude::*;
 
 /// The house style, rule by rule: what the metric checks, and how it says so.
 const STYLE: [(&str, &str); 3] = [
@@ -38,46 +30,32 @@ fn judge(_: &Example, prediction: &Prediction) -> Score {
 }
 
 /// Stands in for a real model, so that the example runs anywhere: it follows the rules of the house
-/// style that its instruction states, and asked to reflect it collects the feedback it was shown,
-/// one rule at a time.
-struct Clerk;
-
-#[async_trait]
-impl LanguageModel for Clerk {
-    fn id(&self) -> String {
-        "clerk".to_owned()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let text = request.messages.first().map_or("", |message| message.content.as_str());
-        let states = |rule: &str| text.contains(rule);
-        let reply = if request.messages.len() == 1 {
-            let (before, records) = text.split_once("# Records").unwrap_or((text, ""));
-            let mut known: Vec<&str> =
-                STYLE.iter().map(|(_, rule)| *rule).filter(|rule| before.contains(rule)).collect();
-            known.extend(
-                STYLE
-                    .iter()
-                    .map(|(_, rule)| *rule)
-                    .find(|rule| !before.contains(rule) && records.contains(rule)),
-            );
-            format!("The feedback is clear.\n```\nTell when the invoice is due. {}\n```", known.join(" "))
-        } else {
-            let (date, amount) = ("5 March 2031", "120");
-            let date = if states(STYLE[0].1) { "2031-03-05" } else { date };
-            let unit = if states(STYLE[1].1) { " EUR" } else { "" };
-            let end = if states(STYLE[2].1) { ", kind regards" } else { "" };
-            format!("[[ ## answer ## ]]\nDue {date}: {amount}{unit}{end}\n\n[[ ## completed ## ]]")
-        };
-        let usage = Usage::call(text.len() as u64 / 4, reply.len() as u64 / 4);
-        Ok(LmReply::text(reply, usage))
-    }
+/// style that its instruction states. Asked to reflect, it collects the feedback it was shown, one
+/// rule at a time.
+async fn clerk(request: LmRequest) -> Result<LmReply, LmError> {
+    let text = request.messages.first().map_or("", |message| message.content.as_str());
+    let states = |rule: &str| text.contains(rule);
+    let reply = if request.messages.len() == 1 {
+        let (before, records) = text.split_once("# Records").unwrap_or((text, ""));
+        let rules = || STYLE.iter().map(|(_, rule)| *rule);
+        let mut known: Vec<&str> = rules().filter(|rule| before.contains(rule)).collect();
+        known.extend(rules().find(|rule| !before.contains(rule) && records.contains(rule)));
+        format!("The feedback is clear.\n```\nTell when the invoice is due. {}\n```", known.join(" "))
+    } else {
+        let (date, amount) = ("5 March 2031", "120");
+        let date = if states(STYLE[0].1) { "2031-03-05" } else { date };
+        let unit = if states(STYLE[1].1) { " EUR" } else { "" };
+        let end = if states(STYLE[2].1) { ", kind regards" } else { "" };
+        format!("[[ ## answer ## ]]\nDue {date}: {amount}{unit}{end}\n\n[[ ## completed ## ]]")
+    };
+    let usage = Usage::call(text.len() as u64 / 4, reply.len() as u64 / 4);
+    Ok(LmReply::text(reply, usage))
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let signature = Signature::parse("invoice -> answer")?.with_instructions("Tell when the invoice is due.");
-    let model = Arc::new(Clerk);
+    let model: Arc<dyn LanguageModel> = Arc::new(lm_fn("clerk", clerk));
     let mut module =
         Predict::new("answer", signature).with_model(model.clone()).with_metric(metric_fn(judge));
     let invoices = |from: usize, to: usize| -> Vec<Example> {
@@ -87,10 +65,13 @@ async fn main() -> anyhow::Result<()> {
     };
     let test: Vec<_> = invoices(60, 100).into_iter().map(Arc::new).collect();
 
-    let before = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
     let optimizer = GEPA::builder().max_metric_calls(400).frontier(FrontierType::Hybrid).build();
     let outcome = optimizer.compile(&mut module, invoices(0, 60)).await?;
-    let after = evaluate(&RolloutRunner::new(&module, model), &Arc::default(), &test).await?;
+
+    let original = Arc::new(outcome.candidates[0].prompts.clone());
+    let mut run = Run::bare(&module, model);
+    let before = evaluate(&mut run, &original, &test).await?;
+    let after = evaluate(&mut run, &Arc::default(), &test).await?;
 
     println!("the lineage of the winner:");
     let mut line = vec![outcome.best];

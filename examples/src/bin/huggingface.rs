@@ -9,21 +9,11 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use miprov2::{
-    Example, Field, FieldType, LanguageModel, MIPROv2, ModuleExt as _, Optimizer as _, Prediction,
-    RolloutRunner, Signature, metric_fn,
-};
-use promptopt_data::{
-    HubDataset, LoadOptions, Portion, SameInputs, SealedTest, SplitOptions, UnknownFields, load, split,
-    without_leakage,
-};
-use promptopt_evaluator::{compare, evaluate};
-use promptopt_lm::ChatClient;
-use promptopt_predict::Predict;
+use promptopt::data::{HubDataset, Portion, SameInputs, UnknownFields, without_leakage};
+use promptopt::prelude::*;
 use promptopt_testkit::SimulatedLm;
 
 /// More different answers than this are not named in the prompt.
@@ -74,7 +64,9 @@ struct Args {
 struct Data {
     train: Vec<Example>,
     selection: Vec<Example>,
-    test: Vec<Arc<Example>>,
+    test: SealedTest,
+    /// Every row: what the simulated model knows of the world.
+    world: Vec<Example>,
 }
 
 #[tokio::main]
@@ -83,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
     // Files and the hub are read by blocking calls.
     let reading = args.clone();
     let data = tokio::task::spawn_blocking(move || data(&reading)).await??;
-    let model = model(&args, &data)?;
+    let model = model(&args, &data.world)?;
     let mut program = Predict::new("classify", signature(&data.train)?)
         .with_model(Arc::clone(&model))
         .with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
@@ -101,10 +93,6 @@ async fn main() -> anyhow::Result<()> {
         }
     );
 
-    let before =
-        evaluate(&RolloutRunner::new(&program, Arc::clone(&model)), &Arc::default(), &data.test).await?;
-    println!("baseline on the test: {:.3}", before.estimate.mean);
-
     let optimizer = MIPROv2::builder()
         .num_candidates(10)
         .num_trials(20)
@@ -114,8 +102,14 @@ async fn main() -> anyhow::Result<()> {
         .build();
     let outcome = optimizer.compile(&mut program, data.train).await?;
 
-    let after = evaluate(&RolloutRunner::new(&program, model), &Arc::default(), &data.test).await?;
-    let gain = compare(&before.evidence(), &after.evidence(), 0.95);
+    // The winner is installed, so the seal may be opened.
+    let test: Vec<_> = data.test.open().into_iter().map(Arc::new).collect();
+    let original = Arc::new(outcome.candidates[0].prompts.clone());
+    let mut run = Run::bare(&program, model);
+    let before = evaluate(&mut run, &original, &test).await?;
+    let after = evaluate(&mut run, &Arc::default(), &test).await?;
+    let gain = compare(&before.evidence(), &after.evidence(), 0.95)?;
+    println!("baseline on the test: {:.3}", before.estimate.mean);
     println!(
         "optimized on the test: {:.3} (gain {:+.3}, 95 % interval {:+.3} to {:+.3}) with {} calls",
         after.estimate.mean,
@@ -138,16 +132,18 @@ fn data(args: &Args) -> anyhow::Result<Data> {
         unknown_fields: UnknownFields::Drop,
         ..LoadOptions::default()
     };
-    let (train, selection, test) = match &args.file {
+    let (world, train, selection, test) = match &args.file {
         Some(file) => {
             let sizes = SplitOptions { seed: args.seed, ..SplitOptions::default() };
-            let parts = split(load(file, &options)?, &sizes)?;
+            let world = load(file, &options)?;
+            let parts = split(world.clone(), &sizes)?;
             println!("{}: {}", file.display(), parts.report);
-            (parts.train, parts.selection, parts.test)
+            (world, parts.train, parts.selection, parts.test)
         }
         None => {
             let learn = from_hub(args, &args.split, args.limit, &options)?;
             let test = from_hub(args, &args.test_split, args.test_limit, &options)?;
+            let world = learn.iter().chain(&test).cloned().collect();
             let half = SplitOptions {
                 train: Some(Portion::Ratio(0.5)),
                 selection: Some(Portion::Ratio(0.5)),
@@ -156,18 +152,14 @@ fn data(args: &Args) -> anyhow::Result<Data> {
                 ..SplitOptions::default()
             };
             let parts = split(learn, &half)?;
-            (parts.train, parts.selection, SealedTest::new(test))
+            (world, parts.train, parts.selection, SealedTest::new(test))
         }
     };
     let kept = without_leakage(train, selection, &test, SameInputs::Normalized);
     if !kept.report.is_clean() {
         println!("{}", kept.report);
     }
-    Ok(Data {
-        train: kept.train,
-        selection: kept.selection,
-        test: test.open().into_iter().map(Arc::new).collect(),
-    })
+    Ok(Data { train: kept.train, selection: kept.selection, test, world })
 }
 
 fn from_hub(args: &Args, split: &str, limit: usize, options: &LoadOptions) -> anyhow::Result<Vec<Example>> {
@@ -206,13 +198,9 @@ fn signature(train: &[Example]) -> anyhow::Result<Signature> {
     Ok(Signature::new([Field::new("text")], [answer], "Classify the text.")?)
 }
 
-fn model(args: &Args, data: &Data) -> anyhow::Result<Arc<dyn LanguageModel>> {
+fn model(args: &Args, world: &[Example]) -> anyhow::Result<Arc<dyn LanguageModel>> {
     if args.lm == "sim" {
-        let learnt = data.train.iter().chain(&data.selection);
-        return Ok(Arc::new(SimulatedLm::over_examples(
-            learnt.chain(data.test.iter().map(|one| &**one)),
-            args.seed,
-        )));
+        return Ok(Arc::new(SimulatedLm::over_examples(world, args.seed)));
     }
     let (model, url) = match args.lm.split_once('@') {
         Some((model, url)) => (model, Some(url.to_owned())),

@@ -6,15 +6,9 @@
 //! `cargo run -p promptopt-examples --bin quickstart`
 
 use std::path::Path;
-use std::sync::Arc;
 
-use miprov2::{
-    Example, LanguageModel, MIPROv2, ModuleExt as _, Optimizer as _, Prediction, Signature, metric_fn,
-};
-use promptopt_data::{LoadOptions, Portion, SplitOptions, load, split};
-use promptopt_evaluator::{compare, evaluate};
-use promptopt_lm::ChatClient;
-use promptopt_predict::Predict;
+use promptopt::data::Portion;
+use promptopt::prelude::*;
 use promptopt_testkit::SimulatedLm;
 
 #[tokio::main]
@@ -36,7 +30,6 @@ async fn main() -> anyhow::Result<()> {
         ..SplitOptions::default()
     };
     let parts = split(examples, &sizes)?;
-    let test: Vec<_> = parts.test.open().into_iter().map(Arc::new).collect();
 
     // The program with its metric.
     let mut module = Predict::new("route", signature).with_model(Arc::clone(&model)).with_metric(metric_fn(
@@ -44,14 +37,18 @@ async fn main() -> anyhow::Result<()> {
             example.get("department") == prediction.get("department")
         },
     ));
-    let before =
-        evaluate(&miprov2::RolloutRunner::new(&module, Arc::clone(&model)), &Arc::default(), &test).await?;
 
     let optimizer = MIPROv2::builder().num_candidates(10).num_trials(20).minibatch_size(25).build();
     let outcome = optimizer.compile(&mut module, parts.train).await?;
 
-    let after = evaluate(&miprov2::RolloutRunner::new(&module, model), &Arc::default(), &test).await?;
-    let gain = compare(&before.evidence(), &after.evidence(), 0.95);
+    // The winner is installed, so the seal may be opened: once, for the original prompts and the winner's.
+    let test: Vec<_> = parts.test.open().into_iter().map(Arc::new).collect();
+    let original = Arc::new(outcome.candidates[0].prompts.clone());
+    let mut run = Run::bare(&module, model);
+    let before = evaluate(&mut run, &original, &test).await?;
+    let after = evaluate(&mut run, &Arc::default(), &test).await?;
+
+    let gain = compare(&before.evidence(), &after.evidence(), 0.95)?;
     println!(
         "sealed test: {:.3} -> {:.3} (gain {:+.3}, 95 % interval {:+.3} to {:+.3}) with {} calls",
         before.estimate.mean,

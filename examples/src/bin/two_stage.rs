@@ -1,19 +1,9 @@
 //! A program of two predictors that calls its model twice: the first names a topic, the second
-//! answers from it. All three optimizers improve both instructions together.
+//! answers from it. Each of three optimizers improves both instructions together.
 //!
 //! `cargo run -p promptopt-examples --bin two_stage`
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use miprov2::{
-    CallContext, Example, Fields, MIPROv2, Module, ModuleExt as _, Optimizer, Prediction, Predictor,
-    RolloutRunner, Signature, metric_fn,
-};
-use promptopt_copro::COPRO;
-use promptopt_evaluator::evaluate;
-use promptopt_gepa::GEPA;
-use promptopt_predict::Predict;
+use promptopt::prelude::*;
 use promptopt_testkit::HiddenRules;
 
 struct TwoStage {
@@ -68,9 +58,13 @@ async fn main() -> anyhow::Result<()> {
             TwoStage::new()?.with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
                 example.get("answer") == prediction.get("answer")
             }));
-        let before = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
         let outcome = optimizer.compile(&mut module, examples.clone()).await?;
-        let after = evaluate(&RolloutRunner::new(&module, model.clone()), &Arc::default(), &test).await?;
+
+        // The winner is installed. The prompts of the original are the first candidate's.
+        let original = Arc::new(outcome.candidates[0].prompts.clone());
+        let mut run = Run::bare(&module, model.clone());
+        let before = evaluate(&mut run, &original, &test).await?;
+        let after = evaluate(&mut run, &Arc::default(), &test).await?;
 
         println!(
             "{}: sealed test {:.3} -> {:.3} with {} calls",

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::poll_fn;
-use promptopt_core::{
-    Attempts, Budget, Cost, LanguageModel, Ledger, LmError, LmReply, LmRequest, Price, Usage,
-    most_prompt_tokens,
-};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::{Budget, Usage};
+use promptopt_run::{Ledger, most_prompt_tokens};
 
 use super::support::price;
 
@@ -35,10 +34,10 @@ pub(crate) enum End {
 
 struct Open {
     id: usize,
-    bound: Cost,
+    bound: Usage,
     asked: u64,
     attempts: Attempts,
-    answer: Option<(Result<LmReply, LmError>, Cost)>,
+    answer: Option<(Result<LmReply, LmError>, Usage)>,
     waker: Option<std::task::Waker>,
 }
 
@@ -47,10 +46,10 @@ struct State {
     open: Vec<Open>,
     begun: usize,
     /// What replies said they cost.
-    least: Cost,
+    least: Usage,
     /// What all attempts may have cost.
-    most: Cost,
-    before: Cost,
+    most: Usage,
+    before: Usage,
 }
 
 /// Holds requests until it is told how they end.
@@ -106,7 +105,7 @@ impl Desk {
         }
         self.with(|state| {
             let under_way =
-                state.open.iter().fold(Cost::default(), |sum, one| sum + one.bound.times(one.asked));
+                state.open.iter().fold(Usage::default(), |sum, one| sum + one.bound.times(one.asked));
             let under_way = counted(under_way, &budget);
             if ledger.is_limited() && !is_within(under_way, reserved) {
                 return Err(format!("{under_way:?} is under way, and {reserved:?} reserved"));
@@ -137,30 +136,30 @@ impl Desk {
 
 /// The part of a cost that a ledger with this budget keeps of requests: only calls, where nothing else is
 /// limited.
-fn counted(cost: Cost, budget: &Budget) -> Cost {
+fn counted(cost: Usage, budget: &Budget) -> Usage {
     let Budget { prompt_tokens, completion_tokens, tokens, money, .. } = budget;
     match prompt_tokens.or(*completion_tokens).or(*tokens).is_some() || money.is_some() {
         true => cost,
-        false => Cost::calls(cost.calls),
+        false => Usage::calls(cost.calls),
     }
 }
 
-fn is_within(part: Cost, whole: Cost) -> bool {
+fn is_within(part: Usage, whole: Usage) -> bool {
     part.max(whole) == whole
 }
 
 impl End {
     /// The answer, and what it says it cost.
-    fn of(self, bound: Cost) -> (Result<LmReply, LmError>, Cost) {
+    fn of(self, bound: Usage) -> (Result<LmReply, LmError>, Usage) {
         let message = "no".to_owned();
-        let error = |error| (Err(error), Cost::default());
+        let error = |error| (Err(error), Usage::default());
         match self {
             Self::Reply(share) => {
                 let part = |tokens: u64| tokens * share / 100;
                 let usage = Usage::call(part(bound.prompt_tokens), part(bound.completion_tokens));
-                (Ok(LmReply::text("fine", usage)), Cost::of(usage, Some(price())))
+                (Ok(LmReply::text("fine", usage)), price().priced(usage))
             }
-            Self::Silent => (Ok(LmReply::text("fine", Usage::default())), Cost::default()),
+            Self::Silent => (Ok(LmReply::text("fine", Usage::default())), Usage::default()),
             Self::Refused => error(LmError::RateLimited { message, retry_after: None }),
             Self::Broken => error(LmError::Server { status: 500, message, retry_after: None }),
             Self::TimedOut => error(LmError::Timeout { after: Duration::from_secs(1), message }),
@@ -179,17 +178,20 @@ impl Drop for Held<'_> {
 
 #[async_trait]
 impl LanguageModel for Desk {
-    fn id(&self) -> String {
-        "desk".to_owned()
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new("desk")
+            .with_price(price())
+            .with_max_tokens(MAX_TOKENS)
+            .with_max_attempts_billed(MAX_ATTEMPTS)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let max_tokens = request.sampling.max_tokens.unwrap_or(MAX_TOKENS);
-        let bound = Cost::bound(request, Some(most_prompt_tokens(request)), Some(max_tokens), Some(price()));
+        let bound = price().priced(Usage::call(most_prompt_tokens(request), u64::from(max_tokens)));
         let id = self.with(|state| {
             state.begun += 1;
             state.most += bound;
-            let attempts = request.attempts.clone();
+            let attempts = attempts.clone();
             state.open.push(Open { id: state.begun, bound, asked: 1, attempts, answer: None, waker: None });
             state.begun
         });
@@ -206,17 +208,5 @@ impl LanguageModel for Desk {
             })
         })
         .await
-    }
-
-    fn max_attempts_billed(&self) -> u32 {
-        MAX_ATTEMPTS
-    }
-
-    fn max_tokens(&self) -> Option<u32> {
-        Some(MAX_TOKENS)
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(price())
     }
 }

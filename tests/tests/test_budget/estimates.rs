@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use miprov2::{Auto, MIPROv2};
+use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{Budget, CallSize, Figures, ModuleExt as _, Optimizer, Price};
+use promptopt_core::money::{Budget, Price};
+use promptopt_core::program::ModuleExt as _;
 use promptopt_gepa::GEPA;
+use promptopt_run::{Auto, CallSize, Figures, Optimizer};
 use promptopt_testkit::{HiddenRules, toy};
 
 async fn check(name: &str, optimizer: impl Optimizer, examples: usize) {

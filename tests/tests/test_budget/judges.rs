@@ -1,29 +1,27 @@
 //! A metric that calls a language model is paid from the run's budget.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use miprov2::MIPROv2;
-use promptopt_core::{
-    Budget, CallContext, Example, FailureKind, LanguageModel, LmError, LmReply, LmRequest, Message, Metric,
-    ModuleExt as _, Money, Optimizer, Prediction, Price, Prices, Score, Usage, run_once,
-};
+use promptopt_core::data::{Example, Prediction, Score};
+use promptopt_core::lm::{LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, lm_fn};
+use promptopt_core::money::{Budget, Money, Price, Prices, Usage};
+use promptopt_core::program::{CallContext, Metric, ModuleExt as _};
+use promptopt_core::trace::FailureKind;
+use promptopt_run::{Optimizer, run_once};
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 
 use super::support::{Auditor, price};
-use crate::support::text;
+use crate::support::{counted, peaking, text};
 
 /// Compares as it is, and asks a model what it thinks of the answer.
 struct Judge(Arc<dyn LanguageModel>);
 
 #[async_trait]
 impl Metric for Judge {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
-        self.score_in(&CallContext::new(Arc::clone(&self.0)), example, prediction).await
-    }
-
-    async fn score_in(
+    async fn score(
         &self,
         context: &CallContext,
         example: &Example,
@@ -39,7 +37,7 @@ impl Metric for Judge {
         vec![Arc::clone(&self.0)]
     }
 
-    fn max_calls(&self) -> u64 {
+    fn calls_per_score(&self) -> u64 {
         1
     }
 }
@@ -68,7 +66,11 @@ async fn a_judges_calls_count_and_never_overshoot() {
             let outcome = optimizer.compile(&mut program, task.examples(60)).await.unwrap();
             let spent = model.audit().unwrap();
             let total = outcome.spending.total();
-            assert_eq!((spent.calls, spent.tokens()), (total.calls, total.total_tokens()), "{budget:?}");
+            assert_eq!(
+                (spent.calls, spent.total_tokens()),
+                (total.calls, total.total_tokens()),
+                "{budget:?}"
+            );
             assert!(outcome.exhausted.is_some(), "{budget:?}: {:?}", outcome.stop);
             outcomes.push(text(&outcome));
         }
@@ -76,32 +78,14 @@ async fn a_judges_calls_count_and_never_overshoot() {
     }
 }
 
-/// Says the same after some turns of the runtime, and counts how many wait for it at once.
-#[derive(Default)]
-struct Slow {
-    under_way: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-#[async_trait]
-impl LanguageModel for Slow {
-    fn id(&self) -> String {
-        "slow".to_owned()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.peak.fetch_max(now, Ordering::SeqCst);
+/// Says the same after some turns of the runtime.
+fn slow() -> impl LanguageModel {
+    lm_fn(ModelProfile::new("slow").with_max_tokens(50), |request: LmRequest| async move {
         for _ in 0..request.messages[0].content.len() % 7 + 3 {
             tokio::task::yield_now().await;
         }
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
         Ok(LmReply::text("Yes.", Usage::call(40, 2)))
-    }
-
-    fn max_tokens(&self) -> Option<u32> {
-        Some(50)
-    }
+    })
 }
 
 #[tokio::test]
@@ -114,20 +98,19 @@ async fn a_dear_judge_keeps_no_rollout_waiting_and_the_order_out_of_the_outcome(
         let cap: Money = "$0.3".parse().unwrap();
         let mut outcomes = Vec::new();
         for concurrency in [1, 8, 32] {
-            let slow = Arc::new(Slow::default());
-            let judge = Judge(Arc::clone(&slow) as _);
-            let mut program = toy::answerer().with_model(Arc::clone(&model)).with_metric(judge);
+            let (slow, peak) = peaking(slow());
+            let mut program = toy::answerer().with_model(Arc::clone(&model)).with_metric(Judge(slow));
             let optimizer = MIPROv2::builder()
                 .num_candidates(4)
                 .num_trials(30)
                 .budget(Budget { money: Some(cap), ..Budget::default() })
-                .prices(Prices::new().with(model.id(), program_price).with("slow", dear))
+                .prices(Prices::new().with(model.profile().id, program_price).with("slow", dear))
                 .concurrency(concurrency)
                 .build();
             let outcome = optimizer.compile(&mut program, task.examples(60)).await.unwrap();
             assert!(outcome.spending.total().money.unwrap() <= cap);
             assert!(outcome.exhausted.is_some(), "{:?}", outcome.stop);
-            let peak = slow.peak.load(Ordering::SeqCst);
+            let peak = peak.load(Ordering::SeqCst);
             assert!(concurrency == 1 || peak >= 3, "{peak} at once of {concurrency}");
             outcomes.push(text(&outcome));
         }
@@ -138,27 +121,8 @@ async fn a_dear_judge_keeps_no_rollout_waiting_and_the_order_out_of_the_outcome(
 #[tokio::test]
 async fn a_teachers_answers_are_judged_at_the_runs_expense() {
     let task = HiddenRules::new(6, 5);
-    let judge = Arc::new(Slow::default());
-    let calls = Arc::new(AtomicUsize::new(0));
-
-    /// Counts its calls.
-    struct Counted(Arc<Slow>, Arc<AtomicUsize>);
-
-    #[async_trait]
-    impl LanguageModel for Counted {
-        fn id(&self) -> String {
-            self.0.id()
-        }
-
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-            self.1.fetch_add(1, Ordering::SeqCst);
-            self.0.complete(request).await
-        }
-    }
-
-    let counted = Arc::new(Counted(judge, Arc::clone(&calls)));
-    let mut program =
-        toy::answerer().with_model(Arc::new(task.model(5))).with_metric(Judge(Arc::clone(&counted) as _));
+    let (judge, calls) = counted(slow());
+    let mut program = toy::answerer().with_model(Arc::new(task.model(5))).with_metric(Judge(judge));
     let teacher = toy::answerer().with_model(Arc::new(task.model(7)));
     let optimizer = MIPROv2::builder()
         .teacher(Arc::new(teacher))
@@ -168,29 +132,17 @@ async fn a_teachers_answers_are_judged_at_the_runs_expense() {
         .build();
     let outcome = optimizer.compile(&mut program, task.examples(60)).await.unwrap();
     // Every rollout is one call of the program or the teacher, and one of the judge.
-    let judged = calls.load(Ordering::SeqCst) as u64;
+    let judged = calls.load(Ordering::SeqCst);
     assert_eq!(outcome.spending.task.calls, 2 * judged);
     assert!(judged > 0 && outcome.spending.total().calls <= 300);
 }
 
 #[tokio::test]
 async fn a_judge_without_a_price_refuses_to_start_under_a_limit_of_money() {
-    struct Unpriced;
-
-    #[async_trait]
-    impl LanguageModel for Unpriced {
-        fn id(&self) -> String {
-            "somewhere judge-1".to_owned()
-        }
-
-        async fn complete(&self, _: &LmRequest) -> Result<LmReply, LmError> {
-            Err(LmError::Cancelled)
-        }
-    }
-
     let task = HiddenRules::new(6, 5);
+    let unpriced = lm_fn("somewhere judge-1", |_| async { Err(LmError::Cancelled) });
     let mut program =
-        toy::answerer().with_model(Arc::new(task.model(5))).with_metric(Judge(Arc::new(Unpriced)));
+        toy::answerer().with_model(Arc::new(task.model(5))).with_metric(Judge(Arc::new(unpriced)));
     let budget = Budget { money: Some("$1".parse().unwrap()), ..Budget::default() };
     let error =
         MIPROv2::builder().budget(budget).build().compile(&mut program, task.examples(60)).await.unwrap_err();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{
-    Budget, LanguageModel, Limit, ModuleExt as _, Money, Optimizer, Price, Prices, StopReason,
-};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::{Budget, Limit, Money, Price, Prices};
+use promptopt_core::program::ModuleExt as _;
 use promptopt_gepa::GEPA;
 use promptopt_lm::ChatClient;
+use promptopt_run::{Optimizer, StopReason};
 use promptopt_testkit::{HiddenRules, toy};
 
 use super::support::price;
@@ -44,7 +45,8 @@ async fn a_limit_of_money_with_an_unknown_price_refuses_to_start_and_says_how_to
 
 #[test]
 fn a_client_knows_the_price_at_the_providers_own_address() {
-    let of = |url: &str, model: &str| client(url, model).price().map(|price| price.completion.to_string());
+    let of =
+        |url: &str, model: &str| client(url, model).profile().price.map(|price| price.completion.to_string());
     assert_eq!(of("https://api.openai.com/v1", "gpt-4o-mini").as_deref(), Some("$0.60"));
     assert_eq!(of("https://gateway.example.com/v1", "gpt-4o-mini"), None);
     assert_eq!(of("https://api.openai.com/v1", "no-such-model"), None);
@@ -56,7 +58,7 @@ async fn both_models_are_paid_and_counted_apart() {
     let dear = Price { prompt: money("$10"), completion: money("$30") };
     let model: Arc<dyn LanguageModel> = Arc::new(task.model(5));
     let writer: Arc<dyn LanguageModel> = Arc::new(task.model(6));
-    let prices = Prices::new().with(model.id(), price()).with(writer.id(), dear);
+    let prices = Prices::new().with(model.profile().id, price()).with(writer.profile().id, dear);
     let run = async |budget: Option<Budget>| {
         let optimizer = MIPROv2::builder()
             .task_model(Arc::clone(&model))
@@ -72,7 +74,7 @@ async fn both_models_are_paid_and_counted_apart() {
     let free = run(None).await;
     let (task_usage, prompt_usage) = (free.spending.task, free.spending.prompt);
     // Every call is rounded up to the billionth of a dollar.
-    let close = |usage: promptopt_core::Usage, price: Price| {
+    let close = |usage: promptopt_core::money::Usage, price: Price| {
         let whole = price.of(usage.prompt_tokens, usage.completion_tokens).as_nanos();
         let found = usage.money.unwrap().as_nanos();
         assert!((whole..=whole + usage.calls).contains(&found), "{found} for {whole}");

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use promptopt_core::{
-    Budget, Cost, LanguageModel, LmError, LmReply, LmRequest, Money, Price, most_prompt_tokens,
-};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::{Budget, Money, Price, Usage};
+use promptopt_run::most_prompt_tokens;
 use promptopt_testkit::SimulatedLm;
 
 /// The price of the models in these tests: a hundredth of a cent for a thousand tokens read, a tenth for
@@ -24,9 +24,8 @@ pub(crate) struct Auditor {
 
 #[derive(Default)]
 struct Books {
-    spent: Cost,
-    under_way: Cost,
-    most: u64,
+    spent: Usage,
+    under_way: Usage,
     overshot: Option<String>,
 }
 
@@ -36,7 +35,7 @@ impl Auditor {
     }
 
     /// What was spent, or how a limit was overshot.
-    pub(crate) fn audit(&self) -> Result<Cost, String> {
+    pub(crate) fn audit(&self) -> Result<Usage, String> {
         let books = self.books.lock().unwrap();
         match &books.overshot {
             Some(text) => Err(text.clone()),
@@ -44,14 +43,12 @@ impl Auditor {
         }
     }
 
-    fn begin(&self, request: &LmRequest) -> Cost {
+    fn begin(&self, request: &LmRequest) -> Usage {
         let prompt = most_prompt_tokens(request);
         let completion = u64::from(request.n.max(1)) * u64::from(request.sampling.max_tokens.unwrap_or(0));
-        let money = price().of(prompt, completion);
-        let bound = Cost { calls: 1, prompt_tokens: prompt, completion_tokens: completion, money };
+        let bound = price().priced(Usage::call(prompt, completion));
         let mut books = self.books.lock().unwrap();
         books.under_way += bound;
-        books.most += 1;
         if let Some(limit) = (books.spent + books.under_way).beyond(&self.budget) {
             let text = format!("{limit}: {:?} and {:?} of {:?}", books.spent, books.under_way, self.budget);
             books.overshot.get_or_insert(text);
@@ -59,33 +56,29 @@ impl Auditor {
         bound
     }
 
-    fn end(&self, bound: Cost, reply: &LmReply) {
+    fn end(&self, bound: Usage, reply: &LmReply) {
         let mut books = self.books.lock().unwrap();
         books.under_way = books.under_way.saturating_sub(bound);
-        books.spent += Cost::of(reply.usage, Some(price()));
+        books.spent += price().priced(reply.usage);
     }
 }
 
 #[async_trait]
 impl LanguageModel for Auditor {
-    fn id(&self) -> String {
-        self.model.id()
+    fn profile(&self) -> ModelProfile {
+        self.model.profile().with_price(price())
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let bound = self.begin(request);
         let turns = request.messages.last().map_or(0, |message| message.content.len() * 7 % 13);
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
-        let reply = self.model.complete(request).await;
+        let reply = self.model.complete(request, attempts).await;
         if let Ok(reply) = &reply {
             self.end(bound, reply);
         }
         reply
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(price())
     }
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use promptopt_core::{
-    Budget, Clock, LanguageModel, Ledger, Limit, LmError, LmReply, LmRequest, ModuleExt as _, Prices,
-    RolloutJob, RolloutRunner, StopReason,
-};
-use promptopt_testkit::{HiddenRules, SimulatedLm, toy};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::{Budget, Limit, Prices};
+use promptopt_core::program::ModuleExt as _;
+use promptopt_run::{Clock, Ledger, RolloutJob, RolloutRunner, StopReason};
+use promptopt_testkit::{HiddenRules, SimulatedLm, around, toy};
 use tokio::sync::Notify;
+
+use crate::support::run;
 
 /// A clock that goes on by a second with every call of the model.
 #[derive(Default)]
@@ -41,52 +42,43 @@ impl Clock for OnTicks {
 }
 
 /// Answers until the clock has gone so far, and from then on not at all.
-struct Slow {
-    model: SimulatedLm,
-    clock: Arc<Ticking>,
-    answers: u64,
-}
-
-#[async_trait]
-impl LanguageModel for Slow {
-    fn id(&self) -> String {
-        self.model.id()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let now = self.clock.seconds.fetch_add(1, Ordering::SeqCst) + 1;
-        self.clock.ticked.notify_waiters();
-        self.clock.ticked.notify_one();
-        if now > self.answers {
-            std::future::pending::<()>().await;
+fn slow(model: &Arc<SimulatedLm>, clock: &Arc<Ticking>, answers: u64) -> Arc<dyn LanguageModel> {
+    let clock = Arc::clone(clock);
+    Arc::new(around(Arc::clone(model), move |next, request| {
+        let now = clock.seconds.fetch_add(1, Ordering::SeqCst) + 1;
+        clock.ticked.notify_waiters();
+        clock.ticked.notify_one();
+        async move {
+            if now > answers {
+                std::future::pending::<()>().await;
+            }
+            next.complete(&request).await
         }
-        self.model.complete(request).await
-    }
+    }))
 }
 
 async fn made_within(seconds: u64, answers: u64, concurrency: usize) -> (usize, u64, Ledger) {
     let task = HiddenRules::new(6, 5);
     let clock = Arc::new(Ticking::default());
-    let model = Arc::new(Slow { model: task.model(5), clock: Arc::clone(&clock), answers });
+    let simulated = Arc::new(task.model(5));
+    let model = slow(&simulated, &clock, answers);
     let budget = Budget { wall_time: Some(Duration::from_secs(seconds)), ..Budget::default() };
     let ledger = Arc::new(Ledger::with(budget, Prices::new(), Arc::new(OnTicks(clock))));
     let program = toy::answerer().with_metric(toy::exact_answer());
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as Arc<dyn LanguageModel>)
-        .concurrency(concurrency)
-        .ledger(Arc::clone(&ledger));
+    let runner = RolloutRunner::new(&program, model).concurrency(concurrency).ledger(Arc::clone(&ledger));
     let jobs: Vec<_> = task
         .examples(60)
         .into_iter()
         .map(|example| RolloutJob::new(Arc::default(), Arc::new(example)))
         .collect();
-    let batch = runner.run(&jobs).await.unwrap();
+    let batch = run(&runner, &jobs).await.unwrap();
     assert_eq!(batch.stop, Some(StopReason::Budget));
     assert_eq!(ledger.exhausted(), Some(Limit::WallTime));
-    let again = runner.run(&jobs).await.unwrap();
-    assert_eq!((again.stop, again.traces.iter().flatten().count()), (Some(StopReason::Budget), 0));
-    let made = batch.traces.iter().flatten().count();
+    let again = run(&runner, &jobs).await.unwrap();
+    assert_eq!((again.made(), again.stop), (0, Some(StopReason::Budget)));
+    let made = batch.made();
     drop(runner);
-    (made, model.model.calls(), Arc::into_inner(ledger).unwrap())
+    (made, simulated.calls(), Arc::into_inner(ledger).unwrap())
 }
 
 #[tokio::test]

@@ -1,29 +1,11 @@
 //! Budgets are kept, timing does not show, and a run that is ended keeps what it found.
 
-use promptopt_testkit::SimulatedLm;
+use promptopt_testkit::conformance::OutOfOrder;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-
-/// A simulated model that answers out of order: each request waits for a number of turns that
-/// depends on its text.
-struct OutOfOrder(SimulatedLm);
-
-#[async_trait]
-impl LanguageModel for OutOfOrder {
-    fn id(&self) -> String {
-        self.0.id()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let turns = request.messages.last().map_or(0, |message| message.content.len() * 7 % 13);
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
-        self.0.complete(request).await
-    }
-}
+use crate::support::peaking;
 
 #[tokio::test]
 async fn the_same_seed_gives_the_same_outcome_at_any_concurrency() {
@@ -32,7 +14,7 @@ async fn the_same_seed_gives_the_same_outcome_at_any_concurrency() {
         let mut outcomes = Vec::new();
         for concurrency in [1, 3, 32] {
             let model = if ignoring { task.model(5).ignoring_n() } else { task.model(5) };
-            let mut module = program(Arc::new(OutOfOrder(model)));
+            let mut module = program(Arc::new(OutOfOrder::new(model)));
             let optimizer = COPRO::builder().breadth(5).depth(2).concurrency(concurrency).seed(3).build();
             let outcome = optimizer.compile(&mut module, task.examples(80)).await.unwrap();
             outcomes.push((text(&outcome), module.candidate()));
@@ -42,37 +24,14 @@ async fn the_same_seed_gives_the_same_outcome_at_any_concurrency() {
     }
 }
 
-/// Remembers how many requests were under way at once.
-struct Peak {
-    inner: OutOfOrder,
-    under_way: AtomicU64,
-    peak: AtomicU64,
-}
-
-#[async_trait]
-impl LanguageModel for Peak {
-    fn id(&self) -> String {
-        self.inner.id()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.peak.fetch_max(under_way, Ordering::SeqCst);
-        let reply = self.inner.complete(request).await;
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
-        reply
-    }
-}
-
 #[tokio::test]
 async fn as_many_requests_are_under_way_as_are_allowed() {
     let task = HiddenRules::new(6, 5);
     for concurrency in [1, 16] {
-        let inner = OutOfOrder(task.model(5).ignoring_n());
-        let model = Arc::new(Peak { inner, under_way: AtomicU64::new(0), peak: AtomicU64::new(0) });
+        let (model, peak) = peaking(OutOfOrder::new(task.model(5).ignoring_n()));
         let optimizer = COPRO::builder().breadth(4).depth(1).concurrency(concurrency).build();
-        optimizer.compile(&mut program(model.clone()), task.examples(60)).await.unwrap();
-        assert_eq!(model.peak.load(Ordering::SeqCst), concurrency as u64);
+        optimizer.compile(&mut program(model), task.examples(60)).await.unwrap();
+        assert_eq!(peak.load(Ordering::SeqCst), concurrency as u64);
     }
 }
 
@@ -87,7 +46,7 @@ fn no_budget_is_overshot_and_it_means_the_same_at_any_concurrency() {
             let mut ends = Vec::new();
             for concurrency in [1, 32] {
                 let model = if ignoring { task.model(5).ignoring_n() } else { task.model(5) };
-                let model = Arc::new(OutOfOrder(model));
+                let model = Arc::new(OutOfOrder::new(model));
                 let judged = Arc::new(AtomicU64::new(0));
                 let counter = Arc::clone(&judged);
                 let metric = metric_fn(move |example: &Example, prediction: &Prediction| {
@@ -104,11 +63,11 @@ fn no_budget_is_overshot_and_it_means_the_same_at_any_concurrency() {
                     .maybe_max_metric_calls(rollouts)
                     .build();
                 let result = runtime.block_on(optimizer.compile(&mut module, task.examples(80)));
-                prop_assert!(model.0.calls() <= budget, "{} of {budget}", model.0.calls());
+                prop_assert!(model.calls() <= budget, "{} of {budget}", model.calls());
                 let judged = judged.load(Ordering::SeqCst);
                 prop_assert!(rollouts.is_none_or(|most| judged <= most), "{judged} of {rollouts:?}");
                 if let Ok(outcome) = &result {
-                    prop_assert_eq!(outcome.spending.total().calls, model.0.calls());
+                    prop_assert_eq!(outcome.spending.total().calls, model.calls());
                     prop_assert!(outcome.selected.mean >= outcome.baseline.mean);
                     prop_assert_eq!(outcome.selected.n, 48);
                 }
@@ -126,7 +85,7 @@ async fn a_budget_for_a_part_of_the_run_still_brings_full_evaluations() {
     for budget in [250, 300, 400] {
         let optimizer = COPRO::builder().max_calls(budget).build();
         let outcome = compile(&optimizer, task.model(5), task.examples(100)).await.unwrap();
-        let full = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::Full).count();
+        let full = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::FULL).count();
         assert!(full >= 1, "{budget}: {:?}", outcome.trials);
         assert!(outcome.improved(), "{budget}");
     }
@@ -174,7 +133,7 @@ async fn cancellation_ends_with_the_best_so_far() {
         COPRO::builder().breadth(6).observer(Arc::new(observer)).cancellation(cancellation).build();
     let outcome = optimizer.compile(&mut module, task.examples(80)).await.unwrap();
     assert_eq!(outcome.stop, StopReason::Cancelled);
-    assert_eq!(outcome.depths.len(), 1);
+    assert_eq!(depths(&outcome).len(), 1);
     assert!(outcome.improved(), "what was found until then is kept");
     assert_eq!(module.candidate().prompts, outcome.winner().unwrap().prompts);
 }

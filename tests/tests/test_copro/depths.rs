@@ -1,6 +1,8 @@
 //! Depth by depth: what the prompt model sees, what is evaluated, and what is reported of it.
 
-use promptopt_core::{Demo, Predictor as _, Prompt};
+use promptopt_core::data::Score;
+use promptopt_core::program::Predictor as _;
+use promptopt_core::prompt::{Demo, Prompt};
 
 use super::*;
 
@@ -32,9 +34,10 @@ async fn depth_statistics_agree_with_a_computation_by_hand() {
     let optimizer = COPRO::builder().breadth(4).depth(3).racing(false).valset(valset(20)).build();
     let model = Stage::new(graded(20), distinct);
     let outcome = compile(&optimizer, model, same_answer(20)).await.unwrap();
+    let depths = depths(&outcome);
     // The original scores 0, the k-th proposal (k + 1) / 20: 1 to 3, then 4 to 7, then 8 to 11.
     let check = |depth: usize, scores: &[f64]| {
-        let found = &outcome.depths[depth];
+        let found = &depths[depth];
         let n = scores.len() as f64;
         let mean = scores.iter().sum::<f64>() / n;
         let std = (scores.iter().map(|score| (score - mean) * (score - mean)).sum::<f64>() / n).sqrt();
@@ -50,8 +53,8 @@ async fn depth_statistics_agree_with_a_computation_by_hand() {
     check(0, &[0.0, 0.05, 0.1, 0.15]);
     check(1, &[0.2, 0.25, 0.3, 0.35]);
     check(2, &[0.4, 0.45, 0.5, 0.55]);
-    assert_eq!(outcome.depths.len(), 3);
-    let calls: Vec<u64> = outcome.depths.iter().map(|depth| depth.calls_so_far).collect();
+    assert_eq!(depths.len(), 3);
+    let calls: Vec<u64> = depths.iter().map(|depth| depth.calls_so_far).collect();
     // 20 for the original, then at each depth 20 for mistakes, one request, and 20 an instruction.
     assert_eq!(calls, [20 + 20 + 1 + 60, 101 + 20 + 1 + 80, 202 + 20 + 1 + 80]);
     assert_eq!(outcome.selected.mean, 0.55);
@@ -61,11 +64,14 @@ async fn depth_statistics_agree_with_a_computation_by_hand() {
 async fn candidates_say_where_they_come_from() {
     let optimizer = COPRO::builder().breadth(3).depth(2).racing(false).valset(valset(20)).build();
     let outcome = compile(&optimizer, Stage::new(graded(20), distinct), same_answer(20)).await.unwrap();
-    let refined = |depth| Origin::Refined { predictor: "answer".to_owned(), depth };
+    let refined = |depth: usize| {
+        let label = format!("refined answer, depth {depth}");
+        Origin::new("refined", label).with("predictor", "answer").with("depth", depth)
+    };
     let origins: Vec<_> =
         outcome.candidates.iter().map(|one| (one.origin.clone(), one.parents.clone())).collect();
     let expected = [
-        (Origin::Original, vec![]),
+        (Origin::original(), vec![]),
         (refined(0), vec![0]),
         (refined(0), vec![0]),
         (refined(1), vec![2]),
@@ -75,9 +81,9 @@ async fn candidates_say_where_they_come_from() {
     assert_eq!(origins, expected);
     assert_eq!(outcome.best, 5);
     assert!(outcome.comparison.is_some() && outcome.choice.contains("all 20 examples"));
-    let kinds: Vec<_> = outcome.trials.iter().map(|trial| trial.kind).collect();
-    assert_eq!(kinds[0], TrialKind::Baseline);
-    assert!(kinds[1..].iter().all(|kind| *kind == TrialKind::Full));
+    let kinds: Vec<_> = outcome.trials.iter().map(|trial| trial.kind.clone()).collect();
+    assert_eq!(kinds[0], TrialKind::BASELINE);
+    assert!(kinds[1..].iter().all(|kind| *kind == TrialKind::FULL));
     assert_eq!(outcome.scores.len(), 6);
     assert_eq!(outcome.scores[5].examples.iter().flatten().sum::<f64>(), 5.0);
 }
@@ -124,15 +130,9 @@ async fn mistakes_can_be_left_out_and_then_cost_nothing() {
 
 #[tokio::test]
 async fn feedback_of_the_metric_is_shown() {
-    struct Judge;
-    #[async_trait]
-    impl Metric for Judge {
-        async fn score(&self, _: &Example, _: &Prediction) -> anyhow::Result<Score> {
-            Ok(Score::new(0.25).with_feedback("too short by half"))
-        }
-    }
+    let judge = metric_fn(|_: &Example, _: &Prediction| Score::new(0.25).with_feedback("too short by half"));
     let model = Arc::new(Stage::answering("no"));
-    let mut module = toy::answerer().with_model(model.clone()).with_metric(Judge);
+    let mut module = toy::answerer().with_model(model.clone()).with_metric(judge);
     COPRO::builder().breadth(3).depth(1).build().compile(&mut module, same_answer(20)).await.unwrap();
     assert!(told(&model.written_requests()[0], "mistakes").unwrap().contains("feedback: too short by half"));
 }
@@ -144,7 +144,7 @@ async fn racing_saves_rollouts_and_only_finishers_have_a_score() {
     for racing in [true, false] {
         let optimizer = COPRO::builder().racing(racing).build();
         let outcome = compile(&optimizer, task.model(2), task.examples(200)).await.unwrap();
-        let dropped = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::Race);
+        let dropped = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::RACE);
         let dropped: Vec<usize> = dropped.map(|trial| trial.candidate).collect();
         assert_eq!(!dropped.is_empty(), racing);
         for (index, candidate) in outcome.candidates.iter().enumerate() {

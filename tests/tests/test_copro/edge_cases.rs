@@ -1,8 +1,10 @@
 //! Little data, bad data, bad models, bad metrics.
 
-use promptopt_core::{CallContext, Fields, Module, Predictor};
+use promptopt_core::program::{CallContext, async_metric_fn};
+use promptopt_testkit::around;
 
 use super::*;
+use crate::support::nothing;
 
 fn small() -> COPRO {
     COPRO::builder().breadth(3).depth(2).build()
@@ -23,21 +25,7 @@ async fn one_example_is_enough_to_run() {
 
 #[tokio::test]
 async fn a_program_without_predictors_is_refused() {
-    struct Nothing;
-    #[async_trait]
-    impl Module for Nothing {
-        fn predictors(&self) -> Vec<&dyn Predictor> {
-            Vec::new()
-        }
-        fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-            Vec::new()
-        }
-        async fn run(&self, _: &CallContext, _: &Fields) -> anyhow::Result<Prediction> {
-            Ok(Prediction::default())
-        }
-    }
-    let mut module = Nothing.with_metric(toy::exact_answer());
-    let error = small().compile(&mut module, same_answer(10)).await.unwrap_err();
+    let error = small().compile(&mut nothing(), same_answer(10)).await.unwrap_err();
     assert!(error.to_string().contains("no predictors"), "{error}");
 }
 
@@ -53,21 +41,17 @@ async fn scores_that_are_no_numbers_are_failures_of_the_metric() {
     }
 }
 
-struct Broken(usize, AtomicUsize);
-
-#[async_trait]
-impl Metric for Broken {
-    async fn score(&self, _: &Example, _: &Prediction) -> anyhow::Result<Score> {
-        let asked = self.1.fetch_add(1, Ordering::SeqCst);
-        anyhow::ensure!(asked < self.0, "the judge is out");
-        Ok(Score::new(0.5))
-    }
-}
-
 #[tokio::test]
 async fn a_metric_that_fails_ends_the_run_with_the_best_so_far_or_an_error() {
     let run = async |works: usize| {
-        let metric = Broken(works, AtomicUsize::new(0));
+        let asked = AtomicUsize::new(0);
+        let metric = async_metric_fn(move |_: CallContext, _: Example, _: Prediction| {
+            let is_out = asked.fetch_add(1, Ordering::SeqCst) >= works;
+            async move {
+                anyhow::ensure!(!is_out, "the judge is out");
+                Ok(0.5)
+            }
+        });
         let model = Arc::new(Stage::answering("yes"));
         let mut module = toy::answerer().with_model(model).with_metric(metric);
         COPRO::builder().max_errors(3).concurrency(1).build().compile(&mut module, same_answer(50)).await
@@ -86,21 +70,14 @@ async fn a_metric_that_fails_ends_the_run_with_the_best_so_far_or_an_error() {
 #[tokio::test]
 async fn failing_examples_are_counted_apart_and_stop_nothing() {
     // Some questions break the provider, whatever the prompt.
-    struct Flaky(Stage);
-    #[async_trait]
-    impl LanguageModel for Flaky {
-        fn id(&self) -> String {
-            "flaky".to_owned()
+    let flaky = around(Stage::answering("yes"), |next, request| async move {
+        if is_task(&request) && question(&request).ends_with("5.") {
+            return Err(LmError::Connection { message: "reset by peer".into() });
         }
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-            if is_task(request) && question(request).ends_with("5.") {
-                return Err(LmError::Connection { message: "reset by peer".into() });
-            }
-            self.0.complete(request).await
-        }
-    }
+        next.complete(&request).await
+    });
     let optimizer = COPRO::builder().breadth(4).max_errors(1000).build();
-    let outcome = compile(&optimizer, Flaky(Stage::answering("yes")), same_answer(60)).await.unwrap();
+    let outcome = compile(&optimizer, flaky, same_answer(60)).await.unwrap();
     assert_eq!(outcome.stop, StopReason::Completed);
     assert!(outcome.failures.provider > 0 && outcome.baseline.missing > 0);
     assert_eq!(outcome.baseline.mean, 1.0, "a failure of the provider is no zero");
@@ -159,8 +136,8 @@ async fn a_prompt_model_that_breaks_off_now_and_then_is_asked_again() {
 #[tokio::test]
 async fn it_works_behind_a_trait_object() {
     let task = HiddenRules::new(4, 1);
-    let optimizer: Box<dyn promptopt_core::Optimizer> = Box::new(small());
-    let mut module: Box<dyn promptopt_core::Evaluator> = Box::new(program(Arc::new(task.model(1))));
+    let optimizer: Box<dyn promptopt_run::Optimizer> = Box::new(small());
+    let mut module: Box<dyn promptopt_core::program::Evaluator> = Box::new(program(Arc::new(task.model(1))));
     let outcome = optimizer.compile(&mut module, task.examples(40)).await.unwrap();
     assert!(outcome.improved());
 }

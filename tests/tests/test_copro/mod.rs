@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use promptopt_copro::COPRO;
-use promptopt_core::{
-    Cancellation, Completion, Error, Event, Example, LanguageModel, LmError, LmReply, LmRequest, Metric,
-    ModuleExt as _, Optimizer as _, Origin, Outcome, Prediction, Score, StopReason, TrialKind, Usage,
-    metric_fn,
-};
+use promptopt_copro::{COPRO, DepthStatistics};
+use promptopt_core::data::{Example, Prediction};
+use promptopt_core::lm::{Attempts, Completion, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::Usage;
+use promptopt_core::program::{Cancellation, ModuleExt as _, metric_fn};
+use promptopt_core::prompt::Origin;
+use promptopt_run::{Error, Event, Optimizer as _, Outcome, StopReason, Strategy as _, TrialKind};
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 
 use crate::support::{program, text};
@@ -82,11 +83,11 @@ impl Stage {
 
 #[async_trait]
 impl LanguageModel for Stage {
-    fn id(&self) -> String {
-        "stage".to_owned()
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new("stage")
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
         self.requests.lock().unwrap().push(request.clone());
         if is_task(request) {
             let answer = (self.answer)(instruction(request), question(request));
@@ -138,6 +139,10 @@ async fn compile(
     examples: Vec<Example>,
 ) -> Result<Outcome, Error> {
     optimizer.compile(&mut program(Arc::new(model)), examples).await
+}
+
+fn depths(outcome: &Outcome) -> Vec<DepthStatistics> {
+    outcome.detail("depths").unwrap_or_default()
 }
 
 /// Examples `question n` that are all answered `yes`.

@@ -1,7 +1,7 @@
 //! Every option has effect, and says when it cannot.
 
-use promptopt_evaluator::MemoryStore;
 use promptopt_proposer::TemplateProposer;
+use promptopt_run::MemoryStore;
 
 use super::*;
 
@@ -63,8 +63,8 @@ async fn breadth_and_depth_size_the_run() {
     for (breadth, depth, expected) in [(2, 1, 2), (2, 3, 1 + 1 + 2 + 2), (6, 1, 6), (4, 2, 1 + 3 + 4)] {
         let optimizer = COPRO::builder().breadth(breadth).depth(depth).build();
         let outcome = compile(&optimizer, Stage::answering("no"), same_answer(20)).await.unwrap();
-        assert_eq!((outcome.candidates.len(), outcome.depths.len()), (expected, depth));
-        assert_eq!(outcome.depths[0].attempts, breadth);
+        assert_eq!((outcome.candidates.len(), depths(&outcome).len()), (expected, depth));
+        assert_eq!(depths(&outcome)[0].attempts, breadth);
     }
 }
 
@@ -80,7 +80,7 @@ async fn statistics_are_tracked_when_asked_for() {
             COPRO::builder().breadth(3).depth(2).track_stats(track).observer(Arc::new(observer)).build();
         let outcome = compile(&optimizer, Stage::answering("no"), same_answer(20)).await.unwrap();
         assert_eq!([outcome.trials.len(), outcome.scores.len()], if track { [6, 6] } else { [0, 0] });
-        assert_eq!(outcome.depths.len(), if track { 2 } else { 0 });
+        assert_eq!(depths(&outcome).len(), if track { 2 } else { 0 });
         assert_eq!(heard.load(Ordering::SeqCst), outcome.trials.len());
     }
 }

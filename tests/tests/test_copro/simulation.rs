@@ -1,7 +1,5 @@
 //! The hidden-rules task, as in the benchmarks, and a two-predictor program.
 
-use promptopt_copro::ModuleExt as _;
-
 use super::*;
 use crate::support::{Benchmark, score};
 

@@ -1,6 +1,7 @@
 //! What the server would bill stays within the budget, whatever goes wrong.
 
-use promptopt_core::{Budget, Money, StopReason};
+use promptopt_core::money::{Budget, Money};
+use promptopt_run::StopReason;
 use promptopt_testkit::{Answer, Fault, FaultPlan, Seen};
 
 use super::support::{Setup, Which};

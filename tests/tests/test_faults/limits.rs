@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use promptopt_core::{LanguageModel, ModuleExt as _, RolloutRunner};
-use promptopt_evaluator::evaluate;
+use promptopt_core::program::ModuleExt as _;
 use promptopt_lm::{AdaptiveConcurrency, ChatClient, Concurrency, RateControl};
-use promptopt_testkit::{Answer, FaultPlan, FaultServer, ScriptedLm, Seen, toy};
+use promptopt_run::{Run, RunOptions, evaluate};
+use promptopt_testkit::{Answer, FaultPlan, FaultServer, ScriptedLm, Seen, around, toy};
 
 use super::support::{Setup, Which};
 use crate::support::{numbered, text};
@@ -23,28 +23,6 @@ fn median(mut numbers: Vec<usize>) -> usize {
     numbers[numbers.len() / 2]
 }
 
-/// The limit at the moment of every reply.
-struct Watched {
-    client: ChatClient,
-    limits: Mutex<Vec<usize>>,
-}
-
-#[async_trait::async_trait]
-impl LanguageModel for Watched {
-    fn id(&self) -> String {
-        self.client.id()
-    }
-
-    async fn complete(
-        &self,
-        request: &promptopt_core::LmRequest,
-    ) -> Result<promptopt_core::LmReply, promptopt_core::LmError> {
-        let reply = self.client.complete(request).await;
-        self.limits.lock().unwrap().push(self.client.rate_control().limit());
-        reply
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_a_hidden_limit_on_requests_at_once_the_controller_settles() {
     let model = Arc::new(ScriptedLm::new(|_| Ok(ScriptedLm::chat_reply([("answer", "yes")]))));
@@ -59,15 +37,26 @@ async fn at_a_hidden_limit_on_requests_at_once_the_controller_settles() {
         .jitter_seed(1)
         .build()
         .unwrap();
-    let model = Arc::new(Watched { client, limits: Mutex::default() });
+    // The limit at the moment of every reply.
+    let limits = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&limits);
+    let watched = around(client, move |next, request| {
+        let (noted, rate) = (Arc::clone(&noted), rate.clone());
+        async move {
+            let reply = next.complete(&request).await;
+            noted.lock().unwrap().push(rate.limit());
+            reply
+        }
+    });
     let program = toy::answerer().with_metric(toy::exact_answer());
-    let runner = RolloutRunner::new(&program, model.clone() as Arc<dyn LanguageModel>).concurrency(64);
+    let options = RunOptions::builder().task_model(Arc::new(watched)).concurrency(64).build();
+    let mut run = Run::of(&program, options).unwrap();
     let examples: Vec<_> = numbered(REQUESTS).into_iter().map(Arc::new).collect();
-    let evaluation = evaluate(&runner, &Arc::default(), &examples).await.unwrap();
+    let evaluation = evaluate(&mut run, &Arc::default(), &examples).await.unwrap();
     let log = server.log().await;
     assert_eq!((evaluation.estimate.n, evaluation.estimate.missing), (REQUESTS, 0));
 
-    let limits = model.limits.lock().unwrap().split_off(REQUESTS / 2);
+    let limits = limits.lock().unwrap().split_off(REQUESTS / 2);
     let seen = log[log.len() / 2..].iter().map(|seen| seen.under_way).collect();
     let refused = count(&log, Answer::TooManyAtOnce);
     let (limit, seen) = (median(limits), median(seen));

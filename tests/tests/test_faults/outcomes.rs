@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use promptopt_core::Outcome;
+use promptopt_run::Outcome;
 use promptopt_testkit::{Answer, Fault, FaultPlan};
 use serde_json::Value;
 

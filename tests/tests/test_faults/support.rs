@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
-use promptopt_core::{
-    Budget, LanguageModel, LmError, LmReply, LmRequest, ModuleExt as _, Money, Optimizer, Outcome, Price,
-    Prices, Sampling, Usage, most_prompt_tokens,
-};
+use promptopt_core::lm::{LanguageModel, Sampling};
+use promptopt_core::money::{Budget, Money, Price, Prices, Usage};
+use promptopt_core::program::ModuleExt as _;
 use promptopt_gepa::GEPA;
-use promptopt_lm::{ChatClient, Clock, Concurrency, RateControl};
-use promptopt_testkit::{FaultPlan, FaultServer, HiddenRules, Seen, SimulatedLm, toy};
+use promptopt_lm::{ChatClient, Concurrency, RateControl, Timer};
+use promptopt_run::{Optimizer, Outcome, RunOptions, most_prompt_tokens};
+use promptopt_testkit::{FaultPlan, FaultServer, HiddenRules, Seen, SimulatedLm, around, toy};
 
 /// Largest reply that clients here take, in bytes.
 pub(crate) const MAX_REPLY_BYTES: usize = 128 * 1024;
@@ -27,20 +27,13 @@ fn price() -> Price {
 const MAX_TOKENS: u32 = 300;
 
 /// A model that costs as much as it may for every request, so that one request too many overshoots a budget.
-struct Dear(SimulatedLm);
-
-#[async_trait]
-impl LanguageModel for Dear {
-    fn id(&self) -> String {
-        self.0.id()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let mut reply = self.0.complete(request).await?;
+fn dear(model: SimulatedLm) -> impl LanguageModel {
+    around(model, |next, request| async move {
+        let mut reply = next.complete(&request).await?;
         let written = u64::from(MAX_TOKENS) * reply.completions.len() as u64;
-        reply.usage = Usage::call(most_prompt_tokens(request), written);
+        reply.usage = Usage::call(most_prompt_tokens(&request), written);
         Ok(reply)
-    }
+    })
 }
 
 /// A clock that stands still until it is asked to wait; then it jumps to the end of the wait. Waits that run
@@ -49,7 +42,7 @@ impl LanguageModel for Dear {
 pub(crate) struct JumpingClock(AtomicU64);
 
 #[async_trait]
-impl Clock for JumpingClock {
+impl Timer for JumpingClock {
     fn now(&self) -> SystemTime {
         // Not on a whole second, so that dates have to be rounded.
         let start = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_300);
@@ -99,7 +92,7 @@ impl Setup {
         let time = Arc::clone(&clock);
         let server =
             FaultServer::start(model, self.plan.clone().time_of_day(move || time.now())).await.unwrap();
-        let clock = clock as Arc<dyn Clock>;
+        let clock = clock as Arc<dyn Timer>;
         let rate =
             RateControl::builder().concurrency(self.requests).clock(Arc::clone(&clock)).build().unwrap();
         let client = ChatClient::builder()
@@ -118,46 +111,25 @@ impl Setup {
     /// A whole run of `which` of the three optimizers on the hidden-rules task.
     pub(crate) async fn run(&self, which: Which) -> Run {
         let task = HiddenRules::new(6, 5);
-        let (client, server) = self.start(Arc::new(Dear(task.model(5)))).await;
+        let (client, server) = self.start(Arc::new(dear(task.model(5)))).await;
         let mut program = toy::answerer().with_model(Arc::new(client)).with_metric(toy::exact_answer());
         let result = self.optimizer(which).compile(&mut program, task.examples(40)).await;
         Run { result: result.map_err(|error| error.to_string()), log: server.log().await }
     }
 
     fn optimizer(&self, which: Which) -> Box<dyn Optimizer> {
-        let prices = Prices::new().with("*", price());
+        let mut options = RunOptions::builder().seed(self.seed).concurrency(self.concurrency).build();
+        (options.budget, options.prices) = (self.budget, Some(Prices::new().with("*", price())));
         match which {
-            Which::Miprov2 => Box::new(
-                MIPROv2::builder()
-                    .num_candidates(4)
-                    .num_trials(6)
-                    .minibatch_size(8)
-                    .seed(self.seed)
-                    .concurrency(self.concurrency)
-                    .maybe_budget(self.budget)
-                    .prices(prices)
-                    .build(),
-            ),
-            Which::Copro => Box::new(
-                COPRO::builder()
-                    .breadth(3)
-                    .depth(2)
-                    .seed(self.seed)
-                    .concurrency(self.concurrency)
-                    .maybe_budget(self.budget)
-                    .prices(prices)
-                    .build(),
-            ),
-            Which::Gepa => Box::new(
-                GEPA::builder()
-                    .max_metric_calls(200)
-                    .parallel_proposals(2)
-                    .seed(self.seed)
-                    .concurrency(self.concurrency)
-                    .maybe_budget(self.budget)
-                    .prices(prices)
-                    .build(),
-            ),
+            Which::Miprov2 => {
+                let sized = MIPROv2::builder().num_candidates(4).num_trials(6).minibatch_size(8).build();
+                Box::new(sized.with_run_options(options))
+            }
+            Which::Copro => Box::new(COPRO::builder().breadth(3).depth(2).build().with_run_options(options)),
+            Which::Gepa => {
+                options.max_metric_calls = Some(200);
+                Box::new(GEPA::builder().parallel_proposals(2).build().with_run_options(options))
+            }
         }
     }
 }

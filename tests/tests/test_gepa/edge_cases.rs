@@ -1,38 +1,29 @@
 //! Bad input and bad luck: each is a clear error or a recorded failure, and nothing paid for is lost.
 
-use promptopt_core::{
-    CallContext, Error, Fields, LanguageModel, LmError, LmReply, LmRequest, Metric, Module, Prediction,
-    Predictor, Score, StopReason,
-};
+use promptopt_core::data::{Prediction, Score};
+use promptopt_core::lm::LmError;
+use promptopt_core::program::{CallContext, Metric, async_metric_fn};
+use promptopt_run::StopReason;
 
 use super::*;
+use crate::support::nothing;
 
 /// A metric that fails, or gives no number, on every question that ends in `digit`.
-struct Flawed {
-    digit: char,
-    error: bool,
-}
-
-#[async_trait::async_trait]
-impl Metric for Flawed {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
-        if example
-            .get("question")
-            .and_then(|text| text.as_str())
-            .is_some_and(|text| text.ends_with(self.digit))
-        {
-            anyhow::ensure!(!self.error, "the judge is out");
+fn flawed(digit: char, error: bool) -> impl Metric {
+    async_metric_fn(move |_: CallContext, example: Example, prediction: Prediction| async move {
+        if example.get_str("question").is_some_and(|text| text.ends_with(digit)) {
+            anyhow::ensure!(!error, "the judge is out");
             return Ok(Score::new(f64::NAN));
         }
         Ok(Score::from(example.get("answer") == prediction.get("answer")))
-    }
+    })
 }
 
 #[tokio::test]
 async fn a_metric_that_fails_now_and_then_is_recorded_and_stops_nothing() {
     for error in [true, false] {
         let model = Arc::new(reflecting("always", vec![fenced("always say yes")]));
-        let mut program = toy::answerer().with_model(model).with_metric(Flawed { digit: '7', error });
+        let mut program = toy::answerer().with_model(model).with_metric(flawed('7', error));
         let optimizer = GEPA::builder().max_metric_calls(200).max_errors(100).build();
         let outcome = optimizer.compile(&mut program, same_answer(40)).await.unwrap();
         assert!(outcome.failures.metric > 0);
@@ -44,7 +35,7 @@ async fn a_metric_that_fails_now_and_then_is_recorded_and_stops_nothing() {
 #[tokio::test]
 async fn a_metric_that_always_fails_is_a_clear_error() {
     let model = Arc::new(reflecting("always", Vec::new()));
-    let mut program = toy::answerer().with_model(model).with_metric(Flawed { digit: '0', error: true });
+    let mut program = toy::answerer().with_model(model).with_metric(flawed('0', true));
     let examples = (0..30)
         .map(|number| {
             Example::new(
@@ -64,7 +55,7 @@ async fn a_metric_that_always_fails_is_a_clear_error() {
 async fn too_many_errors_end_the_run_with_the_best_so_far() {
     let model =
         Arc::new(reflecting("always", vec![fenced("always say yes"), fenced("always"), fenced("always so")]));
-    let mut program = toy::answerer().with_model(model).with_metric(Flawed { digit: '7', error: true });
+    let mut program = toy::answerer().with_model(model).with_metric(flawed('7', true));
     let optimizer = GEPA::builder().max_metric_calls(500).max_errors(7).build();
     let outcome = optimizer.compile(&mut program, same_answer(40)).await.unwrap();
     assert!(matches!(outcome.stop, StopReason::MaxErrors { .. }), "{:?}", outcome.stop);
@@ -72,27 +63,16 @@ async fn too_many_errors_end_the_run_with_the_best_so_far() {
 }
 
 /// Answers the program, and gives the reflection what the closure says.
-struct Refusing<F>(F);
-
-#[async_trait::async_trait]
-impl<F: Fn() -> LmError + Send + Sync> LanguageModel for Refusing<F> {
-    fn id(&self) -> String {
-        "refusing".to_owned()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        if request.messages.len() == 1 {
-            return Err((self.0)());
-        }
-        let usage = promptopt_core::Usage::call(1, 1);
-        Ok(LmReply::text(ScriptedLm::chat_reply([("answer", "no")]), usage))
-    }
+fn refusing(error: impl Fn() -> LmError + Send + Sync + 'static) -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::new(move |request| match request.messages.len() {
+        1 => Err(error()),
+        _ => Ok(ScriptedLm::chat_reply([("answer", "no")])),
+    }))
 }
 
 #[tokio::test]
 async fn a_reflection_model_that_refuses_ends_the_run_with_what_is_known() {
-    let model =
-        Arc::new(Refusing(|| LmError::Unauthorized { status: 401, message: "key expired".to_owned() }));
+    let model = refusing(|| LmError::Unauthorized { status: 401, message: "key expired".to_owned() });
     let mut program = toy::answerer().with_model(model).with_metric(toy::exact_answer());
     let outcome =
         GEPA::builder().max_metric_calls(200).build().compile(&mut program, same_answer(40)).await.unwrap();
@@ -106,10 +86,10 @@ async fn a_reflection_model_that_refuses_ends_the_run_with_what_is_known() {
 
 #[tokio::test]
 async fn a_reflection_model_that_breaks_off_is_a_failed_proposal() {
-    let model = Arc::new(Refusing(|| LmError::Timeout {
+    let model = refusing(|| LmError::Timeout {
         after: std::time::Duration::from_secs(1),
         message: "no reply".to_owned(),
-    }));
+    });
     let mut program = toy::answerer().with_model(model).with_metric(toy::exact_answer());
     let outcome =
         GEPA::builder().max_metric_calls(200).build().compile(&mut program, same_answer(40)).await.unwrap();
@@ -119,24 +99,8 @@ async fn a_reflection_model_that_breaks_off_is_a_failed_proposal() {
 
 #[tokio::test]
 async fn a_program_without_predictors_is_refused() {
-    struct Nothing;
-    #[async_trait::async_trait]
-    impl Module for Nothing {
-        fn predictors(&self) -> Vec<&dyn Predictor> {
-            Vec::new()
-        }
-        fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-            Vec::new()
-        }
-        async fn run(&self, _: &CallContext, _: &Fields) -> anyhow::Result<Prediction> {
-            Ok(Prediction::default())
-        }
-    }
-    let error = GEPA::default()
-        .compile(&mut Nothing.with_metric(toy::exact_answer()), same_answer(10))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, Error::Program { .. }), "{error}");
+    let error = GEPA::default().compile(&mut nothing(), same_answer(10)).await.unwrap_err();
+    assert!(matches!(error, Error::Core(promptopt_core::Error::Program { .. })), "{error}");
 }
 
 #[tokio::test]

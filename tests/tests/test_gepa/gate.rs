@@ -1,10 +1,11 @@
 //! The gate against the reference's three coin flips: a stream of children of which one in five is
 //! truly 10 points better and the others are no-ops, with independent Bernoulli scores.
 
-use promptopt_core::{
-    ContentHash, InstructionRequest, InstructionWriter, LanguageModel, LmError, LmReply, LmRequest, Usage,
-};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
+use promptopt_core::money::Usage;
 use promptopt_gepa::gate::{Contrast, Gate, GateOptions};
+use promptopt_run::{InstructionRequest, InstructionWriter, Run};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -135,32 +136,26 @@ struct NoOps;
 
 #[async_trait::async_trait]
 impl InstructionWriter for NoOps {
-    async fn write_instruction(&self, request: &InstructionRequest) -> anyhow::Result<Option<String>> {
-        Ok(Some(format!("Answer. ({})", request.seed)))
-    }
-}
-
-/// Right half of the time, by a coin that every prompt and question throws anew.
-struct Coin(u64);
-
-#[async_trait::async_trait]
-impl LanguageModel for Coin {
-    fn id(&self) -> String {
-        format!("coin {}", self.0)
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let heads = ContentHash::of(&(self.0, &request.messages)).as_u64().is_multiple_of(2);
-        let text = ScriptedLm::chat_reply([("answer", if heads { "yes" } else { "no" })]);
-        Ok(LmReply::text(text, Usage::call(1, 1)))
+    async fn write_instructions(
+        &self,
+        _: &mut Run<'_>,
+        request: &InstructionRequest,
+    ) -> anyhow::Result<Vec<String>> {
+        Ok(vec![format!("Answer. ({})", request.seed)])
     }
 }
 
 #[tokio::test]
 async fn in_whole_runs_few_no_ops_are_evaluated_on_everything() {
     let (mut full, mut children) = (0, 0);
-    for seed in 0..12 {
-        let mut program = toy::answerer().with_model(Arc::new(Coin(seed))).with_metric(toy::exact_answer());
+    for seed in 0..12_u64 {
+        // Right half of the time, by a coin that every prompt and question throws anew.
+        let coin = lm_fn(format!("coin {seed}"), move |request: LmRequest| async move {
+            let heads = ContentHash::of(&(seed, &request.messages)).as_u64().is_multiple_of(2);
+            let text = ScriptedLm::chat_reply([("answer", if heads { "yes" } else { "no" })]);
+            Ok(LmReply::text(text, Usage::call(1, 1)))
+        });
+        let mut program = toy::answerer().with_model(Arc::new(coin)).with_metric(toy::exact_answer());
         let optimizer = GEPA::builder()
             .max_metric_calls(1500)
             .instruction_writer(Arc::new(NoOps))

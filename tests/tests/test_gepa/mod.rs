@@ -9,8 +9,10 @@ mod steps;
 
 use std::sync::{Arc, Mutex};
 
-use promptopt_core::{Example, ModuleExt as _, Optimizer as _, Outcome};
+use promptopt_core::data::Example;
+use promptopt_core::program::ModuleExt as _;
 use promptopt_gepa::GEPA;
+use promptopt_run::{Error, Optimizer as _, Outcome};
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 
 /// Compiles the one-predictor program on the hidden-rules model.

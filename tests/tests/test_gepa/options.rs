@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use promptopt_core::{Error, InstructionRequest, InstructionWriter, StopReason, TrialKind};
-use promptopt_gepa::{Auto, CandidateSelector, ComponentSelector};
+use promptopt_gepa::{CandidateSelector, ComponentSelector, max_metric_calls};
+use promptopt_run::{Auto, InstructionRequest, InstructionWriter, Run, StopReason, TrialKind};
 
 use super::*;
 
@@ -34,8 +34,8 @@ async fn a_budget_too_small_for_the_baseline_says_so() {
 
 #[tokio::test]
 async fn auto_sizes_the_run() {
-    assert_eq!(Auto::Light.max_metric_calls(100), 1000);
-    assert!(Auto::Medium.max_metric_calls(100) < Auto::Heavy.max_metric_calls(100));
+    assert_eq!(max_metric_calls(Auto::Light, 100), 1000);
+    assert!(max_metric_calls(Auto::Medium, 100) < max_metric_calls(Auto::Heavy, 100));
     let task = HiddenRules::new(8, 5);
     let light = compiled(&GEPA::builder().auto(Auto::Light).build(), &task, 50).await;
     let medium = compiled(&GEPA::builder().auto(Auto::Medium).build(), &task, 50).await;
@@ -110,7 +110,7 @@ async fn parallel_proposals_are_drawn_from_one_state() {
 async fn without_a_gate_every_child_is_evaluated_on_everything() {
     let task = HiddenRules::new(8, 5);
     let outcome = compiled(&GEPA::builder().max_metric_calls(600).gate_level(1.0).build(), &task, 100).await;
-    let gated = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::Gate).count();
+    let gated = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::GATE).count();
     assert_eq!(gated, 0);
     let strict = compiled(&GEPA::builder().max_metric_calls(600).gate_level(0.01).build(), &task, 100).await;
     assert!(strict.candidates.len() > outcome.candidates.len());
@@ -150,10 +150,10 @@ async fn options_out_of_range_are_refused_by_name() {
         ("perfect_score", GEPA::builder().perfect_score(f64::NAN).build()),
         ("target_score", GEPA::builder().target_score(f64::NAN).build()),
         (
-            "candidate_selector",
-            GEPA::builder().candidate_selector(CandidateSelector::EpsilonGreedy(2.0)).build(),
+            "epsilon",
+            GEPA::builder().candidate_selector(CandidateSelector::EpsilonGreedy).epsilon(2.0).build(),
         ),
-        ("candidate_selector", GEPA::builder().candidate_selector(CandidateSelector::TopKPareto(0)).build()),
+        ("k", GEPA::builder().candidate_selector(CandidateSelector::TopKPareto).k(0).build()),
         ("auto", GEPA::builder().auto(Auto::Light).max_metric_calls(100).build()),
     ];
     for (option, optimizer) in refused {
@@ -172,12 +172,16 @@ struct Numbered(AtomicU64);
 
 #[async_trait::async_trait]
 impl InstructionWriter for Numbered {
-    async fn write_instruction(&self, request: &InstructionRequest) -> anyhow::Result<Option<String>> {
+    async fn write_instructions(
+        &self,
+        _: &mut Run<'_>,
+        request: &InstructionRequest,
+    ) -> anyhow::Result<Vec<String>> {
         assert!(!request.traces.is_empty() && request.predictor == "answer");
         match self.0.fetch_add(1, Ordering::SeqCst) {
-            0 => Ok(Some("always say yes".to_owned())),
+            0 => Ok(vec!["always say yes".to_owned()]),
             1 => anyhow::bail!("out of ink"),
-            _ => Ok(None),
+            _ => Ok(Vec::new()),
         }
     }
 }

@@ -64,7 +64,7 @@ async fn without_minibatches_every_trial_is_a_full_evaluation() {
     let task = HiddenRules::new(4, 1);
     let optimizer = MIPROv2::builder().num_candidates(4).num_trials(5).minibatch(false).build();
     let outcome = compile(&optimizer, task.model(1), task.examples(50)).await.unwrap();
-    assert!(outcome.trials.iter().all(|trial| trial.kind != TrialKind::Minibatch && trial.examples == 30));
+    assert!(outcome.trials.iter().all(|trial| trial.kind != TrialKind::MINIBATCH && trial.examples == 30));
     assert!(outcome.candidates.iter().all(|one| one.score.is_some()));
 }
 
@@ -86,10 +86,10 @@ async fn the_minibatch_size_and_the_full_evaluation_steps_have_effect() {
         often
             .trials
             .iter()
-            .filter(|trial| trial.kind == TrialKind::Minibatch)
+            .filter(|trial| trial.kind == TrialKind::MINIBATCH)
             .all(|trial| trial.examples == 7)
     );
-    assert!(kinds(&often, TrialKind::Full) > kinds(&seldom, TrialKind::Full));
+    assert!(kinds(&often, TrialKind::FULL) > kinds(&seldom, TrialKind::FULL));
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn the_awareness_switches_shape_the_request() {
 }
 
 #[tokio::test]
-async fn own_tips_and_an_own_proposer_are_used() {
+async fn own_tips_and_an_own_writer_are_used() {
     let tips = PromptingTips::empty()
         .with_tip(Tip::new("rhyme", "Write the instruction in rhyme.").unwrap())
         .unwrap();
@@ -192,7 +192,7 @@ async fn own_tips_and_an_own_proposer_are_used() {
     let optimizer = MIPROv2::builder()
         .num_candidates(4)
         .num_trials(4)
-        .proposer(Arc::new(TemplateProposer::default()))
+        .instruction_writer(Arc::new(TemplateProposer::default()))
         .build();
     let outcome = optimizer.compile(&mut program(model.clone()), same_answer(20)).await.unwrap();
     assert!(model.requests().iter().all(is_task), "templates need no model");

@@ -1,5 +1,7 @@
 //! Little data, bad data, bad models, bad metrics.
 
+use promptopt_core::program::{CallContext, async_metric_fn};
+
 use super::*;
 
 #[tokio::test]
@@ -31,7 +33,7 @@ async fn failing_examples_are_counted_apart_and_stop_nothing() {
         if is_task(request) && last.contains("5\n") {
             return Err(LmError::Connection { message: "reset by peer".into() });
         }
-        Ok(at_once(inner.complete(request))?.first_text().to_owned())
+        said(&inner, request)
     });
     let optimizer =
         MIPROv2::builder().num_candidates(4).num_trials(6).minibatch_size(10).max_errors(1000).build();
@@ -50,7 +52,7 @@ async fn too_many_errors_end_the_run_with_the_best_so_far() {
         if is_task(request) && calls.fetch_add(1, Ordering::SeqCst) > 40 {
             return Err(LmError::Connection { message: "reset by peer".into() });
         }
-        Ok(at_once(inner.complete(request))?.first_text().to_owned())
+        said(&inner, request)
     });
     let outcome = compile(&MIPROv2::builder().max_errors(3).build(), model, same_answer(50)).await.unwrap();
     assert!(
@@ -139,21 +141,7 @@ async fn a_program_without_a_model_or_predictors_is_refused() {
     let error = small().compile(&mut module, same_answer(10)).await.unwrap_err();
     assert!(error.to_string().contains("task_model"), "{error}");
 
-    struct Nothing;
-    #[async_trait]
-    impl Module for Nothing {
-        fn predictors(&self) -> Vec<&dyn Predictor> {
-            vec![]
-        }
-        fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-            vec![]
-        }
-        async fn run(&self, _: &CallContext, _: &Fields) -> anyhow::Result<Prediction> {
-            anyhow::bail!("never run")
-        }
-    }
-    let mut module = Nothing.with_metric(toy::exact_answer());
-    let error = small().compile(&mut module, same_answer(10)).await.unwrap_err();
+    let error = small().compile(&mut nothing(), same_answer(10)).await.unwrap_err();
     assert!(error.to_string().contains("no predictors"), "{error}");
 }
 
@@ -165,16 +153,16 @@ async fn demos_that_the_program_came_with_may_stay() {
         move |request| {
             let kept = is_task(request)
                 && request.messages.iter().any(|message| message.content.contains("keep me"));
-            let reply = at_once(inner.complete(request))?;
-            Ok(if kept { ScriptedLm::chat_reply([("answer", "yes")]) } else { reply.first_text().to_owned() })
+            let reply = said(&inner, request)?;
+            Ok(if kept { ScriptedLm::chat_reply([("answer", "yes")]) } else { reply })
         }
     });
     let mut predict: Predict = toy::answerer().with_model(Arc::new(model));
     let fields = [("question", "keep me"), ("answer", "yes")];
     let mut prompt = predict.prompt().clone();
-    prompt.demos.push(promptopt_core::Demo {
+    prompt.demos.push(promptopt_core::prompt::Demo {
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
-        ..promptopt_core::Demo::default()
+        ..promptopt_core::prompt::Demo::default()
     });
     predict.set_prompt(prompt);
     let mut module = predict.with_metric(toy::exact_answer());
@@ -185,19 +173,14 @@ async fn demos_that_the_program_came_with_may_stay() {
 
 #[tokio::test]
 async fn a_judge_may_be_slow_and_may_explain() {
-    struct Judge;
-    #[async_trait]
-    impl promptopt_core::Metric for Judge {
-        async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
-            tokio::task::yield_now().await;
-            let right = example.get("answer") == prediction.get("answer");
-            Ok(Score::from(right)
-                .with_feedback("compared word for word")
-                .with_objective("exact", f64::from(right)))
-        }
-    }
+    let judge = async_metric_fn(|_: CallContext, example: Example, prediction: Prediction| async move {
+        tokio::task::yield_now().await;
+        let right = example.get("answer") == prediction.get("answer");
+        let score = Score::from(right).with_feedback("compared word for word");
+        anyhow::Ok(score.with_objective("exact", f64::from(right)))
+    });
     let mut module =
-        toy::answerer().with_model(Arc::new(scripted("yes", distinct_proposals()))).with_metric(Judge);
+        toy::answerer().with_model(Arc::new(scripted("yes", distinct_proposals()))).with_metric(judge);
     let outcome = small().compile(&mut module, same_answer(20)).await.unwrap();
     assert_eq!(outcome.baseline.mean, 1.0);
 }
@@ -223,18 +206,7 @@ async fn an_outcome_survives_its_json_form() {
 
 #[tokio::test]
 async fn a_model_that_counts_what_it_is_asked_agrees_with_the_outcome() {
-    struct Counting(ScriptedLm, AtomicUsize);
-    #[async_trait]
-    impl LanguageModel for Counting {
-        fn id(&self) -> String {
-            "counting".into()
-        }
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-            self.1.fetch_add(1, Ordering::SeqCst);
-            self.0.complete(request).await
-        }
-    }
-    let model = Arc::new(Counting(scripted("yes", distinct_proposals()), AtomicUsize::new(0)));
-    let outcome = small().compile(&mut program(model.clone()), same_answer(30)).await.unwrap();
-    assert_eq!(outcome.spending.total().calls, model.1.load(Ordering::SeqCst) as u64);
+    let (model, calls) = counted(scripted("yes", distinct_proposals()));
+    let outcome = small().compile(&mut program(model), same_answer(30)).await.unwrap();
+    assert_eq!(outcome.spending.total().calls, calls.load(Ordering::SeqCst));
 }

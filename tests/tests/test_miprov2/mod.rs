@@ -11,19 +11,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use miprov2::{Auto, MIPROv2};
-use promptopt_core::{
-    CallContext, Error, Example, Fields, LanguageModel, LmError, LmReply, LmRequest, Module, ModuleExt as _,
-    Optimizer as _, Outcome, Prediction, Predictor, PromptCandidate, Role, Score, StopReason, TrialKind,
-    metric_fn,
-};
+use miprov2::MIPROv2;
+use promptopt_core::data::{Example, Prediction, Score};
+use promptopt_core::lm::{LanguageModel, LmError, LmRequest, Role};
+use promptopt_core::program::{Module, ModuleExt as _, Predictor as _, metric_fn};
+use promptopt_core::prompt::PromptCandidate;
 use promptopt_predict::Predict;
 use promptopt_proposer::TemplateProposer;
+use promptopt_run::{Auto, Error, Optimizer as _, Outcome, StopReason, Strategy as _, TrialKind};
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 use promptopt_tips::{PromptingTips, Tip};
 
-use crate::support::{numbered, program, small, text};
+use crate::support::{counted, nothing, numbered, program, said, small, text};
 
 /// Whether a request goes to the task predictor (and not to the prompt model).
 fn is_task(request: &LmRequest) -> bool {
@@ -70,14 +69,4 @@ fn same_answer(count: usize) -> Vec<Example> {
             Example::new([("question", format!("question {n}")), ("answer", "yes".to_owned())], ["question"])
         })
         .collect()
-}
-
-/// Runs a future that never waits.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("the simulated model never waits"),
-    }
 }

@@ -34,12 +34,8 @@ async fn a_better_instruction_wins() {
         let inner = scripted("no", distinct_proposals());
         move |request| {
             let taught = is_task(request) && request.messages[0].content.contains("way number 2.");
-            let reply = at_once(inner.complete(request))?;
-            Ok(if taught {
-                ScriptedLm::chat_reply([("answer", "yes")])
-            } else {
-                reply.first_text().to_owned()
-            })
+            let reply = said(&inner, request)?;
+            Ok(if taught { ScriptedLm::chat_reply([("answer", "yes")]) } else { reply })
         }
     });
     let optimizer = MIPROv2::builder()
@@ -76,7 +72,7 @@ async fn no_combination_is_evaluated_twice() {
     let minibatches: Vec<_> = outcome
         .trials
         .iter()
-        .filter(|trial| trial.kind == TrialKind::Minibatch)
+        .filter(|trial| trial.kind == TrialKind::MINIBATCH)
         .map(|trial| trial.candidate)
         .collect();
     assert_eq!(minibatches.iter().collect::<HashSet<_>>().len(), minibatches.len());
@@ -86,9 +82,7 @@ async fn no_combination_is_evaluated_twice() {
 async fn no_request_of_the_task_model_is_paid_twice() {
     let task = HiddenRules::new(6, 4);
     let inner = task.model(4);
-    let model = Arc::new(ScriptedLm::new(move |request| {
-        Ok(at_once(inner.complete(request))?.first_text().to_owned())
-    }));
+    let model = Arc::new(ScriptedLm::new(move |request| said(&inner, request)));
     let mut module = program(model.clone());
     MIPROv2::default().compile(&mut module, task.examples(100)).await.unwrap();
     let requests: Vec<_> =

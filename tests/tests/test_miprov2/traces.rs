@@ -52,14 +52,8 @@ async fn the_threshold_keeps_half_right_rollouts_out() {
 #[tokio::test]
 async fn an_example_is_never_answered_by_its_own_demo() {
     let task = HiddenRules::new(4, 2);
-    let inner = Arc::new(task.model(2));
-    let model = Arc::new(ScriptedLm::new({
-        let inner = Arc::clone(&inner);
-        move |request| {
-            let reply = at_once(inner.complete(request));
-            Ok(reply.unwrap().first_text().to_owned())
-        }
-    }));
+    let inner = task.model(2);
+    let model = Arc::new(ScriptedLm::new(move |request| said(&inner, request)));
     let mut module = program(model.clone());
     small().compile(&mut module, task.examples(40)).await.unwrap();
     for request in model.requests().iter().filter(|request| is_task(request)) {

@@ -27,8 +27,8 @@ async fn the_winner_is_installed_in_the_module() {
 #[tokio::test]
 async fn it_works_behind_a_trait_object() {
     let task = HiddenRules::new(4, 1);
-    let optimizer: Box<dyn promptopt_core::Optimizer> = Box::new(small());
-    let mut module: Box<dyn promptopt_core::Evaluator> = Box::new(program(Arc::new(task.model(1))));
+    let optimizer: Box<dyn promptopt_run::Optimizer> = Box::new(small());
+    let mut module: Box<dyn promptopt_core::program::Evaluator> = Box::new(program(Arc::new(task.model(1))));
     let outcome = optimizer.compile(&mut module, task.examples(40)).await.unwrap();
     assert_eq!((optimizer.name(), outcome.optimizer.as_str()), ("MIPROv2", "MIPROv2"));
 }

@@ -1,6 +1,6 @@
-//! Dependencies between our crates: arrows only point down.
+//! Dependencies between our crates: arrows only point down, and one crate has all optimizers behind features.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -15,6 +15,7 @@ const HERE: &str = "xtask/src/tidy/arrows.rs";
 /// Which of our crates a crate may depend on. Dev-dependencies are free, since nobody inherits them.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-core", &[]),
+    ("promptopt-statistics", &[]),
     ("promptopt-tips", &["promptopt-core"]),
     ("promptopt-predict", &["promptopt-core"]),
     ("promptopt-lm", &["promptopt-core"]),
@@ -22,32 +23,54 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-data", &["promptopt-core"]),
     ("promptopt-dspy", &["promptopt-core"]),
     ("promptopt-store", &["promptopt-core"]),
+    ("promptopt-run", &["promptopt-core", "promptopt-predict", "promptopt-statistics"]),
     // Stages do not know each other, and none knows an optimizer.
-    ("promptopt-trace-gen", &["promptopt-core"]),
-    ("promptopt-proposer", &["promptopt-core", "promptopt-tips", "promptopt-predict"]),
-    ("promptopt-evaluator", &["promptopt-core"]),
+    ("promptopt-trace-gen", &["promptopt-core", "promptopt-run"]),
+    ("promptopt-proposer", &["promptopt-core", "promptopt-run", "promptopt-tips"]),
+    ("promptopt-evaluator", &["promptopt-core", "promptopt-run", "promptopt-statistics"]),
+    // Strategies stand on run and stages, and know nothing of each other.
     (
         "miprov2",
         &[
             "promptopt-core",
-            "promptopt-trace-gen",
-            "promptopt-proposer",
             "promptopt-evaluator",
+            "promptopt-proposer",
+            "promptopt-run",
             "promptopt-tips",
+            "promptopt-trace-gen",
         ],
     ),
-    ("promptopt-copro", &["promptopt-core", "promptopt-predict", "promptopt-evaluator"]),
-    ("promptopt-gepa", &["promptopt-core", "promptopt-predict", "promptopt-evaluator"]),
-    ("promptopt-report", &["promptopt-core"]),
-    ("promptopt-testkit", &["promptopt-core", "promptopt-predict"]),
+    ("promptopt-copro", &["promptopt-core", "promptopt-evaluator", "promptopt-run"]),
+    ("promptopt-gepa", &["promptopt-core", "promptopt-evaluator", "promptopt-run", "promptopt-statistics"]),
+    (
+        "promptopt-random-search",
+        &["promptopt-core", "promptopt-evaluator", "promptopt-run", "promptopt-trace-gen"],
+    ),
+    (
+        "promptopt-simba",
+        &[
+            "promptopt-core",
+            "promptopt-evaluator",
+            "promptopt-run",
+            "promptopt-statistics",
+            "promptopt-trace-gen",
+        ],
+    ),
+    ("promptopt-report", &["promptopt-core", "promptopt-run", "promptopt-statistics"]),
+    ("promptopt-testkit", &["promptopt-core", "promptopt-predict", "promptopt-run"]),
     ("xtask", &[]),
 ];
 
 /// The top of the workspace, from where everything may be used.
-const TOP: &[&str] = &["promptopt-bench", "promptopt-cli", "promptopt-examples", "promptopt-tests"];
+const TOP: &[&str] =
+    &["promptopt", "promptopt-bench", "promptopt-cli", "promptopt-examples", "promptopt-tests"];
 
-/// Siblings: no row of the table may let one of them import another.
-const OPTIMIZERS: &[&str] = &["miprov2", "promptopt-copro", "promptopt-gepa"];
+/// The crate that has everything behind one name.
+const FACADE: &str = "promptopt";
+
+/// Siblings: no row of the table may let one of them import another. Each is a feature of the facade.
+const OPTIMIZERS: &[&str] =
+    &["miprov2", "promptopt-copro", "promptopt-gepa", "promptopt-random-search", "promptopt-simba"];
 
 /// What core refuses: runtimes, HTTP and templates.
 const NOT_IN_CORE: &[&str] =
@@ -58,6 +81,8 @@ struct Package {
     name: String,
     manifest: String,
     dependencies: BTreeSet<String>,
+    /// What its features turn on.
+    features: BTreeMap<String, Vec<String>>,
 }
 
 /// Asks cargo for the workspace and checks it against the table.
@@ -79,6 +104,7 @@ fn packages(metadata: &Value, root: &Path) -> Option<Vec<Package>> {
             name: package.get("name")?.as_str()?.to_owned(),
             manifest: manifest.strip_prefix(root).unwrap_or(manifest).display().to_string(),
             dependencies: dependencies.filter_map(|d| Some(d.get("name")?.as_str()?.to_owned())).collect(),
+            features: serde_json::from_value(package.get("features")?.clone()).ok()?,
         })
     };
     metadata.get("packages")?.as_array()?.iter().map(package).collect()
@@ -90,6 +116,13 @@ fn findings(packages: &[Package]) -> Vec<Finding> {
     for package in packages {
         let name = package.name.as_str();
         let mut found = |message: String| findings.push(Finding::new(&package.manifest, 0, message));
+        for optimizer in OPTIMIZERS.iter().filter(|_| name == FACADE) {
+            let feature = optimizer.trim_start_matches("promptopt-");
+            let turned_on = package.features.get(feature).map_or(&[][..], Vec::as_slice);
+            if !turned_on.contains(&format!("dep:{optimizer}")) {
+                found(format!("has no feature `{feature}` that turns on the optimizer `dep:{optimizer}`"));
+            }
+        }
         let row = ALLOWED.iter().find(|(known, _)| *known == name).map(|(_, row)| *row);
         if row.is_none() && !TOP.contains(&name) {
             found(format!("`{name}` is unknown: say in {HERE} which of our crates it may use"));
@@ -104,7 +137,7 @@ fn findings(packages: &[Package]) -> Vec<Finding> {
             } else if ours.contains(dependency) && !allowed {
                 found(format!("`{name}` must not depend on `{dependency}` (table in {HERE})"));
             } else if name == "promptopt-core" && NOT_IN_CORE.contains(&dependency) {
-                found(format!("core must not depend on `{dependency}`: it is data and traits only"));
+                found(format!("core must not depend on `{dependency}`: it holds data and traits only"));
             }
         }
     }
@@ -122,6 +155,7 @@ mod tests {
             name: (*name).to_owned(),
             manifest: "Cargo.toml".to_owned(),
             dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+            features: BTreeMap::new(),
         };
         let packages: Vec<Package> = crates.iter().map(package).collect();
         findings(&packages).into_iter().map(|finding| finding.message).collect()
@@ -156,6 +190,25 @@ mod tests {
     }
 
     #[test]
+    fn the_facade_has_a_feature_for_every_optimizer() {
+        let feature = |optimizer: &&str| {
+            let name = optimizer.trim_start_matches("promptopt-").to_owned();
+            (name, vec![format!("dep:{optimizer}")])
+        };
+        let mut facade = Package {
+            name: FACADE.to_owned(),
+            manifest: "Cargo.toml".to_owned(),
+            dependencies: BTreeSet::new(),
+            features: OPTIMIZERS.iter().map(feature).collect(),
+        };
+        assert!(findings(std::slice::from_ref(&facade)).is_empty());
+        facade.features.remove("simba");
+        facade.features.insert("gepa".to_owned(), Vec::new());
+        let missing: Vec<String> = findings(&[facade]).into_iter().map(|finding| finding.message).collect();
+        assert!(missing.len() == 2 && missing[0].contains("`gepa`") && missing[1].contains("`simba`"));
+    }
+
+    #[test]
     fn core_refuses_a_runtime_and_others_do_not() {
         assert_eq!(messages(&[("promptopt-core", &["serde", "tokio"])]).len(), 1);
         assert!(messages(&[("promptopt-lm", &["reqwest", "tokio"])]).is_empty());
@@ -172,6 +225,7 @@ mod tests {
         let metadata = json!({"packages": [{
             "name": "promptopt-core",
             "manifest_path": "repo/crates/core/Cargo.toml",
+            "features": {},
             "dependencies": [
                 dependency("serde", Value::Null),
                 dependency("cc", json!("build")),

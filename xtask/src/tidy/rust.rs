@@ -2,20 +2,23 @@
 
 use super::{files::TextFile, finding::Finding};
 
-/// A file longer than this wants a reason.
+/// A file longer than this gets a warning.
 const LONG: usize = 500;
 
-/// Macros that are for the desk, not for the repository.
+/// Macros of unfinished code.
 const UNFINISHED: [&str; 3] = ["dbg", "todo", "unimplemented"];
 
 /// Macros that write where only a program may: a library tells through `tracing` or an `Observer`.
 const PRINTING: [&str; 4] = ["print", "println", "eprint", "eprintln"];
 
-/// Checks the first line, macros, lint attributes and doc tests of a Rust file.
+/// Checks the name, the first line, macros, lint attributes and doc tests of a Rust file.
 pub(crate) fn check(file: &TextFile) -> Vec<Finding> {
     let mut findings = ignored_fences(file);
     if !file.text.starts_with("//!") {
-        findings.push(Finding::new(&file.path, 1, "opens without a `//!` line that says what the file is"));
+        findings.push(Finding::new(&file.path, 1, "does not begin with a `//!` line that says what it is"));
+    }
+    if let Some(folder) = file.path.strip_suffix("/mod.rs").filter(|folder| folder.contains("/src/")) {
+        findings.push(Finding::new(&file.path, 0, format!("a module in `mod.rs`: move it to `{folder}.rs`")));
     }
     let library = is_library_source(&file.path);
     // Unit tests close a file, and may print.
@@ -32,7 +35,7 @@ pub(crate) fn check(file: &TextFile) -> Vec<Finding> {
         }
         let unfinished = UNFINISHED.iter().find(|name| calls_macro(code, name));
         if let Some(name) = unfinished {
-            findings.push(Finding::new(&file.path, number, format!("`{name}!` is not for the repository")));
+            findings.push(Finding::new(&file.path, number, format!("`{name}!` must not be committed")));
         }
         let printing = PRINTING.iter().find(|name| calls_macro(code, name));
         if let Some(name) = printing.filter(|_| library && !in_tests) {
@@ -46,7 +49,7 @@ pub(crate) fn check(file: &TextFile) -> Vec<Finding> {
 pub(crate) fn too_long(file: &TextFile) -> Option<Finding> {
     let count = file.text.lines().count();
     (count > LONG)
-        .then(|| Finding::new(&file.path, 0, format!("{count} lines: has it more than one concept?")))
+        .then(|| Finding::new(&file.path, 0, format!("{count} lines: does it hold more than one concept?")))
 }
 
 /// Code blocks in documentation that are marked to be left out of the doc tests.
@@ -103,6 +106,13 @@ mod tests {
     }
 
     #[test]
+    fn a_module_is_named_by_its_file() {
+        assert_eq!(messages("crates/lm/src/rate/mod.rs", "")[0].split(": ").count(), 3);
+        assert!(messages("crates/lm/src/rate.rs", "").is_empty());
+        assert!(messages("crates/lm/tests/all/mod.rs", "").is_empty());
+    }
+
+    #[test]
     fn unfinished_code_is_found_everywhere() {
         for name in UNFINISHED {
             let call = format!("    {name}!();");
@@ -126,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allow_wants_to_be_an_expect() {
+    fn an_allow_must_be_an_expect() {
         let attribute = ["#[", "allow(dead_code)]"].concat();
         assert_eq!(messages("tests/a.rs", &attribute).len(), 1);
         assert!(messages("tests/a.rs", "#[expect(dead_code, reason = \"why\")]").is_empty());

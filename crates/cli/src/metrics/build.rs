@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{LanguageModel, Metric, Signature};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::Metric;
+use promptopt_core::signature::Signature;
 
 use super::command::CommandMetric;
 use super::fields::FieldMetric;
@@ -89,7 +91,9 @@ fn fields(section: &MetricSection, signature: &Signature) -> anyhow::Result<Vec<
 mod tests {
     use std::time::Duration;
 
-    use promptopt_core::{Example, Prediction, Score};
+    use promptopt_core::data::{Example, Prediction, Score};
+    use promptopt_core::lm::{LmError, lm_fn};
+    use promptopt_core::program::CallContext;
 
     use super::*;
 
@@ -105,7 +109,9 @@ mod tests {
 
     async fn score(metric: &dyn Metric, a: &str) -> anyhow::Result<Score> {
         let example = Example::new([("q", "?"), ("a", "x y"), ("b", "z")], ["q"]);
-        metric.score(&example, &Prediction::from_iter([("a", a), ("b", "z")])).await
+        let nobody = lm_fn("nobody", |_| async { Err(LmError::Cancelled) });
+        let context = CallContext::new(Arc::new(nobody));
+        metric.score(&context, &example, &Prediction::from_iter([("a", a), ("b", "z")])).await
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
-use promptopt_core::{Example, Metric, Prediction, Score, shorten};
+use promptopt_core::data::{Example, Prediction, Score, shorten};
+use promptopt_core::program::{CallContext, Metric};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -209,7 +210,12 @@ async fn listen(
 
 #[async_trait]
 impl Metric for CommandMetric {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+    async fn score(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
         let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let question = json!({"id": id, "example": example.fields(), "prediction": prediction.fields()});
         let exchange = async { Ok::<_, anyhow::Error>(self.ask(id, &format!("{question}\n")).await?.await) };

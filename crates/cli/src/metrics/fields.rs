@@ -1,7 +1,8 @@
 //! A rule applied to the outputs of a program.
 
 use async_trait::async_trait;
-use promptopt_core::{Example, Metric, Prediction, Score};
+use promptopt_core::data::{Example, Prediction, Score};
+use promptopt_core::program::{CallContext, Metric};
 use serde_json::Value;
 
 use super::rule::Rule;
@@ -15,7 +16,12 @@ pub(super) struct FieldMetric {
 
 #[async_trait]
 impl Metric for FieldMetric {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+    async fn score(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
         let mut sum = 0.0;
         let mut wrong = Vec::new();
         for field in &self.fields {

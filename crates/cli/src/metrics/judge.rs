@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use promptopt_core::{
-    CallContext, ContentHash, Example, Field, FieldType, Fields, LanguageModel, LmError, LmReply, LmRequest,
-    Metric, Module, Prediction, Price, Score, Signature, plain_text,
-};
+use promptopt_core::data::{ContentHash, Example, Fields, Prediction, Score, plain_text};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::program::{CallContext, Metric, Module};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::Predict;
 use tokio::sync::OnceCell;
 
@@ -45,13 +45,10 @@ impl Judge {
         Ok(Self { ask: Predict::new("judge", signature), model, fields })
     }
 }
+
 #[async_trait]
 impl Metric for Judge {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
-        self.score_in(&CallContext::new(Arc::clone(&self.model)), example, prediction).await
-    }
-
-    async fn score_in(
+    async fn score(
         &self,
         context: &CallContext,
         example: &Example,
@@ -76,8 +73,8 @@ impl Metric for Judge {
         vec![Arc::clone(&self.model)]
     }
 
-    fn max_calls(&self) -> u64 {
-        Module::max_calls(&self.ask)
+    fn calls_per_score(&self) -> u64 {
+        self.ask.calls_per_rollout()
     }
 }
 
@@ -90,11 +87,11 @@ struct Remembering {
 
 #[async_trait]
 impl LanguageModel for Remembering {
-    fn id(&self) -> String {
-        self.model.id()
+    fn profile(&self) -> ModelProfile {
+        self.model.profile()
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry(ContentHash::of(request)).or_default())
@@ -103,7 +100,7 @@ impl LanguageModel for Remembering {
         let mut asked = false;
         let ask = || {
             asked = true;
-            self.model.complete(request)
+            self.model.complete(request, attempts)
         };
         let mut reply = cell.get_or_try_init(ask).await?.clone();
         if !asked && reply.usage.calls > 1 {
@@ -114,22 +111,6 @@ impl LanguageModel for Remembering {
             reply.usage.completion_tokens /= calls;
         }
         Ok(reply)
-    }
-
-    fn max_attempts_billed(&self) -> u32 {
-        self.model.max_attempts_billed()
-    }
-
-    fn count_tokens(&self, request: &LmRequest) -> Option<u64> {
-        self.model.count_tokens(request)
-    }
-
-    fn max_tokens(&self) -> Option<u32> {
-        self.model.max_tokens()
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.model.price()
     }
 }
 
@@ -145,7 +126,12 @@ pub(super) struct SimulatedJudge {
 
 #[async_trait]
 impl Metric for SimulatedJudge {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+    async fn score(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
         let agrees = |field: &&String| match (example.get(field), prediction.get(field)) {
             (Some(expected), Some(given)) => plain_text(expected).trim() == plain_text(given).trim(),
             (None, Some(given)) => !plain_text(given).trim().is_empty(),
@@ -165,11 +151,12 @@ mod tests {
 
     use super::*;
 
-    async fn judged(reply: &'static str) -> (anyhow::Result<Score>, Vec<promptopt_core::LmRequest>) {
+    async fn judged(reply: &'static str) -> (anyhow::Result<Score>, Vec<promptopt_core::lm::LmRequest>) {
         let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
         let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()]).unwrap();
         let example = Example::new([("ticket", "Help!"), ("reply", "Sure.")], ["ticket"]);
-        let score = judge.score(&example, &Prediction::from_iter([("reply", "No.")])).await;
+        let context = CallContext::new(Arc::clone(&model) as _);
+        let score = judge.score(&context, &example, &Prediction::from_iter([("reply", "No.")])).await;
         (score, model.requests())
     }
 
@@ -192,8 +179,10 @@ mod tests {
         let example = Example::new([("ticket", "Help!")], ["ticket"]);
         for answer in ["Sure.", "Sure.", "No."] {
             let prediction = Prediction::from_iter([("reply", answer)]);
-            let (one, other) =
-                tokio::join!(judge.score(&example, &prediction), judge.score(&example, &prediction));
+            // Each is judged in another rollout.
+            let contexts = [(); 2].map(|()| CallContext::new(Arc::clone(&model) as _));
+            let [one, other] = contexts.each_ref().map(|context| judge.score(context, &example, &prediction));
+            let (one, other) = tokio::join!(one, other);
             assert_eq!(one.unwrap(), other.unwrap());
         }
         assert_eq!(model.calls(), 2);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
-use promptopt_core::plain_text;
+use promptopt_core::data::plain_text;
 use regex::Regex;
 use serde_json::{Map, Value};
 

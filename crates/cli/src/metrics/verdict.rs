@@ -1,6 +1,6 @@
 //! What a rule says about one value.
 
-use promptopt_core::shorten;
+use promptopt_core::data::shorten;
 
 /// The longest value that is quoted in feedback, in characters.
 const QUOTED: usize = 300;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{CallContext, Example, LanguageModel, Metric, Prediction, Score};
+use promptopt_core::data::{Example, Prediction, Score};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{CallContext, Metric};
 
 /// One of several metrics.
 pub(super) struct Objective {
@@ -17,53 +19,34 @@ pub(super) struct Weighted(pub(super) Vec<Objective>);
 
 #[async_trait]
 impl Metric for Weighted {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
-        self.mean(None, example, prediction).await
-    }
-
-    async fn score_in(
+    async fn score(
         &self,
         context: &CallContext,
-        example: &Example,
-        prediction: &Prediction,
-    ) -> anyhow::Result<Score> {
-        self.mean(Some(context), example, prediction).await
-    }
-
-    fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
-        self.0.iter().flat_map(|objective| objective.metric.models()).collect()
-    }
-
-    fn max_calls(&self) -> u64 {
-        self.0.iter().map(|objective| objective.metric.max_calls()).sum()
-    }
-}
-
-impl Weighted {
-    async fn mean(
-        &self,
-        context: Option<&CallContext>,
         example: &Example,
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
         let total: f64 = self.0.iter().map(|objective| objective.weight).sum();
         let mut score = Score::default();
         let mut feedback = Vec::new();
-        for objective in &self.0 {
-            let scored = match context {
-                Some(context) => objective.metric.score_in(context, example, prediction).await,
-                None => objective.metric.score(example, prediction).await,
-            };
-            let part =
-                scored.map_err(|error| error.context(format!("in the metric `{}`", objective.name)))?;
-            score.value += part.value * objective.weight / total;
-            feedback.extend(part.feedback.map(|text| format!("{}: {text}", objective.name)));
-            for (name, value) in part.objectives {
-                score.objectives.insert(format!("{}.{name}", objective.name), value);
+        for Objective { name, weight, metric } in &self.0 {
+            let part = metric.score(context, example, prediction).await;
+            let part = part.map_err(|error| error.context(format!("in the metric `{name}`")))?;
+            score.value += part.value * weight / total;
+            feedback.extend(part.feedback.map(|text| format!("{name}: {text}")));
+            for (own, value) in part.objectives {
+                score.objectives.insert(format!("{name}.{own}"), value);
             }
-            score.objectives.insert(objective.name.clone(), part.value);
+            score.objectives.insert(name.clone(), part.value);
         }
         score.feedback = (!feedback.is_empty()).then(|| feedback.join("\n"));
         Ok(score)
+    }
+
+    fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.0.iter().flat_map(|objective| objective.metric.models()).collect()
+    }
+
+    fn calls_per_score(&self) -> u64 {
+        self.0.iter().map(|objective| objective.metric.calls_per_score()).sum()
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context as _, bail};
-use promptopt_core::{Field, FieldType, Sampling, Signature};
+use promptopt_core::lm::Sampling;
+use promptopt_core::signature::{Field, FieldType, Signature};
 
 use crate::task_file::{FieldSection, Format, ModelSection, PredictorSection, ProgramSection, nearest};
 

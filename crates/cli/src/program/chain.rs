@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{
-    CallContext, Error, Fields, LanguageModel, Message, Module, Prediction, Predictor, Sampling,
-};
+use promptopt_core::Error;
+use promptopt_core::data::{Fields, Prediction};
+use promptopt_core::lm::{LanguageModel, Message, Sampling};
+use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_predict::{Adapter, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict};
 
 use super::blueprint::{Blueprint, StepPlan};
@@ -15,7 +16,7 @@ use crate::task_file::Format;
 
 /// Predictors that run one after the other; each sees the inputs of the program and what those before
 /// it made.
-pub(crate) struct Chain {
+pub(crate) struct PredictorChain {
     name: String,
     steps: Vec<Predict>,
     adapters: Vec<Arc<dyn Adapter>>,
@@ -23,7 +24,7 @@ pub(crate) struct Chain {
     models: BTreeMap<String, Arc<dyn LanguageModel>>,
 }
 
-impl Chain {
+impl PredictorChain {
     /// The program of a blueprint. `embedded` says that it runs on the embedded model.
     pub(crate) fn new(name: &str, blueprint: &Blueprint, embedded: bool) -> Result<Self, Error> {
         let adapters: Vec<Arc<dyn Adapter>> =
@@ -87,7 +88,7 @@ fn predictor(plan: &StepPlan, format: Format, adapter: Arc<dyn Adapter>) -> Resu
 }
 
 #[async_trait]
-impl Module for Chain {
+impl Module for PredictorChain {
     fn predictors(&self) -> Vec<&dyn Predictor> {
         self.steps.iter().map(|step| step as &dyn Predictor).collect()
     }
@@ -127,7 +128,7 @@ impl Module for Chain {
         }
         let mut text = String::new();
         for step in &self.steps {
-            let names = |fields: &[promptopt_core::Field]| {
+            let names = |fields: &[promptopt_core::signature::Field]| {
                 fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
             };
             let signature = step.signature();
@@ -146,8 +147,8 @@ impl Module for Chain {
         self.models.values().cloned().collect()
     }
 
-    fn max_calls(&self) -> u64 {
-        self.steps.iter().map(Module::max_calls).sum()
+    fn calls_per_rollout(&self) -> u64 {
+        self.steps.iter().map(Module::calls_per_rollout).sum()
     }
 }
 
@@ -155,8 +156,11 @@ impl Module for Chain {
 mod tests {
     use std::sync::Mutex;
 
-    use promptopt_core::{Example, ModuleExt as _, metric_fn};
-    use promptopt_core::{LmError, LmReply, LmRequest, Usage, run_once};
+    use promptopt_core::data::Example;
+    use promptopt_core::lm::{Attempts, LmError, LmReply, LmRequest, ModelProfile};
+    use promptopt_core::money::Usage;
+    use promptopt_core::program::{ModuleExt as _, metric_fn};
+    use promptopt_run::run_once;
 
     use super::*;
 
@@ -165,11 +169,11 @@ mod tests {
 
     #[async_trait]
     impl LanguageModel for Naming {
-        fn id(&self) -> String {
-            self.0.to_owned()
+        fn profile(&self) -> ModelProfile {
+            ModelProfile::new(self.0)
         }
 
-        async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
             self.1.lock().unwrap().push(request.clone());
             let system = &request.messages[0].content;
             let outputs = system.split("Your output fields are:\n").nth(1).unwrap();
@@ -198,8 +202,8 @@ mod tests {
             "#,
         )
         .unwrap();
-        let chain = Chain::new("desk", &Blueprint::of(&section).unwrap(), false).unwrap();
-        assert_eq!(chain.max_calls(), 4);
+        let chain = PredictorChain::new("desk", &Blueprint::of(&section).unwrap(), false).unwrap();
+        assert_eq!(chain.calls_per_rollout(), 4);
         assert_eq!(
             chain.source().unwrap(),
             "reasoning, topic = classify(ticket)\nreply = answer(ticket, topic)\n"

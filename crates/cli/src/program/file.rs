@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::{ModuleExt as _, Predictor, Prompts};
+use promptopt_core::program::{ModuleExt as _, Predictor};
+use promptopt_core::prompt::Prompts;
 use promptopt_dspy::{DspyProgram, Layout, MAX_BYTES};
 use serde_json::Value;
 
-use super::Chain;
-use crate::run;
+use super::PredictorChain;
+use crate::kept;
 use crate::saved::{self, SavedProgram};
 use crate::session;
 use crate::task_file::TaskFile;
@@ -27,12 +28,12 @@ impl ProgramFile {
     /// Reads a task file, an optimized program, a run directory, or what DSPy saved.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         if path.is_dir() {
-            let program = path.join(run::PROGRAM);
+            let program = path.join(kept::PROGRAM);
             if !program.exists() {
                 bail!(
                     "{} holds no {}: it is no run directory, or nothing was learnt yet",
                     path.display(),
-                    run::PROGRAM
+                    kept::PROGRAM
                 );
             }
             return Self::read(&program);
@@ -55,7 +56,7 @@ impl ProgramFile {
 
     /// The program itself, with its own prompts in force. A file of DSPy does not say what its fields are, so it
     /// needs the task.
-    pub(crate) fn load(path: &Path, task: Option<&Path>, map: &PathMap) -> anyhow::Result<Chain> {
+    pub(crate) fn load(path: &Path, task: Option<&Path>, map: &PathMap) -> anyhow::Result<PredictorChain> {
         let file = Self::read(path)?;
         let mut chain = match (&file, task) {
             (_, Some(task)) => chain_of(task)?,
@@ -77,7 +78,7 @@ impl ProgramFile {
     }
 
     /// The prompts of a file, for a program.
-    pub(crate) fn prompts(&self, chain: &Chain, map: &PathMap) -> anyhow::Result<Prompts> {
+    pub(crate) fn prompts(&self, chain: &PredictorChain, map: &PathMap) -> anyhow::Result<Prompts> {
         match self {
             Self::Task(task) => Ok(session::chain(task, Path::new(""))?.candidate().prompts),
             Self::Saved(saved) => Ok(saved.prompts.clone()),
@@ -87,14 +88,14 @@ impl ProgramFile {
 }
 
 /// The prompts of a file for a program, whoever wrote it.
-pub(crate) fn prompts(path: &Path, chain: &Chain) -> anyhow::Result<Prompts> {
+pub(crate) fn prompts(path: &Path, chain: &PredictorChain) -> anyhow::Result<Prompts> {
     let prompts = ProgramFile::read(path)?.prompts(chain, &[]);
     prompts.with_context(|| format!("taking the prompts of {}", path.display()))
 }
 
 /// Where DSPy keeps the predictors of a program in a file of its own. The only one there is the only one here.
-pub(crate) fn layout(chain: &Chain, program: &DspyProgram, map: &PathMap) -> anyhow::Result<Layout> {
-    use promptopt_core::Module as _;
+pub(crate) fn layout(chain: &PredictorChain, program: &DspyProgram, map: &PathMap) -> anyhow::Result<Layout> {
+    use promptopt_core::program::Module as _;
     let own = chain.predictors();
     match (own.as_slice(), program.paths().as_slice(), map) {
         ([one], [there], []) => Ok(Layout::of(chain).at(one.path(), *there)),
@@ -103,8 +104,8 @@ pub(crate) fn layout(chain: &Chain, program: &DspyProgram, map: &PathMap) -> any
 }
 
 /// Where DSPy keeps the predictors of a program by what the user says.
-pub(crate) fn mapped(chain: &Chain, map: &PathMap) -> anyhow::Result<Layout> {
-    use promptopt_core::Module as _;
+pub(crate) fn mapped(chain: &PredictorChain, map: &PathMap) -> anyhow::Result<Layout> {
+    use promptopt_core::program::Module as _;
     let mut layout = Layout::of(chain);
     for (own, theirs) in map {
         if layout.dspy_path(own).is_none() {
@@ -119,7 +120,7 @@ pub(crate) fn mapped(chain: &Chain, map: &PathMap) -> anyhow::Result<Layout> {
     Ok(layout)
 }
 
-fn chain_of(task: &Path) -> anyhow::Result<Chain> {
+fn chain_of(task: &Path) -> anyhow::Result<PredictorChain> {
     session::chain(&TaskFile::read(task)?, task)
 }
 

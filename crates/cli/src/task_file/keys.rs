@@ -1,6 +1,6 @@
 //! Keys that are misspelt, misplaced, or belong to another choice: what to say about them.
 
-use promptopt_core::shorten;
+use promptopt_core::data::shorten;
 use serde::Serialize;
 
 /// Keys that stand above the first section of a task file, or are sections.

@@ -1,31 +1,23 @@
 //! The section `[optimizer]`, or its name alone.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::LazyLock;
 
-use anyhow::{anyhow, bail};
-use miprov2::Auto;
-use promptopt_core::{Budget, Money};
-use promptopt_gepa::FrontierType;
+use anyhow::{Context as _, bail};
+use promptopt_run::{Chain, RunOptions, Strategy};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use super::keys::{either, nearest, set_keys};
-use super::shorthand::FromName;
+use super::keys::{either, nearest};
+use crate::optimizers::{KINDS, Kind, KnownOption, Options};
 
-/// Which optimizer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum OptimizerKind {
-    /// Joint search of instructions and demos.
-    #[default]
-    Miprov2,
-    /// Iterative refinement of instructions.
-    Copro,
-    /// Reflective evolution over a Pareto frontier.
-    Gepa,
-}
+mod schema;
+
+pub(super) use schema::OptimizerForm;
 
 /// What writes instructions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,334 +32,242 @@ pub(crate) enum ProposerKind {
     Template,
 }
 
-/// How GEPA draws parents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SelectorKind {
-    /// From the Pareto frontier, in proportion to what each is best at.
-    Pareto,
-    /// The one with the highest mean.
-    CurrentBest,
-    /// From the `k` members of the frontier with the highest mean.
-    TopKPareto,
-    /// The one with the highest mean, and with probability `epsilon` any other.
-    EpsilonGreedy,
-}
-
-/// Which components of a parent GEPA changes in one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ComponentsKind {
-    /// One after the other.
-    RoundRobin,
-    /// All of them.
-    All,
-}
-
-/// A number, or a text with a unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected a number or a text with a unit")]
-pub(crate) enum Amount {
-    /// A number.
-    Number(f64),
-    /// A text.
-    Text(String),
-}
-
-impl Amount {
-    fn json(&self) -> Value {
-        match self {
-            Self::Number(number) => json!(number),
-            Self::Text(text) => json!(text),
-        }
-    }
-}
-
-impl fmt::Display for Amount {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.json().fmt(formatter)
-    }
-}
-
 /// How prompts are looked for. What is not set is the optimizer's own default.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct OptimizerSection {
-    /// Which optimizer. Default: `miprov2`.
-    pub(crate) kind: Option<OptimizerKind>,
-
-    /// Seed of every random choice. Default: 0.
-    pub(crate) seed: Option<u64>,
-    /// Calls under way at once; never changes the result. Default: 8.
-    pub(crate) concurrency: Option<usize>,
-    /// Errors of provider, metric or program that are borne. Default: 10.
-    pub(crate) max_errors: Option<u64>,
-    /// The most calls the optimization may make. Default: no limit.
-    pub(crate) max_calls: Option<u64>,
-    /// The most tokens it may read and write. Default: no limit.
-    pub(crate) max_tokens: Option<u64>,
-    /// The most it may cost, in dollars. Default: no limit.
-    pub(crate) max_cost: Option<Amount>,
-    /// The longest it may take: seconds, or a text such as `"15m"`. Default: no limit.
-    pub(crate) max_time: Option<Amount>,
-    /// What writes instructions. Default: `auto`.
+    /// The optimizers, one after the other; empty where the file names none.
+    kinds: Vec<Kind>,
+    /// What writes instructions.
     pub(crate) proposer: Option<ProposerKind>,
-
-    /// miprov2, gepa: sizes the run by itself.
-    #[schemars(with = "Option<AutoForm>")]
-    pub(crate) auto: Option<Auto>,
-    /// miprov2, gepa: temperature of the model that writes instructions. Default: 1.0.
-    pub(crate) temperature: Option<f64>,
-    /// miprov2, gepa: examples of a minibatch. Default: 25, or 10 under a small budget (miprov2), 3 (gepa).
-    pub(crate) minibatch_size: Option<usize>,
-    /// copro, gepa: the most rollouts of the program, each of which asks the metric once.
-    pub(crate) max_metric_calls: Option<u64>,
-
-    /// miprov2: instructions and demo sets to choose from. Default: 10; 20 with `max_calls`.
-    pub(crate) num_candidates: Option<usize>,
-    /// miprov2: combinations to try. Default: 20; 30 with `max_calls`.
-    pub(crate) num_trials: Option<usize>,
-    /// miprov2: try on minibatches, evaluate leaders in full. Default: true.
-    pub(crate) minibatch: Option<bool>,
-    /// miprov2: trials between full evaluations. Default: 5.
-    pub(crate) minibatch_full_eval_steps: Option<usize>,
-    /// miprov2: trials that are chosen and run at once. Default: 5.
-    pub(crate) parallel_trials: Option<usize>,
-    /// miprov2: demos from rollouts that passed. Default: 4.
-    pub(crate) max_bootstrapped_demos: Option<usize>,
-    /// miprov2: demos from the data, besides those. Default: 4.
-    pub(crate) max_labeled_demos: Option<usize>,
-    /// miprov2: the lowest score of a rollout that may become a demo. Default: any above 0.
-    pub(crate) metric_threshold: Option<f64>,
-    /// miprov2: in how many rounds instructions are written. Default: 2; 5 with `max_calls`.
-    pub(crate) proposal_rounds: Option<usize>,
-    /// miprov2: describe program and predictors to the prompt model. Default: true.
-    pub(crate) program_aware: Option<bool>,
-    /// miprov2: describe the data to the prompt model. Default: true.
-    pub(crate) data_aware: Option<bool>,
-    /// miprov2: give the prompt model a tip with every request. Default: true.
-    pub(crate) tip_aware: Option<bool>,
-    /// miprov2: show the prompt model demos and examples. Default: true.
-    pub(crate) few_shot_aware: Option<bool>,
-
-    /// copro: instructions to evaluate at each depth. Default: 10.
-    pub(crate) breadth: Option<usize>,
-    /// copro: how often instructions are written and evaluated. Default: 3.
-    pub(crate) depth: Option<usize>,
-    /// copro: temperature of the model that writes instructions. Default: 1.4.
-    pub(crate) init_temperature: Option<f64>,
-    /// copro: show the prompt model runs that were wrong. Default: true.
-    pub(crate) show_mistakes: Option<bool>,
-    /// copro: drop candidates that fall behind before they are evaluated in full. Default: true.
-    pub(crate) racing: Option<bool>,
-
-    /// gepa: the run ends when the best mean on the selection set is at least this.
-    pub(crate) target_score: Option<f64>,
-    /// gepa: the run ends after so many steps in a row that did not raise the best mean.
-    pub(crate) patience: Option<usize>,
-    /// gepa: the run ends before the next step when this file exists; relative to the task file.
-    pub(crate) stop_file: Option<PathBuf>,
-    /// gepa: training examples up to which child and parent are compared. Default: 12.
-    pub(crate) max_gate_examples: Option<usize>,
-    /// gepa: share of children no better than their parent that are evaluated in full. Default: 0.05.
-    pub(crate) gate_level: Option<f64>,
-    /// gepa: in how many portions the selection set is run. Default: 10.
-    pub(crate) selection_portions: Option<usize>,
-    /// gepa: the most records shown in one reflection. Default: 30.
-    pub(crate) reflection_examples: Option<usize>,
-    /// gepa: the score from which on a run has nothing to learn from. Default: 1.
-    pub(crate) perfect_score: Option<f64>,
-    /// gepa: at what candidates may be best. Default: `example`.
-    #[schemars(with = "Option<FrontierForm>")]
-    pub(crate) frontier: Option<FrontierType>,
-    /// gepa: how parents are drawn. Default: `pareto`.
-    pub(crate) candidate_selector: Option<SelectorKind>,
-    /// gepa: how many members `top_k_pareto` draws from. Default: 5.
-    pub(crate) k: Option<usize>,
-    /// gepa: how often `epsilon_greedy` draws any candidate. Default: 0.1.
-    pub(crate) epsilon: Option<f64>,
-    /// gepa: which components of a parent get a new instruction. Default: `round_robin`.
-    pub(crate) component_selector: Option<ComponentsKind>,
-    /// gepa: names of the only predictors that may change. Default: all.
-    pub(crate) components: Option<Vec<String>>,
-    /// gepa: merge lineages. Default: true.
-    pub(crate) use_merge: Option<bool>,
-    /// gepa: the most merges to try. Default: 5.
-    pub(crate) max_merge_invocations: Option<usize>,
-    /// gepa: how many proposals are under way at once. Default: 1.
-    pub(crate) parallel_proposals: Option<usize>,
-    /// gepa: measure the winner once more on training examples held back. Default: true.
-    pub(crate) confirm: Option<bool>,
+    /// The options that are set.
+    options: Options,
 }
-
-#[derive(JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it stands for a type of another crate in the schema and is never made")]
-enum AutoForm {
-    Light,
-    Medium,
-    Heavy,
-}
-
-#[derive(JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it stands for a type of another crate in the schema and is never made")]
-enum FrontierForm {
-    Example,
-    Objective,
-    Hybrid,
-    ExampleObjective,
-}
-
-/// What the schema says of `optimizer`.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it is the schema of what is read by hand and is never made")]
-pub(super) enum OptimizerForm {
-    /// The optimizer's name alone.
-    Name(OptimizerKind),
-    Table(Box<OptimizerSection>),
-}
-
-const MIPROV2: &str = "miprov2";
-const COPRO: &str = "copro";
-const GEPA: &str = "gepa";
-
-/// The optimizers that an option is for; empty for what all of them have.
-fn owners(option: &str) -> &'static [&'static str] {
-    match option {
-        "auto" | "temperature" | "minibatch_size" => &[MIPROV2, GEPA],
-        "max_metric_calls" => &[COPRO, GEPA],
-        "num_candidates"
-        | "num_trials"
-        | "minibatch"
-        | "minibatch_full_eval_steps"
-        | "parallel_trials"
-        | "max_bootstrapped_demos"
-        | "max_labeled_demos"
-        | "metric_threshold"
-        | "proposal_rounds"
-        | "program_aware"
-        | "data_aware"
-        | "tip_aware"
-        | "few_shot_aware" => &[MIPROV2],
-        "breadth" | "depth" | "init_temperature" | "show_mistakes" | "racing" => &[COPRO],
-        "kind" | "seed" | "concurrency" | "max_errors" | "max_calls" | "max_tokens" | "max_cost"
-        | "max_time" | "proposer" => &[],
-        _ => &[GEPA],
-    }
-}
-
-impl OptimizerKind {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Copro, Self::Miprov2, Self::Gepa];
-
-    /// The name in the task file.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Miprov2 => MIPROV2,
-            Self::Copro => COPRO,
-            Self::Gepa => GEPA,
-        }
-    }
-}
-
-/// Options that mean something else to every optimizer that has them.
-const HOMONYMS: [&str; 2] = ["minibatch_size", "temperature"];
 
 impl OptimizerSection {
-    /// The optimizer that the file asks for.
-    pub(crate) fn chosen(&self) -> OptimizerKind {
-        self.kind.unwrap_or_default()
+    /// The optimizers that are asked for, in their order.
+    fn chosen(&self) -> &[Kind] {
+        if self.kinds.is_empty() { KINDS.get(..1).unwrap_or_default() } else { &self.kinds }
     }
 
-    /// The options that are set and belong to other optimizers than `kind`, with those.
-    fn foreign(&self, kind: OptimizerKind) -> Vec<(String, &'static [&'static str])> {
-        set_keys(self)
-            .into_iter()
-            .map(|key| (owners(&key), key))
-            .filter(|(owners, _)| !owners.is_empty() && !owners.contains(&kind.name()))
-            .map(|(owners, key)| (key, owners))
-            .collect()
+    /// The name of the optimizer, or of all in a chain.
+    pub(crate) fn name(&self) -> String {
+        self.chosen().iter().map(|kind| kind.name).collect::<Vec<_>>().join(" then ")
     }
 
-    /// Checks that every option belongs to the optimizer that the file asks for.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let kind = self.chosen();
-        if let Some((key, owners)) = self.foreign(kind).first() {
-            let chosen = if self.kind.is_some() { "the optimizer is" } else { "by default the optimizer is" };
-            bail!("`optimizer.{key}` is an option of {}, but {chosen} `{}`", either(owners), kind.name());
+    /// Sets an option, where there is a value.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such option, it has no such value, or it is one of other optimizers.
+    pub(crate) fn set(
+        &mut self,
+        flag: &str,
+        name: &str,
+        value: Option<impl Into<Value>>,
+    ) -> anyhow::Result<()> {
+        let Some(value) = value.map(Into::into) else { return Ok(()) };
+        let known = KnownOption::named(name).with_context(|| format!("{flag} is no option"))?;
+        if is_foreign(known, self.chosen()) {
+            bail!("{flag} is an option of {}, but {}", either(&known.owners), self.is_chosen());
         }
-        for (key, set, selector) in [
-            ("k", self.k.is_some(), SelectorKind::TopKPareto),
-            ("epsilon", self.epsilon.is_some(), SelectorKind::EpsilonGreedy),
-        ] {
-            if set && self.candidate_selector != Some(selector) {
-                let name = if key == "k" { "top_k_pareto" } else { "epsilon_greedy" };
-                bail!("`optimizer.{key}` has no effect without `candidate_selector = \"{name}\"`");
+        let read =
+            known.form().read(name, value.clone()).with_context(|| format!("{flag} cannot be {value}"))?;
+        self.options.insert(name.to_owned(), read);
+        Ok(())
+    }
+
+    /// Checks that every option belongs to the optimizer that is asked for, or to one of a chain.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if let Some(known) = self.known().find(|known| is_foreign(known, self.chosen())) {
+            let owners = either(&known.owners);
+            bail!("`optimizer.{}` is an option of {owners}, but {}", known.name, self.is_chosen());
+        }
+        // Options of one name need not be of one type.
+        for kind in self.chosen() {
+            for (name, value) in self.options_of(*kind) {
+                kind.form.read(&name, value).with_context(|| format!("in `optimizer.{name}`"))?;
             }
         }
-        self.budget().map(|_| ())
+        Ok(())
     }
 
-    /// What the optimization may spend.
-    pub(crate) fn budget(&self) -> anyhow::Result<Budget> {
-        let money = self.max_cost.as_ref().map(|amount| {
-            serde_json::from_value::<Money>(amount.json()).map_err(|_| {
-                anyhow!("`optimizer.max_cost` is {amount}, but must be an amount in dollars, such as 5 or \"$0.25\"")
-            })
-        });
-        let time = self.max_time.as_ref().map(|amount| {
-            let read = serde_json::from_value::<Budget>(json!({"wall_time": amount.json()}));
-            read.ok().and_then(|budget| budget.wall_time).filter(|time| !time.is_zero()).ok_or_else(|| {
-                anyhow!(
-                    "`optimizer.max_time` is {amount}, but must be a number of seconds above 0, or a text such as \
-                     \"90s\", \"15m\" or \"1h30m\""
-                )
-            })
-        });
-        Ok(Budget {
-            calls: self.max_calls,
-            tokens: self.max_tokens,
-            money: money.transpose()?,
-            wall_time: time.transpose()?,
-            ..Budget::default()
+    fn is_chosen(&self) -> String {
+        let names: Vec<String> = self.chosen().iter().map(|kind| format!("`{}`", kind.name)).collect();
+        let chosen = match self.kinds.len() {
+            0 => "by default the optimizer is",
+            1 => "the optimizer is",
+            _ => "the optimizers are",
+        };
+        format!("{chosen} {}", names.join(" and "))
+    }
+
+    /// The options that are set.
+    fn known(&self) -> impl Iterator<Item = &'static KnownOption> {
+        KnownOption::all().iter().filter(|known| self.options.contains_key(&known.name))
+    }
+
+    /// The options that are set and that fit.
+    fn those(&self, fits: impl Fn(&KnownOption) -> bool) -> Options {
+        let known = self.known().filter(|known| fits(known));
+        known.filter_map(|known| Some((known.name.clone(), self.options.get(&known.name)?.clone()))).collect()
+    }
+
+    /// The options that are set and that an optimizer has, without those of every run.
+    fn options_of(&self, kind: Kind) -> Options {
+        self.those(|known| known.is_of(kind))
+    }
+
+    /// The options that every run has.
+    pub(crate) fn run_options(&self) -> anyhow::Result<RunOptions> {
+        let options = Value::Object(self.those(KnownOption::is_of_every_run));
+        serde_json::from_value(options).context("reading the options of `[optimizer]`")
+    }
+
+    /// The optimizer, or the chain of them, for a run with these options.
+    pub(crate) fn strategy(&self, run: RunOptions) -> anyhow::Result<Arc<dyn Strategy>> {
+        let mut run = Some(run);
+        let mut build = |kind: &Kind| (kind.build)(self.options_of(*kind), run.take());
+        let links: Result<Vec<_>, _> = self.chosen().iter().map(&mut build).collect();
+        let mut links = links.context("reading the options of `[optimizer]`")?;
+        Ok(match links.len() {
+            1 => links.swap_remove(0),
+            _ => Arc::new(Chain::new(links)),
         })
     }
 
+    /// A whole number that one of the optimizers takes, or has by default; 0 where none has it.
+    pub(crate) fn number(&self, name: &str) -> usize {
+        let number = |kind: &Kind| -> Option<u64> {
+            (kind.form.complete)(self.options_of(*kind)).ok()?.get(name)?.as_u64()
+        };
+        self.chosen().iter().filter_map(number).max().and_then(|number| number.try_into().ok()).unwrap_or(0)
+    }
+
     /// The same options for another optimizer, without those it does not have; and their names.
-    pub(crate) fn for_optimizer(&self, kind: OptimizerKind) -> (Self, Vec<String>) {
-        let mut foreign: Vec<String> = self.foreign(kind).into_iter().map(|(key, _)| key).collect();
-        if kind != self.chosen() {
-            // These have the same name and another meaning: a trial's minibatch is not a reflection's.
-            let set = set_keys(self);
-            let homonyms = HOMONYMS.iter().filter(|key| set.iter().any(|name| name == *key));
-            foreign.extend(homonyms.map(|key| (*key).to_owned()));
-            foreign.dedup();
+    pub(crate) fn for_optimizer(&self, kind: Kind) -> (Self, Vec<String>) {
+        let is_new = !self.chosen().contains(&kind);
+        let left_out = |known: &&KnownOption| is_foreign(known, &[kind]) || (is_new && known.is_homonym());
+        let left_out: Vec<String> = self.known().filter(left_out).map(|known| known.name.clone()).collect();
+        let mut other = Self { kinds: vec![kind], ..self.clone() };
+        other.options.retain(|name, _| !left_out.contains(name));
+        (other, left_out)
+    }
+
+    /// The same with another seed.
+    pub(crate) fn with_seed(mut self, seed: u64) -> Self {
+        self.options.insert("seed".to_owned(), seed.into());
+        self
+    }
+
+    /// Paths are relative to a folder.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        if let Some(file) = self.options.get_mut("stop_file")
+            && let Some(path) = file.as_str().map(PathBuf::from)
+        {
+            *file = json!(folder.join(path));
         }
-        let mut value = serde_json::to_value(self).unwrap_or_default();
-        if let Some(object) = value.as_object_mut() {
-            object.retain(|key, _| !foreign.contains(key));
-        }
-        let kept: Self = serde_json::from_value(value).unwrap_or_default();
-        (Self { kind: Some(kind), ..kept }, foreign)
+    }
+
+    /// What shapes a result, for files.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut options = self.options.clone();
+        // Never changes the result, so two runs that differ in it are the same run.
+        options.shift_remove("concurrency");
+        options.extend(self.proposer.map(|proposer| ("proposer".to_owned(), json!(proposer))));
+        match self.chosen() {
+            [kind] => options.insert("kind".to_owned(), json!(kind)),
+            chain => options.insert("chain".to_owned(), json!(chain)),
+        };
+        Value::Object(options)
+    }
+
+    fn from_name<E: Error>(name: &str) -> Result<Self, E> {
+        let names = Kind::names();
+        let kind = Kind::named(&name.to_lowercase()).ok_or_else(|| {
+            let meant = nearest(name, names.iter().copied())
+                .map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+            E::custom(format!("there is no optimizer `{name}`, but {}{meant}", either(names)))
+        })?;
+        Ok(Self { kinds: vec![kind], ..Self::default() })
     }
 }
 
-impl FromName for OptimizerSection {
-    const EXPECTED: &'static str = "the name of an optimizer";
+/// Whether an option is one of other optimizers alone.
+fn is_foreign(known: &KnownOption, chosen: &[Kind]) -> bool {
+    !known.is_of_every_run() && !chosen.iter().any(|kind| known.is_of(*kind))
+}
 
-    fn from_name(name: &str) -> Result<Self, String> {
-        let kind = OptimizerKind::ALL.into_iter().find(|kind| kind.name() == name.to_lowercase());
-        let names = OptimizerKind::ALL.map(OptimizerKind::name);
-        match kind {
-            Some(kind) => Ok(Self { kind: Some(kind), ..Self::default() }),
-            None => {
-                let meant = nearest(name, names)
-                    .map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-                Err(format!("there is no optimizer `{name}`, but {}{meant}", either(&names)))
+/// A key of the section, of those that there are.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+            let options = KnownOption::all().iter().map(|known| known.name.as_str());
+            ["kind", "chain", "proposer"].into_iter().chain(options).collect()
+        });
+        let name = String::deserialize(deserializer)?;
+        match KEYS.contains(&name.as_str()) {
+            true => Ok(Self(name)),
+            false => Err(D::Error::unknown_field(&name, KEYS.as_slice())),
+        }
+    }
+}
+
+/// Reads the value of an option as its optimizer does, so that a mistake is told where the value stands.
+impl<'de> DeserializeSeed<'de> for &KnownOption {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        self.form().read(&self.name, value).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for OptimizerSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Section;
+
+        impl<'de> Visitor<'de> for Section {
+            type Value = OptimizerSection;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of an optimizer or a table")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<OptimizerSection, E> {
+                OptimizerSection::from_name(name)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OptimizerSection, A::Error> {
+                let mut section = OptimizerSection::default();
+                while let Some(Key(name)) = map.next_key()? {
+                    let is_named = !section.kinds.is_empty();
+                    match name.as_str() {
+                        "kind" | "chain" if is_named => {
+                            return Err(A::Error::custom("give `kind` or `chain`, but not both"));
+                        }
+                        "kind" => section.kinds = vec![map.next_value()?],
+                        "chain" => {
+                            section.kinds = map.next_value()?;
+                            if section.kinds.is_empty() {
+                                return Err(A::Error::custom(
+                                    "`chain` names optimizers in their order, such as [\"miprov2\", \"gepa\"]",
+                                ));
+                            }
+                        }
+                        "proposer" => section.proposer = Some(map.next_value()?),
+                        _ => {
+                            let known = KnownOption::named(&name).ok_or_else(|| A::Error::custom(&name))?;
+                            section.options.insert(name, map.next_value_seed(known)?);
+                        }
+                    }
+                }
+                Ok(section)
             }
         }
+
+        deserializer.deserialize_any(Section)
     }
 }
 
@@ -375,47 +275,98 @@ impl FromName for OptimizerSection {
 mod tests {
     use super::*;
 
-    fn section(text: &str) -> OptimizerSection {
-        toml::from_str(text).unwrap()
+    fn section(text: &str) -> anyhow::Result<OptimizerSection> {
+        let section: OptimizerSection = toml::from_str(text)?;
+        section.check()?;
+        Ok(section)
+    }
+
+    fn refused(text: &str, parts: &[&str]) {
+        let error = format!("{:#}", section(text).unwrap_err());
+        for part in parts {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]
     fn an_option_of_another_optimizer_names_its_owner() {
-        let check = |text: &str, parts: &[&str]| {
-            let error = section(text).check().unwrap_err().to_string();
-            for part in parts {
-                assert!(error.contains(part), "{error}");
-            }
-        };
-        check("kind = \"gepa\"\nbreadth = 3", &["`optimizer.breadth`", "option of `copro`", "is `gepa`"]);
-        check("frontier = \"hybrid\"", &["option of `gepa`", "by default", "`miprov2`"]);
-        check("kind = \"copro\"\nauto = \"light\"", &["`miprov2` or `gepa`"]);
-        check("kind = \"gepa\"\nk = 3", &["candidate_selector = \"top_k_pareto\""]);
-        check("kind = \"gepa\"\nmax_time = -1.0", &["max_time"]);
-        check("max_time = \"soon\"", &["max_time", "15m"]);
-        check("max_cost = \"much\"", &["max_cost", "dollars"]);
+        refused("kind = \"gepa\"\nbreadth = 3", &["`optimizer.breadth`", "option of `copro`", "is `gepa`"]);
+        refused("frontier = \"hybrid\"", &["option of `gepa`", "by default", "`miprov2`"]);
+        refused("kind = \"copro\"\nauto = \"light\"", &["`miprov2` or `gepa`"]);
+        refused(
+            "chain = [\"copro\", \"gepa\"]\nnum_trials = 3",
+            &["option of `miprov2`", "are `copro` and `gepa`"],
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        refused("kind = \"gepa\"\nmax_time = -1.0", &["line 2, column 12", "max_time"]);
+        refused("max_time = \"soon\"", &["line 1", "max_time", "15m"]);
+        refused("max_time = 0", &["line 1", "max_time", "above 0"]);
+        refused("max_cost = \"much\"", &["line 1", "max_cost", "dollars"]);
+        refused("seed = 1\nmax_calls = \"5\"", &["line 2, column 13", "string \"5\"", "u64"]);
+        refused("temperature = \"hot\"\nkind = \"gepa\"", &["line 1", "f64"]);
+        refused("breadth = -1\nkind = \"copro\"", &["line 1", "-1"]);
+        refused("temperature = nan", &["line 1", "finite"]);
+        refused("frontier = \"all\"", &["line 1", "unknown variant `all`", "hybrid"]);
+        refused("seed = 1\nsede = 2", &["line 2, column 1", "unknown field `sede`"]);
+        refused("kind = \"gepa\"\nchain = [\"copro\"]", &["not both"]);
+        refused("chain = []", &["[\"miprov2\", \"gepa\"]"]);
+        refused("chain = [\"copro\", \"gepo\"]", &["line 1", "unknown variant `gepo`"]);
     }
 
     #[test]
     fn options_that_fit_go_along_to_another_optimizer() {
-        let (other, left_out) = section("kind = \"miprov2\"\nseed = 7\nnum_trials = 3\nminibatch_size = 5")
-            .for_optimizer(OptimizerKind::Gepa);
-        assert_eq!(other.chosen(), OptimizerKind::Gepa);
-        assert_eq!((other.seed, other.minibatch_size, other.num_trials), (Some(7), None, None));
+        let gepa = Kind::named("gepa").unwrap();
+        let all = section("kind = \"miprov2\"\nseed = 7\nnum_trials = 3\nminibatch_size = 5").unwrap();
+        let (other, left_out) = all.for_optimizer(gepa);
+        assert_eq!((other.name(), other.run_options().unwrap().seed), ("gepa".to_owned(), 7));
         assert_eq!(left_out, ["num_trials", "minibatch_size"]);
         other.check().unwrap();
+        // In a chain with it, they are that optimizer's already.
+        let chain = section("chain = [\"miprov2\", \"gepa\"]\nminibatch_size = 5\nauto = \"light\"").unwrap();
+        let (other, left_out) = chain.for_optimizer(gepa);
+        assert_eq!((left_out.len(), other.options.len()), (0, 2));
     }
 
     #[test]
-    fn every_option_is_known_to_somebody() {
-        let schema = serde_json::to_value(schemars::schema_for!(OptimizerSection)).unwrap();
-        for (key, value) in schema["properties"].as_object().unwrap() {
-            let text = value["description"].as_str().unwrap();
-            let said: Vec<&str> =
-                text.split_once(':').map_or(Vec::new(), |(who, _)| who.split(", ").collect());
-            let expected: Vec<&str> =
-                if said.iter().all(|who| [MIPROV2, COPRO, GEPA].contains(who)) { said } else { Vec::new() };
-            assert_eq!(owners(key), expected, "{key}");
-        }
+    fn in_a_chain_an_option_goes_to_every_optimizer_that_has_it() {
+        let all = section(
+            "chain = [\"copro\", \"miprov2\", \"gepa\"]\nauto = \"light\"\nbreadth = 4\nmax_calls = 9\npatience = 2",
+        )
+        .unwrap();
+        let of = |at: usize| all.options_of(all.chosen()[at]);
+        assert_eq!(of(0).keys().collect::<Vec<_>>(), ["breadth"]);
+        assert_eq!(
+            all.those(KnownOption::is_of_every_run).keys().collect::<Vec<_>>(),
+            ["max_calls", "patience"]
+        );
+        assert_eq!(of(1).keys().collect::<Vec<_>>(), ["auto"]);
+        assert_eq!(of(2), of(1));
+        let mut run = all.run_options().unwrap();
+        run.seed = 5;
+        let strategy = all.strategy(run).unwrap();
+        assert_eq!((strategy.name(), strategy.options().seed), ("COPRO then MIPROv2 then GEPA", 5));
+        assert_eq!(strategy.options().limits().calls, Some(9));
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_file_or_the_defaults() {
+        assert_eq!(section("").unwrap().number("max_labeled_demos"), 4);
+        assert_eq!(section("max_labeled_demos = 7").unwrap().number("max_labeled_demos"), 7);
+        assert_eq!(section("kind = \"gepa\"").unwrap().number("max_labeled_demos"), 0);
+    }
+
+    #[test]
+    fn what_is_recorded_means_the_same_whatever_it_was_written_like() {
+        let recorded = |text: &str| section(text).unwrap().to_json();
+        assert_eq!(
+            recorded("max_time = \"15m\"\nmax_cost = 5"),
+            recorded("max_cost = \"$5\"\nmax_time = 900")
+        );
+        assert_eq!(recorded("concurrency = 3"), json!({"kind": "miprov2"}));
+        let chain = recorded("chain = [\"copro\", \"gepa\"]\nproposer = \"model\"");
+        assert_eq!(chain, json!({"proposer": "model", "chain": ["copro", "gepa"]}));
     }
 }

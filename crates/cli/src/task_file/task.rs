@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::Prices;
+use promptopt_core::money::Prices;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) struct TaskFile {
     #[schemars(with = "MetricForm")]
     pub(crate) metric: Vec<MetricSection>,
     /// How prompts are looked for. Default: `miprov2`.
-    #[serde(default, deserialize_with = "name_or_table")]
+    #[serde(default)]
     #[schemars(with = "OptimizerForm")]
     pub(crate) optimizer: OptimizerSection,
     /// Model -> what a million tokens cost. Default: what is known of the provider.
@@ -129,9 +129,7 @@ impl TaskFile {
         if let Some(cache) = &mut self.cache {
             cache.dir = folder.join(&cache.dir);
         }
-        if let Some(file) = &mut self.optimizer.stop_file {
-            *file = folder.join(&*file);
-        }
+        self.optimizer.resolve(folder);
         let predictors = self.program.predictors.iter_mut().filter_map(|predictor| predictor.model.as_mut());
         let judges = self.metric.iter_mut().filter_map(|metric| metric.model.as_mut());
         for model in
@@ -147,7 +145,7 @@ impl TaskFile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MetricKind, OptimizerKind};
+    use super::super::MetricKind;
     use super::*;
 
     const SMALL: &str = r#"
@@ -164,14 +162,14 @@ mod tests {
         let task = TaskFile::parse(SMALL).unwrap();
         assert!(task.metric.is_empty());
         assert!(!task.program.reasoning);
-        assert_eq!(task.optimizer.chosen(), OptimizerKind::Miprov2);
+        assert_eq!(task.optimizer.name(), "miprov2");
     }
 
     #[test]
     fn short_forms_stand_for_tables() {
         let text = SMALL.replace("[model]\n        name = \"sim\"", "");
         let task = TaskFile::parse(&format!("optimizer = \"gepa\"\nmodel = \"sim\"\n{text}")).unwrap();
-        assert_eq!((task.model.name.as_str(), task.optimizer.chosen()), ("sim", OptimizerKind::Gepa));
+        assert_eq!((task.model.name.as_str(), task.optimizer.name()), ("sim", "gepa".to_owned()));
         let task =
             TaskFile::parse(&format!("{SMALL}\n[[metric]]\nkind = \"f1\"\n[[metric]]\nkind = \"set\""))
                 .unwrap();

@@ -57,7 +57,7 @@ fn progress_is_readable_in_eighty_columns() {
     }
     let rows = (0..40).map(|n| {
         let department = ["billing", "sales"][n % 2];
-        promptopt_core::Example::new(
+        promptopt_core::data::Example::new(
             [("ticket", format!("text number {n}")), ("department", department.to_owned())],
             ["ticket"],
         )

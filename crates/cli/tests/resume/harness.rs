@@ -6,7 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use promptopt_core::{ContentHash, Example, LanguageModel, LmError, LmReply, LmRequest};
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_store::Journal;
 use promptopt_testkit::{LoopbackServer, SimulatedLm};
 
@@ -32,11 +33,11 @@ struct Counting {
 
 #[async_trait::async_trait]
 impl LanguageModel for Counting {
-    fn id(&self) -> String {
-        "counting".to_owned()
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new("counting")
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let body = ContentHash::of(request);
         let total = {
             let mut seen = self.seen.lock().unwrap();
@@ -50,7 +51,7 @@ impl LanguageModel for Counting {
         if self.fail_after.is_some_and(|most| total > most) {
             return Err(LmError::Engine { message: format!("no more for the key {echo}") });
         }
-        let mut reply = self.model.complete(request).await?;
+        let mut reply = self.model.complete(request, attempts).await?;
         for completion in &mut reply.completions {
             completion.text =
                 completion.text.replace("[[ ## completed", &format!("{echo}\n\n[[ ## completed"));

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use promptopt_core::Example;
+use promptopt_core::data::Example;
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;

@@ -1,7 +1,9 @@
 //! The programs that are exchanged with DSPy; `tests/interop/check.py` has them in Python.
 
 use anyhow::Result;
-use promptopt_core::{ContentHash, Demo, Field, FieldType, Fields, Prompt, Prompts, Signature};
+use promptopt_core::data::{ContentHash, Fields};
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_dspy::Layout;
 use serde_json::{Value, json};
 

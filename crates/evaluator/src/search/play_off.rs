@@ -1,10 +1,9 @@
 //! The play-off: the leaders on more and more examples, half of them dropped each time (sequential halving,
 //! Karnin et al. 2013).
 
-use promptopt_core::TrialKind;
+use promptopt_run::{Halt, RolloutCost, Run, TrialKind};
 
-use super::Search;
-use crate::{Error, RolloutCost};
+use super::{Search, shrunk};
 
 /// Of what a budget has left when trials begin, the play-off and the full evaluation of its winner may take this
 /// part. Chosen on the simulated landscapes, seeds 100 to 139.
@@ -30,13 +29,13 @@ fn rollouts(mut field: usize, mut known: usize, all: usize) -> usize {
     made + all.saturating_sub(known)
 }
 
-impl Search<'_, '_> {
+impl Search {
     /// How many finalists the budget has room for beside the trials.
-    pub(super) fn room_for_finalists(&self) -> usize {
-        let Some(remaining) = self.board.runner().remaining_calls() else { return 1 };
-        let cost = RolloutCost::of(self.board.runner());
+    pub(super) fn room_for_finalists(&self, run: &Run<'_>) -> usize {
+        let Some(remaining) = run.runner().remaining_calls() else { return 1 };
+        let cost = RolloutCost::of(run.runner());
         let fits = |field: usize| {
-            let end = rollouts(field, self.options.minibatch_size, self.board.examples().len());
+            let end = rollouts(field, self.options.minibatch_size, run.board().examples().len());
             cost.expected(end) as f64 <= SHARE * remaining as f64
         };
         let halves = std::iter::successors(Some(self.options.finalists), |field| Some(field / 2));
@@ -45,21 +44,20 @@ impl Search<'_, '_> {
 
     /// Rollouts that are wanted when trials are over, if `group` more of them on `minibatch` examples come
     /// first.
-    pub(super) fn rollouts_of_the_end(&self, group: usize, minibatch: usize) -> usize {
-        let tried = self.board.candidates().len() - 1 + group;
+    pub(super) fn rollouts_of_the_end(&self, run: &Run<'_>, group: usize, minibatch: usize) -> usize {
+        let tried = run.board().candidates().len() - 1 + group;
         let field = self.finalists.unwrap_or(1).min(tried).max(1);
-        rollouts(field, minibatch, self.board.examples().len())
+        rollouts(field, minibatch, run.board().examples().len())
     }
 
     /// Has the leaders play off, and gives the winner, which is not evaluated in full yet; `None` where
     /// there is nobody.
-    pub(super) async fn play_off(&mut self) -> Result<Option<usize>, Error> {
-        let all = self.board.examples().len();
-        let mut field = self.best_of_open(self.finalists.unwrap_or(1));
-        while field.len() > 1 && self.stop.is_none() {
-            let known = field.iter().map(|candidate| self.board.count(*candidate)).min().unwrap_or_default();
-            while field.len() > 1
-                && !RolloutCost::is_enough(self.board.runner(), rollouts(field.len(), known, all))
+    pub(super) async fn play_off(&mut self, run: &mut Run<'_>) -> Result<Option<usize>, Halt> {
+        let all = run.board().examples().len();
+        let mut field = self.best_of_open(run, self.finalists.unwrap_or(1));
+        while field.len() > 1 {
+            let known = field.iter().map(|candidate| run.board().count(*candidate)).min().unwrap_or_default();
+            while field.len() > 1 && !RolloutCost::is_enough(run.runner(), rollouts(field.len(), known, all))
             {
                 field.pop();
             }
@@ -67,16 +65,18 @@ impl Search<'_, '_> {
             let wanted: Vec<(usize, Vec<usize>)> = field
                 .iter()
                 .map(|candidate| {
-                    let missing = known.saturating_sub(self.board.count(*candidate));
-                    (*candidate, self.board.open(*candidate).into_iter().take(missing).collect())
+                    let missing = known.saturating_sub(run.board().count(*candidate));
+                    (*candidate, run.board().open(*candidate).into_iter().take(missing).collect())
                 })
                 .collect();
             if field.len() > 1 {
-                self.stop = self.board.roll_out(&wanted).await?;
+                let ended = run.score(&wanted).await;
                 for (candidate, examples) in wanted.iter().filter(|(_, examples)| !examples.is_empty()) {
-                    self.note_trial(TrialKind::Minibatch, *candidate, examples);
+                    run.note_trial(TrialKind::MINIBATCH, *candidate, examples);
+                    self.happened += 1;
                 }
-                self.rank(&mut field);
+                ended?;
+                self.rank(run, &mut field);
                 field.truncate(field.len() / 2);
             }
         }
@@ -84,9 +84,9 @@ impl Search<'_, '_> {
     }
 
     /// Sorts candidates by what is believed of them, the best first; of equals the first stays first.
-    fn rank(&self, field: &mut [usize]) {
-        let prior = self.prior();
-        field.sort_by(|left, right| self.shrunk(*right, prior).total_cmp(&self.shrunk(*left, prior)));
+    fn rank(&self, run: &Run<'_>, field: &mut [usize]) {
+        let prior = self.prior(run);
+        field.sort_by(|left, right| shrunk(run, *right, prior).total_cmp(&shrunk(run, *left, prior)));
     }
 }
 

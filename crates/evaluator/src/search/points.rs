@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use promptopt_run::Run;
 use rand::seq::SliceRandom as _;
 
-use super::Search;
-use crate::{Choice, Tpe};
+use super::{Search, shrunk};
+use crate::Choice;
+use crate::tpe::Tpe;
 
 /// Of spaces up to this size every point is looked at for each trial; of larger ones so many are drawn.
 const MAX_ENUMERATED: usize = 512;
@@ -14,14 +16,19 @@ const MAX_LISTED: usize = 4096;
 /// TPE's densities may be older than the last trial by one part in so many of all that happened.
 const STALE: usize = 200;
 
-impl Search<'_, '_> {
+impl Search {
     /// The next group of trials: candidates, and the examples each is to be tried on.
-    pub(super) fn choose(&mut self, group: usize, minibatch: &[usize]) -> Vec<(usize, Vec<usize>)> {
+    pub(super) fn choose(
+        &mut self,
+        run: &mut Run<'_>,
+        group: usize,
+        minibatch: &[usize],
+    ) -> Vec<(usize, Vec<usize>)> {
         let mut chosen: Vec<(usize, Vec<usize>)> = Vec::new();
         while chosen.len() < group {
-            let Some(choice) = self.next_point() else { break };
-            let known = self.board.candidates().len();
-            let candidate = self.board.enter(self.space.candidate(&choice));
+            let Some(choice) = self.next_point(run) else { break };
+            let known = run.board().candidates().len();
+            let candidate = run.enter(self.space.candidate(&choice));
             self.note_point(choice, candidate);
             // Other indices may make the same prompts; those need no second look.
             if candidate == known {
@@ -29,11 +36,11 @@ impl Search<'_, '_> {
             }
         }
         // Where the space is used up, the promising ones are looked at more closely.
-        let prior = self.prior();
+        let prior = self.prior(run);
         while chosen.len() < group {
             let taken: Vec<usize> = chosen.iter().map(|(candidate, _)| *candidate).collect();
-            let Some(candidate) = self.leader(&taken, prior) else { break };
-            let open = self.board.open(candidate);
+            let Some(candidate) = self.leader(run, &taken, prior) else { break };
+            let open = run.board().open(candidate);
             let more = open.into_iter().take(minibatch.len()).collect();
             chosen.push((candidate, more));
         }
@@ -42,7 +49,7 @@ impl Search<'_, '_> {
 
     /// A point that was not tried: first such that every option is seen once, then where TPE
     /// points to.
-    fn next_point(&mut self) -> Option<Choice> {
+    fn next_point(&mut self, run: &Run<'_>) -> Option<Choice> {
         let mut open = self.open_points();
         let news = |choice: &Choice| {
             let unseen = |(option, seen): &(usize, &BTreeSet<usize>)| !seen.contains(option);
@@ -54,7 +61,7 @@ impl Search<'_, '_> {
             return open.into_iter().find(|choice| news(choice) == most);
         }
         let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
-        self.refit();
+        self.refit(run);
         let (_, densities) = self.densities.as_ref()?;
         let pick = Tpe::default().suggest_by(densities, &self.space.options(), &flat, &mut self.rng)?;
         open.get(pick).cloned()
@@ -83,16 +90,16 @@ impl Search<'_, '_> {
     /// Makes TPE's densities anew once half a percent more has happened than when they were made: what a
     /// trial takes does not grow with the number of trials, and up to about a hundred trials they are
     /// always new.
-    fn refit(&mut self) {
-        let happened = self.points.len() + self.trials.len();
+    fn refit(&mut self, run: &Run<'_>) {
+        let happened = self.points.len() + self.happened;
         if self.densities.as_ref().is_some_and(|(then, _)| happened <= then + then / STALE) {
             return;
         }
-        let prior = self.prior();
+        let prior = self.prior(run);
         let observations: Vec<(Vec<usize>, f64)> = self
             .points
             .iter()
-            .map(|(point, candidate)| (point.flat(), self.shrunk(*candidate, prior)))
+            .map(|(point, candidate)| (point.flat(), shrunk(run, *candidate, prior)))
             .collect();
         self.densities = Some((happened, Tpe::default().fit(&observations)));
     }

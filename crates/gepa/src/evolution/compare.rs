@@ -1,53 +1,53 @@
-//! Children against their parents: the gate on training examples, the race over the selection set,
-//! and the winner measured once more.
+//! Children against their parents: the gate on training examples, and the race over the selection set.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use promptopt_core::{Confirmation, Error, RolloutRunner, StopReason, TrialKind};
-use promptopt_evaluator::{compare, estimate, evaluate};
+use promptopt_run::{Halt, Run, TrialKind};
 use rand::seq::SliceRandom as _;
 
-use super::{Child, Evolution, LEVEL, evaluation};
+use super::{Child, Evolution};
 use crate::gate::Contrast;
 
 /// A child this many standard errors below the best candidate is clearly worse.
 const CLEARLY_WORSE: f64 = -1.645;
 
-impl Evolution<'_, '_, '_> {
-    /// Compares children with their parents on training examples, more and more of them, and drops
-    /// those that fall behind.
-    pub(crate) async fn gate(&mut self, mut children: Vec<Child>) -> Result<Vec<Child>, Error> {
+impl Evolution<'_> {
+    /// Compares children with their parents on training examples, more and more of them, and drops those that fall
+    /// behind.
+    pub(crate) async fn gate(
+        &mut self,
+        run: &mut Run<'_>,
+        mut children: Vec<Child>,
+    ) -> Result<Vec<Child>, Halt> {
         let looks = self.gate.training().to_vec();
-        let measures = self.measures();
+        let measures = self.measures(run);
         let most = looks.last().map_or(0, |look| look.examples);
-        let orders: Vec<Vec<usize>> = children.iter().map(|child| self.gate_order(child, most)).collect();
-        let mut orders: BTreeMap<usize, Vec<usize>> =
-            children.iter().map(|child| child.candidate).zip(orders).collect();
+        let mut orders = BTreeMap::new();
+        for child in &children {
+            orders.insert(child.candidate, self.gate_order(child, most, run.train().len()));
+        }
+        let order = |child: &Child| orders.get(&child.candidate).map_or(&[][..], Vec::as_slice);
         for look in looks {
             let mut wanted = Vec::new();
             for child in &children {
-                let order = orders.get(&child.candidate).cloned().unwrap_or_default();
-                let examples: Vec<usize> = order.into_iter().take(look.examples).collect();
+                let examples: Vec<usize> = order(child).iter().copied().take(look.examples).collect();
                 wanted.push((child.parent, examples.clone()));
                 wanted.push((child.candidate, examples));
             }
-            self.run_training(wanted).await?;
+            let ended = self.run_training(run, wanted).await;
             let mut staying = Vec::new();
             for child in children {
-                let order = orders.get(&child.candidate).map_or(&[][..], Vec::as_slice);
                 let stays = measures.iter().any(|measure| {
-                    let pairs = self.training_pairs(&child, order, measure.as_deref());
+                    let pairs = self.training_pairs(&child, order(&child), measure.as_deref());
                     Contrast::of(&pairs, &[]).is_none_or(|contrast| contrast.z() >= look.bound)
                 });
-                if stays && self.stop.is_none() {
+                if ended.is_ok() && stays {
                     staying.push(child);
                 } else {
-                    let pairs = self.training_pairs(&child, order, None);
-                    self.note_gate(&child, &pairs);
-                    orders.remove(&child.candidate);
+                    self.note_gate(run, &child, order(&child));
                 }
             }
+            ended?;
             children = staying;
         }
         Ok(children)
@@ -73,7 +73,7 @@ impl Evolution<'_, '_, '_> {
 
     /// The training examples of a child's gate: its minibatch, then those that its parent was run
     /// on already, then others.
-    fn gate_order(&mut self, child: &Child, most: usize) -> Vec<usize> {
+    fn gate_order(&mut self, child: &Child, most: usize, train: usize) -> Vec<usize> {
         let mut order = child.minibatch.clone();
         let mut known: Vec<usize> = self
             .training_runs(child.parent)
@@ -82,61 +82,61 @@ impl Evolution<'_, '_, '_> {
             .collect();
         known.shuffle(&mut self.rng);
         order.extend(known);
-        let mut others: Vec<usize> =
-            (0..self.plan.train.len()).filter(|example| !order.contains(example)).collect();
+        let mut others: Vec<usize> = (0..train).filter(|example| !order.contains(example)).collect();
         others.shuffle(&mut self.rng);
         order.extend(others);
         order.truncate(most);
         order
     }
 
-    /// Runs children over the selection set, portion by portion, and drops those that do not stand up
-    /// to their parents. Who comes to the end of it enters the frontier.
-    pub(crate) async fn race(&mut self, mut children: Vec<Child>) -> Result<(), Error> {
-        let before = self.best();
-        let count = self.plan.selection.len();
-        // The order is the same for all children of this step, and another in every step, so that
-        // no part of the selection set decides alone.
+    /// Runs children over the selection set, portion by portion, and drops those that do not stand up to their
+    /// parents. A child that reaches the end enters the frontier.
+    pub(crate) async fn race(&mut self, run: &mut Run<'_>, mut children: Vec<Child>) -> Result<(), Halt> {
+        let count = run.board().examples().len();
+        // The order is the same for all children of this step, and another in every step, so that no part of the
+        // selection set decides alone.
         let mut order: Vec<usize> = (0..count).collect();
         order.shuffle(&mut self.rng);
         for look in self.gate.selection().to_vec() {
-            let portion: Vec<usize> = order.iter().copied().take(look.examples).collect();
-            self.drop_unaffordable(&mut children, look.examples);
-            self.run_selection(&children, &portion).await?;
+            let portion = order.get(..look.examples).unwrap_or(&order);
+            self.drop_unaffordable(run, &mut children, look.examples);
+            let ended = run.score(&pairs(&children, portion)).await;
             let mut staying = Vec::new();
             for child in children {
-                if self.stop.is_none() && self.may_enter(&child, look.bound) {
+                if ended.is_ok() && self.may_enter(run, &child, look.bound) {
                     staying.push(child);
                 } else {
-                    self.note_selection(TrialKind::Race, child.candidate);
+                    note_selection(run, TrialKind::RACE, &child);
                 }
             }
+            ended?;
             children = staying;
         }
-        self.drop_unaffordable(&mut children, count);
-        self.run_selection(&children, &order).await?;
+        self.drop_unaffordable(run, &mut children, count);
+        let ended = run.score(&pairs(&children, &order)).await;
         for child in children {
-            let full = self.board.is_full(child.candidate);
-            self.settle(child.candidate);
-            self.note_selection(if full { TrialKind::Full } else { TrialKind::Race }, child.candidate);
+            if self.settle(run, child.candidate) {
+                self.note_new_member();
+            }
+            let full = run.board().is_full(child.candidate);
+            note_selection(run, if full { TrialKind::FULL } else { TrialKind::RACE }, &child);
         }
-        self.steps_without_gain = if self.best().1 > before.1 { 0 } else { self.steps_without_gain + 1 };
-        Ok(())
+        ended
     }
 
-    /// Drops the children with the lowest means while there are several and the budget does not suffice
-    /// for all of them up to the next look and for one to the end: one that finishes is worth more
-    /// than several that do not.
-    fn drop_unaffordable(&mut self, children: &mut Vec<Child>, next: usize) {
-        let Some(left) = self.affordable() else { return };
-        let count = self.plan.selection.len();
+    /// Drops the children with the lowest means while there are several and the budget does not suffice for all of
+    /// them up to the next look and for one to the end: one that finishes is worth more than several that do not.
+    fn drop_unaffordable(&self, run: &mut Run<'_>, children: &mut Vec<Child>, next: usize) {
+        let Some(left) = self.affordable(run) else { return };
+        let count = run.board().examples().len();
         while children.len() > 1 {
-            let known = children.iter().map(|child| self.board.count(child.candidate)).min().unwrap_or(0);
+            let board = run.board();
+            let known = children.iter().map(|child| board.count(child.candidate)).min().unwrap_or(0);
             let needed = children.len() * next.saturating_sub(known) + (count - next);
             if left >= needed as u64 {
                 return;
             }
-            let mean = |child: &Child| self.board.mean(child.candidate).unwrap_or(0.0);
+            let mean = |child: &Child| board.mean(child.candidate).unwrap_or(0.0);
             let mut worst = 0;
             for (at, child) in children.iter().enumerate() {
                 if children.get(worst).is_some_and(|known| mean(child) <= mean(known)) {
@@ -144,130 +144,76 @@ impl Evolution<'_, '_, '_> {
                 }
             }
             let dropped = children.remove(worst);
-            self.note_selection(TrialKind::Race, dropped.candidate);
+            note_selection(run, TrialKind::RACE, &dropped);
         }
     }
 
-    async fn run_selection(&mut self, children: &[Child], examples: &[usize]) -> Result<(), Error> {
-        let wanted: Vec<_> = children.iter().map(|child| (child.candidate, examples.to_vec())).collect();
-        let stop = self.board.roll_out(&wanted).await.map_err(evaluation)?;
-        self.stop = self.stop.take().or(stop);
-        Ok(())
-    }
-
-    /// Whether a child is above the bound against its parent: in the score, where it may matter as
-    /// well, or in an objective that the frontier looks at.
-    fn may_enter(&self, child: &Child, bound: f64) -> bool {
-        let stays = |measure: Option<&str>| {
+    /// Whether a child is above the bound against its parent: in the score, where it may matter as well, or in an
+    /// objective that the frontier looks at.
+    fn may_enter(&self, run: &Run<'_>, child: &Child, bound: f64) -> bool {
+        let board = run.board();
+        self.measures(run).iter().any(|measure| {
             let scores = |candidate: usize| match measure {
-                None => self.board.scores(candidate),
-                Some(name) => self.board.objective_scores(candidate, name),
+                None => board.scores(candidate).as_slice().to_vec(),
+                Some(name) => board.objective_scores(candidate, name),
             };
-            let (mut pairs, mut elsewhere) = (Vec::new(), Vec::new());
-            for (child, parent) in scores(child.candidate).into_iter().zip(scores(child.parent)) {
-                match (child, parent) {
-                    (Some(child), Some(parent)) => pairs.push((child, parent)),
-                    (None, Some(parent)) => elsewhere.push(parent),
-                    _ => {}
-                }
-            }
-            Contrast::of(&pairs, &elsewhere).is_none_or(|contrast| contrast.z() >= bound)
-        };
-        self.measures().iter().any(|measure| match measure {
-            None => stays(None) && self.may_matter(child),
-            Some(name) => stays(Some(name)),
+            let stays = contrast(&scores(child.candidate), &scores(child.parent))
+                .is_none_or(|contrast| contrast.z() >= bound);
+            stays && (measure.is_some() || self.may_matter(run, child))
         })
     }
 
-    /// Whether a child may be of use beside the best candidate: unless it is clearly worse, or else
-    /// does better where the best one fails than it does elsewhere.
-    fn may_matter(&self, child: &Child) -> bool {
-        let leader = self.best().0;
-        let (mine, best) = (self.board.scores(child.candidate), self.board.scores(leader));
-        let pairs: Vec<(f64, f64)> =
-            mine.iter().zip(&best).filter_map(|(mine, best)| Some(((*mine)?, (*best)?))).collect();
-        let elsewhere: Vec<f64> =
-            mine.iter().zip(&best).filter_map(|(mine, best)| mine.is_none().then_some(*best)?).collect();
-        let clearly_worse =
-            Contrast::of(&pairs, &elsewhere).is_some_and(|contrast| contrast.z() < CLEARLY_WORSE);
+    /// Whether a child may be of use beside the best candidate: unless it is clearly worse, or else does better where
+    /// the best one fails than it does elsewhere.
+    fn may_matter(&self, run: &Run<'_>, child: &Child) -> bool {
+        let leader = run.best().0;
+        let (mine, best) = (run.board().scores(child.candidate), run.board().scores(leader));
+        let (mine, best) = (mine.as_slice(), best.as_slice());
+        let clearly_worse = contrast(mine, best).is_some_and(|contrast| contrast.z() < CLEARLY_WORSE);
         if leader == child.parent || !clearly_worse {
             return true;
         }
         let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len().max(1) as f64;
-        let failed = pairs.iter().filter(|(_, best)| *best < self.perfect_score());
+        let (pairs, _) = paired(mine, best);
+        let failed = pairs.iter().filter(|(_, best)| *best < self.perfect_score(run));
         let failed: Vec<f64> = failed.map(|(mine, _)| *mine).collect();
         mean(failed) > mean(pairs.iter().map(|(mine, _)| *mine).collect())
     }
 
-    /// Measures original and winner on training examples that nothing was run on. Where that was
-    /// wanted and does not come to be, a note says so.
-    pub(crate) async fn confirm(
-        &mut self,
-        best: usize,
-        runner: &RolloutRunner<'_>,
-    ) -> Result<Option<Confirmation>, Error> {
-        if best == 0 || !self.plan.options.confirm {
-            return Ok(None);
-        }
-        let examples = &self.plan.held_back;
-        let wanted = 2 * examples.len() as u64;
-        let affords = runner.remaining_calls().is_none_or(|left| left >= wanted);
-        let ended = !matches!(
-            self.stop,
-            None | Some(
-                StopReason::Completed
-                    | StopReason::Budget
-                    | StopReason::TargetReached
-                    | StopReason::NoImprovement { .. }
-                    | StopReason::StopFile
-            )
-        );
-        if examples.is_empty() || !affords || ended || self.plan.session.ledger.is_out_of_time() {
-            self.notes.push(format!(
-                "the winner was not measured once more: {}",
-                if examples.is_empty() {
-                    "too few training examples, or too small a budget, to hold some back"
-                } else {
-                    "the run ended before it"
-                }
-            ));
-            return Ok(None);
-        }
-        self.plan.session.tell_stage(
-            "confirmation",
-            format!("original and winner on {} held-back training examples", examples.len()),
-        );
-        let mut evidence = Vec::new();
-        for candidate in [0, best] {
-            let Some(known) = self.board.candidates().get(candidate) else { return Ok(None) };
-            let prompts = Arc::new(known.prompts.clone());
-            let evaluation = evaluate(runner, &prompts, examples).await.map_err(evaluation)?;
-            if evaluation.stop.is_some() {
-                self.notes
-                    .push("the winner was not measured once more: the run ended in the middle".to_owned());
-                return Ok(None);
-            }
-            evidence.push(evaluation.evidence());
-        }
-        let [baseline, winner] = evidence.as_slice() else { return Ok(None) };
-        let mean = |scores: &[Option<f64>]| {
-            let known: Vec<f64> = scores.iter().flatten().copied().collect();
-            let mut estimate = estimate(&known, LEVEL);
-            estimate.missing = scores.len() - known.len();
-            estimate
-        };
-        Ok(Some(Confirmation {
-            on: "training examples that were held back".to_owned(),
-            baseline: mean(baseline),
-            winner: mean(winner),
-            comparison: compare(baseline, winner, LEVEL),
-        }))
-    }
-
-    fn note_gate(&mut self, child: &Child, pairs: &[(f64, f64)]) {
+    /// Notes the gate of a child on the training examples that it and its parent were run on.
+    fn note_gate(&self, run: &mut Run<'_>, child: &Child, order: &[usize]) {
+        let pairs = self.training_pairs(child, order, None);
         let sum: f64 = pairs.iter().map(|(child, _)| child).sum();
         let score = (!pairs.is_empty()).then(|| sum / pairs.len() as f64);
         let failures = self.training_runs(child.candidate).filter(|(_, trace)| trace.error.is_some()).count();
-        self.note(TrialKind::Gate, child.candidate, pairs.len(), score, failures);
+        run.note_trial_of(TrialKind::GATE, child.candidate, pairs.len(), score, failures);
     }
+}
+
+/// Notes all that is known of a child on the selection set.
+fn note_selection(run: &mut Run<'_>, kind: TrialKind, child: &Child) {
+    let everything: Vec<usize> = (0..run.board().examples().len()).collect();
+    run.note_trial(kind, child.candidate, &everything);
+}
+
+fn pairs(children: &[Child], examples: &[usize]) -> Vec<(usize, Vec<usize>)> {
+    children.iter().map(|child| (child.candidate, examples.to_vec())).collect()
+}
+
+/// The scores of one candidate and another on the examples that both have one on, and those of the other alone.
+fn paired(scores: &[Option<f64>], others: &[Option<f64>]) -> (Vec<(f64, f64)>, Vec<f64>) {
+    let (mut pairs, mut elsewhere) = (Vec::new(), Vec::new());
+    for (score, other) in scores.iter().zip(others) {
+        match (score, other) {
+            (Some(score), Some(other)) => pairs.push((*score, *other)),
+            (None, Some(other)) => elsewhere.push(*other),
+            _ => {}
+        }
+    }
+    (pairs, elsewhere)
+}
+
+fn contrast(scores: &[Option<f64>], others: &[Option<f64>]) -> Option<Contrast> {
+    let (pairs, elsewhere) = paired(scores, others);
+    Contrast::of(&pairs, &elsewhere)
 }

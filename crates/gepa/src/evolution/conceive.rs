@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use promptopt_core::{Error, Event, InstructionRequest, Origin, PromptCandidate, Sampling, Trace};
-use promptopt_predict::Writer;
+use promptopt_core::lm::Sampling;
+use promptopt_core::program::Predictor;
+use promptopt_core::prompt::{Origin, PromptCandidate};
+use promptopt_core::trace::Trace;
+use promptopt_run::proposal::{fenced, flaw};
+use promptopt_run::{Error, Halt, InstructionRequest, InstructionWriter, Run};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use super::{Child, Draft, Evolution, Kind};
-use crate::reflect;
+use crate::reflect::{self, MAX_INSTRUCTION_CHARS};
 
 /// After so many proposals in a row that came to nothing the reflection model is not asked again.
 const MAX_FAILED_PROPOSALS: usize = 20;
@@ -17,48 +21,52 @@ const MAX_FAILED_PROPOSALS: usize = 20;
 const RUNS_SHARE: u64 = 20;
 /// Of the records shown, at most this part is of runs that went well, while others are left.
 const PASSED_SHARE: usize = 3;
+/// A label names so many predictors.
+const NAMED: usize = 6;
 
-/// An instruction that is wanted for a component, and the runs to learn from.
-struct Wish {
+/// An instruction that is wanted for a predictor, and the runs to learn from.
+struct Wish<'p> {
+    /// Place of the draft that it is for.
+    draft: usize,
     parent: usize,
-    component: String,
+    predictor: &'p dyn Predictor,
     runs: Vec<Arc<Trace>>,
 }
 
-impl Evolution<'_, '_, '_> {
-    /// Runs the parents on their minibatches, has the prompt model reflect on the traces, and
-    /// makes the children.
-    pub(crate) async fn conceive(&mut self, mut drafts: Vec<Draft>) -> Result<Vec<Child>, Error> {
+/// The instruction that came of a wish, or why there is none.
+type Granted<'p> = (Wish<'p>, Result<String, String>);
+
+impl Evolution<'_> {
+    /// Runs the parents on their minibatches, has the prompt model reflect on the traces, and makes the children.
+    /// `None` when too many proposals in a row have come to nothing, which a note says.
+    pub(crate) async fn conceive(
+        &mut self,
+        run: &mut Run<'_>,
+        mut drafts: Vec<Draft>,
+    ) -> Result<Option<Vec<Child>>, Halt> {
         self.iteration += 1;
-        self.run_parents(&mut drafts).await?;
-        let mut wishes = Vec::new();
-        for draft in &drafts {
-            let Kind::Reflection { components } = &draft.kind else { continue };
-            let shown = self.reflective_data(draft);
-            wishes.extend(components.iter().map(|component| Wish {
-                parent: draft.parent,
-                component: component.clone(),
-                runs: shown.clone(),
-            }));
-        }
-        let replies = if self.stop.is_none() { self.write(&wishes).await? } else { Vec::new() };
-        let mut replies = wishes.iter().zip(replies);
+        self.run_parents(run, &mut drafts).await?;
+        let wishes = self.wishes(run, &drafts)?;
+        let granted = self.write(run, wishes).await?;
         let mut children = Vec::new();
-        for draft in drafts {
+        for (at, draft) in drafts.into_iter().enumerate() {
             let candidate = match draft.kind {
                 Kind::Merge { merge, prompts } => {
-                    let origin = Origin::Merged { ancestor: merge.ancestor, iteration: self.iteration };
+                    let (ancestor, iteration) = (merge.ancestor, self.iteration);
+                    let label = format!("merge over ancestor {ancestor}, iteration {iteration}");
+                    let origin = Origin::new("merged", label);
+                    let origin = origin.with("ancestor", ancestor).with("iteration", iteration);
                     let parents = vec![merge.parents.0, merge.parents.1];
                     Some(PromptCandidate { parents, ..PromptCandidate::new(prompts, origin) })
                 }
-                Kind::Reflection { components } => {
-                    let written: Vec<_> = replies.by_ref().take(components.len()).collect();
-                    self.changed(draft.parent, components, written)
+                Kind::Reflection { .. } => {
+                    let own = granted.iter().filter(|(wish, _)| wish.draft == at);
+                    self.changed(run, draft.parent, own)
                 }
             };
             let Some(candidate) = candidate else { continue };
-            let known = self.board.candidates().len();
-            let candidate = self.board.enter(candidate);
+            let known = run.board().candidates().len();
+            let candidate = run.enter(candidate);
             // The same prompts were tried before, whatever came of it; they are not tried again.
             if candidate == known {
                 self.failed_proposals = 0;
@@ -69,47 +77,42 @@ impl Evolution<'_, '_, '_> {
             }
         }
         if self.failed_proposals >= MAX_FAILED_PROPOSALS {
-            let last = self.last_failure.clone().unwrap_or_else(|| "known already".to_owned());
-            self.end(&format!(
+            let last = self.last_failure.as_deref().unwrap_or("known already");
+            run.note(format!(
                 "the reflection model gave no usable or new instruction {MAX_FAILED_PROPOSALS} times in a row; the \
                  last: {last}"
             ));
+            return Ok(None);
         }
-        Ok(children)
+        Ok(Some(children))
     }
 
-    /// Runs every parent on its minibatch, and on further ones until there is something to learn
-    /// from. Drafts whose parent does everything right are dropped, and the parent with them.
-    async fn run_parents(&mut self, drafts: &mut Vec<Draft>) -> Result<(), Error> {
+    /// Runs every parent on its minibatch, and on further examples until there is something to learn from. Drafts
+    /// whose parent does everything right are dropped, and the parent with them.
+    async fn run_parents(&mut self, run: &mut Run<'_>, drafts: &mut Vec<Draft>) -> Result<(), Halt> {
         let wanted = drafts.iter().map(|draft| (draft.parent, draft.minibatch.clone())).collect();
-        self.run_training(wanted).await?;
-        loop {
-            let idle: BTreeSet<usize> = drafts
-                .iter()
-                .filter(|draft| {
-                    matches!(draft.kind, Kind::Reflection { .. }) && self.wants_runs(draft.parent)
-                })
-                .map(|draft| draft.parent)
-                .collect();
-            let mut wanted = Vec::new();
-            for parent in idle {
-                let mut open: Vec<usize> = (0..self.plan.train.len())
-                    .filter(|example| !self.traces.contains_key(&(parent, *example)))
-                    .collect();
-                open.shuffle(&mut self.rng);
-                open.truncate(2 * self.plan.options.minibatch_size);
-                wanted.push((parent, open));
-            }
-            if wanted.is_empty() || self.stop.is_some() {
-                break;
-            }
-            self.run_training(wanted).await?;
-        }
+        self.run_training(run, wanted).await?;
         // Of a merge's parent not every training example has been looked at for a failure.
         let reflections = drafts.iter().filter(|draft| matches!(draft.kind, Kind::Reflection { .. }));
         let parents: BTreeSet<usize> = reflections.map(|draft| draft.parent).collect();
+        loop {
+            let idle: Vec<usize> =
+                parents.iter().copied().filter(|parent| self.wants_runs(run, *parent)).collect();
+            if idle.is_empty() {
+                break;
+            }
+            let mut wanted = Vec::new();
+            for parent in idle {
+                let is_open = |example: &usize| !self.traces.contains_key(&(parent, *example));
+                let mut open: Vec<usize> = (0..run.train().len()).filter(is_open).collect();
+                open.shuffle(&mut self.rng);
+                open.truncate(2 * self.options.minibatch_size);
+                wanted.push((parent, open));
+            }
+            self.run_training(run, wanted).await?;
+        }
         for parent in parents {
-            if self.stop.is_none() && !self.has_lesson(parent) {
+            if !self.has_lesson(run, parent) {
                 self.exhausted.insert(parent);
             }
         }
@@ -122,25 +125,25 @@ impl Evolution<'_, '_, '_> {
     /// Whether a parent needs more training runs before a reflection: as many as may be shown, but
     /// no more than a part of the budget, and at least one that went less than perfectly. The gate
     /// of every child of the parent uses them as well.
-    fn wants_runs(&self, parent: usize) -> bool {
+    fn wants_runs(&self, run: &Run<'_>, parent: usize) -> bool {
         let known = self.training_runs(parent).count();
-        let share = self.affordable().map_or(usize::MAX, |left| (left / RUNS_SHARE) as usize);
-        let wanted = self.plan.options.reflection_examples.min(share);
-        known < self.plan.train.len() && (known < wanted || !self.has_lesson(parent))
+        let share = self.affordable(run).map_or(usize::MAX, |left| (left / RUNS_SHARE) as usize);
+        let wanted = self.options.reflection_examples.min(share);
+        known < run.train().len() && (known < wanted || !self.has_lesson(run, parent))
     }
 
     /// Whether a parent has a training run that went less than perfectly.
-    fn has_lesson(&self, parent: usize) -> bool {
-        self.training_runs(parent).any(|(_, trace)| self.is_lesson(trace))
+    fn has_lesson(&self, run: &Run<'_>, parent: usize) -> bool {
+        self.training_runs(parent).any(|(_, trace)| self.is_lesson(run, trace))
     }
 
-    fn is_lesson(&self, trace: &Trace) -> bool {
-        trace.evidence().is_some_and(|score| score < self.perfect_score())
+    fn is_lesson(&self, run: &Run<'_>, trace: &Trace) -> bool {
+        trace.evidence().is_some_and(|score| score < self.perfect_score(run))
     }
 
     /// The runs that the prompt model is shown: those of the minibatch, then others of the parent
     /// that are known already; what went wrong before what went well.
-    fn reflective_data(&mut self, draft: &Draft) -> Vec<Arc<Trace>> {
+    fn reflective_data(&mut self, run: &Run<'_>, draft: &Draft) -> Vec<Arc<Trace>> {
         let judged = |trace: &&Arc<Trace>| trace.evidence().is_some();
         let fresh: Vec<Arc<Trace>> = draft
             .minibatch
@@ -157,116 +160,132 @@ impl Evolution<'_, '_, '_> {
             .cloned()
             .collect();
         others.shuffle(&mut self.rng);
-        let most = self.plan.options.reflection_examples;
+        let most = self.options.reflection_examples;
         let (mut shown, passed): (Vec<_>, Vec<_>) =
-            fresh.into_iter().chain(others).partition(|trace| self.is_lesson(trace));
+            fresh.into_iter().chain(others).partition(|trace| self.is_lesson(run, trace));
         let room = (most / PASSED_SHARE).max(most.saturating_sub(shown.len())).min(passed.len());
         shown.truncate(most - room.min(most));
         shown.extend(passed.into_iter().take(room));
         shown
     }
 
-    /// Has an instruction written for every (parent, component, runs): the reply as it came, or why
-    /// there is none.
-    async fn write(&mut self, wishes: &[Wish]) -> Result<Vec<Result<String, String>>, Error> {
-        let predictors = self.runner.program().predictors();
-        let prompts_of = |parent: usize| self.board.candidates().get(parent).map(|one| one.prompts.clone());
-        if let Some(writer) = &self.plan.options.instruction_writer {
-            let mut written = Vec::new();
-            for Wish { parent, component, runs } in wishes {
-                let prompts = prompts_of(*parent).unwrap_or_default();
-                let Some(predictor) = predictors.iter().find(|one| one.path() == component) else { continue };
-                let instruction = prompts.get(component).map(|prompt| prompt.instruction.clone());
-                let request = InstructionRequest {
-                    predictor: component.clone(),
-                    signature: predictor.signature().clone(),
-                    instruction: instruction.unwrap_or_default(),
-                    traces: runs.clone(),
-                    examples: self.plan.train.clone(),
-                    taken: self.taken(component),
-                    seed: self.rng.random(),
-                };
-                written.push(match writer.write_instruction(&request).await {
-                    Ok(Some(text)) => reflect::usable(&text).map_err(str::to_owned),
-                    Ok(None) => Err("the writer has no more to give".to_owned()),
-                    Err(error) => Err(format!("{error:#}")),
-                });
+    /// What is wanted of the prompt model, with the runs that it is shown.
+    fn wishes<'p>(&mut self, run: &Run<'p>, drafts: &[Draft]) -> Result<Vec<Wish<'p>>, Error> {
+        let predictors = run.program().predictors();
+        let mut wishes = Vec::new();
+        for (at, draft) in drafts.iter().enumerate() {
+            let Kind::Reflection { components } = &draft.kind else { continue };
+            let shown = self.reflective_data(run, draft);
+            for path in components {
+                let predictor = predictors.iter().copied().find(|one| one.path() == path);
+                let predictor = predictor.ok_or_else(|| {
+                    Error::option("component_selector", format!("there is no component `{path}`"))
+                })?;
+                wishes.push(Wish { draft: at, parent: draft.parent, predictor, runs: shown.clone() });
             }
-            return Ok(written);
         }
+        Ok(wishes)
+    }
+
+    /// Has an instruction written for every wish.
+    async fn write<'p>(
+        &mut self,
+        run: &mut Run<'p>,
+        wishes: Vec<Wish<'p>>,
+    ) -> Result<Vec<Granted<'p>>, Halt> {
+        if let Some(writer) = run.options().instruction_writer.clone() {
+            let mut granted = Vec::new();
+            for wish in wishes {
+                let written = self.write_with(run, &*writer, &wish).await?;
+                granted.push((wish, written));
+            }
+            return Ok(granted);
+        }
+        let predictors = run.program().predictors();
         let mut prompts = Vec::new();
-        for Wish { parent, component, runs } in wishes {
-            let Some(predictor) = predictors.iter().find(|one| one.path() == component) else { continue };
-            let own = prompts_of(*parent).unwrap_or_default();
+        for Wish { parent, predictor, runs, .. } in &wishes {
+            let own =
+                run.board().candidates().get(*parent).map(|one| one.prompts.clone()).unwrap_or_default();
             // Another draw each time, so that no store takes a repeated request for the same one.
             prompts.push((reflect::request(*predictor, &predictors, &own, runs)?, self.requests));
             self.requests += 1;
         }
-        let session = &self.plan.session;
-        let writer = Writer {
-            sampling: Sampling { temperature: Some(self.plan.options.temperature), ..Sampling::default() },
-            concurrency: session.concurrency,
-            ledger: Arc::clone(&session.ledger),
-            cancellation: session.cancellation.clone(),
-            ..Writer::new(Arc::clone(&session.prompt_model))
+        let sampling = Sampling { temperature: Some(self.options.temperature), ..Sampling::default() };
+        let replies = run.ask(&sampling, "reflect", prompts).await?;
+        let read = |reply: Result<String, String>| {
+            fenced(&reply?, MAX_INSTRUCTION_CHARS).map_err(|flaw| flaw.reason().to_owned())
         };
-        let written = writer.ask("reflect", prompts).await?;
-        self.prompt_usage += written.usage;
-        self.stop = self.stop.take().or(written.stop);
-        let failure = written.failure.unwrap_or_else(|| "the run ended before it".to_owned());
-        Ok(written
-            .texts
-            .into_iter()
-            .map(|text| match text {
-                Some(reply) => reflect::read_reply(&reply).map_err(str::to_owned),
-                None => Err(failure.clone()),
-            })
-            .collect())
+        Ok(wishes.into_iter().zip(replies.into_iter().map(read)).collect())
     }
 
-    fn taken(&self, component: &str) -> Vec<String> {
-        let instructions = self.board.candidates().iter().filter_map(|one| one.instruction(component));
-        instructions.map(str::to_owned).collect()
+    /// Has a writer that stands in for the prompt model grant a wish.
+    async fn write_with(
+        &mut self,
+        run: &mut Run<'_>,
+        writer: &dyn InstructionWriter,
+        wish: &Wish<'_>,
+    ) -> Result<Result<String, String>, Halt> {
+        let path = wish.predictor.path();
+        let candidates = run.board().candidates();
+        let instruction = candidates.get(wish.parent).and_then(|parent| parent.instruction(path));
+        let mut request = InstructionRequest::new(
+            path,
+            wish.predictor.signature().clone(),
+            instruction.unwrap_or_default(),
+            self.rng.random(),
+        );
+        request.traces.clone_from(&wish.runs);
+        request.examples = run.train().to_vec();
+        request.taken =
+            candidates.iter().filter_map(|one| one.instruction(path)).map(str::to_owned).collect();
+        let texts = run.write_with(writer, &request).await?;
+        let usable = |text: &String| match flaw(text.trim(), MAX_INSTRUCTION_CHARS) {
+            None => Ok(text.trim().to_owned()),
+            Some(flaw) => Err(flaw.reason().to_owned()),
+        };
+        Ok(texts.and_then(|texts| match texts.first() {
+            Some(text) => usable(text),
+            None => Err("the writer has no more to give".to_owned()),
+        }))
     }
 
     /// The parent with the instructions that came out; `None` when none did.
-    fn changed(
+    fn changed<'g, 'p: 'g>(
         &mut self,
+        run: &Run<'_>,
         parent: usize,
-        components: Vec<String>,
-        written: Vec<(&Wish, Result<String, String>)>,
+        granted: impl Iterator<Item = &'g Granted<'p>>,
     ) -> Option<PromptCandidate> {
-        let mut prompts = self.board.candidates().get(parent)?.prompts.clone();
+        let mut prompts = run.board().candidates().get(parent)?.prompts.clone();
         let mut changed = Vec::new();
         let mut why = None;
-        for (Wish { component, .. }, reply) in written {
-            let before = prompts.get(component).cloned().unwrap_or_default();
-            let (instruction, dropped) = match reply {
-                Ok(text) if text == before.instruction => (text, Some("unchanged".to_owned())),
-                Ok(text) => (text, None),
-                Err(reason) => (String::new(), Some(reason)),
+        for (wish, written) in granted {
+            let path = wish.predictor.path();
+            let mut prompt = prompts.get(path).cloned().unwrap_or_default();
+            let (instruction, dropped) = match written {
+                Ok(text) if *text == prompt.instruction => (text.as_str(), Some("unchanged")),
+                Ok(text) => (text.as_str(), None),
+                Err(reason) => ("", Some(reason.as_str())),
             };
-            self.plan.session.observer.observe(&Event::Proposal {
-                predictor: component.clone(),
-                instruction: instruction.clone(),
-                dropped: dropped.clone(),
-            });
+            run.observe_proposal(path, instruction, dropped);
             if dropped.is_some() {
                 why = dropped;
             } else {
-                let mut prompt = before;
-                prompt.instruction = instruction;
-                prompts.insert(component.clone(), prompt);
-                changed.push(component.clone());
+                instruction.clone_into(&mut prompt.instruction);
+                prompts.insert(path, prompt);
+                changed.push(path);
             }
         }
         if changed.is_empty() {
             self.failed_proposals += 1;
-            self.last_failure = why;
-            tracing::debug!(?components, "no usable instruction");
+            self.last_failure = why.map(str::to_owned);
             return None;
         }
-        let origin = Origin::Reflected { predictors: changed, iteration: self.iteration };
+        let named = changed.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = if changed.len() > NAMED { " …" } else { "" };
+        let label = format!("reflection on {named}{more}, iteration {}", self.iteration);
+        let origin =
+            Origin::new("reflected", label).with("predictors", changed).with("iteration", self.iteration);
         Some(PromptCandidate { parents: vec![parent], ..PromptCandidate::new(prompts, origin) })
     }
 }

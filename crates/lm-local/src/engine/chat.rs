@@ -2,7 +2,7 @@
 
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
-use promptopt_core::{LmError, Message, Role};
+use promptopt_core::lm::{LmError, Message, Role};
 
 /// A prompt as tokens. `shared` of them come before the last user message: the instruction and
 /// the demos, which other requests are likely to have in common with this one.

@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest, Price};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::Price;
 use tokio::sync::oneshot;
 
 use super::backend::backend;
@@ -56,10 +57,9 @@ use crate::Error;
 /// the cache saves that.
 ///
 /// Replies can still differ between processors, builds of llama.cpp and files; the last two are
-/// in [`id`](LanguageModel::id).
+/// in the [`id`](ModelProfile::id) of the profile.
 pub struct LocalModel {
-    id: String,
-    max_tokens: u32,
+    profile: ModelProfile,
     context_length: u32,
     queue: Arc<Queue>,
     counters: Arc<Counters>,
@@ -103,8 +103,9 @@ impl LocalModel {
         let template = template_of(&model).map_err(engine)?;
         let context_length = options.context_length.min(model.n_ctx_train()).max(1);
         let id = model_id(&options.path, &file.sha256, file.recipe, context_length, &options);
+        let profile = ModelProfile::new(id).with_price(Price::FREE).with_max_tokens(options.max_tokens);
         let (queue, counters) = (Arc::new(Queue::default()), Arc::new(Counters::default()));
-        let (contexts, max_tokens) = (options.contexts.max(1), options.max_tokens);
+        let contexts = options.contexts.max(1);
         let shared = Arc::new(Shared {
             model,
             template,
@@ -114,7 +115,7 @@ impl LocalModel {
             counters: Arc::clone(&counters),
         });
         // From here on, dropping `this` ends the workers that were started.
-        let mut this = Self { id, max_tokens, context_length, queue, counters, workers: Vec::new() };
+        let mut this = Self { profile, context_length, queue, counters, workers: Vec::new() };
         let (sender, ready) = mpsc::channel();
         for number in 0..contexts {
             let (shared, sender) = (Arc::clone(&shared), sender.clone());
@@ -133,7 +134,7 @@ impl LocalModel {
         for _ in 0..contexts {
             ready.recv().map_err(|_| engine("a worker panicked while it started".to_owned()))??;
         }
-        tracing::debug!(id = %this.id, contexts, "the embedded model is ready");
+        tracing::debug!(id = %this.profile.id, contexts, "the embedded model is ready");
         Ok(this)
     }
 
@@ -150,11 +151,11 @@ impl LocalModel {
 
 #[async_trait]
 impl LanguageModel for LocalModel {
-    fn id(&self) -> String {
-        self.id.clone()
+    fn profile(&self) -> ModelProfile {
+        self.profile.clone()
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
         let stopped = || LmError::Engine { message: "its workers have stopped; load it anew".to_owned() };
         if request.messages.is_empty() {
             let message = "the request holds no messages".to_owned();
@@ -166,22 +167,13 @@ impl LanguageModel for LocalModel {
         }
         answer.await.map_err(|_| stopped())?
     }
-
-    fn max_tokens(&self) -> Option<u32> {
-        Some(self.max_tokens)
-    }
-
-    /// It costs nothing.
-    fn price(&self) -> Option<Price> {
-        Some(Price::FREE)
-    }
 }
 
 impl fmt::Debug for LocalModel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("LocalModel")
-            .field("id", &self.id)
+            .field("id", &self.profile.id)
             .field("contexts", &self.workers.len())
             .finish_non_exhaustive()
     }

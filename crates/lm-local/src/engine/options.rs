@@ -15,7 +15,7 @@ const MAX_DEFAULT_CONTEXTS: usize = 8;
 /// Settings of [`LocalModel`](crate::LocalModel).
 ///
 /// The settings up to and including `requantize` change replies, or could, and are part of the model's
-/// [`id`](promptopt_core::LanguageModel::id); the rest only changes speed and memory.
+/// [`id`](promptopt_core::lm::ModelProfile::id); the rest only changes speed and memory.
 #[derive(Debug, Clone, PartialEq, Builder)]
 #[non_exhaustive]
 pub struct LocalModelOptions {

@@ -1,6 +1,7 @@
 //! Which token comes next: the likeliest one, or a draw that can be repeated.
 
-use promptopt_core::{ContentHash, LmRequest};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmRequest;
 
 /// Chooses tokens for one completion. Draws depend on the seed alone, never on timing.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ fn argmax(logits: &[f32]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::{Message, Sampling};
+    use promptopt_core::lm::{Message, Sampling};
 
     use super::*;
 

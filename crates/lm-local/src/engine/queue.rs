@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use promptopt_core::{LmError, LmReply, LmRequest, Message, Role};
+use promptopt_core::lm::{LmError, LmReply, LmRequest, Message, Role};
 use tokio::sync::oneshot;
 
 /// How often a request may be passed over for one whose shared part a worker knows.

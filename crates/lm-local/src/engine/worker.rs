@@ -6,7 +6,8 @@ use std::thread;
 
 use llama_cpp_2::model::{LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
-use promptopt_core::{Completion, FinishReason, LmError, LmReply, LmRequest, Usage};
+use promptopt_core::lm::{Completion, FinishReason, LmError, LmReply, LmRequest};
+use promptopt_core::money::Usage;
 
 use super::chat::tokenize;
 use super::options::LocalModelOptions;

@@ -1,36 +1,34 @@
 //! The builder of a client: every option, its default and its effect.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use genai::adapter::AdapterKind;
 use genai::resolver::{AuthData, Endpoint as GenaiEndpoint};
 use genai::{ModelIden, ServiceTarget};
-use promptopt_core::Sampling;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use promptopt_core::lm::Sampling;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::ProviderClient;
-use super::key::{KeySources, extra_headers};
+use super::key::{credentials, extra_headers};
+use super::wire::NativeWire;
 use crate::body::BodyTemplate;
-use crate::builder::{USER_AGENT, option_error};
+use crate::chat::USER_AGENT;
 use crate::classify::Classifier;
+use crate::conduct::Conduct;
 use crate::endpoint::Endpoint;
-use crate::format_support::FormatSupport;
-use crate::headers::ExtraHeader;
-use crate::identity::identity_at;
+use crate::headers::{Credentials, ExtraHeader};
+use crate::identity::identity;
 use crate::name::ModelName;
-use crate::parameter_support::ParameterSupport;
 use crate::provider::Dialect;
 use crate::retry::RetryPolicy;
 use crate::secrets::Redactor;
+use crate::surface::builder_surface;
 use crate::transport::{Limits, http_client};
-use crate::{Clock, ConfigError, MaxTokensField, Provider, RateControl};
+use crate::wire::Peer;
+use crate::{ConfigError, MaxTokensField, Provider, RateControl, Timer};
 
 /// The bound on a completion of Anthropic's, which wants to have one.
 const ANTHROPIC_MAX_TOKENS: u32 = 4096;
@@ -103,18 +101,25 @@ impl ProviderClient {
         /// out, broke off or brought an unreadable body. Default: as many as `max_retries` gives.
         max_attempts_billed: Option<u32>,
         /// What tells the time, and waits between attempts. Default: the one of `rate_control` where that
-        /// is given, else [`SystemClock`](crate::SystemClock).
-        clock: Option<Arc<dyn Clock>>,
+        /// is given, else [`SystemTimer`](crate::SystemTimer).
+        clock: Option<Arc<dyn Timer>>,
     ) -> Result<Self, ConfigError> {
-        for (option, value) in [("connect_timeout", connect_timeout), ("timeout", timeout)] {
-            if value.is_zero() {
-                return Err(option_error(option, "it is zero"));
-            }
-        }
-        let max_attempts_billed = max_attempts_billed.unwrap_or(max_retries.saturating_add(1));
-        if max_attempts_billed == 0 {
-            return Err(option_error("max_attempts_billed", "it is zero"));
-        }
+        let conduct = Conduct {
+            // `genai` reads replies whole.
+            limits: Limits {
+                connect_timeout,
+                first_byte_timeout: timeout,
+                timeout,
+                max_reply_bytes: usize::MAX,
+            },
+            retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
+            hedge_after: None,
+            max_attempts_billed,
+            rate_control,
+            timer: clock,
+            jitter_seed,
+        };
+        conduct.check()?;
         let (provider, adapter, model) = provider_and_model(&model)?;
         let dialect = provider.dialect();
         check_support(dialect, &sampling, &extra)?;
@@ -127,17 +132,13 @@ impl ProviderClient {
 
         let endpoint = address(base_url.as_deref().unwrap_or(provider.base_url()))?;
         let can_do_without = base_url.is_some() || dialect == Dialect::Ollama;
-        let sources = KeySources { given: api_key, file: api_key_file, variable: api_key_env };
-        let credentials = sources.find(provider, &headers, can_do_without)?;
-        let mut secrets: Vec<_> =
-            headers.iter().filter(|header| header.is_secret).map(ExtraHeader::exposed).collect();
-        secrets.extend(credentials.key.iter().map(|key| key.expose_secret().to_owned()));
-        let redactor = Redactor::new(secrets.iter().map(String::as_str));
+        let named = Credentials::named(api_key, api_key_file, api_key_env)?;
+        let credentials = credentials(named, provider, &headers, can_do_without)?;
+        let redactor = Redactor::new(credentials.secrets(&endpoint, &headers));
+        let headers = extra_headers(dialect, &headers, &credentials)?;
 
-        let limits =
-            Limits { connect_timeout, first_byte_timeout: timeout, timeout, max_reply_bytes: usize::MAX };
-        let client =
-            genai::Client::builder().with_reqwest(http_client(&endpoint, &limits, &user_agent)?).build();
+        let http = http_client(&endpoint, &conduct.limits, &user_agent)?;
+        let client = genai::Client::builder().with_reqwest(http).build();
         let client = client.map_err(|error| ConfigError::Http {
             reason: "the library for providers could not be set up".to_owned(),
             source: Box::new(error),
@@ -149,64 +150,19 @@ impl ProviderClient {
             auth: AuthData::from_single(key),
             model: ModelIden::new(adapter, template.model.as_str()),
         };
-        let rate = match rate_control {
-            Some(rate) => rate,
-            None => RateControl::builder().maybe_clock(clock.clone()).build()?,
-        };
         let place = match &base_url {
             Some(_) => format!("{}@{}", provider.prefix(), endpoint.place()),
             None => provider.prefix().to_owned(),
         };
-        let seed = jitter_seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        Ok(Self {
-            id: identity_at(&place, &template, &redactor),
-            dialect,
-            headers: extra_headers(dialect, &headers, &credentials)?,
-            classifier: Classifier { redactor, url, model: template.model.clone(), key: credentials.origin },
-            template,
-            client,
-            target,
-            host: endpoint.url().host_str().unwrap_or_default().to_owned(),
-            retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
-            clock: clock.unwrap_or_else(|| Arc::clone(rate.clock())),
-            rate,
-            connect_timeout,
-            timeout,
-            max_attempts_billed,
-            formats: FormatSupport::default(),
-            parameters: ParameterSupport::default(),
-            jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
-        })
+        let id = identity(&place, &template, &redactor);
+        let classifier = Classifier { redactor, url, model: template.model.clone(), key: credentials.origin };
+        let peer = Peer { template, classifier, timer: conduct.timer() };
+        let wire = NativeWire { peer, dialect, client, target, headers, connect_timeout, timeout };
+        Ok(Self(conduct.client(id, &endpoint, wire)?))
     }
 }
 
-impl<S: provider_client_builder::State> ProviderClientBuilder<S> {
-    /// Adds a header to every request. Its value may show up where a provider echoes it.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(ExtraHeader::new(name.into(), SecretString::from(value.into()), false));
-        self
-    }
-
-    /// Adds a header whose value is a secret to every request, such as a key under another name. Masked in
-    /// everything the client says. With one, no key is looked for in the provider's variable.
-    pub fn secret_header(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
-        self.headers.push(ExtraHeader::new(name.into(), value.into(), true));
-        self
-    }
-
-    /// Adds a parameter to the body of every request, such as `top_k`, or `generationConfig` for Gemini, whose
-    /// entries go beside those of the client.
-    pub fn extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.into(), value.into());
-        self
-    }
-
-    /// Adds parameters to the body of every request.
-    pub fn extra_body(mut self, parameters: Map<String, Value>) -> Self {
-        self.extra.extend(parameters);
-        self
-    }
-}
+builder_surface!(ProviderClientBuilder, provider_client_builder);
 
 fn provider_and_model(name: &str) -> Result<(&'static Provider, AdapterKind, String), ConfigError> {
     let refuse = |reason: &str| ConfigError::ModelName { name: name.to_owned(), reason: reason.to_owned() };
@@ -240,7 +196,7 @@ fn check_support(
     extra: &Map<String, Value>,
 ) -> Result<(), ConfigError> {
     if dialect == Dialect::Anthropic && sampling.seed.is_some() {
-        return Err(option_error("sampling", "Anthropic takes no `seed`; leave it out"));
+        return Err(ConfigError::option("sampling", "Anthropic takes no `seed`; leave it out"));
     }
     if let (Dialect::Ollama, Some(name)) = (dialect, extra.keys().next()) {
         return Err(ConfigError::BodyParameter {

@@ -2,22 +2,22 @@
 
 use genai::Error;
 use genai::webc::Error as WebError;
-use promptopt_core::LmError;
+use promptopt_core::lm::LmError;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::ProviderClient;
-use crate::classify::AttemptError;
+use super::wire::NativeWire;
+use crate::body::unsent;
+use crate::classify::{AttemptError, Classifier};
 use crate::format_support::FormatRefusal;
+use crate::parameter_support::Parameter;
 use crate::provider_error::ProviderError;
 use crate::reply::ReplyProblem;
 use crate::text::WORDS_LIMIT;
-use crate::transport::{RawReply, cause, is_refused};
+use crate::transport::{ERROR_BODY_LIMIT, RawReply, no_connection};
+use crate::wire::Peer;
 
-/// No error body needs to be longer; what goes beyond is cut off.
-const ERROR_BODY_LIMIT: usize = 64 * 1024;
-
-impl ProviderClient {
+impl NativeWire {
     /// The failure of one attempt.
     pub(super) fn failure(&self, error: Error) -> AttemptError {
         match error {
@@ -30,11 +30,7 @@ impl ProviderClient {
             Error::ChatResponseGeneration { response_body, .. } => self.no_completion(&response_body),
             Error::ChatResponse { body, .. } => self.no_completion(&body),
             // The rest is about requests that can not be written for this provider.
-            error => {
-                let reason = self.classifier.redactor.tidy(&error.to_string(), WORDS_LIMIT);
-                LmError::InvalidRequest { status: 400, message: format!("{reason} (nothing was sent)") }
-                    .into()
-            }
+            error => unsent(self.peer.classifier.redactor.tidy(&error.to_string(), WORDS_LIMIT)).into(),
         }
     }
 
@@ -52,7 +48,10 @@ impl ProviderClient {
             WebError::JsonValueExt(error) => {
                 self.malformed(&error.to_string(), "application/json", String::new())
             }
-            WebError::Reqwest(error) => self.no_connection(error),
+            WebError::Reqwest(error) => {
+                let Classifier { url, redactor, .. } = &self.peer.classifier;
+                no_connection(error, url, self.connect_timeout, redactor)
+            }
         }
     }
 
@@ -61,13 +60,15 @@ impl ProviderClient {
         body.truncate(ERROR_BODY_LIMIT);
         let is_about_the_key = status == 400 && contains(&body, "API_KEY_INVALID");
         let format_refusal = format_refusal(status, &body);
-        let mut failure =
-            self.classifier.failed_status(&RawReply { status, headers, body }, self.clock.now());
+        let Peer { classifier, timer, .. } = &self.peer;
+        let mut failure = classifier.failed_status(&RawReply { status, headers, body }, timer.now());
         if let (LmError::InvalidRequest { message, .. }, true) = (&failure.error, is_about_the_key) {
             // Google says 400 where others say 401.
-            let message = format!("{}; {}", message.trim_end_matches(['.', ' ']), self.classifier.key.hint());
+            let message = format!("{}; {}", message.trim_end_matches(['.', ' ']), classifier.key.hint());
             return LmError::Unauthorized { status, message }.into();
         }
+        // The bound on the completion has one name only in each of these APIs.
+        failure.refused_parameters.retain(|parameter| !matches!(parameter, Parameter::MaxTokens(_)));
         if matches!(failure.error, LmError::InvalidRequest { .. }) {
             failure.format_refusal = failure.format_refusal.or(format_refusal);
         }
@@ -98,23 +99,7 @@ impl ProviderClient {
         let content_type = HeaderValue::from_str(content_type).ok();
         let headers = content_type.map(|value| (CONTENT_TYPE, value)).into_iter().collect();
         let reply = RawReply { status: 200, headers, body: body.into_bytes() };
-        let error = self.classifier.failed_reply(problem, &reply);
-        let may_be_billed = matches!(error, LmError::MalformedReply { .. });
-        AttemptError { may_be_billed, ..error.into() }
-    }
-
-    fn no_connection(&self, error: reqwest::Error) -> AttemptError {
-        let connecting = error.is_connect();
-        if connecting && error.is_timeout() {
-            let message = format!("connecting to {}; check the base URL and the network", self.url());
-            return LmError::Timeout { after: self.connect_timeout, message }.into();
-        }
-        let error = error.without_url();
-        let hint = if is_refused(&error) { "; is the server running at this address?" } else { "" };
-        let cause = self.classifier.redactor.tidy(&cause(&error), WORDS_LIMIT);
-        let what = if connecting { "could not connect to" } else { "the connection broke to" };
-        let error = LmError::Connection { message: format!("{what} {}: {cause}{hint}", self.url()) };
-        AttemptError { may_be_billed: !connecting, ..error.into() }
+        self.peer.classifier.failed_reply(problem, &reply)
     }
 }
 

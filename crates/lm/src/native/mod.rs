@@ -2,11 +2,11 @@
 
 mod builder;
 mod client;
-mod exchange;
 mod failure;
 mod key;
 mod reply;
 mod request;
+mod wire;
 
 pub use builder::ProviderClientBuilder;
 pub use client::ProviderClient;

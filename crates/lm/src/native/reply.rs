@@ -1,7 +1,8 @@
 //! A reply in our own terms.
 
 use genai::chat::{ChatResponse, StopReason};
-use promptopt_core::{Completion, FinishReason, LmReply, Usage};
+use promptopt_core::lm::{Completion, FinishReason, LmReply};
+use promptopt_core::money::Usage;
 
 use crate::reply::ReplyProblem;
 

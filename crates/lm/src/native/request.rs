@@ -1,28 +1,19 @@
 //! A request in the terms of `genai`.
 
 use genai::chat::{ChatMessage, ChatOptions, ChatRequest, ChatResponseFormat, JsonSpec};
-use promptopt_core::{LmRequest, ResponseFormat, Role, Sampling};
+use promptopt_core::lm::{LmRequest, Message, ResponseFormat, Role, Sampling};
 use serde_json::{Map, Value, json};
 
-use super::ProviderClient;
+use super::wire::NativeWire;
 use crate::draft::Draft;
 use crate::provider::Dialect;
-
-/// A request that is ready to be sent.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    pub(super) chat: ChatRequest,
-    pub(super) options: ChatOptions,
-    /// The tokens it is expected to take.
-    pub(super) tokens: u64,
-}
 
 /// Where Gemini has its sampling parameters.
 const GENERATION_CONFIG: &str = "generationConfig";
 
 /// The messages of `request`.
 pub(super) fn chat(request: &LmRequest) -> ChatRequest {
-    let message = |message: &promptopt_core::Message| {
+    let message = |message: &Message| {
         let content = message.content.clone();
         match message.role {
             Role::System => ChatMessage::system(content),
@@ -33,7 +24,7 @@ pub(super) fn chat(request: &LmRequest) -> ChatRequest {
     ChatRequest::new(request.messages.iter().map(message).collect())
 }
 
-impl ProviderClient {
+impl NativeWire {
     /// Everything else in `request`, as far as `draft` goes.
     pub(super) fn options(&self, request: &LmRequest, draft: &Draft) -> ChatOptions {
         let sampling = &draft.sampling;
@@ -47,7 +38,7 @@ impl ProviderClient {
         options.seed = sampling.seed;
         options.response_format = format.and_then(|format| response_format(self.dialect, format));
         options.extra_headers = Some(self.headers.clone());
-        let extra = extra(self.dialect, sampling, format, &self.template.extra);
+        let extra = extra(self.dialect, sampling, format, &self.peer.template.extra);
         options.extra_body = (!extra.is_empty()).then_some(Value::Object(extra));
         options
     }

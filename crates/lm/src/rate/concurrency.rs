@@ -63,7 +63,7 @@ impl Concurrency {
         } else {
             return Ok(adaptive);
         };
-        Err(ConfigError::Option { option: "concurrency", reason })
+        Err(ConfigError::option("concurrency", reason))
     }
 }
 

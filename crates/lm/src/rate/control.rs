@@ -14,8 +14,8 @@ use super::bucket::TokenBucket;
 use super::concurrency::Concurrency;
 use super::gate::{Gate, Ticket, Verdict};
 use super::outcome::Outcome;
-use crate::clock::SystemClock;
-use crate::{Clock, ConfigError};
+use crate::timer::SystemTimer;
+use crate::{ConfigError, Timer};
 
 /// What one endpoint is sent: so many requests at once, so many a minute, and nothing while the provider
 /// wants to be left alone.
@@ -55,7 +55,7 @@ struct Shared {
     turn: Turn<()>,
     /// Tells the request that is next to look again.
     changed: Notify,
-    clock: Arc<dyn Clock>,
+    timer: Arc<dyn Timer>,
 }
 
 /// The right to have one request under way. Dropped, it is given back and tells nothing.
@@ -85,12 +85,12 @@ impl RateControl {
         /// larger than that goes when that much is there, and the next ones wait for the rest. Default: no
         /// limit.
         tokens_per_minute: Option<u64>,
-        /// What tells the time and waits. Default [`SystemClock`].
-        clock: Option<Arc<dyn Clock>>,
+        /// What tells the time and waits. Default [`SystemTimer`].
+        clock: Option<Arc<dyn Timer>>,
     ) -> Result<Self, ConfigError> {
         let limit = AdaptiveLimit::new(concurrency.checked()?);
         let bucket = |option: &'static str, allowance: Option<u64>| match allowance {
-            Some(0) => Err(ConfigError::Option { option, reason: "it is zero".to_owned() }),
+            Some(0) => Err(ConfigError::option(option, "it is zero")),
             allowance => Ok(allowance.map(TokenBucket::per_minute)),
         };
         let requests = bucket("requests_per_minute", requests_per_minute)?;
@@ -99,7 +99,7 @@ impl RateControl {
             gate: Mutex::new(Gate::new(limit, requests, tokens)),
             turn: Turn::default(),
             changed: Notify::new(),
-            clock: clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            timer: clock.unwrap_or_else(|| Arc::new(SystemTimer)),
         })))
     }
 }
@@ -115,8 +115,8 @@ impl RateControl {
         self.0.with_gate(|gate| gate.concurrency.in_flight())
     }
 
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.clock
+    pub(crate) fn timer(&self) -> &Arc<dyn Timer> {
+        &self.0.timer
     }
 
     /// Waits until a request of about `tokens` may be sent.
@@ -145,7 +145,7 @@ impl RateControl {
             };
             let wait = until.saturating_sub(now);
             debug!(wait_ms = wait.as_millis() as u64, "rate control holds requests back");
-            if let Either::Left(_) = select(shared.clock.sleep(wait), changed).await {
+            if let Either::Left(_) = select(shared.timer.sleep(wait), changed).await {
                 // Time has passed, whatever the clock says.
                 shared.with_gate(|gate| gate.at(until));
             }
@@ -168,12 +168,12 @@ impl RateControl {
 
 impl Shared {
     fn start(&self, tokens: u64) -> (Duration, Verdict) {
-        let moment = self.clock.monotonic();
+        let moment = self.timer.monotonic();
         self.with_gate(|gate| (gate.at(moment), gate.start(tokens)))
     }
 
     fn finish(&self, ticket: &Ticket, outcome: &Outcome) {
-        let moment = self.clock.monotonic();
+        let moment = self.timer.monotonic();
         let (before, after) = self.with_gate(|gate| {
             gate.at(moment);
             let before = gate.concurrency.limit();
@@ -276,7 +276,7 @@ mod tests {
     struct DeadClock;
 
     #[async_trait::async_trait]
-    impl Clock for DeadClock {
+    impl Timer for DeadClock {
         fn now(&self) -> SystemTime {
             SystemTime::UNIX_EPOCH
         }

@@ -1,6 +1,6 @@
 //! How many tokens a request will take, before it is sent.
 
-use promptopt_core::LmRequest;
+use promptopt_core::lm::LmRequest;
 
 /// Bytes of a prompt in one token. Few texts have fewer.
 const BYTES_PER_TOKEN: u64 = 3;
@@ -22,7 +22,7 @@ pub(crate) fn estimated_tokens(request: &LmRequest, max_tokens: Option<u32>) -> 
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Message;
+    use promptopt_core::lm::Message;
 
     use super::*;
 

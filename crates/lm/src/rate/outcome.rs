@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use promptopt_core::{LmError, LmReply};
+use promptopt_core::lm::{LmError, LmReply};
 
 use super::adaptive::Feedback;
 
@@ -43,7 +43,7 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::Usage;
+    use promptopt_core::money::Usage;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use promptopt_core::{LanguageModel, Sampling};
+use promptopt_core::lm::{LanguageModel, Sampling};
 use promptopt_lm::{ChatClient, Concurrency, ConfigError, RateControl};
 
 use crate::support::{CANARY, config_error};
@@ -96,7 +96,7 @@ fn values_that_make_no_sense() {
 #[test]
 fn a_client_knows_who_it_is() {
     let client = ChatClient::builder().model("gpt-5-mini").api_key(CANARY).build().unwrap();
-    assert_eq!(client.id(), "api.openai.com/v1 gpt-5-mini");
+    assert_eq!(client.profile().id, "api.openai.com/v1 gpt-5-mini");
     assert_eq!(client.model(), "gpt-5-mini");
     assert_eq!(client.url(), "https://api.openai.com/v1/chat/completions");
     assert!(!format!("{client:?}").contains("canary"));

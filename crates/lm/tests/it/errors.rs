@@ -1,6 +1,6 @@
 //! What can not pass by itself: one request, the provider's words, a hint.
 
-use promptopt_core::{LanguageModel, LmError};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError};
 use promptopt_lm::ChatClient;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::support::{Answer, CANARY, Server, ask, client};
 async fn check(answer: Answer, parts: &[&str]) -> LmError {
     let server = Server::start([answer]).await;
     let (client, clock) = client(&server.base_url);
-    let error = client.complete(&ask()).await.unwrap_err();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(server.seen().len(), 1, "tried again after: {error}");
     assert!(clock.waits().is_empty());
     let message = error.to_string();
@@ -89,7 +89,7 @@ async fn without_a_key_the_hint_names_the_variable() {
         .api_key_env("CARGO_PKG_NAME")
         .build()
         .unwrap();
-    let message = named.complete(&ask()).await.unwrap_err().to_string();
+    let message = named.complete(&ask(), &Attempts::any()).await.unwrap_err().to_string();
     assert!(message.contains("check the key in the environment variable `CARGO_PKG_NAME`"), "{message}");
     assert_eq!(server.seen()[0].headers["authorization"], "Bearer promptopt-lm");
 }

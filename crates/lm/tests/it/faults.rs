@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use promptopt_core::{LanguageModel, LmError};
-use promptopt_lm::{ChatClient, Clock};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError};
+use promptopt_lm::{ChatClient, Timer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -50,7 +50,7 @@ async fn a_server_that_is_not_there_is_named() {
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
     let (plain, clock) = client(&base_url);
-    let error = plain.complete(&ask()).await.unwrap_err();
+    let error = plain.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::Connection { .. }));
     let message = error.to_string();
     for part in [
@@ -68,14 +68,14 @@ async fn a_server_that_is_not_there_is_named() {
         .base_url(&base_url)
         .model("tiny")
         .max_attempts_billed(1)
-        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .clock(Arc::clone(&clock) as Arc<dyn Timer>)
         .build()
         .unwrap();
-    careful.complete(&ask()).await.unwrap_err();
+    careful.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(clock.waits().len(), 10);
 
     let with_login = impatient(&base_url.replace("http://", "http://ann:sk-canary@"));
-    let message = with_login.complete(&ask()).await.unwrap_err().to_string();
+    let message = with_login.complete(&ask(), &Attempts::any()).await.unwrap_err().to_string();
     assert!(message.contains(&base_url) && !message.contains("canary"), "{message}");
 }
 
@@ -94,7 +94,7 @@ async fn a_slow_first_byte_is_a_timeout() {
         .build()
         .unwrap();
     let start = Instant::now();
-    let error = client.complete(&ask()).await.unwrap_err();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(matches!(error, LmError::Timeout { after, .. } if after == Duration::from_millis(200)));
     assert!(error.to_string().starts_with("no reply within 0.2 s: waiting for the first byte"), "{error}");
@@ -109,7 +109,7 @@ async fn a_slow_body_is_a_timeout() {
         tokio::time::sleep(Duration::from_secs(30)).await;
     })
     .await;
-    let error = impatient(&base_url).complete(&ask()).await.unwrap_err();
+    let error = impatient(&base_url).complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::Timeout { .. }), "{error}");
     assert!(error.to_string().contains("reading the reply"), "{error}");
 }
@@ -128,11 +128,11 @@ async fn a_body_without_end_is_cut_off() {
     })
     .await;
     let (client, clock) = client(&base_url);
-    let error = client.complete(&ask()).await.unwrap_err();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(error, LmError::TooLarge { limit: 4 * 1024 * 1024 });
     assert_eq!(clock.waits().len(), 5, "the next one may be whole");
 
-    let error = impatient(&base_url).complete(&ask()).await.unwrap_err();
+    let error = impatient(&base_url).complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(error, LmError::TooLarge { limit: 100_000 });
     for _ in 0..100 {
         if taken.load(Ordering::SeqCst) > 0 {
@@ -150,7 +150,7 @@ async fn an_error_body_without_end_still_gives_its_status() {
         write_endlessly(&mut stream, "HTTP/1.1 401 Unauthorized\r\n\r\nno key").await;
     })
     .await;
-    let error = impatient(&base_url).complete(&ask()).await.unwrap_err();
+    let error = impatient(&base_url).complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::Unauthorized { status: 401, .. }), "{error}");
     assert!(error.to_string().contains("no key"), "{error}");
 }
@@ -176,7 +176,7 @@ async fn a_cut_connection_is_tried_again() {
     })
     .await;
     let (client, clock) = client(&base_url);
-    let reply = client.complete(&ask()).await.unwrap();
+    let reply = client.complete(&ask(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.first_text(), "ok");
     assert_eq!(clock.waits().len(), 3);
     // Whether the three that broke off are billed is not known, so they count.
@@ -191,23 +191,23 @@ async fn what_may_be_billed_is_bounded_and_what_is_refused_is_not() {
             .base_url(&server.base_url)
             .model("tiny")
             .max_attempts_billed(most)
-            .clock(Arc::new(StoppedClock::default()) as Arc<dyn Clock>)
+            .clock(Arc::new(StoppedClock::default()) as Arc<dyn Timer>)
             .build()
             .unwrap()
     };
     let busy = || Answer::error(503, "busy");
     let answers = [busy(), truncated(), busy(), Answer::error(429, "slow"), Answer::text("ok")];
     let server = Server::start(answers).await;
-    let error = build(&server, 1).complete(&ask()).await.unwrap_err();
+    let error = build(&server, 1).complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::MalformedReply { .. }));
     assert!(error.to_string().contains("`max_attempts_billed` allows no further attempt"), "{error}");
     assert_eq!(server.seen().len(), 2);
 
-    let reply = build(&server, 1).complete(&ask()).await.unwrap();
+    let reply = build(&server, 1).complete(&ask(), &Attempts::any()).await.unwrap();
     assert_eq!((server.seen().len(), reply.usage.calls), (5, 1), "what is refused costs nothing");
 
     let server = Server::start([busy(), truncated(), busy(), Answer::text("ok")]).await;
-    let reply = build(&server, 2).complete(&ask()).await.unwrap();
+    let reply = build(&server, 2).complete(&ask(), &Attempts::any()).await.unwrap();
     assert_eq!((server.seen().len(), reply.usage.calls), (4, 2));
 }
 
@@ -216,11 +216,11 @@ async fn truncated_json_is_tried_again_and_then_malformed() {
     let truncated = completion("Paris").to_string()[..60].to_owned();
     let server = Server::start([Answer::new(200, &truncated), Answer::text("ok")]).await;
     let (first, _) = client(&server.base_url);
-    assert_eq!(first.complete(&ask()).await.unwrap().first_text(), "ok");
+    assert_eq!(first.complete(&ask(), &Attempts::any()).await.unwrap().first_text(), "ok");
 
     let server = Server::start([Answer::new(200, &truncated)]).await;
     let (second, _) = client(&server.base_url);
-    let error = second.complete(&ask()).await.unwrap_err();
+    let error = second.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(server.seen().len(), 6);
     assert!(matches!(error, LmError::MalformedReply { .. }));
     let message = error.to_string();
@@ -232,7 +232,7 @@ async fn truncated_json_is_tried_again_and_then_malformed() {
 async fn a_web_page_is_malformed_and_points_at_the_base_url() {
     let page = "<!doctype html><html><head><title>Welcome to nginx!</title></head></html>";
     let server = Server::start([Answer::new(200, page).header("content-type", "text/html")]).await;
-    let error = impatient(&server.base_url).complete(&ask()).await.unwrap_err();
+    let error = impatient(&server.base_url).complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::MalformedReply { .. }));
     let message = error.to_string();
     assert!(message.contains("an HTML page \"Welcome to nginx!\"; check the base URL"), "{message}");

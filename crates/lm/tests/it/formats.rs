@@ -1,6 +1,6 @@
 //! Servers that do not know `response_format`.
 
-use promptopt_core::{LanguageModel, LmError, LmRequest, ResponseFormat};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmRequest, ResponseFormat};
 use serde_json::json;
 
 use crate::support::{Answer, Server, ask, client};
@@ -19,9 +19,9 @@ async fn an_unknown_format_is_left_out_and_remembered() {
     let refusal = Answer::error(400, "'response_format' of type 'json_schema' is not supported");
     let server = Server::start([refusal, Answer::text("{}")]).await;
     let (client, clock) = client(&server.base_url);
-    client.complete(&json_schema()).await.unwrap();
-    client.complete(&json_schema()).await.unwrap();
-    client.complete(&json_object()).await.unwrap();
+    client.complete(&json_schema(), &Attempts::any()).await.unwrap();
+    client.complete(&json_schema(), &Attempts::any()).await.unwrap();
+    client.complete(&json_object(), &Attempts::any()).await.unwrap();
     let sent: Vec<_> =
         server.seen().iter().map(|seen| seen.body["response_format"]["type"].clone()).collect();
     assert_eq!(sent, [json!("json_schema"), json!(null), json!(null), json!("json_object")]);
@@ -33,8 +33,8 @@ async fn a_schema_that_does_not_fit_does_not_spoil_the_next() {
     let refusal = Answer::error(400, "Invalid schema for response_format 's': 'required' is missing");
     let server = Server::start([refusal, Answer::text("{}")]).await;
     let (client, _) = client(&server.base_url);
-    client.complete(&json_schema()).await.unwrap();
-    client.complete(&json_schema()).await.unwrap();
+    client.complete(&json_schema(), &Attempts::any()).await.unwrap();
+    client.complete(&json_schema(), &Attempts::any()).await.unwrap();
     let sent: Vec<_> = server.seen().iter().map(|seen| !seen.body["response_format"].is_null()).collect();
     assert_eq!(sent, [true, false, true]);
 }
@@ -44,7 +44,7 @@ async fn without_the_format_the_second_failure_counts() {
     let server =
         Server::start([Answer::error(400, "response_format? no"), Answer::error(400, "and no")]).await;
     let (client, _) = client(&server.base_url);
-    let error = client.complete(&json_object()).await.unwrap_err();
+    let error = client.complete(&json_object(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(&error, LmError::InvalidRequest { message, .. } if message == "and no"), "{error}");
     assert_eq!(server.seen().len(), 2);
 }
@@ -53,6 +53,6 @@ async fn without_the_format_the_second_failure_counts() {
 async fn a_request_without_a_format_is_not_sent_twice() {
     let server = Server::start([Answer::error(400, "response_format? no")]).await;
     let (client, _) = client(&server.base_url);
-    client.complete(&ask()).await.unwrap_err();
+    client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(server.seen().len(), 1);
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use promptopt_core::{LanguageModel, Usage};
-use promptopt_lm::{ChatClient, Clock, Concurrency, RateControl};
+use promptopt_core::lm::{Attempts, LanguageModel};
+use promptopt_core::money::Usage;
+use promptopt_lm::{ChatClient, Concurrency, RateControl, Timer};
 
 use crate::support::{Answer, StoppedClock, ask, serve};
 
@@ -46,7 +47,7 @@ async fn dealing(deals: Vec<Deal>) -> (String, Arc<AtomicUsize>) {
 
 /// A client for which `hedge_after` has always passed.
 fn hedging(base_url: &str, concurrency: usize) -> ChatClient {
-    let clock = Arc::new(StoppedClock::default()) as Arc<dyn Clock>;
+    let clock = Arc::new(StoppedClock::default()) as Arc<dyn Timer>;
     let rate =
         RateControl::builder().concurrency(Concurrency::Fixed(concurrency)).clock(clock).build().unwrap();
     ChatClient::builder()
@@ -63,7 +64,7 @@ async fn check(deals: Vec<Deal>, concurrency: usize, text: &str, usage: Usage) {
     let count = deals.len();
     let (base_url, seen) = dealing(deals).await;
     let client = hedging(&base_url, concurrency);
-    let reply = client.complete(&ask()).await.unwrap();
+    let reply = client.complete(&ask(), &Attempts::any()).await.unwrap();
     assert_eq!((reply.first_text(), reply.usage), (text, usage));
     assert_eq!(seen.load(Ordering::SeqCst), count);
     assert!(usage.calls <= u64::from(client.max_attempts_billed()));

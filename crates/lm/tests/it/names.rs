@@ -1,5 +1,6 @@
 //! From a name to a client, and the only model of a server.
 
+use promptopt_core::lm::Attempts;
 use promptopt_lm::{ConfigError, ModelSettings, Provider, by_name, only_model};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ fn settings() -> ModelSettings {
 }
 
 async fn id(name: &str, settings: &ModelSettings) -> String {
-    by_name(name, settings).await.unwrap().id()
+    by_name(name, settings).await.unwrap().profile().id
 }
 
 async fn error(name: &str, settings: &ModelSettings) -> String {
@@ -71,7 +72,7 @@ async fn the_only_model_of_a_server_needs_no_name() {
     let list = json!({"object": "list", "data": [{"id": "org/tiny", "object": "model"}]});
     let server = Server::start([Answer::new(200, list), Answer::text("Paris")]).await;
     let model = by_name(&server.base_url, &settings()).await.unwrap();
-    assert_eq!(model.complete(&ask()).await.unwrap().first_text(), "Paris");
+    assert_eq!(model.complete(&ask(), &Attempts::any()).await.unwrap().first_text(), "Paris");
     let seen = server.seen();
     assert_eq!(seen[0].uri.path(), "/v1/models");
     assert_eq!(seen[0].headers["authorization"], format!("Bearer {CANARY}").as_str());

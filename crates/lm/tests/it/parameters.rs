@@ -1,6 +1,6 @@
 //! Models that do not take every sampling parameter.
 
-use promptopt_core::{LanguageModel, LmError, LmRequest, ResponseFormat, Sampling};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmRequest, ResponseFormat, Sampling};
 use promptopt_lm::{ChatClient, MaxTokensField};
 use serde_json::{Value, json};
 
@@ -60,13 +60,13 @@ fn bodies(server: &Server) -> Vec<Value> {
 async fn max_tokens_goes_by_its_new_name_once_the_old_one_is_refused() {
     let server = Server::start([no_max_tokens(), Answer::text("x")]).await;
     let (client, clock) = client(&server.base_url);
-    let id = client.id();
-    client.complete(&full()).await.unwrap();
-    client.complete(&full()).await.unwrap();
+    let id = client.profile().id;
+    client.complete(&full(), &Attempts::any()).await.unwrap();
+    client.complete(&full(), &Attempts::any()).await.unwrap();
     let renamed = with(full_without(&["max_tokens"]), "max_completion_tokens", json!(9));
     assert_eq!(bodies(&server), [full_without(&[]), renamed.clone(), renamed]);
     assert!(clock.waits().is_empty());
-    assert_eq!(client.id(), id);
+    assert_eq!(client.profile().id, id);
 }
 
 #[tokio::test]
@@ -87,8 +87,8 @@ async fn max_tokens_goes_by_its_old_name_once_the_new_one_is_refused() {
             .max_tokens_field(MaxTokensField::MaxCompletionTokens)
             .build()
             .unwrap();
-        client.complete(&full()).await.unwrap();
-        client.complete(&full()).await.unwrap();
+        client.complete(&full(), &Attempts::any()).await.unwrap();
+        client.complete(&full(), &Attempts::any()).await.unwrap();
         let first = with(full_without(&["max_tokens"]), "max_completion_tokens", json!(9));
         assert_eq!(bodies(&server), [first, full_without(&[]), full_without(&[])]);
     }
@@ -102,7 +102,7 @@ async fn a_server_that_refuses_both_names_is_asked_twice() {
     ])
     .await;
     let (client, _) = client(&server.base_url);
-    let error = client.complete(&full()).await.unwrap_err();
+    let error = client.complete(&full(), &Attempts::any()).await.unwrap_err();
     assert!(error.is_fatal() && error.to_string().contains("Unrecognized request argument"), "{error}");
     assert_eq!(server.seen().len(), 2);
 }
@@ -121,13 +121,13 @@ async fn an_unsupported_parameter_is_left_out_and_remembered() {
     ] {
         let server = Server::start([refusal, Answer::text("x")]).await;
         let (client, clock) = client(&server.base_url);
-        let id = client.id();
-        client.complete(&full()).await.unwrap();
-        client.complete(&full()).await.unwrap();
+        let id = client.profile().id;
+        client.complete(&full(), &Attempts::any()).await.unwrap();
+        client.complete(&full(), &Attempts::any()).await.unwrap();
         let without = full_without(&[name]);
         assert_eq!(bodies(&server), [full_without(&[]), without.clone(), without]);
         assert!(clock.waits().is_empty());
-        assert_eq!(client.id(), id);
+        assert_eq!(client.profile().id, id);
     }
 }
 
@@ -144,8 +144,8 @@ async fn several_refusals_are_met_in_one_request() {
     .await;
     let (client, _) = client(&server.base_url);
     let request = LmRequest { response_format: ResponseFormat::JsonObject, ..full() };
-    client.complete(&request).await.unwrap();
-    client.complete(&request).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
     let sent = bodies(&server);
     let last = with(full_without(&["max_tokens", "temperature", "stop"]), "max_completion_tokens", json!(9));
     assert_eq!(sent.len(), 7);
@@ -159,7 +159,7 @@ async fn a_server_that_refuses_everything_is_not_asked_for_ever() {
     let server = Server::start([Answer::error(400, refusal)]).await;
     let (client, _) = client(&server.base_url);
     let request = LmRequest { response_format: ResponseFormat::JsonObject, ..full() };
-    let error = client.complete(&request).await.unwrap_err();
+    let error = client.complete(&request, &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::InvalidRequest { status: 400, .. }), "{error}");
     // Once as it is, and once for each of five parameters and the format.
     assert_eq!(server.seen().len(), 7);
@@ -180,10 +180,10 @@ async fn other_rejections_are_final_and_change_nothing() {
     ] {
         let server = Server::start([refusal, Answer::text("x")]).await;
         let (client, _) = client(&server.base_url);
-        let error = client.complete(&full()).await.unwrap_err();
+        let error = client.complete(&full(), &Attempts::any()).await.unwrap_err();
         assert!(error.is_fatal(), "{error}");
         assert_eq!(server.seen().len(), 1, "sent again after: {error}");
-        client.complete(&full()).await.unwrap();
+        client.complete(&full(), &Attempts::any()).await.unwrap();
         assert_eq!(bodies(&server), [full_without(&[]), full_without(&[])]);
     }
 }
@@ -192,7 +192,7 @@ async fn other_rejections_are_final_and_change_nothing() {
 async fn a_parameter_that_was_not_sent_is_not_left_out() {
     let server = Server::start([no_temperature()]).await;
     let (client, _) = client(&server.base_url);
-    client.complete(&ask()).await.unwrap_err();
+    client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(server.seen().len(), 1);
 }
 
@@ -203,7 +203,12 @@ async fn concurrent_requests_agree_on_the_name() {
     let (client, _) = client(&server.base_url);
     let request = full();
     // Whichever are refused together, none may turn the name back.
-    let _ = tokio::join!(client.complete(&request), client.complete(&request), client.complete(&request));
-    client.complete(&request).await.unwrap();
+    let any = Attempts::any();
+    let _ = tokio::join!(
+        client.complete(&request, &any),
+        client.complete(&request, &any),
+        client.complete(&request, &any)
+    );
+    client.complete(&request, &Attempts::any()).await.unwrap();
     assert_eq!(bodies(&server).last().unwrap()["max_completion_tokens"], json!(9));
 }

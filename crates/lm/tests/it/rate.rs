@@ -7,15 +7,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
-use promptopt_core::{LanguageModel, LmError, LmRequest};
-use promptopt_lm::{AdaptiveConcurrency, ChatClient, Clock, Concurrency, RateControl};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmRequest};
+use promptopt_lm::{AdaptiveConcurrency, ChatClient, Concurrency, RateControl, Timer};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Answer, Server, StoppedClock, ask, completion, raw_server, serve};
 
 fn fixed(limit: usize, clock: &Arc<StoppedClock>) -> RateControl {
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let clock = Arc::clone(clock) as Arc<dyn Timer>;
     RateControl::builder().concurrency(Concurrency::Fixed(limit)).clock(clock).build().unwrap()
 }
 
@@ -36,8 +36,8 @@ fn client(base_url: &str, rate: &RateControl) -> ChatClient {
 
 /// Sends `count` requests at once; all must be answered.
 async fn send_all(client: &ChatClient, count: usize) {
-    let request = ask();
-    for reply in join_all((0..count).map(|_| client.complete(&request))).await {
+    let (request, any) = (ask(), Attempts::any());
+    for reply in join_all((0..count).map(|_| client.complete(&request, &any))).await {
         assert_eq!(reply.unwrap().first_text(), "ok");
     }
 }
@@ -91,7 +91,7 @@ async fn a_hidden_limit_is_found_and_every_request_is_answered() {
         let request = ask();
         let limits: Vec<usize> = stream::iter(0..REQUESTS)
             .map(|_| async {
-                assert_eq!(client.complete(&request).await.unwrap().first_text(), "ok");
+                assert_eq!(client.complete(&request, &Attempts::any()).await.unwrap().first_text(), "ok");
                 rate.limit()
             })
             .buffer_unordered(100)
@@ -180,14 +180,14 @@ async fn a_wait_beyond_the_bound_closes_the_endpoint_for_others() {
     let clock = Arc::new(StoppedClock::default());
     let rate = fixed(8, &clock);
     let client = client(&server.base_url, &rate);
-    client.complete(&ask()).await.unwrap_err();
-    let error = client.complete(&ask()).await.unwrap_err();
+    client.complete(&ask(), &Attempts::any()).await.unwrap_err();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(86_400)));
     assert!(error.to_string().contains("nothing was sent"), "{error}");
     assert_eq!((server.seen().len(), clock.waits().len()), (1, 0));
 
     clock.sleep(Duration::from_secs(86_400)).await;
-    assert_eq!(client.complete(&ask()).await.unwrap().first_text(), "ok");
+    assert_eq!(client.complete(&ask(), &Attempts::any()).await.unwrap().first_text(), "ok");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn no_minute_sees_more_requests_than_allowed() {
     let rate = RateControl::builder()
         .concurrency(Concurrency::Fixed(1))
         .requests_per_minute(ALLOWED)
-        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .clock(Arc::clone(&clock) as Arc<dyn Timer>)
         .build()
         .unwrap();
     send_all(&client(&base_url, &rate), 200).await;
@@ -243,7 +243,7 @@ async fn a_hidden_limit_per_minute_is_lived_with() {
         async move { answer }
     })
     .await;
-    let rate = RateControl::builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).build().unwrap();
+    let rate = RateControl::builder().clock(Arc::clone(&clock) as Arc<dyn Timer>).build().unwrap();
     send_all(&client(&base_url, &rate), 300).await;
     assert_eq!(admitted.lock().unwrap().len(), 300);
     // Each minute ends with a volley of what was under way, at most.
@@ -258,14 +258,14 @@ async fn tokens_are_charged_before_and_settled_after() {
         let clock = Arc::new(StoppedClock::default());
         let rate = RateControl::builder()
             .tokens_per_minute(600)
-            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .clock(Arc::clone(&clock) as Arc<dyn Timer>)
             .build()
             .unwrap();
         let client = client(&server.base_url, &rate);
         let mut request = ask();
         request.sampling.max_tokens = Some(1000);
         for _ in 0..100 {
-            client.complete(&request).await.unwrap();
+            client.complete(&request, &Attempts::any()).await.unwrap();
         }
         clock.monotonic().as_secs_f64()
     };
@@ -296,7 +296,7 @@ async fn a_dropped_request_gives_its_place_back() {
     let client = Arc::new(client(&base_url, &rate));
     let spawn = || {
         let client = Arc::clone(&client);
-        tokio::spawn(async move { client.complete(&ask()).await })
+        tokio::spawn(async move { client.complete(&ask(), &Attempts::any()).await })
     };
     let under_way = spawn();
     while served.load(Ordering::SeqCst) == 0 {
@@ -319,13 +319,13 @@ async fn trouble_pauses_growth_and_refusals_cut_the_limit() {
         let clock = Arc::new(StoppedClock::default());
         let rate = RateControl::builder()
             .concurrency(adaptive(4, Duration::from_secs(1000)))
-            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .clock(Arc::clone(&clock) as Arc<dyn Timer>)
             .build()
             .unwrap();
         let first = if status == 200 { Answer::text("ok") } else { Answer::error(status, "no") };
         let server = Server::start([first, Answer::text("ok")]).await;
         let client = client(&server.base_url, &rate);
-        let _ = client.complete(&ask()).await;
+        let _ = client.complete(&ask(), &Attempts::any()).await;
         send_all(&client, 100).await;
         assert_eq!(rate.limit(), expected, "after HTTP {status}");
 
@@ -377,7 +377,7 @@ async fn no_fault_keeps_a_permit() {
     let request = LmRequest::default();
     let mut errors = Vec::new();
     for _ in 0..6 {
-        errors.push(client.complete(&request).await.unwrap_err());
+        errors.push(client.complete(&request, &Attempts::any()).await.unwrap_err());
         assert_eq!((rate.in_flight(), rate.limit()), (0, 1), "{errors:?}");
     }
     assert!(matches!(
@@ -391,5 +391,5 @@ async fn no_fault_keeps_a_permit() {
             LmError::MalformedReply { .. },
         ]
     ));
-    assert_eq!(client.complete(&request).await.unwrap().first_text(), "ok");
+    assert_eq!(client.complete(&request, &Attempts::any()).await.unwrap().first_text(), "ok");
 }

@@ -1,6 +1,9 @@
 //! What goes over the wire, and what comes back when all is well.
 
-use promptopt_core::{FinishReason, LanguageModel, LmRequest, Message, ResponseFormat, Sampling, Usage};
+use promptopt_core::lm::{
+    Attempts, FinishReason, LanguageModel, LmRequest, Message, ResponseFormat, Sampling,
+};
+use promptopt_core::money::Usage;
 use promptopt_lm::{ChatClient, MaxTokensField};
 use serde_json::{Map, json};
 
@@ -10,7 +13,7 @@ use crate::support::{Answer, Server, ask, client};
 async fn a_plain_request_sends_nothing_that_was_not_asked_for() {
     let server = Server::start([Answer::text("Paris")]).await;
     let (client, clock) = client(&server.base_url);
-    let reply = client.complete(&ask()).await.unwrap();
+    let reply = client.complete(&ask(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.first_text(), "Paris");
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
     assert_eq!(reply.usage, Usage::call(11, 5));
@@ -56,7 +59,7 @@ async fn every_setting_reaches_the_server() {
         sample_index: 9,
         ..LmRequest::new(vec![Message::system("s"), Message::user("u"), Message::assistant("a")])
     };
-    client.complete(&request).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
 
     let [seen] = server.seen().try_into().unwrap();
     assert_eq!(seen.uri, "/v1/chat/completions?api-version=3");
@@ -93,7 +96,7 @@ async fn max_tokens_goes_by_its_usual_name() {
     let (client, _) = client(&server.base_url);
     let mut request = ask();
     request.sampling.max_tokens = Some(12);
-    client.complete(&request).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
     assert_eq!(server.seen()[0].body["max_tokens"], json!(12));
 }
 
@@ -109,20 +112,23 @@ async fn several_completions_come_in_order_and_fewer_than_asked_are_returned_as_
     let server = Server::start([Answer::new(200, two), Answer::text("one")]).await;
     let (client, _) = client(&server.base_url);
     let request = LmRequest { n: 2, ..ask() };
-    let reply = client.complete(&request).await.unwrap();
+    let reply = client.complete(&request, &Attempts::any()).await.unwrap();
     let texts: Vec<_> = reply.completions.iter().map(|completion| completion.text.as_str()).collect();
     assert_eq!(texts, ["a", "b"]);
     assert_eq!(reply.completions[1].finish_reason, FinishReason::Length);
-    assert_eq!(client.complete(&request).await.unwrap().completions.len(), 1);
+    assert_eq!(client.complete(&request, &Attempts::any()).await.unwrap().completions.len(), 1);
 }
 
 #[tokio::test]
 async fn one_client_serves_many_requests_at_once() {
     let server = Server::start([Answer::text("x")]).await;
     let (client, _) = client(&server.base_url);
-    let request = ask();
-    let (a, b, c) =
-        tokio::join!(client.complete(&request), client.complete(&request), client.complete(&request));
+    let (request, any) = (ask(), Attempts::any());
+    let (a, b, c) = tokio::join!(
+        client.complete(&request, &any),
+        client.complete(&request, &any),
+        client.complete(&request, &any)
+    );
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert_eq!(server.seen().len(), 3);
 }
@@ -131,5 +137,5 @@ async fn one_client_serves_many_requests_at_once() {
 async fn a_reply_in_json_is_read_whatever_its_content_type_says() {
     let server = Server::start([Answer::text("x").header("content-type", "text/plain")]).await;
     let (client, _) = client(&server.base_url);
-    assert_eq!(client.complete(&ask()).await.unwrap().first_text(), "x");
+    assert_eq!(client.complete(&ask(), &Attempts::any()).await.unwrap().first_text(), "x");
 }

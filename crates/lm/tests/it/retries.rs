@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promptopt_core::{LanguageModel, LmError};
-use promptopt_lm::{ChatClient, Clock};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError};
+use promptopt_lm::{ChatClient, Timer};
 use serde_json::json;
 
 use crate::support::{Answer, Server, StoppedClock, ask, client};
@@ -13,7 +13,7 @@ use crate::support::{Answer, Server, StoppedClock, ask, client};
 async fn wait_after(answer: Answer) -> f64 {
     let server = Server::start([answer, Answer::text("ok")]).await;
     let (client, clock) = client(&server.base_url);
-    assert_eq!(client.complete(&ask()).await.unwrap().first_text(), "ok");
+    assert_eq!(client.complete(&ask(), &Attempts::any()).await.unwrap().first_text(), "ok");
     let [wait] = clock.waits().try_into().unwrap();
     wait
 }
@@ -64,7 +64,7 @@ async fn every_passing_status_is_tried_again() {
 async fn retries_end_with_the_providers_words() {
     let server = Server::start([Answer::error(503, "The engine is overloaded")]).await;
     let (client, clock) = client(&server.base_url);
-    let error = client.complete(&ask()).await.unwrap_err();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::Server { status: 503, .. }));
     let message = error.to_string();
     assert!(message.contains("The engine is overloaded (gave up after 6 attempts)"), "{message}");
@@ -80,7 +80,7 @@ async fn retries_end_with_the_providers_words() {
 async fn a_wait_beyond_the_bound_is_said_and_not_waited() {
     let server = Server::start([Answer::error(429, "Daily limit").header("retry-after", "86400")]).await;
     let (client, clock) = client(&server.base_url);
-    let error = client.complete(&ask()).await.unwrap_err();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(86_400)));
     let message = error.to_string();
     assert!(message.contains("Daily limit") && message.contains("86400 s"), "{message}");
@@ -100,16 +100,16 @@ async fn the_bounds_of_the_backoff_can_be_set() {
             .backoff_max(Duration::from_secs(150))
             .max_retry_after(Duration::ZERO)
             .jitter_seed(1)
-            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .clock(Arc::clone(&clock) as Arc<dyn Timer>)
             .build()
             .unwrap()
     };
-    build(20).complete(&ask()).await.unwrap_err();
+    build(20).complete(&ask(), &Attempts::any()).await.unwrap_err();
     let waits = clock.waits();
     assert_eq!(waits.len(), 20);
     assert!(waits.iter().all(|wait| *wait <= 150.0) && waits.iter().any(|wait| *wait > 75.0), "{waits:?}");
 
-    let message = build(0).complete(&ask()).await.unwrap_err().to_string();
+    let message = build(0).complete(&ask(), &Attempts::any()).await.unwrap_err().to_string();
     assert_eq!(message, "the provider failed (HTTP 500): no");
     assert_eq!(server.seen().len(), 22);
 }
@@ -120,7 +120,7 @@ async fn the_same_seed_gives_the_same_waits() {
     for _ in 0..2 {
         let server = Server::start([Answer::error(500, "no")]).await;
         let (client, clock) = client(&server.base_url);
-        client.complete(&ask()).await.unwrap_err();
+        client.complete(&ask(), &Attempts::any()).await.unwrap_err();
         runs.push(clock.waits());
     }
     assert_eq!(runs[0], runs[1]);
@@ -132,6 +132,6 @@ async fn the_real_clock_waits() {
     let server = Server::start([limited, Answer::text("ok")]).await;
     let client = ChatClient::builder().base_url(&server.base_url).model("tiny").build().unwrap();
     let start = std::time::Instant::now();
-    client.complete(&ask()).await.unwrap();
+    client.complete(&ask(), &Attempts::any()).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(200));
 }

@@ -1,6 +1,6 @@
 //! Keys and passwords: where they must not show.
 
-use promptopt_core::LanguageModel;
+use promptopt_core::lm::{Attempts, LanguageModel};
 use promptopt_lm::ChatClient;
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use crate::support::{Answer, CANARY, Server, ask};
 
 /// Everything that a client says about a request that the server answers so.
 async fn said(client: &ChatClient) -> String {
-    let error = client.complete(&ask()).await.unwrap_err();
-    format!("{error} {error:?} {client:?} {}", client.id())
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
+    format!("{error} {error:?} {client:?} {}", client.profile().id)
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use promptopt_core::{LmRequest, Message};
-use promptopt_lm::{ChatClient, Clock, ConfigError};
+use promptopt_core::lm::{LmRequest, Message};
+use promptopt_lm::{ChatClient, ConfigError, Timer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -157,7 +157,7 @@ impl StoppedClock {
 }
 
 #[async_trait]
-impl Clock for StoppedClock {
+impl Timer for StoppedClock {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.waits.lock().unwrap().iter().sum::<Duration>()
     }
@@ -175,7 +175,7 @@ pub(crate) fn client(base_url: &str) -> (ChatClient, Arc<StoppedClock>) {
         .model("tiny")
         .api_key(CANARY)
         .jitter_seed(7)
-        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .clock(Arc::clone(&clock) as Arc<dyn Timer>)
         .build();
     (client.unwrap(), clock)
 }

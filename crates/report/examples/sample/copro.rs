@@ -1,22 +1,23 @@
 //! A made-up run of COPRO that ends within noise.
 
-use promptopt_core::{
-    DepthStatistics, Origin, Outcome, PromptCandidate, Spending, StopReason, Trial, TrialKind, Usage,
-};
-use promptopt_evaluator::{compare, estimate};
+use promptopt_core::money::Usage;
+use promptopt_core::prompt::{Origin, PromptCandidate};
 use promptopt_report::{Report, StageCost};
+use promptopt_run::{Outcome, Spending, StopReason, Trial, TrialKind};
+use promptopt_statistics::{Scores, compare, estimate};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 
 use crate::made_up::{self, ANSWER_BEFORE, ROUTE_BEFORE};
 
 const BREADTH: usize = 8;
 const DEPTHS: usize = 3;
 
-pub(crate) fn report() -> Report {
-    let outcome = outcome();
+pub(crate) fn report() -> anyhow::Result<Report> {
+    let outcome = outcome()?;
     let after = outcome.winner().map(|winner| winner.prompts.clone()).unwrap_or_default();
-    Report {
+    Ok(Report {
         title: "Routing tickets: a quick COPRO run".to_owned(),
         task: "support-tickets".to_owned(),
         model: "local/smollm2-135m".to_owned(),
@@ -24,7 +25,7 @@ pub(crate) fn report() -> Report {
         created_at: "2026-02-01 09:12 UTC".to_owned(),
         prompts_before: made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)),
         prompts_after: made_up::with_demos(after),
-        test: Some(made_up::test(90, 0.55, 0.60, 5)),
+        test: Some(made_up::test(90, 0.55, 0.60, 5)?),
         configuration: "[optimizer]\nname = \"copro\"\nbreadth = 8\ndepth = 3\nseed = 0\n\n[data]\npath = \"tickets.jsonl\"\n".into(),
         stages: vec![
             StageCost { stage: "depths".into(), calls: 1_310, prompt_tokens: 301_554, completion_tokens: 26_020, ..StageCost::default() },
@@ -32,16 +33,16 @@ pub(crate) fn report() -> Report {
         ],
         outcome,
         ..Report::default()
-    }
+    })
 }
 
-fn outcome() -> Outcome {
+fn outcome() -> anyhow::Result<Outcome> {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut candidates =
-        vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::Original)];
+        vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::original())];
     candidates[0].score = Some(0.56);
     let mut trials = vec![Trial {
-        kind: TrialKind::Baseline,
+        kind: TrialKind::BASELINE,
         candidate: 0,
         examples: 50,
         score: Some(0.56),
@@ -66,11 +67,11 @@ fn outcome() -> Outcome {
                 calls += 100;
                 best = best.max(score);
                 let index = candidates.len();
-                let origin = Origin::Refined { predictor: predictor.to_owned(), depth };
+                let origin = Origin::new("refined", format!("refined {predictor}, depth {depth}"));
                 candidates
                     .push(PromptCandidate { score: Some(score), ..PromptCandidate::new(prompts, origin) });
                 trials.push(Trial {
-                    kind: TrialKind::Full,
+                    kind: TrialKind::FULL,
                     candidate: index,
                     examples: 50,
                     score: Some(score),
@@ -81,32 +82,32 @@ fn outcome() -> Outcome {
                 scores.push(score);
             }
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-            depths.push(DepthStatistics {
-                predictor: predictor.to_owned(),
-                depth,
-                attempts: scores.len(),
-                best,
-                mean,
-                min: scores.iter().copied().fold(1.0, f64::min),
-                max: scores.iter().copied().fold(0.0, f64::max),
-                std: (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / scores.len() as f64)
-                    .sqrt(),
-                calls_so_far: calls,
-            });
+            let variance =
+                scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / scores.len() as f64;
+            depths.push(json!({
+                "predictor": predictor,
+                "depth": depth,
+                "attempts": scores.len(),
+                "best": best,
+                "mean": mean,
+                "min": scores.iter().copied().fold(1.0, f64::min),
+                "max": scores.iter().copied().fold(0.0, f64::max),
+                "std": variance.sqrt(),
+                "calls_so_far": calls,
+            }));
         }
     }
     let winner = PromptCandidate::best(&candidates).unwrap_or(0);
-    let row = |right: usize| (0..50).map(|at| Some(f64::from(u8::from(at < right)))).collect::<Vec<_>>();
-    let known = |right: usize| row(right).into_iter().flatten().collect::<Vec<_>>();
-    Outcome {
+    let row = |right: usize| Scores::of((0..50).map(|at| f64::from(u8::from(at < right))));
+    Ok(Outcome {
         optimizer: "COPRO".to_owned(),
         best: winner,
-        baseline: estimate(&known(28), 0.95),
-        selected: estimate(&known(33), 0.95),
-        comparison: Some(compare(&row(28), &row(33), 0.95)),
+        baseline: estimate(&row(28)?, 0.95),
+        selected: estimate(&row(33)?, 0.95),
+        comparison: Some(compare(&row(28)?, &row(33)?, 0.95)?),
         choice: "the highest mean on the selection set".to_owned(),
         trials,
-        depths,
+        details: made_up::fields(json!({"depths": depths})),
         spending: Spending {
             task: Usage {
                 calls: 1_262,
@@ -121,5 +122,5 @@ fn outcome() -> Outcome {
         notes: vec!["the server ignores `n`, so every instruction took a request of its own".to_owned()],
         candidates,
         ..Outcome::default()
-    }
+    })
 }

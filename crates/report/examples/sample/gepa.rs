@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use promptopt_core::{
-    CandidateScores, Confirmation, FailureCounts, FailureKind, Origin, Outcome, PromptCandidate, Spending,
-    StopReason, Trial, TrialKind, Usage,
-};
-use promptopt_evaluator::{compare, estimate};
+use promptopt_core::money::Usage;
+use promptopt_core::prompt::{Origin, PromptCandidate};
+use promptopt_core::trace::{FailureCounts, FailureKind};
 use promptopt_report::{ErrorLine, Report, StageCost};
+use promptopt_run::{CandidateScores, Confirmation, Outcome, Spending, StopReason, Trial, TrialKind};
+use promptopt_statistics::{Scores, compare, estimate};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -16,10 +16,10 @@ use crate::made_up::{self, ANSWER_AFTER, ANSWER_BEFORE, ROUTE_AFTER, ROUTE_BEFOR
 
 const SELECTION: usize = 80;
 
-pub(crate) fn report(candidates: usize) -> Report {
-    let outcome = outcome(candidates);
+pub(crate) fn report(candidates: usize) -> anyhow::Result<Report> {
+    let outcome = outcome(candidates)?;
     let after = outcome.winner().map(|winner| winner.prompts.clone()).unwrap_or_default();
-    Report {
+    Ok(Report {
         task: "support-tickets".to_owned(),
         model: "gpt-5-mini".to_owned(),
         prompt_model: Some("gpt-5".to_owned()),
@@ -27,7 +27,7 @@ pub(crate) fn report(candidates: usize) -> Report {
         created_at: "2026-01-31 16:40 UTC".to_owned(),
         prompts_before: made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)),
         prompts_after: after,
-        test: Some(made_up::test(150, 0.55, 0.78, 3)),
+        test: Some(made_up::test(150, 0.55, 0.78, 3)?),
         errors: vec![
             ErrorLine { kind: FailureKind::Reply, message: "predictor `route`: `Billing department` is none of billing, shipping, returns, technical, account, sales".into(), count: 9 },
             ErrorLine { kind: FailureKind::Provider, message: "503 from the server: overloaded; tried 4 times".into(), count: 4 },
@@ -45,15 +45,15 @@ pub(crate) fn report(candidates: usize) -> Report {
         ],
         outcome,
         ..Report::default()
-    }
+    })
 }
 
-fn outcome(count: usize) -> Outcome {
+fn outcome(count: usize) -> anyhow::Result<Outcome> {
     let mut rng = ChaCha8Rng::seed_from_u64(count as u64);
     let difficulty: Vec<f64> = (0..SELECTION).map(|_| rng.random()).collect();
     let mut skill: Vec<f64> = vec![0.5];
     let mut candidates =
-        vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::Original)];
+        vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::original())];
     for index in 1..count {
         let pick = |rng: &mut ChaCha8Rng| {
             let some: Vec<usize> = (0..4).map(|_| rng.random_range(0..index)).collect();
@@ -65,10 +65,10 @@ fn outcome(count: usize) -> Outcome {
         let route = format!("{ROUTE_AFTER}\n\n(Version {index}, after looking at {} mistakes.)", index + 2);
         let answer = if index % 3 == 0 { ANSWER_AFTER } else { ANSWER_BEFORE };
         let origin = if merge {
-            Origin::Merged { ancestor: 0, iteration: index + 3 }
+            Origin::new("merged", format!("merge over ancestor 0, iteration {}", index + 3))
         } else {
             let of = if index % 3 == 0 { "answer" } else { "route" };
-            Origin::Reflected { predictors: vec![of.to_owned()], iteration: index + 3 }
+            Origin::new("reflected", format!("reflection on {of}, iteration {}", index + 3))
         };
         let mut candidate = PromptCandidate::new(made_up::prompts(&route, Some(answer)), origin);
         candidate.parents = if merge { vec![parent, other] } else { vec![parent] };
@@ -104,18 +104,18 @@ fn outcome(count: usize) -> Outcome {
             });
         };
         if index > 0 {
-            trial(TrialKind::Gate, 6, f64::from(rng.random_range(3..7_u8)) / 6.0);
+            trial(TrialKind::GATE, 6, f64::from(rng.random_range(3..7_u8)) / 6.0);
         }
         if !dropped {
             candidate.score = Some(mean);
             best_so_far = best_so_far.max(mean);
         }
         let kind = if index == 0 {
-            TrialKind::Baseline
+            TrialKind::BASELINE
         } else if dropped {
-            TrialKind::Race
+            TrialKind::RACE
         } else {
-            TrialKind::Full
+            TrialKind::FULL
         };
         calls += 2 * known.len() as u64;
         trials.push(Trial {
@@ -139,24 +139,25 @@ fn outcome(count: usize) -> Outcome {
         });
     }
     let best = PromptCandidate::best(&candidates).unwrap_or(0);
-    let estimate_of =
-        |index: usize| estimate(&scores[index].examples.iter().flatten().copied().collect::<Vec<_>>(), 0.95);
-    let confirmed = made_up::test(60, 0.5, 0.77, 11);
+    let of = |index: usize| Scores::lossy(scores[index].examples.iter().copied());
+    let (baseline, selected) = (estimate(&of(0), 0.95), estimate(&of(best), 0.95));
+    let comparison = compare(&of(0), &of(best), 0.95)?;
+    let confirmed = made_up::test(60, 0.5, 0.77, 11)?;
     let mut frontier: Vec<usize> = (0..count).filter(|index| candidates[*index].score.is_some()).collect();
     frontier
         .sort_by(|a, b| candidates[*b].score.unwrap_or(0.0).total_cmp(&candidates[*a].score.unwrap_or(0.0)));
     frontier.truncate((count / 4).max(2));
     frontier.sort_unstable();
-    Outcome {
+    Ok(Outcome {
         optimizer: "GEPA".to_owned(),
         best,
-        baseline: estimate_of(0),
-        selected: estimate_of(best),
-        comparison: Some(compare(&scores[0].examples, &scores[best].examples, 0.95)),
+        baseline,
+        selected,
+        comparison: Some(comparison),
         choice: "of the five candidates with the highest mean on the selection set, the one that held it on fresh samples".to_owned(),
         trials,
         scores,
-        frontier,
+        details: made_up::fields(json!({"frontier": frontier, "reflections": 41, "pool": ["route", "answer"]})),
         confirmation: Some(Confirmation {
             on: "60 fresh samples of selection examples".to_owned(),
             baseline: confirmed.baseline,
@@ -173,5 +174,5 @@ fn outcome(count: usize) -> Outcome {
         notes: vec!["the metric gave no feedback for 12 rollouts; the reflection saw their scores alone".to_owned()],
         candidates,
         ..Outcome::default()
-    }
+    })
 }

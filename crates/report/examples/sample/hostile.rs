@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 
-use promptopt_core::{
-    CandidateScores, Comparison, Confirmation, Demo, DepthStatistics, Estimate, FailureCounts, FailureKind,
-    Fields, Origin, Outcome, Prompt, PromptCandidate, Prompts, StopReason, Trial, TrialKind,
-};
+use promptopt_core::data::Fields;
+use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
+use promptopt_core::trace::{FailureCounts, FailureKind};
 use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
+use promptopt_run::{CandidateScores, Confirmation, Outcome, StopReason, Trial, TrialKind};
+use promptopt_statistics::{Comparison, Estimate};
 use serde_json::json;
 
 /// Pieces of markup that would run a script, open a dialog or ask `server` for something, if they were
@@ -58,17 +59,12 @@ pub(crate) fn of(texts: &[String]) -> Report {
         turn.set(turn.get() + 1);
         texts.get(turn.get() % texts.len().max(1)).cloned().unwrap_or_default()
     };
-    let estimate = Estimate { mean: 0.5, low: 0.4, high: 0.6, level: 0.95, n: 10, failed: 1, missing: 1 };
-    let comparison = |low| Comparison {
-        n: 10,
-        difference: 0.1,
-        low,
-        high: 0.2,
-        level: 0.95,
-        wins: 3,
-        losses: 1,
-        p_value: 0.01,
-        test: text(),
+    let mut estimate = Estimate::new(0.5, 0.4, 0.6, 10);
+    (estimate.failed, estimate.missing) = (1, 1);
+    let comparison = |low| {
+        let mut comparison = Comparison::new(10, 0.1, low, 0.2, 0.01);
+        (comparison.wins, comparison.losses, comparison.test) = (3, 1, text());
+        comparison
     };
     let (first, second, third) = (comparison(0.05), comparison(-0.05), comparison(0.05));
     let fields = |count: usize| (0..count).map(|_| (text(), json!(text()))).collect::<Fields>();
@@ -100,15 +96,17 @@ pub(crate) fn of(texts: &[String]) -> Report {
             .collect()
     };
     let (before, after) = (prompts(), prompts());
+    let choice = Origin::new("search", text()).with("choices", json!([[0, 1], [2, 3], [4, usize::MAX]]));
     let mut candidates = vec![
-        PromptCandidate::new(before.clone(), Origin::Original),
-        PromptCandidate::new(prompts(), Origin::Search { choices: vec![(0, 1), (2, 3), (4, usize::MAX)] }),
-        PromptCandidate::new(prompts(), Origin::Merged { ancestor: usize::MAX, iteration: 3 }),
+        PromptCandidate::new(before.clone(), Origin::original()),
+        PromptCandidate::new(prompts(), choice),
+        PromptCandidate::new(prompts(), Origin::new("merged", text())),
     ];
     for at in 0..texts.len() {
-        let origin = match at % 2 {
-            0 => Origin::Reflected { predictors: vec![text(), text()], iteration: at },
-            _ => Origin::Refined { predictor: text(), depth: at },
+        let origin = match at % 3 {
+            0 => Origin::new("reflected", text()),
+            1 => Origin::new(text(), text()).with(&text(), text()),
+            _ => Origin::new(text(), ""),
         };
         candidates.push(PromptCandidate {
             parents: vec![at / 2, at + 1, usize::MAX],
@@ -123,8 +121,10 @@ pub(crate) fn of(texts: &[String]) -> Report {
         rollouts_at_discovery: at as u64,
     });
     let scores: Vec<_> = scores.collect();
-    let kinds =
-        [TrialKind::Baseline, TrialKind::Minibatch, TrialKind::Full, TrialKind::Gate, TrialKind::Race];
+    let known =
+        [TrialKind::BASELINE, TrialKind::MINIBATCH, TrialKind::FULL, TrialKind::GATE, TrialKind::RACE];
+    let kinds: Vec<_> =
+        known.into_iter().chain(texts.iter().map(|text| TrialKind::new(text.clone()))).collect();
     let trials = kinds.into_iter().cycle().zip(0..candidates.len()).map(|(kind, candidate)| Trial {
         kind,
         candidate,
@@ -134,8 +134,15 @@ pub(crate) fn of(texts: &[String]) -> Report {
         calls_so_far: candidate as u64 * 10,
         best_so_far: 0.5,
     });
-    let depths =
-        paths.iter().map(|path| DepthStatistics { predictor: path.clone(), ..DepthStatistics::default() });
+    let depth = |path: &String| {
+        json!({
+            "predictor": path, "depth": 0, "attempts": 0, "best": 0.0, "mean": 0.0, "min": 0.0, "max": 0.0, "std": 0.0,
+            "calls_so_far": 0,
+        })
+    };
+    let mut details = all.clone();
+    details.insert("frontier".to_owned(), json!([0, 3, 4, usize::MAX, 3]));
+    details.insert("depths".to_owned(), paths.iter().map(depth).collect());
     Report {
         title: text(),
         task: text(),
@@ -152,8 +159,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
             choice: text(),
             trials: trials.collect(),
             scores,
-            frontier: vec![0, 3, 4, usize::MAX, 3],
-            depths: depths.collect(),
+            details,
             confirmation: Some(Confirmation {
                 on: text(),
                 baseline: estimate,

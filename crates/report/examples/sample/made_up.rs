@@ -1,8 +1,9 @@
 //! What the made-up reports have in common: a task of support tickets.
 
-use promptopt_core::{Demo, Fields, Prompt, Prompts};
-use promptopt_evaluator::{compare, estimate};
+use promptopt_core::data::Fields;
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
 use promptopt_report::{ExampleRow, TestReport};
+use promptopt_statistics::{Scores, compare, estimate};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -76,7 +77,7 @@ pub(crate) fn with_demos(mut prompts: Prompts) -> Prompts {
 }
 
 /// A sealed test on which the chances of being right are those given.
-pub(crate) fn test(n: usize, before: f64, after: f64, seed: u64) -> TestReport {
+pub(crate) fn test(n: usize, before: f64, after: f64, seed: u64) -> anyhow::Result<TestReport> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let examples: Vec<ExampleRow> = (0..n)
         .map(|number| {
@@ -113,20 +114,14 @@ pub(crate) fn test(n: usize, before: f64, after: f64, seed: u64) -> TestReport {
             }
         })
         .collect();
-    let of = |score: fn(&ExampleRow) -> Option<f64>| examples.iter().map(score).collect::<Vec<_>>();
+    let of = |score: fn(&ExampleRow) -> Option<f64>| Scores::lossy(examples.iter().map(score));
     let (first, second) = (of(|row| row.score_before), of(|row| row.score_after));
-    let estimate_of = |scores: &[Option<f64>]| {
-        let known: Vec<f64> = scores.iter().flatten().copied().collect();
-        let mut estimate = estimate(&known, 0.95);
-        estimate.missing = scores.len() - known.len();
-        estimate
-    };
-    TestReport {
+    Ok(TestReport {
         detectable_gain: None,
         split: "sealed test".to_owned(),
-        baseline: estimate_of(&first),
-        optimized: estimate_of(&second),
-        comparison: compare(&first, &second, 0.95),
+        baseline: estimate(&first, 0.95),
+        optimized: estimate(&second, 0.95),
+        comparison: compare(&first, &second, 0.95)?,
         examples,
-    }
+    })
 }

@@ -14,8 +14,8 @@ mod real;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use promptopt_core::Outcome;
 use promptopt_report::Report;
+use promptopt_run::Outcome;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -34,11 +34,11 @@ async fn main() -> anyhow::Result<()> {
     };
     let reports = [
         ("miprov2", mipro),
-        ("gepa", gepa::report(24)),
-        ("gepa-200", gepa::report(200)),
-        ("copro", copro::report()),
+        ("gepa", gepa::report(24)?),
+        ("gepa-200", gepa::report(200)?),
+        ("copro", copro::report()?),
         ("nothing-won", nothing_won),
-        ("no-test", Report { test: None, ..gepa::report(6) }),
+        ("no-test", Report { test: None, ..gepa::report(6)? }),
         ("empty", Report::default()),
         ("hostile", hostile::report("http://127.0.0.1:9")),
     ];

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use miprov2::MIPROv2;
-use promptopt_core::{
-    Evaluator, Example, FailureKind, LanguageModel, ModuleExt as _, Optimizer as _, Prompts, RolloutRunner,
-};
-use promptopt_evaluator::{Evaluation, compare, evaluate};
-use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{Evaluator, ModuleExt as _};
+use promptopt_core::prompt::Prompts;
+use promptopt_core::trace::FailureKind;
+use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
+use promptopt_run::{Evaluation, Optimizer as _, Run, RunOptions, evaluate};
 use promptopt_testkit::{HiddenRules, toy};
 use serde_json::json;
 
@@ -25,17 +27,7 @@ pub(crate) async fn report() -> anyhow::Result<Report> {
 
     let before = measure(&program, &model, prompts_before.clone(), &test).await?;
     let after = measure(&program, &model, prompts_after.clone(), &test).await?;
-    let examples = test.iter().zip(before.traces.iter().zip(&after.traces));
-    let test = TestReport {
-        detectable_gain: None,
-        split: "sealed test".to_owned(),
-        baseline: before.estimate,
-        optimized: after.estimate,
-        comparison: compare(&before.evidence(), &after.evidence(), 0.95),
-        examples: examples
-            .map(|(example, (before, after))| ExampleRow::of(example, before.as_deref(), after.as_deref()))
-            .collect(),
-    };
+    let test = TestReport::of("sealed test", &test, &before, &after)?;
     let spending = outcome.spending;
     let stage = |name: &str, calls: u64, share: f64| StageCost {
         stage: name.to_owned(),
@@ -48,7 +40,7 @@ pub(crate) async fn report() -> anyhow::Result<Report> {
     let prompt_calls = spending.prompt.calls;
     Ok(Report {
         task: "hidden-rules".to_owned(),
-        model: model.id(),
+        model: model.profile().id,
         optimizer: "MIPROv2".to_owned(),
         created_at: "2026-01-31 14:05 UTC".to_owned(),
         prompts_before,
@@ -87,6 +79,6 @@ async fn measure(
     prompts: Prompts,
     test: &[Arc<Example>],
 ) -> anyhow::Result<Evaluation> {
-    let runner = RolloutRunner::new(program, Arc::clone(model)).concurrency(16);
-    Ok(evaluate(&runner, &Arc::new(prompts), test).await?)
+    let mut run = Run::of(program, RunOptions::builder().task_model(Arc::clone(model)).build())?;
+    Ok(evaluate(&mut run, &Arc::new(prompts), test).await?)
 }

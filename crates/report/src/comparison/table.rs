@@ -1,8 +1,9 @@
 //! Runs side by side in plain text.
 
-use promptopt_core::Estimate;
+use promptopt_statistics::Estimate;
 
 use super::{ComparisonRow, by_optimizer, mean, profile, surprises};
+use crate::format;
 
 /// The widest line.
 const WIDTH: usize = 100;
@@ -111,17 +112,9 @@ fn scores(group: &[&ComparisonRow], part: impl Fn(&ComparisonRow) -> Option<Esti
     }
 }
 
-/// A count with its thousands apart.
+/// A mean of counts, rounded, in groups of three digits.
 fn count(value: f64) -> String {
-    let digits = format!("{:.0}", value.max(0.0));
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format::count(value.max(0.0).round_ties_even() as u64)
 }
 
 pub(super) fn duration(seconds: f64) -> String {
@@ -144,19 +137,14 @@ impl Table {
         let cells: Vec<Vec<String>> = cells.iter().map(|cell| wrap(cell, self.width - 2)).collect();
         let height = cells.iter().map(Vec::len).max().unwrap_or(0);
         for number in 0..height {
-            let mut line = pad(if number == 0 { label } else { "" }, LABEL);
+            let mut line = format!("{:<LABEL$}", if number == 0 { label } else { "" });
             for cell in &cells {
-                line.push_str(&pad(cell.get(number).map_or("", String::as_str), self.width));
+                line.push_str(&format!("{:<1$}", cell.get(number).map_or("", String::as_str), self.width));
             }
             self.text.push_str(line.trim_end());
             self.text.push('\n');
         }
     }
-}
-
-fn pad(text: &str, width: usize) -> String {
-    let missing = width.saturating_sub(text.chars().count());
-    format!("{text}{}", " ".repeat(missing))
 }
 
 /// The text in lines of at most `width` characters, broken between words where that is possible.
@@ -192,7 +180,10 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
-    use promptopt_core::{Comparison, Outcome, Prompt, PromptCandidate, Prompts, Spending, Usage};
+    use promptopt_core::money::Usage;
+    use promptopt_core::prompt::{Prompt, PromptCandidate, Prompts};
+    use promptopt_run::{Outcome, Spending};
+    use promptopt_statistics::Comparison;
 
     use super::*;
     use crate::TestReport;
@@ -202,14 +193,9 @@ mod tests {
             prompts: Prompts::from_iter([("route", Prompt::new(*text))]),
             ..PromptCandidate::default()
         };
-        let estimate = |mean: f64| Estimate {
-            mean,
-            low: mean - 0.05,
-            high: mean + 0.05,
-            level: 0.95,
-            n: 200,
-            ..Estimate::default()
-        };
+        let estimate = |mean: f64| Estimate::new(mean, mean - 0.05, mean + 0.05, 200);
+        let mut comparison = Comparison::new(200, 0.54, 0.47, 0.61, 1e-9);
+        (comparison.wins, comparison.losses, comparison.test) = (110, 2, "exact McNemar".to_owned());
         let outcome = Outcome {
             optimizer: optimizer.to_owned(),
             candidates: instructions.iter().map(candidate).collect(),
@@ -233,17 +219,7 @@ mod tests {
             split: "sealed test".to_owned(),
             baseline: estimate(0.26),
             optimized: estimate(0.8 + seed as f64 / 100.0),
-            comparison: Comparison {
-                n: 200,
-                difference: 0.54,
-                low: 0.47,
-                high: 0.61,
-                level: 0.95,
-                wins: 110,
-                losses: 2,
-                p_value: 1e-9,
-                test: "exact McNemar".to_owned(),
-            },
+            comparison,
             examples: Vec::new(),
         };
         ComparisonRow::of(&outcome, Some(&test), Duration::from_secs(seconds), seed)

@@ -10,5 +10,6 @@ mod browser;
 mod escaping;
 #[path = "../../examples/sample/hostile.rs"]
 mod hostile;
+mod others;
 mod sections;
 mod server;

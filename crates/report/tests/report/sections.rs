@@ -1,33 +1,27 @@
 //! What stands in the report of a small run.
 
-use promptopt_core::{
-    CandidateScores, Comparison, Demo, DepthStatistics, Estimate, FailureCounts, FailureKind, Fields, Origin,
-    Outcome, Prompt, PromptCandidate, Prompts, Spending, StopReason, Trial, TrialKind, Usage,
-};
+use promptopt_core::data::Fields;
+use promptopt_core::money::Usage;
+use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
+use promptopt_core::trace::{FailureCounts, FailureKind};
 use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
+use promptopt_run::{CandidateScores, Outcome, Spending, StopReason, Trial, TrialKind};
+use promptopt_statistics::{Comparison, Estimate};
 use scraper::{Html, Selector};
 use serde_json::{Value, json};
 
-fn fields(value: Value) -> Fields {
+pub(crate) fn fields(value: Value) -> Fields {
     value.as_object().cloned().unwrap_or_default()
 }
 
 fn estimate(mean: f64) -> Estimate {
-    Estimate { mean, low: mean - 0.1, high: mean + 0.1, level: 0.95, n: 4, failed: 0, missing: 0 }
+    Estimate::new(mean, mean - 0.1, mean + 0.1, 4)
 }
 
 fn comparison(difference: f64, p_value: f64) -> Comparison {
-    Comparison {
-        n: 4,
-        difference,
-        low: difference - 0.1,
-        high: difference + 0.1,
-        level: 0.95,
-        wins: 3,
-        losses: 1,
-        p_value,
-        test: "exact McNemar".into(),
-    }
+    let mut comparison = Comparison::new(4, difference, difference - 0.1, difference + 0.1, p_value);
+    (comparison.wins, comparison.losses, comparison.test) = (3, 1, "exact McNemar".into());
+    comparison
 }
 
 fn example(input: &str, before: f64, after: Option<f64>) -> ExampleRow {
@@ -55,22 +49,14 @@ pub(crate) fn small() -> Report {
         parents: parents.to_vec(),
         ..PromptCandidate::new(prompts(instruction), origin)
     };
-    let reflected = |iteration| Origin::Reflected { predictors: vec!["answer".into()], iteration };
+    let choice = Origin::new("search", "instruction × demo set 1 × 2").with("choices", json!([[1, 2]]));
+    let reflection = Origin::new("reflected", "reflection on answer, iteration 2");
+    let merge = Origin::new("merged", "merge over ancestor 0, iteration 3");
     let candidates = vec![
-        candidate("Answer the question.", Origin::Original, &[], Some(0.5)),
-        candidate(
-            "Answer the question with care.",
-            Origin::Search { choices: vec![(1, 2)] },
-            &[0],
-            Some(0.75),
-        ),
-        candidate("Answer at once.", reflected(2), &[0], None),
-        candidate(
-            "Answer the hard question with care.",
-            Origin::Merged { ancestor: 0, iteration: 3 },
-            &[1, 2],
-            Some(1.0),
-        ),
+        candidate("Answer the question.", Origin::original(), &[], Some(0.5)),
+        candidate("Answer the question with care.", choice, &[0], Some(0.75)),
+        candidate("Answer at once.", reflection, &[0], None),
+        candidate("Answer the hard question with care.", merge, &[1, 2], Some(1.0)),
     ];
     let trial = |kind, candidate, score: f64, calls_so_far, best_so_far| Trial {
         kind,
@@ -98,12 +84,12 @@ pub(crate) fn small() -> Report {
             comparison: Some(comparison(0.5, 0.01)),
             choice: "the highest mean".into(),
             trials: vec![
-                trial(TrialKind::Baseline, 0, 0.5, 4, 0.5),
-                trial(TrialKind::Minibatch, 1, 0.5, 8, 0.5),
-                trial(TrialKind::Full, 1, 0.75, 12, 0.75),
-                trial(TrialKind::Gate, 2, 0.25, 16, 0.75),
-                trial(TrialKind::Race, 2, 0.5, 18, 0.75),
-                trial(TrialKind::Full, 3, 1.0, 24, 1.0),
+                trial(TrialKind::BASELINE, 0, 0.5, 4, 0.5),
+                trial(TrialKind::MINIBATCH, 1, 0.5, 8, 0.5),
+                trial(TrialKind::FULL, 1, 0.75, 12, 0.75),
+                trial(TrialKind::GATE, 2, 0.25, 16, 0.75),
+                trial(TrialKind::RACE, 2, 0.5, 18, 0.75),
+                trial(TrialKind::FULL, 3, 1.0, 24, 1.0),
             ],
             scores: vec![
                 scores(&[0, 0, 1, 1]),
@@ -111,30 +97,19 @@ pub(crate) fn small() -> Report {
                 scores(&[0, 1]),
                 scores(&[1, 1, 1, 1]),
             ],
-            frontier: vec![1, 3],
-            depths: vec![
-                DepthStatistics {
-                    predictor: "answer".into(),
-                    attempts: 2,
-                    best: 0.5,
-                    mean: 0.4,
-                    min: 0.3,
-                    max: 0.5,
-                    std: 0.1,
-                    ..DepthStatistics::default()
-                },
-                DepthStatistics {
-                    predictor: "answer".into(),
-                    depth: 1,
-                    attempts: 2,
-                    best: 0.9,
-                    mean: 0.7,
-                    min: 0.5,
-                    max: 0.9,
-                    std: 0.2,
-                    calls_so_far: 20,
-                },
-            ],
+            details: fields(json!({
+                "frontier": [1, 3],
+                "depths": [
+                    {
+                        "predictor": "answer", "depth": 0, "attempts": 2, "best": 0.5, "mean": 0.4, "min": 0.3,
+                        "max": 0.5, "std": 0.1, "calls_so_far": 0,
+                    },
+                    {
+                        "predictor": "answer", "depth": 1, "attempts": 2, "best": 0.9, "mean": 0.7, "min": 0.5,
+                        "max": 0.9, "std": 0.2, "calls_so_far": 20,
+                    },
+                ],
+            })),
             spending: Spending {
                 task: Usage {
                     calls: 1_200,
@@ -179,14 +154,14 @@ pub(crate) fn small() -> Report {
     }
 }
 
-fn select(report: &Report, selector: &str) -> String {
+pub(crate) fn select(report: &Report, selector: &str) -> String {
     let html = Html::parse_document(&report.to_html().unwrap());
     let found: Vec<String> =
         html.select(&Selector::parse(selector).unwrap()).map(|element| element.html()).collect();
     found.join("\n")
 }
 
-fn words(report: &Report, selector: &str) -> String {
+pub(crate) fn words(report: &Report, selector: &str) -> String {
     let text: String =
         Html::parse_fragment(&select(report, selector)).root_element().text().collect::<Vec<_>>().join(" ");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -305,7 +280,7 @@ fn more_candidates_than_are_shown_leave_no_link_to_nothing() {
     let mut report = small();
     let more = report.outcome.candidates[1].clone();
     report.outcome.candidates.resize(900, more);
-    report.outcome.frontier = vec![3, 650];
+    report.outcome.details.insert("frontier".into(), json!([3, 650]));
     report.outcome.best = 800;
     let html = crate::escaping::check(&report.to_html().unwrap());
     let rows = Selector::parse("#candidates tbody tr").unwrap();

@@ -3,10 +3,12 @@
 use std::fs;
 use std::sync::Arc;
 
-use promptopt_core::{ContentHash, LanguageModel as _, LmReply, Usage};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
+use promptopt_core::money::Usage;
 use promptopt_store::{Cache, CacheMode, Journal, StoredModel};
 
-use crate::support::{Echo, answer, block_on, key, request};
+use crate::support::{Echo, answer, ask, block_on, key, request};
 
 fn reply(size: usize) -> LmReply {
     LmReply::text("x".repeat(size), Usage::default())
@@ -70,21 +72,21 @@ fn a_hit_is_journalled_so_a_resumed_run_does_without_the_cache() {
     let echo = Arc::new(Echo::default());
     let cache = || Cache::open(folder.path().join("cache"), CacheMode::ReadWrite, 1 << 20).unwrap();
     let path = |name: &str| folder.path().join(name);
-    let ask = |model: &StoredModel| block_on(model.complete(&request("same"))).unwrap();
+    let reply = |model: &StoredModel| block_on(ask(model, &request("same"))).unwrap();
 
     let first = StoredModel::new(echo.clone(), Some(Journal::create(path("one.redb")).unwrap()), cache());
-    assert_eq!(ask(&first), answer(&request("same")));
+    assert_eq!(reply(&first), answer(&request("same")));
     drop(first);
     let second = StoredModel::new(echo.clone(), Some(Journal::create(path("two.redb")).unwrap()), cache());
-    assert_eq!(ask(&second), answer(&request("same")));
+    assert_eq!(reply(&second), answer(&request("same")));
     assert_eq!((second.stats().paid.calls, second.stats().cached), (0, answer(&request("same")).usage));
     drop(second);
     let resumed = StoredModel::new(echo.clone(), Some(Journal::open(path("two.redb")).unwrap()), None);
-    assert_eq!(ask(&resumed), answer(&request("same")));
+    assert_eq!(reply(&resumed), answer(&request("same")));
     assert_eq!(resumed.stats().replayed.calls, 1);
     drop(resumed);
     let alone = StoredModel::new(echo.clone(), None, cache());
-    assert_eq!(ask(&alone), answer(&request("same")));
+    assert_eq!(reply(&alone), answer(&request("same")));
     assert_eq!(echo.calls(), 1);
 }
 
@@ -102,7 +104,7 @@ fn a_damaged_reply_in_the_cache_stops_the_run_before_a_call() {
     let echo = Arc::new(Echo::default());
     let cache = Cache::open(folder.path(), CacheMode::ReadWrite, 1 << 20).unwrap();
     let model = StoredModel::new(echo.clone(), None, cache);
-    let error = block_on(model.complete(&request("same"))).unwrap_err();
+    let error = block_on(ask(&model, &request("same"))).unwrap_err();
     assert!(error.is_fatal() && error.to_string().contains("replies.redb is damaged"), "{error}");
     assert_eq!(echo.calls(), 0);
 }

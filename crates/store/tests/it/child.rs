@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use promptopt_core::{LanguageModel, LmError, LmReply, LmRequest};
+use promptopt_core::lm::{LanguageModel, lm_fn};
 use promptopt_store::{Cache, CacheMode, Redactor, RunDirectory, StoredModel, write_atomically};
 use serde_json::json;
 
-use crate::support::{Echo, MODEL, answer, manifest, request};
+use crate::support::{Echo, MODEL, answer, ask, manifest, request};
 
 /// Environment variable that says what the child is to do.
 const TASK: &str = "PROMPTOPT_STORE_TEST_CHILD";
@@ -96,19 +95,12 @@ fn entry() {
 }
 
 /// A model that says which calls reach it.
-struct Told;
-
-#[async_trait]
-impl LanguageModel for Told {
-    fn id(&self) -> String {
-        MODEL.to_owned()
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+fn told() -> impl LanguageModel {
+    lm_fn(MODEL, |request| async move {
         say(format!("CALL {}", request.messages[0].content));
         tokio::time::sleep(Duration::from_millis(1)).await;
-        Ok(answer(request))
-    }
+        Ok(answer(&request))
+    })
 }
 
 /// Starts or resumes a run, and says which replies it was given.
@@ -120,7 +112,7 @@ async fn run(place: &Path) {
     };
     let directory = opened.unwrap();
     directory.check(&manifest(1)).unwrap();
-    let model = Arc::new(StoredModel::new(Arc::new(Told), Some(directory.journal().clone()), None));
+    let model = Arc::new(StoredModel::new(Arc::new(told()), Some(directory.journal().clone()), None));
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();
     for _ in 0..IN_FLIGHT {
@@ -132,7 +124,7 @@ async fn run(place: &Path) {
                     return;
                 }
                 let request = request(format!("request {number}"));
-                match model.complete(&request).await {
+                match ask(&model, &request).await {
                     Ok(reply) => {
                         assert_eq!(reply, answer(&request));
                         say(format!("ACK request {number}"));
@@ -163,7 +155,7 @@ async fn fill_cache(place: &Path) {
     let model = StoredModel::new(Arc::new(Echo::default()), None, cache);
     say("READY".to_owned());
     for number in 0..100 {
-        model.complete(&request(format!("child {number}"))).await.unwrap();
+        ask(&model, &request(format!("child {number}"))).await.unwrap();
     }
     say("DONE".to_owned());
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use promptopt_core::ContentHash;
+use promptopt_core::data::ContentHash;
 use promptopt_store::{Journal, Manifest, Redactor, RunDirectory, StoreError};
 use serde_json::{Value, json};
 

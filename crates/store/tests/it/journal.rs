@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use promptopt_core::{ContentHash, LmReply, Usage};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LmReply;
+use promptopt_core::money::Usage;
 use promptopt_store::{Journal, MAX_REPLY_BYTES, StoreError};
 use proptest::prelude::*;
 

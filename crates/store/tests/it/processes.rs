@@ -3,11 +3,10 @@
 use std::io::BufRead as _;
 use std::sync::Arc;
 
-use promptopt_core::LanguageModel as _;
 use promptopt_store::{Cache, CacheMode, Journal, Redactor, RunDirectory, StoreError, StoredModel};
 
 use crate::child::start;
-use crate::support::{Echo, block_on, manifest, request};
+use crate::support::{Echo, ask, block_on, manifest, request};
 
 #[test]
 fn a_second_process_is_refused_until_the_first_is_gone() {
@@ -36,7 +35,7 @@ fn two_processes_share_a_cache_at_the_same_time() {
     child.wait_for("READY");
     block_on(async {
         for number in 0..100 {
-            model.complete(&request(format!("parent {number}"))).await.unwrap();
+            ask(&model, &request(format!("parent {number}"))).await.unwrap();
         }
     });
     child.wait_for("DONE");
@@ -44,7 +43,7 @@ fn two_processes_share_a_cache_at_the_same_time() {
     assert_eq!(echo.calls(), 100);
     block_on(async {
         for number in 0..100 {
-            model.complete(&request(format!("child {number}"))).await.unwrap();
+            ask(&model, &request(format!("child {number}"))).await.unwrap();
         }
     });
     assert_eq!((echo.calls(), model.stats().cached.calls), (100, 100));
@@ -63,7 +62,7 @@ fn a_cache_survives_the_crash_of_one_of_its_users() {
     let model = StoredModel::new(Arc::new(Echo::default()), None, cache);
     block_on(async {
         for number in 0..100 {
-            model.complete(&request(format!("child {number}"))).await.unwrap();
+            ask(&model, &request(format!("child {number}"))).await.unwrap();
         }
     });
     assert!(model.stats().cached.calls > 0);

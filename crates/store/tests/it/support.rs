@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use promptopt_core::{ContentHash, LanguageModel, LmError, LmReply, LmRequest, Message, Usage};
-use promptopt_store::{Manifest, reply_key};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile};
+use promptopt_core::money::Usage;
+use promptopt_store::{Manifest, StoredModel, reply_key};
 use serde_json::json;
 
 /// What [`Echo`] is called.
@@ -34,11 +36,11 @@ impl Echo {
 
 #[async_trait]
 impl LanguageModel for Echo {
-    fn id(&self) -> String {
-        MODEL.to_owned()
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new(MODEL)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
@@ -57,6 +59,11 @@ pub(crate) fn answer(request: &LmRequest) -> LmReply {
     // Some replies are longer than a page of the database.
     let times = if length.is_multiple_of(7) { 2000 } else { 3 };
     LmReply::text(format!("{text} ").repeat(times), Usage::call(length, 3))
+}
+
+/// Asks a model that may try as often as it wants.
+pub(crate) async fn ask(model: &StoredModel, request: &LmRequest) -> Result<LmReply, LmError> {
+    model.complete(request, &Attempts::any()).await
 }
 
 pub(crate) fn request(text: impl Into<String>) -> LmRequest {

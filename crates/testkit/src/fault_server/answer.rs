@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use httpdate::fmt_http_date;
-use promptopt_core::LmRequest;
+use promptopt_core::lm::{Attempts, LmRequest};
 use serde_json::{Value, json};
 
 use super::connection::{Connection, Response};
@@ -55,7 +55,7 @@ pub(super) async fn answer(
         return send(connection, visit, &response.bytes().0).await;
     };
     tokio::time::sleep(shared.plan.latency).await;
-    let body = match shared.model.complete(&request).await {
+    let body = match shared.model.complete(&request, &Attempts::any()).await {
         Ok(reply) => {
             visit.bill(reply.usage);
             openai::reply(&reply).to_string()

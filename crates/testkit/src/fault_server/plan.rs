@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use promptopt_core::ContentHash;
+use promptopt_core::data::ContentHash;
 
 /// One way in which an endpoint fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

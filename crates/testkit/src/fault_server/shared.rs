@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use promptopt_core::{ContentHash, LanguageModel, Usage};
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::Usage;
 
 use super::plan::{Fault, FaultPlan};
 

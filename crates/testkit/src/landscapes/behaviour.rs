@@ -1,9 +1,11 @@
 //! Models of landscapes that teach in their own way.
 
 use async_trait::async_trait;
-use promptopt_core::{
-    Completion, ContentHash, LanguageModel, LmError, LmReply, LmRequest, Price, ResponseFormat, Usage,
+use promptopt_core::data::ContentHash;
+use promptopt_core::lm::{
+    Attempts, Completion, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, ResponseFormat,
 };
+use promptopt_core::money::{Price, Usage};
 use serde_json::Value;
 
 use crate::simulated::{Chat, MAX_COMPLETIONS, coin, requested_fields};
@@ -70,11 +72,11 @@ impl<B: Behaviour> BehavingLm<B> {
 
 #[async_trait]
 impl<B: Behaviour> LanguageModel for BehavingLm<B> {
-    fn id(&self) -> String {
-        format!("simulated {} seed={}", self.name, self.seed)
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::new(format!("simulated {} seed={}", self.name, self.seed)).with_price(Price::FREE)
     }
 
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+    async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
         let count = request.n.clamp(1, MAX_COMPLETIONS);
         let completions: Vec<_> =
             (0..count).map(|index| Completion::new(self.answer(request, index))).collect();
@@ -82,9 +84,5 @@ impl<B: Behaviour> LanguageModel for BehavingLm<B> {
         let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
         let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
         Ok(LmReply { completions, usage: Usage::call(prompt, written) })
-    }
-
-    fn price(&self) -> Option<Price> {
-        Some(Price::FREE)
     }
 }

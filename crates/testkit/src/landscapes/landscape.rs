@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use promptopt_core::{Example, LanguageModel, Metric, Module, Prompts};
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{Metric, Module};
+use promptopt_core::prompt::Prompts;
 
 use super::{noisy, notation, rules, shown, wording};
 
@@ -156,7 +159,8 @@ impl fmt::Debug for Landscape {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
-    use promptopt_core::{CallContext, Demo, ModuleExt as _, Prompt};
+    use promptopt_core::program::{CallContext, ModuleExt as _};
+    use promptopt_core::prompt::{Demo, Prompt};
     use proptest::prelude::*;
 
     fn rows(landscape: &Landscape) -> impl Iterator<Item = &Example> {
@@ -172,7 +176,7 @@ mod tests {
         let total: f64 = rows(landscape)
             .map(|example| {
                 let prediction = program.run(&context, &example.inputs()).now_or_never().unwrap().unwrap();
-                truth.score(example, &prediction).now_or_never().unwrap().unwrap().value
+                truth.score(&context, example, &prediction).now_or_never().unwrap().unwrap().value
             })
             .sum();
         total / rows(landscape).count() as f64
@@ -237,7 +241,7 @@ mod tests {
             let agreed = rows(&noisy).filter(|example| {
                 let prediction = program.run(&context, &example.inputs()).now_or_never().unwrap().unwrap();
                 let value = |metric: Arc<dyn Metric>| {
-                    metric.score(example, &prediction).now_or_never().unwrap().unwrap().value
+                    metric.score(&context, example, &prediction).now_or_never().unwrap().unwrap().value
                 };
                 value(noisy.metric()) == value(noisy.truth())
             });

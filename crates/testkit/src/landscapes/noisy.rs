@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::{
-    ContentHash, Example, Field, LanguageModel, LmError, LmReply, LmRequest, Metric, Module, Prediction,
-    Price, Prompts, Score, Signature, plain_text,
-};
+use promptopt_core::data::{ContentHash, Example, Prediction, Score, plain_text};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{CallContext, Metric, Module};
+use promptopt_core::prompt::Prompts;
+use promptopt_core::signature::{Field, Signature};
 use promptopt_predict::Predict;
 
 use super::landscape::Task;
 use super::rules::{TASK_SEEDS, one_prompt, stated};
 use crate::simulated::coin;
-use crate::{HiddenRules, SimulatedLm, toy};
+use crate::{HiddenRules, SimulatedLm, around, toy};
 
 /// How often the judge is mistaken.
 const MISTAKEN: f64 = 0.2;
@@ -41,7 +42,7 @@ impl Task for Noisy {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(Talkative(self.0.model(seed)))
+        Arc::new(talkative(self.0.model(seed)))
     }
 
     fn metric(&self) -> Arc<dyn Metric> {
@@ -58,28 +59,19 @@ impl Task for Noisy {
 }
 
 /// A model whose reasoning is worded differently under every prompt, which sways the judge.
-#[derive(Debug)]
-struct Talkative(SimulatedLm);
-
-#[async_trait]
-impl LanguageModel for Talkative {
-    fn id(&self) -> String {
-        format!("talkative {}", self.0.id())
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        let mut reply = self.0.complete(request).await?;
+fn talkative(model: SimulatedLm) -> impl LanguageModel {
+    let profile = model.profile();
+    let id = format!("talkative {}", profile.id);
+    let model = around(model, |next, request| async move {
+        let mut reply = next.complete(&request).await?;
         let words = ContentHash::of(&request.messages).as_u64() % 100_000;
         for completion in &mut reply.completions {
             completion.text =
                 completion.text.replace(REASONING, &format!("It follows from the text ({words})."));
         }
         Ok(reply)
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.0.price()
-    }
+    });
+    model.with_profile(profile.with_id(id))
 }
 
 /// Says whether the answer is right, and is mistaken now and then, by the wording.
@@ -87,7 +79,12 @@ struct Judge;
 
 #[async_trait]
 impl Metric for Judge {
-    async fn score(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
+    async fn score(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
         let right = example.get("answer").is_some() && example.get("answer") == prediction.get("answer");
         let told = prediction.get("reasoning").map(plain_text).unwrap_or_default();
         let mistaken = coin(ContentHash::of(&(example.content_hash(), told)), "judge") < MISTAKEN;

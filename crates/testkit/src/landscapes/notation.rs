@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use promptopt_core::{Example, LanguageModel, Metric, Module, Prompt, Prompts};
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{Metric, Module};
+use promptopt_core::prompt::{Prompt, Prompts};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use promptopt_core::{
-    Demo, Example, LanguageModel, LmError, LmReply, LmRequest, Metric, Module, Price, Prompts, Role,
-};
+use promptopt_core::data::Example;
+use promptopt_core::lm::{LanguageModel, Role};
+use promptopt_core::program::{Metric, Module};
+use promptopt_core::prompt::{Demo, Prompts};
 
 use super::landscape::Task;
 use super::rules::{TASK_SEEDS, one_prompt, stated};
 use crate::simulated::requested_fields;
-use crate::{HiddenRules, SimulatedLm, toy};
+use crate::{HiddenRules, SimulatedLm, around, toy};
 
 /// Kinds of input; eight demos can show them all.
 const KINDS: usize = 6;
@@ -33,7 +33,7 @@ impl Task for Shown {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(Unheeding(self.0.model(seed)))
+        Arc::new(unheeding(self.0.model(seed)))
     }
 
     fn metric(&self) -> Arc<dyn Metric> {
@@ -57,29 +57,18 @@ impl Task for Shown {
 }
 
 /// A model that does not see the instruction of the task, only its fields and demos.
-#[derive(Debug)]
-struct Unheeding(SimulatedLm);
-
-#[async_trait]
-impl LanguageModel for Unheeding {
-    fn id(&self) -> String {
-        format!("unheeding {}", self.0.id())
-    }
-
-    async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        if !requested_fields(request).iter().any(|field| field == "answer") {
-            return self.0.complete(request).await;
-        }
-        let mut request = request.clone();
-        for message in request.messages.iter_mut().filter(|message| message.role == Role::System) {
-            if let Some((form, _)) = message.content.split_once("your objective is:") {
-                message.content = form.to_owned();
+fn unheeding(model: SimulatedLm) -> impl LanguageModel {
+    let profile = model.profile();
+    let id = format!("unheeding {}", profile.id);
+    let model = around(model, |next, mut request| async move {
+        if requested_fields(&request).iter().any(|field| field == "answer") {
+            for message in request.messages.iter_mut().filter(|message| message.role == Role::System) {
+                if let Some((form, _)) = message.content.split_once("your objective is:") {
+                    message.content = form.to_owned();
+                }
             }
         }
-        self.0.complete(&request).await
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.0.price()
-    }
+        next.complete(&request).await
+    });
+    model.with_profile(profile.with_id(id))
 }

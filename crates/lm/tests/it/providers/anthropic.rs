@@ -1,6 +1,9 @@
 //! Anthropic: `POST /v1/messages`.
 
-use promptopt_core::{FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat, Sampling, Usage};
+use promptopt_core::lm::{
+    Attempts, FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat, Sampling,
+};
+use promptopt_core::money::Usage;
 use promptopt_lm::ProviderClient;
 use serde_json::{Value, json};
 
@@ -26,7 +29,7 @@ fn error(status: u16, kind: &str, message: &str) -> Answer {
 async fn a_chat_goes_over_the_wire_as_anthropic_wants_it_and_comes_back() {
     let server = Server::start([Answer::new(200, message("Paris", "end_turn"))]).await;
     let (client, _) = client_with(ANTHROPIC, &server.base_url, sampling());
-    let reply = client.complete(&chat()).await.unwrap();
+    let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.first_text(), "Paris");
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
     assert_eq!(reply.usage, Usage::call(213, 7), "cached tokens are tokens of the prompt");
@@ -53,11 +56,11 @@ async fn a_chat_goes_over_the_wire_as_anthropic_wants_it_and_comes_back() {
 async fn a_bound_is_always_sent_and_said_and_a_cut_is_told() {
     let server = Server::start([Answer::new(200, message("Par", "max_tokens"))]).await;
     let (client, _) = client(ANTHROPIC, &server.base_url);
-    let reply = client.complete(&chat()).await.unwrap();
+    let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Length);
     assert_eq!(server.seen()[0].body["max_tokens"], 4096);
-    assert_eq!(client.max_tokens(), Some(4096));
-    assert!(client.id().ends_with(" claude-haiku-4-5 max_tokens=4096"), "{}", client.id());
+    assert_eq!(client.profile().max_tokens, Some(4096));
+    assert!(client.profile().id.ends_with(" claude-haiku-4-5 max_tokens=4096"), "{}", client.profile().id);
 }
 
 #[tokio::test]
@@ -65,7 +68,7 @@ async fn a_header_can_stand_for_the_key() {
     let server = Server::start([Answer::new(200, message("Paris", "end_turn"))]).await;
     let builder = ProviderClient::builder().model(ANTHROPIC).base_url(&server.base_url);
     let client = builder.secret_header("X-Api-Key", CANARY).header("anthropic-beta", "b-1").build().unwrap();
-    client.complete(&chat()).await.unwrap();
+    client.complete(&chat(), &Attempts::any()).await.unwrap();
     let headers = &server.seen()[0].headers;
     let keys: Vec<_> = headers.get_all("x-api-key").iter().collect();
     assert_eq!(keys, [CANARY]);
@@ -93,8 +96,8 @@ async fn a_schema_is_sent_and_left_out_for_a_model_that_has_no_structured_output
     let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
     let response_format = ResponseFormat::JsonSchema { name: "reply".into(), schema };
     let request = LmRequest { response_format, ..chat() };
-    client.complete(&request).await.unwrap();
-    client.complete(&request).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
+    client.complete(&request, &Attempts::any()).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen[0].body["output_config"]["format"]["type"], "json_schema");
     assert_eq!(seen[0].body["output_config"]["format"]["schema"]["required"], json!(["a"]));
@@ -111,7 +114,7 @@ async fn a_seed_or_a_parameter_that_is_refused_is_left_out() {
     let server = Server::start(answers).await;
     let (client, _) = client_with(ANTHROPIC, &server.base_url, sampling());
     let sampling = Sampling { seed: Some(3), ..Sampling::default() };
-    client.complete(&LmRequest { sampling, ..chat() }).await.unwrap();
+    client.complete(&LmRequest { sampling, ..chat() }, &Attempts::any()).await.unwrap();
     let seen = server.seen();
     assert!(seen.iter().all(|seen| seen.body.get("seed").is_none()));
     assert_eq!((seen[0].body["temperature"].as_f64(), seen[1].body.get("temperature")), (Some(0.25), None));

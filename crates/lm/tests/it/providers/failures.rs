@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use promptopt_core::{Attempts, LanguageModel, LmError, LmRequest};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmRequest};
 use promptopt_lm::{Concurrency, ProviderClient, RateControl};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +31,7 @@ async fn a_wait_that_is_asked_for_is_kept_and_a_failing_server_is_tried_again() 
     let answers = [limited().header("retry-after", "7"), overloaded(), Answer::new(500, "oops"), good()];
     let server = Server::start(answers).await;
     let (client, clock) = client(ANTHROPIC, &server.base_url);
-    let reply = client.complete(&chat()).await.unwrap();
+    let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!((reply.first_text(), reply.usage.calls), ("Paris", 1));
     assert_eq!(server.seen().len(), 4);
     let waited: f64 = clock.waits().iter().sum();
@@ -66,7 +66,7 @@ async fn what_is_no_reply_is_tried_again_billed_and_shown_in_part() {
 
     let server = Server::start([Answer::new(200, "{\"content\": [{"), good()]).await;
     let (client, _) = client(ANTHROPIC, &server.base_url);
-    assert_eq!(client.complete(&chat()).await.unwrap().usage.calls, 2);
+    assert_eq!(client.complete(&chat(), &Attempts::any()).await.unwrap().usage.calls, 2);
 }
 
 #[tokio::test]
@@ -79,17 +79,17 @@ async fn a_further_attempt_that_may_be_billed_is_asked_for() {
         counter.fetch_add(1, Ordering::SeqCst);
         false
     });
-    let error = client.complete(&LmRequest { attempts, ..chat() }).await.unwrap_err();
+    let error = client.complete(&chat(), &attempts).await.unwrap_err();
     assert!(error.to_string().contains("the budget has no room"), "{error}");
     assert_eq!((asked.load(Ordering::SeqCst), server.seen().len()), (1, 1));
-    assert_eq!(client.max_attempts_billed(), 6);
+    assert_eq!(client.profile().max_attempts_billed, 6);
 }
 
 #[tokio::test]
 async fn several_completions_are_refused_before_anything_is_sent() {
     let server = Server::start([good()]).await;
     let (client, _) = client(ANTHROPIC, &server.base_url);
-    let error = client.complete(&LmRequest { n: 3, ..chat() }).await.unwrap_err();
+    let error = client.complete(&LmRequest { n: 3, ..chat() }, &Attempts::any()).await.unwrap_err();
     assert!(
         matches!(&error, LmError::InvalidRequest { message, .. } if message.contains("`n` is 3")),
         "{error}"
@@ -117,7 +117,7 @@ async fn a_reply_that_never_ends_is_bounded_in_time() {
         .max_retries(0)
         .build()
         .unwrap();
-    let error = client.complete(&chat()).await.unwrap_err();
+    let error = client.complete(&chat(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::Timeout { .. }) && error.may_be_billed(), "{error}");
     assert_eq!(client.rate_control().in_flight(), 0);
 }
@@ -128,8 +128,8 @@ async fn a_server_that_is_not_there_is_said_and_is_not_billed() {
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let (client, clock) = client(OLLAMA, &base_url);
-    let request = LmRequest { attempts: Attempts::asking(|| panic!("nothing was sent")), ..chat() };
-    let error = client.complete(&request).await.unwrap_err();
+    let attempts = Attempts::asking(|| panic!("nothing was sent"));
+    let error = client.complete(&chat(), &attempts).await.unwrap_err();
     assert!(
         matches!(&error, LmError::Connection { message } if message.contains("is the server running")),
         "{error}"
@@ -149,7 +149,13 @@ async fn a_missing_key_is_said_by_the_name_of_its_variable() {
     let body =
         json!({"type": "error", "error": {"type": "authentication_error", "message": "x-api-key required"}});
     let server = Server::start([Answer::new(401, body)]).await;
-    let error = keyless().base_url(&server.base_url).build().unwrap().complete(&chat()).await.unwrap_err();
+    let error = keyless()
+        .base_url(&server.base_url)
+        .build()
+        .unwrap()
+        .complete(&chat(), &Attempts::any())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("set the environment variable `ANTHROPIC_API_KEY`"), "{error}");
     assert!(error.is_fatal());
 }
@@ -163,8 +169,8 @@ async fn clients_share_the_limits_of_a_provider() {
         builder.rate_control(rate.clone()).build().unwrap()
     };
     let (one, other) = (client("anthropic/one"), client("anthropic/other"));
-    let (chat_one, chat_other) = (chat(), chat());
-    let (first, second) = tokio::join!(one.complete(&chat_one), other.complete(&chat_other));
+    let (chat_one, chat_other, any) = (chat(), chat(), Attempts::any());
+    let (first, second) = tokio::join!(one.complete(&chat_one, &any), other.complete(&chat_other, &any));
     assert!(first.is_ok() && second.is_ok());
     assert_eq!((rate.limit(), rate.in_flight()), (1, 0));
 }

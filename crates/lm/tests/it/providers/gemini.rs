@@ -1,6 +1,7 @@
 //! Gemini: `POST /v1beta/models/…:generateContent`.
 
-use promptopt_core::{FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat, Usage};
+use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat};
+use promptopt_core::money::Usage;
 use promptopt_lm::ProviderClient;
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ async fn a_chat_goes_over_the_wire_as_gemini_wants_it_and_comes_back() {
     let mut sampling = sampling();
     sampling.seed = Some(3);
     let (client, _) = client_with(GEMINI, &server.base_url, sampling);
-    let reply = client.complete(&chat()).await.unwrap();
+    let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.first_text(), "Paris");
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
     assert_eq!(reply.usage, Usage::call(20, 35), "hidden reasoning is written, too");
@@ -61,7 +62,7 @@ async fn formats_and_extra_parameters_go_beside_the_sampling() {
     let formats =
         [ResponseFormat::JsonObject, ResponseFormat::JsonSchema { name: "a".into(), schema: schema.clone() }];
     for response_format in formats {
-        client.complete(&LmRequest { response_format, ..chat() }).await.unwrap();
+        client.complete(&LmRequest { response_format, ..chat() }, &Attempts::any()).await.unwrap();
     }
     let seen = server.seen();
     for seen in &seen {
@@ -84,7 +85,7 @@ async fn cut_withheld_and_blocked_are_told_apart() {
     thought_only["usageMetadata"]["candidatesTokenCount"].take();
     let server = Server::start([Answer::new(200, thought_only)]).await;
     let (client, _) = client(GEMINI, &server.base_url);
-    let reply = client.complete(&chat()).await.unwrap();
+    let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!((reply.first_text(), reply.completions[0].finish_reason), ("", FinishReason::Length));
     assert_eq!(reply.usage, Usage::call(20, 30));
 
@@ -117,7 +118,11 @@ async fn the_wait_in_the_body_of_a_429_is_kept() {
     let limited = error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for requests per minute.", details);
     let server = Server::start([limited, Answer::new(200, candidate("Paris", "STOP"))]).await;
     let (client, clock) = client(GEMINI, &server.base_url);
-    assert_eq!(client.complete(&chat()).await.unwrap().usage.calls, 1, "a refusal is not billed");
+    assert_eq!(
+        client.complete(&chat(), &Attempts::any()).await.unwrap().usage.calls,
+        1,
+        "a refusal is not billed"
+    );
     let waited: f64 = clock.waits().iter().sum();
     assert!((12.0..13.0).contains(&waited), "{waited}");
 }

@@ -8,8 +8,8 @@ mod settings;
 
 use std::sync::Arc;
 
-use promptopt_core::{LanguageModel, LmError, LmRequest, Message, Sampling};
-use promptopt_lm::{Clock, ProviderClient};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmRequest, Message, Sampling};
+use promptopt_lm::{ProviderClient, Timer};
 
 use crate::support::{Answer, CANARY, Seen, Server, StoppedClock};
 
@@ -30,7 +30,7 @@ fn client_with(model: &str, base_url: &str, sampling: Sampling) -> (ProviderClie
         .api_key(CANARY)
         .sampling(sampling)
         .jitter_seed(7)
-        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .clock(Arc::clone(&clock) as Arc<dyn Timer>)
         .build();
     (client.unwrap(), clock)
 }
@@ -59,7 +59,7 @@ fn sampling() -> Sampling {
 async fn fail(model: &str, answers: impl IntoIterator<Item = Answer>) -> (LmError, Vec<Seen>, Vec<f64>) {
     let server = Server::start(answers).await;
     let (client, clock) = client(model, &server.base_url);
-    let error = client.complete(&chat()).await.unwrap_err();
+    let error = client.complete(&chat(), &Attempts::any()).await.unwrap_err();
     assert!(!format!("{error} {error:?} {client:?}").contains("canary"), "{error}");
     (error, server.seen(), clock.waits())
 }

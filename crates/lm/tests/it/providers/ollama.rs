@@ -1,6 +1,7 @@
 //! Ollama: `POST /api/chat`.
 
-use promptopt_core::{FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat, Usage};
+use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat};
+use promptopt_core::money::Usage;
 use promptopt_lm::ProviderClient;
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ async fn a_chat_goes_over_the_wire_as_ollama_wants_it_and_comes_back() {
     let mut sampling = sampling();
     sampling.seed = Some(3);
     let (client, _) = client_with(OLLAMA, server.base_url.trim_end_matches("/v1"), sampling);
-    let reply = client.complete(&chat()).await.unwrap();
+    let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!((reply.first_text(), reply.usage), ("Paris", Usage::call(26, 4)));
 
     let seen = &server.seen()[0];
@@ -43,7 +44,7 @@ async fn a_schema_is_asked_for_as_json_and_a_cut_is_told() {
     let server = Server::start([Answer::new(200, reply("{", "length"))]).await;
     let (client, _) = client(OLLAMA, &server.base_url);
     let response_format = ResponseFormat::JsonSchema { name: "a".into(), schema: json!({}) };
-    let reply = client.complete(&LmRequest { response_format, ..chat() }).await.unwrap();
+    let reply = client.complete(&LmRequest { response_format, ..chat() }, &Attempts::any()).await.unwrap();
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Length);
     assert_eq!(server.seen()[0].body["format"], "json");
 }
@@ -58,6 +59,9 @@ async fn a_missing_model_is_said_and_no_key_is_needed() {
     );
 
     let client = ProviderClient::builder().model(OLLAMA).build().unwrap();
-    assert_eq!((client.id().as_str(), client.url()), ("ollama llama3.2:3b", "http://localhost:11434"));
-    assert_eq!(client.price(), None);
+    assert_eq!(
+        (client.profile().id.as_str(), client.url()),
+        ("ollama llama3.2:3b", "http://localhost:11434")
+    );
+    assert_eq!(client.profile().price, None);
 }

@@ -1,6 +1,6 @@
 //! What is refused before anything is sent, and what a client says of itself.
 
-use promptopt_core::{LanguageModel, Sampling};
+use promptopt_core::lm::{LanguageModel, Sampling};
 use promptopt_lm::{ConfigError, ModelSettings, ProviderClient, by_name};
 
 use super::{ANTHROPIC, GEMINI, OLLAMA};
@@ -39,14 +39,17 @@ fn a_client_is_known_by_provider_model_and_settings_and_has_a_price_at_home() {
     let sampling = Sampling { temperature: Some(0.0), ..Sampling::default() };
     let builder = || ProviderClient::builder().model(ANTHROPIC).api_key(CANARY).sampling(sampling.clone());
     let client = builder().build().unwrap();
-    assert_eq!(client.id(), "anthropic claude-haiku-4-5 temperature=0.0 max_tokens=4096");
+    assert_eq!(client.profile().id, "anthropic claude-haiku-4-5 temperature=0.0 max_tokens=4096");
     assert_eq!(client.url(), "https://api.anthropic.com/v1");
-    assert!(client.price().is_some());
+    assert!(client.profile().price.is_some());
     assert_eq!(client.redact(CANARY), "[redacted]");
 
     let proxied = builder().base_url("http://localhost:1/v1/").build().unwrap();
-    assert_eq!(proxied.id(), "anthropic@localhost:1/v1 claude-haiku-4-5 temperature=0.0 max_tokens=4096");
-    assert_eq!(proxied.price(), None);
+    assert_eq!(
+        proxied.profile().id,
+        "anthropic@localhost:1/v1 claude-haiku-4-5 temperature=0.0 max_tokens=4096"
+    );
+    assert_eq!(proxied.profile().price, None);
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn the_key_may_be_in_a_file() {
 async fn a_name_finds_the_client_of_a_provider() {
     let settings = ModelSettings::builder().api_key(CANARY).provider_url("http://localhost:1/v1").build();
     let model = by_name(GEMINI, &settings).await.unwrap();
-    assert_eq!(model.id(), "gemini@localhost:1/v1 gemini-2.5-flash");
+    assert_eq!(model.profile().id, "gemini@localhost:1/v1 gemini-2.5-flash");
     let mut hedged = settings;
     hedged.hedge_after = Some(std::time::Duration::from_secs(1));
     assert!(by_name(GEMINI, &hedged).await.err().unwrap().to_string().contains("hedge"));

@@ -1,0 +1,85 @@
+//! All models of a task: those of program, prompts, predictors and judges.
+
+use std::sync::Arc;
+
+use promptopt_core::lm::LanguageModel;
+
+use super::{ChosenModel, Endpoints, choose};
+use crate::args::RunArgs;
+use crate::data::Undivided;
+use crate::keeping::Keeping;
+use crate::meter::{Gauge, Metered};
+use crate::program::Blueprint;
+use crate::task_file::{MetricKind, TaskFile};
+
+/// The models that a task names, or the command line in their place.
+pub(crate) struct TaskModels {
+    /// What the program runs on.
+    pub(crate) program: ChosenModel,
+    /// What writes instructions.
+    pub(crate) prompt: ChosenModel,
+    /// One for every metric that asks for a judge; `None` where it is simulated.
+    pub(crate) judges: Vec<Option<Arc<dyn LanguageModel>>>,
+    /// Those of predictors that have one of their own, by the predictor's name.
+    pub(crate) predictors: Vec<(String, Arc<dyn LanguageModel>)>,
+}
+
+impl TaskModels {
+    pub(crate) async fn choose(
+        task: &TaskFile,
+        blueprint: &Blueprint,
+        args: &RunArgs,
+        rows: &Undivided,
+        endpoints: &mut Endpoints,
+    ) -> anyhow::Result<Self> {
+        let program = choose(&task.model, args.lm.as_deref(), rows, endpoints).await?;
+        let prompt = match &task.prompt_model {
+            // `--lm` is about the whole run.
+            Some(section) if args.lm.is_none() => choose(section, None, rows, endpoints).await?,
+            _ => program.clone(),
+        };
+        let mut judges = Vec::new();
+        for section in task.metric.iter().filter(|section| section.kind == MetricKind::Judge) {
+            // A judge of its own stays the same whatever the program runs on, or scores could not be
+            // compared; but whoever tries things out on the simulated model wants to call nobody.
+            let own = section.model.as_ref().filter(|_| args.lm.as_deref() != Some("sim"));
+            let chosen = match own {
+                Some(section) => choose(section, None, rows, endpoints).await?,
+                None => prompt.clone(),
+            };
+            judges.push((!chosen.is_simulated).then_some(chosen.model));
+        }
+        let mut predictors = Vec::new();
+        for step in blueprint.steps.iter().filter(|_| args.lm.is_none()) {
+            if let Some(section) = &step.model {
+                let chosen = choose(section, None, rows, endpoints).await?;
+                predictors.push((step.name.clone(), chosen.model));
+            }
+        }
+        Ok(Self { program, prompt, judges, predictors })
+    }
+
+    /// The same models, with their replies kept and their calls counted.
+    pub(crate) fn kept(self, keeping: &mut Keeping, gauge: &Arc<Gauge>, task: &TaskFile) -> Self {
+        let is_one = Arc::ptr_eq(&self.program.model, &self.prompt.model);
+        let metered = |model| Metered::around(model, gauge, &task.prices);
+        let program = keeping.around(self.program.model);
+        let prompt = if is_one { Arc::clone(&program) } else { keeping.around(self.prompt.model) };
+        let judges = self.judges.into_iter().map(|judge| {
+            let kept = keeping.around(judge?);
+            Some(Arc::new(metered(kept).judging()) as Arc<dyn LanguageModel>)
+        });
+        let judges = judges.collect();
+        let predictors = self.predictors.into_iter().map(|(name, model)| {
+            let kept = keeping.around(model);
+            (name, Arc::new(metered(kept)) as Arc<dyn LanguageModel>)
+        });
+        let predictors = predictors.collect();
+        Self {
+            program: ChosenModel { model: Arc::new(metered(program)), ..self.program },
+            prompt: ChosenModel { model: Arc::new(metered(prompt)), ..self.prompt },
+            judges,
+            predictors,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The program of a task: what the file says, checked, and made into a chain of predictors.
+
+mod blueprint;
+mod chain;
+mod file;
+
+pub(crate) use blueprint::Blueprint;
+pub(crate) use chain::PredictorChain;
+pub(crate) use file::{ProgramFile, is_task, layout, mapped, path_pair, prompts};

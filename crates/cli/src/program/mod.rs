@@ -1,9 +1,0 @@
-//! The program of a task: what the file says, checked, and made into a chain of predictors.
-
-mod blueprint;
-mod chain;
-mod file;
-
-pub(crate) use blueprint::Blueprint;
-pub(crate) use chain::Chain;
-pub(crate) use file::{ProgramFile, is_task, layout, mapped, path_pair, prompts};

@@ -1,0 +1,20 @@
+//! The task file: program, models, data, metrics and optimizer in TOML.
+
+mod cache;
+mod data;
+mod keys;
+mod metric;
+mod model;
+mod optimizer;
+mod program;
+mod shorthand;
+mod task;
+
+pub(crate) use cache::CacheSection;
+pub(crate) use data::{DataSection, Part};
+pub(crate) use keys::nearest;
+pub(crate) use metric::{MetricKind, MetricSection};
+pub(crate) use model::ModelSection;
+pub(crate) use optimizer::{OptimizerSection, ProposerKind};
+pub(crate) use program::{FieldSection, Format, PredictorSection, ProgramSection};
+pub(crate) use task::TaskFile;

@@ -1,0 +1,37 @@
+//! What a run is going to call.
+
+use promptopt_run::{Between, Forecast, ModelRole, Run, calls_of_a_rollout};
+
+use crate::COPRO;
+use crate::author::most_calls;
+
+pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Forecast {
+    let rollout = calls_of_a_rollout(run.program());
+    let selection = run.board().examples().len() as u64;
+    let looks = options.race(run, None).looks(selection as usize);
+    let first = looks.first().map_or(selection, |first| *first as u64);
+    let by_number = run.options().limits().rollouts.map(|most| most.saturating_sub(selection));
+
+    let (mut mistakes, mut writing, mut race) = (Between::default(), Between::default(), Between::default());
+    for (depth, _, _) in options.turns(run.program()) {
+        let wanted = options.wanted(depth) as u64;
+        mistakes = mistakes + Between::new(0, options.mistakes(run));
+        if run.options().instruction_writer.is_none() {
+            writing = writing + Between::new(1, most_calls(wanted));
+        }
+        // That many instructions come out is not sure: some may repeat each other.
+        race = race + Between::new(first, wanted * selection);
+    }
+    if let Some(most) = by_number {
+        let (sure, writes) = (if race.high > most { 0 } else { race.low }, writing);
+        race = Between::new(sure, race.high.min(most));
+        mistakes = Between::new(0, mistakes.high.min(most));
+        writing = Between { low: if sure == 0 { 0 } else { writes.low }, ..writes };
+    }
+    Forecast::default()
+        .with("baseline", ModelRole::Task, rollout.times(Between::new(selection, selection)))
+        .with("mistakes", ModelRole::Task, rollout.times(mistakes))
+        .with("instructions", ModelRole::Prompt, writing)
+        .with("race", ModelRole::Task, rollout.times(race))
+        .within(run.options().limits())
+}

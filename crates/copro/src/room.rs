@@ -1,0 +1,97 @@
+//! What one turn may take: the budget shared out among the turns that are left.
+
+use promptopt_core::program::{Evaluator, Predictor};
+use promptopt_evaluator::RaceOptions;
+use promptopt_run::{RolloutCost, Run};
+
+use crate::COPRO;
+
+/// The most rollouts that one look for mistakes takes.
+const MISTAKE_ROLLOUTS: u64 = 20;
+/// Of what a turn may take, at most this part goes into looking for mistakes.
+const MISTAKE_SHARE: u64 = 10;
+/// A turn that cannot evaluate so many candidates on the first chunk takes from later ones.
+const MIN_CONTENDERS: u64 = 4;
+
+/// What one predictor may take at one depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// New instructions.
+    pub(crate) contenders: usize,
+    /// Rollouts on training examples, to see mistakes.
+    pub(crate) mistakes: usize,
+    /// Rollouts of the race; `None` without a limit.
+    pub(crate) rollouts: Option<u64>,
+}
+
+impl Room {
+    /// What the next of `turns` turns may take: an equal share of what the budget has left, but
+    /// enough for one candidate to be evaluated on the whole selection set; `None` where there is
+    /// not even that. `writing` is what the instructions cost in calls.
+    pub(crate) fn of(
+        options: &COPRO,
+        run: &Run<'_>,
+        depth: usize,
+        turns: usize,
+        writing: u64,
+    ) -> Option<Self> {
+        let cost = RolloutCost::of(run.runner());
+        let selection = run.board().examples().len();
+        let all = selection as u64;
+        let first = options.race(run, None).looks(selection).first().map_or(all, |n| *n as u64);
+        let rest = all - first;
+        let mistakes = options.mistakes(run);
+        let wanted = options.wanted(depth) as u64;
+
+        let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(writing));
+        let count = run.ledger().remaining_rollouts();
+        if calls.is_some_and(|calls| calls < full_evaluation(run)) || count.is_some_and(|count| count < all) {
+            return None;
+        }
+        let Some(total) = calls.map(|calls| cost.rollouts(calls)).into_iter().chain(count).min() else {
+            return Some(Self { contenders: wanted as usize, mistakes: mistakes as usize, rollouts: None });
+        };
+        let share = (total / turns.max(1) as u64).max((all + MIN_CONTENDERS * first).min(total));
+        let mistakes = mistakes.min(share / MISTAKE_SHARE).min(total.saturating_sub(all));
+        let race = share - mistakes;
+        let free = |calls: u64| calls.saturating_sub(cost.kept_back(rest as usize));
+        let calls = calls.map(|calls| cost.rollouts(free(calls)).saturating_sub(mistakes));
+        let affordable =
+            calls.into_iter().chain([race.saturating_sub(rest)]).min().unwrap_or_default() / first;
+        let contenders = wanted.min(affordable).max(1) as usize;
+        Some(Self { contenders, mistakes: mistakes as usize, rollouts: Some(race) })
+    }
+}
+
+/// The calls to keep back for the evaluation of one candidate on the whole selection set.
+pub(crate) fn full_evaluation(run: &Run<'_>) -> u64 {
+    RolloutCost::of(run.runner()).kept_back(run.board().examples().len())
+}
+
+impl COPRO {
+    /// Depth by depth every predictor in turn, with how many turns there are from here on.
+    pub(crate) fn turns<'p>(&self, program: &'p dyn Evaluator) -> Vec<(usize, &'p dyn Predictor, usize)> {
+        let predictors = program.predictors();
+        let all = self.depth * predictors.len();
+        let turns =
+            (0..self.depth).flat_map(|depth| predictors.iter().map(move |predictor| (depth, *predictor)));
+        turns.enumerate().map(|(turn, (depth, predictor))| (depth, predictor, all - turn)).collect()
+    }
+
+    /// New instructions that a depth is to bring; at the first the present one is among the attempts.
+    pub(crate) fn wanted(&self, depth: usize) -> usize {
+        if depth == 0 { self.breadth - 1 } else { self.breadth }
+    }
+
+    /// How a depth races. All candidates of a run see the selection examples in the same order.
+    pub(crate) fn race(&self, run: &Run<'_>, max_rollouts: Option<u64>) -> RaceOptions {
+        let defaults = RaceOptions::default();
+        let first_chunk = if self.racing { defaults.first_chunk } else { run.board().examples().len() };
+        RaceOptions { first_chunk, max_rollouts, seed: run.options().seed, ..defaults }
+    }
+
+    /// Rollouts on training examples at each depth, where nothing limits them.
+    pub(crate) fn mistakes(&self, run: &Run<'_>) -> u64 {
+        if self.show_mistakes { MISTAKE_ROLLOUTS.min(run.train().len() as u64) } else { 0 }
+    }
+}

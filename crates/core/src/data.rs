@@ -1,0 +1,13 @@
+//! Data: examples, predictions, scores, and the hashes that tell them apart.
+
+mod example;
+mod hash;
+mod prediction;
+mod score;
+mod text;
+
+pub use example::{Example, Fields, fields_of};
+pub use hash::ContentHash;
+pub use prediction::Prediction;
+pub use score::Score;
+pub use text::{plain_text, shorten};

@@ -1,0 +1,106 @@
+//! Examples: ordered fields, and which of them are inputs.
+
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ContentHash;
+
+/// Named values in order. JSON is what data sets, demos and replies have in common.
+pub type Fields = serde_json::Map<String, Value>;
+
+/// Copies fields, with room for no more than there are: what is kept of rollouts is mostly this.
+pub fn fields_of<'f>(fields: impl Iterator<Item = (&'f String, &'f Value)> + Clone) -> Fields {
+    let mut copy = Fields::with_capacity(fields.clone().count());
+    copy.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+    copy
+}
+
+/// One row of a data set: what goes into the program, and what is known of the answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    fields: Fields,
+    inputs: Vec<String>,
+    #[serde(skip)]
+    hash: KnownHash,
+}
+
+/// The hash of what stands beside it, once somebody asked; no part of what is compared.
+#[derive(Debug, Clone, Default)]
+struct KnownHash(OnceLock<ContentHash>);
+
+impl PartialEq for KnownHash {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Example {
+    /// An example from fields and the names of those that are inputs; the others are labels.
+    /// An input that is not among the fields is simply absent.
+    ///
+    /// ```
+    /// use promptopt_core::data::Example;
+    ///
+    /// let example = Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"]);
+    /// assert_eq!(example.get_str("answer"), Some("2"));
+    /// assert_eq!(example.inputs().len(), 1);
+    /// ```
+    pub fn new<K, V, I>(fields: impl IntoIterator<Item = (K, V)>, inputs: impl IntoIterator<Item = I>) -> Self
+    where
+        K: Into<String>,
+        V: Into<Value>,
+        I: Into<String>,
+    {
+        Self {
+            fields: fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            inputs: inputs.into_iter().map(Into::into).collect(),
+            hash: KnownHash::default(),
+        }
+    }
+
+    /// All fields, in order.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The value of a field.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name)
+    }
+
+    /// The value of a field that holds a string.
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    /// Whether a field is an input.
+    pub fn is_input(&self, name: &str) -> bool {
+        self.inputs.iter().any(|input| input == name)
+    }
+
+    /// The names of the inputs.
+    pub fn input_names(&self) -> &[String] {
+        &self.inputs
+    }
+
+    /// The input fields, in order.
+    pub fn inputs(&self) -> Fields {
+        self.part(true)
+    }
+
+    /// The fields that are not inputs, in order.
+    pub fn labels(&self) -> Fields {
+        self.part(false)
+    }
+
+    fn part(&self, input: bool) -> Fields {
+        fields_of(self.fields.iter().filter(|(name, _)| self.is_input(name) == input))
+    }
+
+    /// A hash of the content: equal examples have equal hashes, on every machine. Made once.
+    pub fn content_hash(&self) -> ContentHash {
+        *self.hash.0.get_or_init(|| ContentHash::of(self))
+    }
+}

@@ -1,0 +1,166 @@
+//! A request to a language model, and its reply: values, nothing else.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::money::Usage;
+
+/// Who speaks in a chat message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The standing instruction.
+    System,
+    /// The person, or the program that asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// The text, as it goes over the wire.
+    pub content: String,
+}
+
+impl Message {
+    /// A system message.
+    pub fn system(content: impl Into<String>) -> Self {
+        Self { role: Role::System, content: content.into() }
+    }
+
+    /// A user message.
+    pub fn user(content: impl Into<String>) -> Self {
+        Self { role: Role::User, content: content.into() }
+    }
+
+    /// An assistant message.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self { role: Role::Assistant, content: content.into() }
+    }
+}
+
+/// Sampling parameters. What is `None` is left to the model's own settings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sampling {
+    /// Softmax temperature; 0 is greedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Nucleus mass, in (0, 1].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Upper bound on the completion, in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Texts at which the completion ends; they are not part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Seed for models that can sample repeatably.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// The form the reply is asked to have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ResponseFormat {
+    /// Free text.
+    #[default]
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// A JSON object that adheres to a JSON schema.
+    JsonSchema {
+        /// A name for the schema, `[a-zA-Z0-9_-]{1,64}`.
+        name: String,
+        /// The schema itself.
+        schema: Value,
+    },
+}
+
+/// One request to a language model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LmRequest {
+    /// The chat so far. A last message by the assistant is a prefix that the model continues,
+    /// where the model can do so.
+    pub messages: Vec<Message>,
+    /// Sampling parameters.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// The form the reply is asked to have.
+    #[serde(default)]
+    pub response_format: ResponseFormat,
+    /// How many completions are wanted; 0 counts as 1.
+    #[serde(default)]
+    pub n: u32,
+    /// Which draw this is, for repeated sampling of one and the same request. Part of every
+    /// store key, never sent to a provider.
+    #[serde(default)]
+    pub sample_index: u64,
+}
+
+impl LmRequest {
+    /// A request for one completion of `messages` under the model's own settings.
+    pub fn new(messages: Vec<Message>) -> Self {
+        Self { messages, n: 1, ..Self::default() }
+    }
+}
+
+/// Why a completion ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// The model was done, or met a stop text.
+    #[default]
+    Stop,
+    /// The token limit cut it off.
+    Length,
+    /// The provider withheld (part of) the text.
+    ContentFilter,
+    /// Anything else.
+    Other,
+}
+
+/// One completion.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The text of the reply.
+    pub text: String,
+    /// Why it ended.
+    #[serde(default)]
+    pub finish_reason: FinishReason,
+}
+
+impl Completion {
+    /// A completion that ended by itself.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), finish_reason: FinishReason::Stop }
+    }
+}
+
+/// What came back: one completion or more, and what they cost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LmReply {
+    /// The completions; at least one.
+    pub completions: Vec<Completion>,
+    /// Tokens and calls of this request.
+    pub usage: Usage,
+}
+
+impl LmReply {
+    /// A reply with one completion.
+    pub fn text(text: impl Into<String>, usage: Usage) -> Self {
+        Self { completions: vec![Completion::new(text)], usage }
+    }
+
+    /// The text of the first completion, empty when there is none.
+    pub fn first_text(&self) -> &str {
+        self.completions.first().map_or("", |completion| completion.text.as_str())
+    }
+}

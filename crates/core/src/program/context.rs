@@ -1,0 +1,237 @@
+//! The call context: everything a program needs to call its predictors, handed to it explicitly.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Cancellation;
+use crate::data::ContentHash;
+use crate::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest};
+use crate::money::{Price, Usage};
+use crate::prompt::{Prompt, Prompts};
+use crate::trace::Step;
+
+/// Puts something around every model that a program calls, such as a budget.
+pub trait Layer: Send + Sync {
+    /// The model with this layer around it.
+    fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel>;
+}
+
+/// Prompts in force, model, step recorder and cancellation of one run of a program.
+///
+/// Clones share everything and are cheap, so a program may move one into a spawned task.
+#[derive(Clone)]
+pub struct CallContext {
+    run: Arc<Inner>,
+    model: Arc<dyn LanguageModel>,
+    /// What the model's tokens cost, where no layer sees to that.
+    price: Option<Price>,
+    /// Whether calls are steps of the program, under the prompts in force.
+    is_program: bool,
+}
+
+struct Inner {
+    prompts: Arc<Prompts>,
+    cancellation: Cancellation,
+    sample_index: u64,
+    call_limit: Option<u64>,
+    layer: Option<Arc<dyn Layer>>,
+    calls: AtomicU64,
+    record: Mutex<Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    steps: Vec<Option<Step>>,
+    usage: Usage,
+    /// The first request. Most runs make no other, so it is hashed only when a second one comes.
+    first: Option<LmRequest>,
+    /// How often each request was made, once there are two.
+    made: HashMap<ContentHash, u64>,
+}
+
+/// The place of a step in the record, taken when the step begins, so that the record's order does
+/// not depend on which of several concurrent steps ends first.
+#[derive(Debug)]
+pub struct StepSlot(usize);
+
+impl CallContext {
+    /// A context in which every predictor uses its own prompt.
+    pub fn new(model: Arc<dyn LanguageModel>) -> Self {
+        Self::for_run(model, Arc::default(), Cancellation::new(), 0, None)
+    }
+
+    /// A context for one run: the prompts in force, a flag that ends it, the sample index for
+    /// repeated draws, and how many calls the run may make (`None`: as many as it wants).
+    pub fn for_run(
+        model: Arc<dyn LanguageModel>,
+        prompts: Arc<Prompts>,
+        cancellation: Cancellation,
+        sample_index: u64,
+        call_limit: Option<u64>,
+    ) -> Self {
+        let price = model.profile().price;
+        let run = Inner::new(prompts, cancellation, sample_index, call_limit, None);
+        Self { run: Arc::new(run), model, price, is_program: true }
+    }
+
+    /// The same with a layer around every model that is called. `model` has it already; the layer also sets
+    /// prices.
+    pub fn layered(
+        model: Arc<dyn LanguageModel>,
+        prompts: Arc<Prompts>,
+        cancellation: Cancellation,
+        sample_index: u64,
+        call_limit: Option<u64>,
+        layer: Arc<dyn Layer>,
+    ) -> Self {
+        let run = Inner::new(prompts, cancellation, sample_index, call_limit, Some(layer));
+        Self { run: Arc::new(run), model, price: None, is_program: true }
+    }
+
+    /// The same run on another model, for a predictor that has one of its own. Its calls count in the same
+    /// budget, at its own price.
+    #[must_use]
+    pub fn on(&self, model: Arc<dyn LanguageModel>) -> Self {
+        let (model, price) = match &self.run.layer {
+            Some(layer) => (layer.around(model), None),
+            None => {
+                let price = model.profile().price;
+                (model, price)
+            }
+        };
+        Self { run: Arc::clone(&self.run), model, price, is_program: self.is_program }
+    }
+
+    /// The same for calls that are no steps of the program, such as those of a judge: they count in the same
+    /// budget, but are not recorded as steps, and no prompt is in force for them.
+    #[must_use]
+    pub fn aside(&self, model: Arc<dyn LanguageModel>) -> Self {
+        Self { is_program: false, ..self.on(model) }
+    }
+
+    /// The prompt in force for a predictor; `None` means the predictor's own.
+    pub fn prompt(&self, predictor: &str) -> Option<&Prompt> {
+        self.run.prompts.get(predictor).filter(|_| self.is_program)
+    }
+
+    /// The flag that ends the run.
+    pub fn cancellation(&self) -> &Cancellation {
+        &self.run.cancellation
+    }
+
+    /// Completes a request with the run's model, counting the call.
+    ///
+    /// Under a budget it first waits for its turn and until what it may cost at most is reserved. A program
+    /// should hold no lock of its own meanwhile that another run of it needs.
+    ///
+    /// The sample index of the request becomes that of this draw of the run, another one for every time
+    /// that the run makes the same request.
+    ///
+    /// # Errors
+    ///
+    /// What the model says; [`LmError::Cancelled`] once the run is cancelled or over,
+    /// [`LmError::CallLimit`] when a budget is in force and this run made all the calls that it may make
+    /// ([`Module::calls_per_rollout`](super::Module::calls_per_rollout)), and [`LmError::Budget`] when the request
+    /// does not fit the budget, which ends the whole run.
+    pub async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
+        let inner = &*self.run;
+        if inner.cancellation.is_cancelled() {
+            return Err(LmError::Cancelled);
+        }
+        let made = inner.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(limit) = inner.call_limit
+            && made >= limit
+        {
+            return Err(LmError::CallLimit { limit });
+        }
+        request.sample_index = self.sample_index(&request);
+        let mut reply = self.model.complete(&request, &Attempts::any()).await?;
+        if let Some(price) = self.price {
+            reply.usage = price.priced(reply.usage);
+        }
+        self.with_record(|record| record.usage += reply.usage);
+        Ok(reply)
+    }
+
+    /// The run's draw, told apart from earlier requests of the run that were the same.
+    fn sample_index(&self, request: &LmRequest) -> u64 {
+        let (run, own) = (self.run.sample_index, request.sample_index);
+        let before = self.with_record(|record| {
+            if record.first.is_none() && record.made.is_empty() {
+                record.first = Some(request.clone());
+                return 0;
+            }
+            if let Some(first) = record.first.take() {
+                record.made.insert(ContentHash::of(&first), 1);
+            }
+            let made = record.made.entry(ContentHash::of(request)).or_default();
+            *made += 1;
+            *made - 1
+        });
+        if before == 0 && own == 0 {
+            return run;
+        }
+        let parts = [run.to_le_bytes(), own.to_le_bytes(), before.to_le_bytes()];
+        ContentHash::join(parts.iter().map(<[u8; 8]>::as_slice)).as_u64()
+    }
+
+    /// Takes the next place in the record.
+    pub fn begin_step(&self) -> StepSlot {
+        if !self.is_program {
+            return StepSlot(usize::MAX);
+        }
+        self.with_record(|record| {
+            record.steps.push(None);
+            StepSlot(record.steps.len() - 1)
+        })
+    }
+
+    /// Puts a step in its place.
+    pub fn end_step(&self, slot: StepSlot, step: Step) {
+        self.with_record(|record| {
+            if let Some(place) = record.steps.get_mut(slot.0) {
+                *place = Some(step);
+            }
+        });
+    }
+
+    /// The steps so far in the order in which they began, and what all calls cost.
+    pub fn record(&self) -> (Vec<Step>, Usage) {
+        self.with_record(|record| (record.steps.iter().flatten().cloned().collect(), record.usage))
+    }
+
+    /// As [`CallContext::record`], but the steps are handed over, for whoever is the last to ask.
+    pub fn take_record(&self) -> (Vec<Step>, Usage) {
+        self.with_record(|record| {
+            // Traces are kept by the hundred thousand, so nothing is reserved for more steps.
+            let mut steps = Vec::with_capacity(record.steps.len());
+            steps.extend(record.steps.drain(..).flatten());
+            (steps, record.usage)
+        })
+    }
+
+    fn with_record<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
+        work(&mut self.run.record.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Inner {
+    fn new(
+        prompts: Arc<Prompts>,
+        cancellation: Cancellation,
+        sample_index: u64,
+        call_limit: Option<u64>,
+        layer: Option<Arc<dyn Layer>>,
+    ) -> Self {
+        Self {
+            prompts,
+            cancellation,
+            sample_index,
+            call_limit,
+            layer,
+            calls: AtomicU64::new(0),
+            record: Mutex::default(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The evolution in progress: what is known of every candidate, and how a step is decided on.
+
+mod compare;
+mod conceive;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use promptopt_core::prompt::Prompts;
+use promptopt_core::trace::Trace;
+use promptopt_evaluator::MinibatchSampler;
+use promptopt_run::{Error, Halt, RolloutJob, Run};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::gate::{Gate, GateOptions};
+use crate::merge::{self, Merge};
+use crate::{ComponentChoice, Frontier, FrontierType, GEPA};
+
+/// A step that was decided on: a parent, and what is to become of it.
+pub(crate) struct Draft {
+    /// The parent; of a merge the better one.
+    parent: usize,
+    minibatch: Vec<usize>,
+    kind: Kind,
+}
+
+enum Kind {
+    Reflection { components: Vec<String> },
+    Merge { merge: Merge, prompts: Prompts },
+}
+
+/// A new candidate on its way to the frontier.
+pub(crate) struct Child {
+    candidate: usize,
+    parent: usize,
+    minibatch: Vec<usize>,
+}
+
+pub(crate) struct Evolution<'a> {
+    options: &'a GEPA,
+    /// Paths of the predictors that may change.
+    components: Vec<String>,
+    gate: Gate,
+    sampler: MinibatchSampler,
+    rng: ChaCha8Rng,
+    /// Runs on training examples, by candidate and example.
+    traces: BTreeMap<(usize, usize), Arc<Trace>>,
+    frontier: Frontier,
+    /// How many objectives had been named when the frontier was made.
+    objectives_named: usize,
+    /// The candidates that have entered the frontier, with their means on the whole selection set.
+    means: BTreeMap<usize, f64>,
+    /// Parents without a run from which there is something to learn.
+    exhausted: BTreeSet<usize>,
+    visits: BTreeMap<usize, usize>,
+    merges_due: usize,
+    merges_made: usize,
+    merges_tried: HashSet<Merge>,
+    iteration: usize,
+    failed_proposals: usize,
+    /// Why the last of them failed.
+    last_failure: Option<String>,
+    /// Requests for instructions so far.
+    requests: u64,
+}
+
+impl<'a> Evolution<'a> {
+    /// Begins with every candidate that is evaluated on the whole selection set: the original, and what a strategy
+    /// before this one found.
+    pub(crate) fn new(options: &'a GEPA, run: &Run<'_>) -> Result<Self, Error> {
+        let train = run.train().len();
+        let mut rng = ChaCha8Rng::seed_from_u64(run.options().seed);
+        let mut evolution = Self {
+            options,
+            components: options.changeable(run.program())?,
+            gate: Gate::default(),
+            sampler: MinibatchSampler::new(train, ChaCha8Rng::seed_from_u64(rng.random())),
+            rng,
+            traces: BTreeMap::new(),
+            frontier: Frontier::default(),
+            objectives_named: 0,
+            means: BTreeMap::new(),
+            exhausted: BTreeSet::new(),
+            visits: BTreeMap::new(),
+            merges_due: 0,
+            merges_made: 0,
+            merges_tried: HashSet::new(),
+            iteration: 0,
+            failed_proposals: 0,
+            last_failure: None,
+            requests: 0,
+        };
+        for candidate in 0..run.board().candidates().len() {
+            evolution.settle(run, candidate);
+        }
+        // One chance for the score and one for each objective, all together within the level.
+        evolution.gate = Gate::new(&GateOptions {
+            level: options.gate_level / evolution.measures(run).len() as f64,
+            minibatch_size: options.minibatch_size,
+            max_training: options.max_gate_examples.max(options.minibatch_size).min(train),
+            selection: run.board().examples().len(),
+            portions: options.selection_portions,
+        });
+        Ok(evolution)
+    }
+
+    /// Whether there is anything to learn at all. Where there is not, a note says so.
+    pub(crate) fn has_something_to_learn(&self, run: &mut Run<'_>) -> bool {
+        let (best, mean) = run.best();
+        if run.train().is_empty() {
+            run.note("there are no training examples to reflect on");
+        } else if mean >= self.perfect_score(run) {
+            let best = if best == 0 { "original" } else { "best candidate" };
+            run.note(format!(
+                "the {best} has a perfect score on the selection set, so there is nothing to gain"
+            ));
+        } else {
+            return true;
+        }
+        false
+    }
+
+    /// In what candidates are compared: the score (`None`), and the objectives where the frontier looks at them.
+    fn measures(&self, run: &Run<'_>) -> Vec<Option<String>> {
+        let named = run.board().objective_names().iter().cloned().map(Some);
+        let looks_at_them = self.options.frontier != FrontierType::Example;
+        std::iter::once(None).chain(named.filter(|_| looks_at_them)).collect()
+    }
+
+    /// The score from which on there is nothing to learn: as given, else 1, unless the metric has given the original
+    /// more than that.
+    fn perfect_score(&self, run: &Run<'_>) -> f64 {
+        let beyond = || run.board().scores(0).as_slice().iter().flatten().any(|score| *score > 1.0);
+        self.options.perfect_score.unwrap_or_else(|| if beyond() { f64::INFINITY } else { 1.0 })
+    }
+
+    /// The rollouts that the search may still make, at what they have cost so far; `None` without a limit on calls or
+    /// rollouts.
+    fn affordable(&self, run: &Run<'_>) -> Option<u64> {
+        let totals = run.runner().totals();
+        let cost = (totals.usage.calls as f64 / totals.made.max(1) as f64).max(1.0);
+        let rollouts = |calls: u64| ((calls as f64 / cost) as u64).saturating_sub(run.kept_back());
+        let by_calls = run.runner().remaining_calls().map(rollouts);
+        by_calls.into_iter().chain(run.ledger().remaining_rollouts()).min()
+    }
+
+    /// How many proposals there may be at once; `None` where the budget does not suffice for one.
+    pub(crate) fn affordable_proposals(&self, run: &Run<'_>) -> Option<usize> {
+        let (left, selection) = (self.affordable(run).unwrap_or(u64::MAX), run.board().examples().len());
+        let affords = |count: &usize| left >= self.options.rollouts_of_a_step(*count, selection);
+        (1..=self.options.parallel_proposals).rev().find(affords)
+    }
+
+    /// The mean of a candidate that has entered the frontier.
+    fn mean(&self, candidate: usize) -> f64 {
+        self.means.get(&candidate).copied().unwrap_or(0.0)
+    }
+
+    /// The members of the Pareto frontier with their shares.
+    pub(crate) fn members(&self) -> BTreeMap<usize, usize> {
+        self.frontier.members(|candidate| self.mean(candidate))
+    }
+
+    /// Decides on the next steps, all from the state as it is: merges that are due first, then reflections on parents
+    /// drawn from the frontier. `None` when no parent is left, which a note says.
+    pub(crate) fn draft(&mut self, run: &mut Run<'_>, count: usize) -> Result<Option<Vec<Draft>>, Error> {
+        let mut members = self.members();
+        let mut drafts = Vec::new();
+        let all: Vec<usize> = members.keys().copied().collect();
+        while drafts.len() < count && self.merges_due > 0 {
+            self.merges_due -= 1;
+            let means = &self.means;
+            let mean = |candidate: usize| means.get(&candidate).copied().unwrap_or(0.0);
+            let candidates = run.board().candidates();
+            let found = merge::find(candidates, &all, mean, &self.merges_tried, &mut self.rng);
+            let Some((merge, prompts)) = found else { break };
+            let (first, second) = merge.parents;
+            let parent = if mean(second) > mean(first) { second } else { first };
+            self.merges_made += 1;
+            self.merges_tried.insert(merge);
+            let minibatch = self.sampler.next(self.options.minibatch_size);
+            drafts.push(Draft { parent, minibatch, kind: Kind::Merge { merge, prompts } });
+        }
+        members.retain(|candidate, _| !self.exhausted.contains(candidate));
+        let mut means = self.means.clone();
+        means.retain(|candidate, _| !self.exhausted.contains(candidate));
+        while drafts.len() < count {
+            let (selector, k, epsilon) =
+                (self.options.candidate_selector, self.options.k(), self.options.epsilon());
+            let Some(parent) = selector.select(&members, &means, k, epsilon, &mut self.rng) else { break };
+            let components = self.choose_components(parent)?;
+            let minibatch = self.sampler.next(self.options.minibatch_size);
+            drafts.push(Draft { parent, minibatch, kind: Kind::Reflection { components } });
+        }
+        if drafts.is_empty() {
+            run.note("no parent has a training example left from which there is something to learn");
+            return Ok(None);
+        }
+        Ok(Some(drafts))
+    }
+
+    fn choose_components(&mut self, parent: usize) -> Result<Vec<String>, Error> {
+        let visit = self.visits.entry(parent).or_default();
+        let components = self.components.clone();
+        let choice = ComponentChoice { parent, components, visit: *visit, iteration: self.iteration + 1 };
+        *visit += 1;
+        let chosen = self.options.component_selector.select(&choice);
+        chosen.map_err(|reason| Error::option("component_selector", reason))
+    }
+
+    fn training_runs(&self, candidate: usize) -> impl Iterator<Item = (usize, &Arc<Trace>)> {
+        self.traces
+            .range((candidate, 0)..=(candidate, usize::MAX))
+            .map(|((_, example), trace)| (*example, trace))
+    }
+
+    /// Runs candidates on training examples (by index). What was made before the run ended is kept.
+    async fn run_training(
+        &mut self,
+        run: &mut Run<'_>,
+        wanted: Vec<(usize, Vec<usize>)>,
+    ) -> Result<(), Halt> {
+        let mut places = Vec::new();
+        let mut jobs = Vec::new();
+        for (candidate, examples) in wanted {
+            let Some(known) = run.board().candidates().get(candidate) else { continue };
+            let prompts = Arc::new(known.prompts.clone());
+            for example in examples {
+                let Some(row) = run.train().get(example) else { continue };
+                if !self.traces.contains_key(&(candidate, example)) {
+                    places.push((candidate, example));
+                    jobs.push(RolloutJob::new(Arc::clone(&prompts), Arc::clone(row)));
+                }
+            }
+        }
+        let mut traces = Vec::with_capacity(jobs.len());
+        let ended = run.rollouts_into(&jobs, &mut traces).await;
+        self.traces.extend(places.into_iter().zip(traces).filter_map(|(place, trace)| Some((place, trace?))));
+        ended
+    }
+
+    /// Enters a candidate in the frontier if it is evaluated on the whole selection set, and says whether it is.
+    fn settle(&mut self, run: &Run<'_>, candidate: usize) -> bool {
+        let board = run.board();
+        let score = board.candidates().get(candidate).and_then(|known| known.score);
+        let Some(mean) = score else { return false };
+        self.means.insert(candidate, mean);
+        let named = board.objective_names().len();
+        if self.means.len() > 1 && named == self.objectives_named {
+            self.frontier.enter(candidate, &board.details(candidate));
+        } else {
+            let details: Vec<_> = self.means.keys().map(|known| (*known, board.details(*known))).collect();
+            let known = details.iter().map(|(candidate, scores)| (*candidate, scores));
+            self.frontier = Frontier::of(self.options.frontier, known);
+            self.objectives_named = named;
+        }
+        true
+    }
+
+    /// Makes a merge due, where there are to be more.
+    fn note_new_member(&mut self) {
+        let merges = self.options.use_merge && self.components.len() > 1;
+        if merges && self.merges_made + self.merges_due < self.options.max_merge_invocations {
+            self.merges_due += 1;
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The client for the OpenAI dialect.
+
+mod builder;
+mod client;
+mod wire;
+
+pub use builder::ChatClientBuilder;
+pub(crate) use builder::USER_AGENT;
+pub use client::ChatClient;

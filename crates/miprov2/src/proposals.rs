@@ -1,0 +1,109 @@
+//! The instructions that are written in the course of a run.
+
+use indexmap::IndexMap;
+use promptopt_evaluator::Search;
+use promptopt_proposer::{Attempt, ModelProposer, ProgramInfo, Study, Task};
+use promptopt_run::{Halt, InstructionRequest, Run};
+use promptopt_trace_gen::{Bootstrapped, best_traces};
+
+use crate::MIPROv2;
+use crate::sizes::{self, Round};
+
+/// Has instructions written, round by round, and knows what was written and tried.
+pub(crate) struct Proposals {
+    proposer: ModelProposer,
+    task: Task,
+    study: Option<Study>,
+    written: IndexMap<String, Vec<String>>,
+}
+
+impl Proposals {
+    pub(crate) fn new(options: &MIPROv2, run: &Run<'_>, demos: &Bootstrapped) -> Self {
+        let program = ProgramInfo::of(run.program()).under(&run.base().prompts);
+        let mut task = Task::new(program, run.train().to_vec());
+        task.traces = best_traces(&demos.traces, 1);
+        for predictor in run.program().predictors() {
+            let sets = demos.sets.iter().map(|set| set.of(predictor.path()).to_vec()).collect();
+            task.demo_sets.insert(predictor.path().to_owned(), sets);
+        }
+        let mut proposer = ModelProposer::new(sizes::proposer(options));
+        if let Some(tips) = &options.tips {
+            proposer = proposer.tips(tips.clone());
+        }
+        Self { proposer, task, study: None, written: IndexMap::new() }
+    }
+
+    /// Writes the instructions of a round and gives all that were written so far, by predictor.
+    pub(crate) async fn write(
+        &mut self,
+        run: &mut Run<'_>,
+        round: Round,
+        search: &Search,
+    ) -> Result<&IndexMap<String, Vec<String>>, Halt> {
+        let count = round.instructions;
+        if count == 0 {
+            return Ok(&self.written);
+        }
+        run.stage("proposals", format!("writing {count} instructions for each predictor"));
+        for (index, predictor) in run.program().predictors().iter().enumerate() {
+            let scored = search.instruction_scores(run, index).into_iter();
+            let attempts = scored.map(|(instruction, score)| Attempt { instruction, score });
+            self.task.tried.insert(predictor.path().to_owned(), attempts.collect());
+        }
+        // The descriptions are written once, with the seed of the run; each round draws anew.
+        self.task.seed = run.options().seed;
+        let new = match run.options().instruction_writer.is_some() {
+            true => self.ask_writer(run, round).await?,
+            false => {
+                let study = match self.study.take() {
+                    Some(study) => study,
+                    None => self.proposer.study(run, &self.task).await?,
+                };
+                self.task.seed = run.options().seed.wrapping_add(round.number as u64);
+                let new = self.proposer.propose(run, &self.task, &study, count).await;
+                self.study = Some(study);
+                new?
+            }
+        };
+        for (path, texts) in new {
+            self.task.taken.entry(path.clone()).or_default().extend(texts.iter().cloned());
+            self.written.entry(path).or_default().extend(texts);
+        }
+        Ok(&self.written)
+    }
+
+    /// Asks what writes in place of the prompt model.
+    async fn ask_writer(
+        &self,
+        run: &mut Run<'_>,
+        round: Round,
+    ) -> Result<IndexMap<String, Vec<String>>, Halt> {
+        let Some(writer) = run.options().instruction_writer.clone() else { return Ok(IndexMap::new()) };
+        let seed = run.options().seed.wrapping_add(round.number as u64);
+        let mut written = IndexMap::new();
+        for (index, predictor) in self.task.program.predictors.iter().enumerate() {
+            let mut request = InstructionRequest::new(
+                &predictor.path,
+                predictor.signature.clone(),
+                &predictor.instruction,
+                seed.wrapping_add(index as u64),
+            );
+            request.count = round.instructions;
+            request.traces.clone_from(&self.task.traces);
+            request.examples.clone_from(&self.task.examples);
+            request.taken = self.task.taken.get(&predictor.path).cloned().unwrap_or_default();
+            let texts = match run.write_with(&*writer, &request).await? {
+                Ok(texts) => texts,
+                Err(failure) => {
+                    run.note(format!("a proposal for `{}` failed: {failure}", predictor.path));
+                    Vec::new()
+                }
+            };
+            for text in &texts {
+                run.observe_proposal(&predictor.path, text, None);
+            }
+            written.insert(predictor.path.clone(), texts);
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,39 @@
+//! What programs, metrics and optimizers are written with, in one line: `use promptopt::prelude::*;`.
+
+pub use std::sync::Arc;
+
+pub use async_trait::async_trait;
+#[cfg(feature = "miprov2")]
+pub use miprov2::MIPROv2;
+#[cfg(feature = "copro")]
+pub use promptopt_copro::COPRO;
+pub use promptopt_core::data::{Example, Fields, Prediction, Score};
+pub use promptopt_core::lm::{
+    LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Role, Sampling, lm_fn,
+};
+pub use promptopt_core::money::{Budget, Money, Price, Prices, Usage};
+pub use promptopt_core::program::{
+    CallContext, Cancellation, Evaluator, Metric, Module, ModuleExt, Predictor, Text, async_metric_fn,
+    metric_fn, module_fn,
+};
+pub use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
+pub use promptopt_core::signature::{Field, FieldType, Signature};
+pub use promptopt_core::trace::{Failure, FailureKind, Step, Trace};
+#[cfg(feature = "data")]
+pub use promptopt_data::{LoadOptions, SealedTest, SplitOptions, load, split};
+pub use promptopt_evaluator::{RaceOptions, race};
+#[cfg(feature = "gepa")]
+pub use promptopt_gepa::GEPA;
+#[cfg(feature = "lm")]
+pub use promptopt_lm::ChatClient;
+pub use promptopt_predict::{ChainOfThought, Predict};
+#[cfg(feature = "random-search")]
+pub use promptopt_random_search::RandomSearch;
+pub use promptopt_run::{
+    Assignment, Auto, Brief, Event, Halt, InstructionRequest, InstructionWriter, Observer, Optimizer,
+    Outcome, RolloutJob, Run, RunOptions, Setup, StopReason, Strategy, TrialKind, evaluate,
+};
+#[cfg(feature = "simba")]
+pub use promptopt_simba::SIMBA;
+pub use promptopt_statistics::{Comparison, Estimate, Scores, assert_not_worse, compare, estimate};
+pub use promptopt_trace_gen::{BootstrapOptions, bootstrap};

@@ -1,0 +1,274 @@
+//! The board: what is known of every candidate on every example.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::prompt::{PromptCandidate, Prompts};
+use promptopt_core::trace::Trace;
+use promptopt_statistics::{Estimate, Scores, Winner, estimate, judge_winner};
+
+use crate::evaluate::counts_as_zero;
+use crate::{CandidateScores, RolloutJob};
+
+/// What one rollout said about a candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// The score; 0 for a failure of reply or program, `None` for one of provider or metric.
+    pub score: Option<f64>,
+    /// Whether it was a failure of any kind.
+    pub failed: bool,
+    /// Whether it was a failure that counts as 0.
+    pub zero: bool,
+}
+
+/// What a row of evidence comes to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    /// Examples that were tried.
+    tried: usize,
+    /// Examples with a score.
+    scored: usize,
+    /// The mean of the scores.
+    mean: Option<f64>,
+}
+
+impl Sum {
+    fn of(row: &[Option<Evidence>]) -> Self {
+        let scores: Vec<f64> = row.iter().flatten().filter_map(|evidence| evidence.score).collect();
+        Self {
+            tried: row.iter().flatten().count(),
+            scored: scores.len(),
+            mean: (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64),
+        }
+    }
+}
+
+/// Keeps what is known of every (candidate, example) pair of a selection set. A [`Run`](crate::Run) fills it and
+/// buys each pair once.
+#[derive(Default)]
+pub struct Board {
+    examples: Vec<Arc<Example>>,
+    candidates: Vec<PromptCandidate>,
+    prompts: Vec<Arc<Prompts>>,
+    rows: Vec<Vec<Option<Evidence>>>,
+    /// What follows from each row, which is asked for far more often than rows change.
+    sums: Vec<Sum>,
+    objectives: Vec<Vec<BTreeMap<String, f64>>>,
+    /// Calls and rollouts when each candidate was entered.
+    discovered: Vec<(u64, u64)>,
+    by_content: HashMap<ContentHash, usize>,
+    /// The candidate with the highest score; of equals the first.
+    best: Option<usize>,
+    /// The names of all objectives that any score has come with.
+    objective_names: BTreeSet<String>,
+    failure: Option<String>,
+}
+
+impl Board {
+    /// An empty board over a selection set.
+    pub fn new(examples: Vec<Arc<Example>>) -> Self {
+        Self { examples, ..Self::default() }
+    }
+
+    /// The selection set.
+    pub fn examples(&self) -> &[Arc<Example>] {
+        &self.examples
+    }
+
+    /// The candidates, in the order in which they came.
+    pub fn candidates(&self) -> &[PromptCandidate] {
+        &self.candidates
+    }
+
+    /// Enters a candidate, with the calls and rollouts made by then. One with the same prompts is the same
+    /// candidate.
+    pub(crate) fn enter(&mut self, candidate: PromptCandidate, discovered: (u64, u64)) -> usize {
+        let next = self.candidates.len();
+        let index = *self.by_content.entry(candidate.content_hash()).or_insert(next);
+        if index == next {
+            self.prompts.push(Arc::new(candidate.prompts.clone()));
+            self.candidates.push(candidate);
+            self.rows.push(vec![None; self.examples.len()]);
+            self.sums.push(Sum::default());
+            self.objectives.push(vec![BTreeMap::new(); self.examples.len()]);
+            self.discovered.push(discovered);
+        }
+        index
+    }
+
+    /// The candidate with these prompts, if it was entered.
+    pub fn find(&self, candidate: &PromptCandidate) -> Option<usize> {
+        self.by_content.get(&candidate.content_hash()).copied()
+    }
+
+    /// The pairs of these that are not known yet, and the jobs to make them.
+    pub(crate) fn unknown(&self, wanted: &[(usize, Vec<usize>)]) -> (Vec<(usize, usize)>, Vec<RolloutJob>) {
+        let mut pairs = Vec::new();
+        let mut seen = HashSet::new();
+        let mut jobs = Vec::new();
+        for (candidate, examples) in wanted {
+            for example in examples {
+                if self.evidence(*candidate, *example).is_some() || !seen.insert((*candidate, *example)) {
+                    continue;
+                }
+                if let (Some(prompts), Some(row)) =
+                    (self.prompts.get(*candidate), self.examples.get(*example))
+                {
+                    pairs.push((*candidate, *example));
+                    jobs.push(RolloutJob::new(Arc::clone(prompts), Arc::clone(row)));
+                }
+            }
+        }
+        (pairs, jobs)
+    }
+
+    /// Notes what came of some pairs, of which `candidates` are all.
+    pub(crate) fn record(
+        &mut self,
+        candidates: impl Iterator<Item = usize> + Clone,
+        pairs: Vec<(usize, usize)>,
+        traces: Vec<Option<Arc<Trace>>>,
+    ) {
+        for ((candidate, example), trace) in pairs.into_iter().zip(traces) {
+            let place = self.rows.get_mut(candidate).and_then(|row| row.get_mut(example));
+            if let (Some(place), Some(trace)) = (place, trace) {
+                if let (None, Some(failure)) = (trace.evidence(), &trace.error) {
+                    self.failure.get_or_insert_with(|| failure.message.clone());
+                }
+                let named = self.objectives.get_mut(candidate).and_then(|row| row.get_mut(example));
+                if let (Some(named), Some(score)) = (named, &trace.score) {
+                    named.clone_from(&score.objectives);
+                    self.objective_names.extend(named.keys().cloned());
+                }
+                *place = Some(Evidence {
+                    score: trace.evidence(),
+                    failed: trace.error.is_some(),
+                    zero: counts_as_zero(&trace),
+                });
+            }
+        }
+        for candidate in candidates.clone() {
+            if let (Some(sum), Some(row)) = (self.sums.get_mut(candidate), self.rows.get(candidate)) {
+                *sum = Sum::of(row);
+            }
+        }
+        for candidate in candidates {
+            self.update_score(candidate);
+        }
+    }
+
+    fn update_score(&mut self, candidate: usize) {
+        // One that failures of provider or metric left without most of its scores cannot be compared.
+        let comparable = self.is_full(candidate) && self.count(candidate) * 2 >= self.count(0);
+        let score = comparable.then(|| self.mean(candidate)).flatten();
+        if let Some(known) = self.candidates.get_mut(candidate) {
+            known.score = score;
+        }
+        let rank = |score: Option<f64>, candidate: usize| {
+            score.filter(|score| !score.is_nan()).map(|score| (score, Reverse(candidate)))
+        };
+        let leader = self.best.and_then(|best| rank(self.candidates.get(best)?.score, best));
+        if rank(score, candidate) > leader {
+            self.best = Some(candidate);
+        }
+    }
+
+    /// The candidate with the highest score, as [`PromptCandidate::best`] has it; `None` when none was
+    /// tried on the whole selection set.
+    pub fn best(&self) -> Option<usize> {
+        self.best
+    }
+
+    /// What the first failure of provider or metric said, if there was one.
+    pub fn first_failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// What is known of a pair.
+    pub fn evidence(&self, candidate: usize, example: usize) -> Option<Evidence> {
+        self.rows.get(candidate)?.get(example).copied().flatten()
+    }
+
+    /// The scores of a candidate, example by example.
+    pub fn scores(&self, candidate: usize) -> Scores {
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        Scores::lossy(row.iter().map(|evidence| evidence.and_then(|evidence| evidence.score)))
+    }
+
+    /// The names of all objectives that any score has come with.
+    pub fn objective_names(&self) -> &BTreeSet<String> {
+        &self.objective_names
+    }
+
+    /// The scores of a candidate in an objective, example by example. A failure that counts as 0
+    /// counts as 0 in every objective.
+    pub fn objective_scores(&self, candidate: usize, objective: &str) -> Vec<Option<f64>> {
+        let named = self.objectives.get(candidate).map_or(&[][..], Vec::as_slice);
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        let score = |(named, evidence): (&BTreeMap<String, f64>, &Option<Evidence>)| {
+            let zero = evidence.filter(|evidence| evidence.zero).map(|_| 0.0);
+            named.get(objective).copied().or(zero)
+        };
+        named.iter().zip(row).map(score).collect()
+    }
+
+    /// All that is known of a candidate.
+    pub fn details(&self, candidate: usize) -> CandidateScores {
+        let (calls_at_discovery, rollouts_at_discovery) =
+            self.discovered.get(candidate).copied().unwrap_or_default();
+        CandidateScores {
+            examples: self.scores(candidate).as_slice().to_vec(),
+            objectives: self
+                .objective_names
+                .iter()
+                .map(|name| (name.clone(), self.objective_scores(candidate, name)))
+                .collect(),
+            calls_at_discovery,
+            rollouts_at_discovery,
+        }
+    }
+
+    /// The examples (by index) that a candidate has not been tried on.
+    pub fn open(&self, candidate: usize) -> Vec<usize> {
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        row.iter().enumerate().filter(|(_, evidence)| evidence.is_none()).map(|(index, _)| index).collect()
+    }
+
+    /// Whether a candidate was tried on the whole selection set.
+    pub fn is_full(&self, candidate: usize) -> bool {
+        self.sums.get(candidate).is_some_and(|sum| sum.tried == self.examples.len())
+    }
+
+    /// How many examples a candidate has a score on.
+    pub fn count(&self, candidate: usize) -> usize {
+        self.sums.get(candidate).map_or(0, |sum| sum.scored)
+    }
+
+    /// The mean score of a candidate over what is known; `None` when nothing is.
+    pub fn mean(&self, candidate: usize) -> Option<f64> {
+        self.sums.get(candidate)?.mean
+    }
+
+    /// What can be said of a candidate that was chosen as the best: against the first one, the original,
+    /// with allowance for all that were tried. `None` when nothing is known of it. For the end of a run: it
+    /// draws some thousand times.
+    pub fn judge(&self, winner: usize, level: f64) -> Option<Winner> {
+        let tried: Vec<usize> =
+            (1..self.candidates.len()).filter(|candidate| self.count(*candidate) > 0).collect();
+        let place = tried.iter().position(|candidate| *candidate == winner)?;
+        let scores: Vec<_> = tried.iter().map(|candidate| self.scores(*candidate)).collect();
+        let mut judged = judge_winner(&self.scores(0), &scores, place, level).ok()?;
+        judged.candidate = winner;
+        Some(judged)
+    }
+
+    /// The mean score of a candidate with its interval.
+    pub fn estimate(&self, candidate: usize, level: f64) -> Estimate {
+        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
+        let mut estimate = estimate(&self.scores(candidate), level);
+        estimate.failed = row.iter().flatten().filter(|evidence| evidence.zero).count();
+        estimate
+    }
+}

@@ -1,0 +1,177 @@
+//! The budget layer: every request of a rollout is reserved before it leaves and settled after.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use promptopt_core::lm::{
+    Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, ResponseFormat,
+};
+use promptopt_core::money::{Budget, Money, Price, Usage};
+use promptopt_core::program::{Cancellation, Layer};
+
+use crate::turns::{Refusal, Seat, Ticket};
+
+/// How long a completion may become, in tokens, where neither the request nor the model says so and
+/// completion tokens, all tokens or money are limited. It is written into the request.
+pub const DEFAULT_MAX_TOKENS: u32 = 4096;
+
+/// Tokens that the form of a chat takes beside its texts,
+const TOKENS_OF_A_REQUEST: u64 = 64;
+/// and for every message.
+const TOKENS_OF_A_MESSAGE: u64 = 16;
+
+/// Where the requests of one rollout are paid from.
+#[derive(Clone)]
+pub(crate) struct Account(Arc<Inner>);
+
+struct Inner {
+    seat: Arc<Seat>,
+    budget: Budget,
+    cancellation: Cancellation,
+    /// What the requests were settled with, and the most that was reserved for one.
+    paid: Mutex<(Usage, Usage)>,
+}
+
+impl Account {
+    pub(crate) fn new(seat: Arc<Seat>, budget: Budget, cancellation: Cancellation) -> Self {
+        Self(Arc::new(Inner { seat, budget, cancellation, paid: Mutex::default() }))
+    }
+
+    /// A model whose requests are paid from this account.
+    pub(crate) fn on(&self, model: Arc<dyn LanguageModel>, known: Known) -> Arc<dyn LanguageModel> {
+        Arc::new(Paid { model, known, account: self.clone() })
+    }
+
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.0.seat
+    }
+
+    /// What the requests were settled with so far, and the most that was reserved for one.
+    pub(crate) fn paid(&self) -> (Usage, Usage) {
+        *self.0.paid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Layer for Account {
+    fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
+        let profile = Arc::new(model.profile());
+        let price = self.0.seat.price_of(&profile);
+        self.on(model, Known { profile, price })
+    }
+}
+
+/// What is known of a model, read once.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) profile: Arc<ModelProfile>,
+    pub(crate) price: Option<Price>,
+}
+
+struct Paid {
+    model: Arc<dyn LanguageModel>,
+    known: Known,
+    account: Account,
+}
+
+#[async_trait]
+impl LanguageModel for Paid {
+    fn profile(&self) -> ModelProfile {
+        ModelProfile::clone(&self.known.profile)
+    }
+
+    async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
+        let Known { profile, price } = &self.known;
+        let Inner { seat, budget, cancellation, paid } = &*self.account.0;
+        let limit = added_limit(profile, budget, request);
+        let limited = limit.map(|limit| {
+            let mut limited = request.clone();
+            limited.sampling.max_tokens = Some(limit);
+            limited
+        });
+        let request = limited.as_ref().unwrap_or(request);
+        let bound = bound(profile, *price, budget, request)?;
+        let ticket = seat.admit(bound).await.map_err(|refusal| match refusal {
+            Refusal::NoRoom(limit) => LmError::Budget { limit },
+            Refusal::Over => LmError::Cancelled,
+        })?;
+        if cancellation.is_cancelled() {
+            ticket.settle(Usage::default());
+            return Err(LmError::Cancelled);
+        }
+        let mut result = self.model.complete(request, &ticket.attempts(profile.max_attempts_billed)).await;
+        let cost = match &result {
+            Ok(reply) => cost_of_reply(reply, &ticket, *price),
+            Err(error) => cost_of_failure(error, &ticket),
+        };
+        ticket.settle(cost);
+        let mut paid = paid.lock().unwrap_or_else(PoisonError::into_inner);
+        *paid = (paid.0 + cost, paid.1.max(bound));
+        drop(paid);
+        if let (Ok(reply), Some(price)) = (&mut result, price) {
+            reply.usage = price.priced(reply.usage);
+        }
+        result
+    }
+}
+
+/// The bound on completions that is written into a request, because a limit needs one and nobody set one.
+fn added_limit(profile: &ModelProfile, budget: &Budget, request: &LmRequest) -> Option<u32> {
+    let is_bounded = request.sampling.max_tokens.or(profile.max_tokens).is_some();
+    (budget.limits_completions() && !is_bounded).then_some(DEFAULT_MAX_TOKENS)
+}
+
+/// The most that one attempt at a request may cost: the prompt as the model counts it, else
+/// [`most_prompt_tokens`]; and every completion as long as it may become.
+fn bound(
+    profile: &ModelProfile,
+    price: Option<Price>,
+    budget: &Budget,
+    request: &LmRequest,
+) -> Result<Usage, LmError> {
+    if !budget.limits_requests() {
+        // With a price, what is booked has a price as well, so that sums keep theirs.
+        return Ok(Usage { money: price.map(|_| Money::ZERO), ..Usage::calls(1) });
+    }
+    if budget.money.is_some() && price.is_none() {
+        return Err(LmError::Unpriced { model: profile.id.clone() });
+    }
+    let prompt_tokens = profile.count_tokens(request).unwrap_or_else(|| most_prompt_tokens(request));
+    let max_tokens = request.sampling.max_tokens.or(profile.max_tokens).unwrap_or_default();
+    let completion_tokens = u64::from(request.n.max(1)) * u64::from(max_tokens);
+    let usage = Usage::call(prompt_tokens, completion_tokens);
+    Ok(price.map_or(usage, |price| price.priced(usage)))
+}
+
+/// The most tokens that the prompt of a request can be: a token is a byte at least. Text in English has
+/// about four bytes to a token, so this is far on the safe side; a model that can count does better
+/// ([`ModelProfile::with_token_counter`]).
+pub fn most_prompt_tokens(request: &LmRequest) -> u64 {
+    let text: usize = request.messages.iter().map(|message| message.content.len()).sum();
+    let schema = match &request.response_format {
+        ResponseFormat::JsonSchema { name, schema } => name.len() + schema.to_string().len(),
+        _ => 0,
+    };
+    let messages = TOKENS_OF_A_MESSAGE.saturating_mul(request.messages.len() as u64);
+    TOKENS_OF_A_REQUEST.saturating_add(messages).saturating_add((text + schema) as u64)
+}
+
+/// What a reply cost. One that names no tokens counts with all that it may have taken.
+fn cost_of_reply(reply: &LmReply, ticket: &Ticket, price: Option<Price>) -> Usage {
+    let mut cost = price.map_or(reply.usage, |price| price.priced(reply.usage));
+    cost.calls = cost.calls.max(1);
+    if cost.total_tokens() == 0 {
+        let (attempts, bound) = ticket.reserved();
+        cost = Usage { calls: cost.calls, ..bound.times(attempts.min(cost.calls)) };
+    }
+    cost
+}
+
+/// What a failed request may have cost: all attempts but the last were such that may be billed.
+fn cost_of_failure(error: &LmError, ticket: &Ticket) -> Usage {
+    let (attempts, bound) = ticket.reserved();
+    if error.may_be_billed() {
+        return bound.times(attempts);
+    }
+    let billed = bound.times(attempts.saturating_sub(1));
+    Usage { calls: billed.calls.saturating_add(1), ..billed }
+}

@@ -1,0 +1,230 @@
+//! What a run of any optimizer comes to.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use promptopt_core::data::Fields;
+use promptopt_core::money::{Limit, Usage};
+use promptopt_core::prompt::PromptCandidate;
+use promptopt_core::trace::FailureCounts;
+use promptopt_statistics::{Comparison, Estimate};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What kind of evaluation a trial was. An optimizer may have kinds of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrialKind(Cow<'static, str>);
+
+impl TrialKind {
+    /// The original program on the full selection set.
+    pub const BASELINE: Self = Self(Cow::Borrowed("baseline"));
+    /// A candidate on a minibatch of the selection set.
+    pub const MINIBATCH: Self = Self(Cow::Borrowed("minibatch"));
+    /// A candidate on the full selection set.
+    pub const FULL: Self = Self(Cow::Borrowed("full"));
+    /// A new candidate on training examples, against its parent.
+    pub const GATE: Self = Self(Cow::Borrowed("gate"));
+    /// A candidate on a part of the selection set, where it was dropped.
+    pub const RACE: Self = Self(Cow::Borrowed("race"));
+
+    /// A kind of an optimizer's own, such as `bucket`.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TrialKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// One evaluation of one candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What kind of evaluation it was.
+    pub kind: TrialKind,
+    /// Index of the candidate in [`Outcome::candidates`].
+    pub candidate: usize,
+    /// Examples evaluated, those known from before included.
+    pub examples: usize,
+    /// Mean score over them; `None` when every one of them failed at provider or metric.
+    pub score: Option<f64>,
+    /// How many failed, of whichever kind.
+    pub failures: usize,
+    /// Language-model calls spent when it was committed, from the start of the run.
+    pub calls_so_far: u64,
+    /// Best mean on the full selection set when it was committed.
+    pub best_so_far: f64,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StopReason {
+    /// All planned work was done.
+    #[default]
+    Completed,
+    /// What was left of the budget was too little for the next piece of work.
+    Budget,
+    /// More errors of program, provider or metric than `max_errors`.
+    MaxErrors {
+        /// The last of them.
+        last: String,
+    },
+    /// The provider said something that every further call would meet again.
+    Provider {
+        /// Its words.
+        message: String,
+    },
+    /// The run was cancelled.
+    Cancelled,
+    /// The score that was asked for is reached.
+    TargetReached,
+    /// No improvement for `patience` steps.
+    NoImprovement {
+        /// How many steps in a row.
+        steps: usize,
+    },
+    /// The stop file appeared.
+    StopFile,
+    /// A reason of the optimizer's own.
+    Other {
+        /// The reason in words.
+        reason: String,
+    },
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => formatter.write_str("all planned work was done"),
+            Self::Budget => formatter.write_str("the budget was used up"),
+            Self::MaxErrors { last } => {
+                write!(formatter, "more errors than `max_errors` allows; the last: {last}")
+            }
+            Self::Provider { message } => write!(formatter, "the language model refused to go on: {message}"),
+            Self::Cancelled => formatter.write_str("cancelled"),
+            Self::TargetReached => formatter.write_str("the target score was reached"),
+            Self::NoImprovement { steps } => write!(formatter, "no improvement for {steps} steps"),
+            Self::StopFile => formatter.write_str("the stop file appeared"),
+            Self::Other { reason } => formatter.write_str(reason),
+        }
+    }
+}
+
+/// What a run cost, by role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spending {
+    /// Calls of the model the program runs on, a teacher's runs included.
+    pub task: Usage,
+    /// Calls of the model that writes instructions.
+    pub prompt: Usage,
+    /// Rollouts that were known already and cost nothing.
+    pub reused_rollouts: u64,
+}
+
+impl Spending {
+    /// Both roles together.
+    pub fn total(&self) -> Usage {
+        self.task + self.prompt
+    }
+}
+
+/// What is known of one candidate on the selection set, example by example.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CandidateScores {
+    /// The score on every selection example in order; `None` where it was not run, or provider or
+    /// metric failed.
+    pub examples: Vec<Option<f64>>,
+    /// The same for every objective that the metric names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub objectives: BTreeMap<String, Vec<Option<f64>>>,
+    /// Language-model calls spent when the candidate was entered, from the start of the run.
+    pub calls_at_discovery: u64,
+    /// Rollouts made when it was entered, from the start of the run.
+    pub rollouts_at_discovery: u64,
+}
+
+/// The winner measured once more, on evidence that no choice rested on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// What it was measured on, in words.
+    pub on: String,
+    /// The original program there.
+    pub baseline: Estimate,
+    /// The winner there.
+    pub winner: Estimate,
+    /// Winner against original there.
+    pub comparison: Comparison,
+}
+
+/// What a run of an optimizer came to. Everything but the scores of the sealed test, which an
+/// optimizer never sees.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Name of the optimizer.
+    pub optimizer: String,
+    /// Every candidate that was evaluated; the original is the first.
+    pub candidates: Vec<PromptCandidate>,
+    /// Index of the winner, which is installed in the program.
+    pub best: usize,
+    /// The original program on the selection set.
+    pub baseline: Estimate,
+    /// The winner on the selection set. It was chosen there, so its mean leans upward; only a
+    /// sealed test says what was gained.
+    pub selected: Estimate,
+    /// Winner against original on the selection set; `None` when the original won.
+    pub comparison: Option<Comparison>,
+    /// How the winner was chosen, in a sentence.
+    pub choice: String,
+    /// Every evaluation in logical order, when statistics are tracked.
+    pub trials: Vec<Trial>,
+    /// What is known of every candidate, in the order of `candidates`, when statistics are tracked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<CandidateScores>,
+    /// What else the optimizer has to say, by name, such as `frontier` and `depths`. A report draws what it knows
+    /// and prints the rest.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub details: Fields,
+    /// The winner on evidence that it was not picked by, where data and budget allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation>,
+    /// What the run cost.
+    pub spending: Spending,
+    /// What failed.
+    pub failures: FailureCounts,
+    /// Why the run ended.
+    pub stop: StopReason,
+    /// Which limit ended it, where [`Outcome::stop`] is [`StopReason::Budget`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted: Option<Limit>,
+    /// What a user should know: fallbacks taken, options that had no effect on this data.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// The winner.
+    pub fn winner(&self) -> Option<&PromptCandidate> {
+        self.candidates.get(self.best)
+    }
+
+    /// A detail that the optimizer gave, as what it is; `None` where it gave none, or another one.
+    pub fn detail<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        T::deserialize(self.details.get(name)?).ok()
+    }
+
+    /// Whether anything but the original won.
+    pub fn improved(&self) -> bool {
+        self.best != 0
+    }
+}

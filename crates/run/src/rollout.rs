@@ -1,0 +1,553 @@
+//! Rollouts: the one way in which every stage runs a program.
+//!
+//! It needs no runtime: all rollouts of a batch are futures of one task.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::pin::pin;
+
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::{Limit, Price, Usage};
+use promptopt_core::program::{CallContext, Cancellation, Evaluator, ModuleExt as _};
+use promptopt_core::prompt::Prompts;
+use promptopt_core::trace::{Failure, FailureCounts, Trace};
+
+use crate::layer::{Account, DEFAULT_MAX_TOKENS, Known};
+use crate::turns::{Others, Seat, Turns};
+use crate::{Error, Event, Halt, Ledger, NoObserver, Observer, RolloutKey, RolloutStore, StopReason};
+
+/// One rollout to be made: an example under the prompts of a candidate.
+#[derive(Debug, Clone)]
+pub struct RolloutJob {
+    /// The prompts in force.
+    pub prompts: Arc<Prompts>,
+    /// The example.
+    pub example: Arc<Example>,
+    /// Which draw this is, for repeated sampling of one example.
+    pub sample: u64,
+}
+
+impl RolloutJob {
+    /// The first draw of an example under some prompts.
+    pub fn new(prompts: Arc<Prompts>, example: Arc<Example>) -> Self {
+        Self { prompts, example, sample: 0 }
+    }
+}
+
+/// What a runner has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RolloutTotals {
+    /// What the rollouts cost.
+    pub usage: Usage,
+    /// Rollouts made.
+    pub made: u64,
+    /// Rollouts that were known already.
+    pub reused: u64,
+    /// Failures among those made.
+    pub failures: FailureCounts,
+}
+
+/// Runs a program on examples: concurrently within a bound, through a store, within a budget, and
+/// with results that do not depend on what finishes first.
+///
+/// # Under a budget
+///
+/// No request leaves before the most it may cost is reserved in the [`Ledger`], so no limit is ever
+/// overshot, as far as that most is true. Which rollouts are made is
+/// what it would be if they were made one after the other: one begins only when all its calls fit, and
+/// every request of it leaves only when it fits beside what was spent before. The first that does not ends
+/// the batch, and is in it neither as a failure nor as evidence. For calls this holds at any concurrency.
+/// For tokens and money it holds as long as no rollout needs more than [`Module::calls_per_rollout`](promptopt_core::program::Module::calls_per_rollout) times what
+/// its first request may cost; one that does may be refused, when the budget is nearly used up, what it would have
+/// got at another concurrency.
+///
+/// Where time is limited, nothing is begun when it is up, and what is under way is dropped.
+pub struct RolloutRunner<'a> {
+    program: &'a dyn Evaluator,
+    program_hash: ContentHash,
+    model: Arc<dyn LanguageModel>,
+    known: Known,
+    store: Option<Arc<dyn RolloutStore>>,
+    ledger: Arc<Ledger>,
+    concurrency: usize,
+    max_errors: Option<u64>,
+    /// Whether its rollouts are those whose number is limited.
+    counts: bool,
+    cancellation: Cancellation,
+    observer: Arc<dyn Observer>,
+    totals: Mutex<RolloutTotals>,
+    /// What the rollouts were settled with, and the most that was reserved for a request of theirs.
+    paid: Mutex<(Usage, Usage)>,
+}
+
+impl<'a> RolloutRunner<'a> {
+    /// A runner of `program` on `model`: eight rollouts at once, no store, no budget.
+    pub fn new(program: &'a dyn Evaluator, model: Arc<dyn LanguageModel>) -> Self {
+        let predictors = program.predictors();
+        let shape: Vec<_> =
+            predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
+        let others: Vec<String> = program.other_models().iter().map(|model| model.profile().id).collect();
+        let profile = Arc::new(model.profile());
+        Self {
+            program_hash: ContentHash::of(&(program.name(), shape, others)),
+            program,
+            known: Known { price: profile.price, profile },
+            model,
+            store: None,
+            ledger: Arc::default(),
+            concurrency: 8,
+            max_errors: None,
+            counts: true,
+            cancellation: Cancellation::new(),
+            observer: Arc::new(NoObserver),
+            totals: Mutex::default(),
+            paid: Mutex::default(),
+        }
+    }
+
+    /// How many rollouts may be under way at once; at least one.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Where rollouts are kept and found again.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn RolloutStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The ledger that every rollout is reserved in.
+    #[must_use]
+    pub fn ledger(mut self, ledger: Arc<Ledger>) -> Self {
+        self.known.price = ledger.price_of(&self.known.profile);
+        self.ledger = ledger;
+        self
+    }
+
+    /// How many errors of program, provider or metric end the run when one more comes. `None`:
+    /// any number is tolerated.
+    #[must_use]
+    pub fn max_errors(mut self, max_errors: Option<u64>) -> Self {
+        self.max_errors = max_errors;
+        self
+    }
+
+    /// Its rollouts are none of the program, such as texts to be written: a limit on their number does not count
+    /// them.
+    pub(crate) fn uncounted(mut self) -> Self {
+        self.counts = false;
+        self
+    }
+
+    /// The flag that ends the run.
+    #[must_use]
+    pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.cancellation = cancellation;
+        self
+    }
+
+    /// Who hears of finished rollouts.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// The program.
+    pub fn program(&self) -> &'a dyn Evaluator {
+        self.program
+    }
+
+    /// Language-model calls that the budget has left; `None` without a limit of calls, tokens or money.
+    /// What is left of tokens and money counts in calls that cost what this runner's did so far.
+    pub fn remaining_calls(&self) -> Option<u64> {
+        let (spent, largest) = *self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.remaining_by(spent, largest)
+    }
+
+    /// Language-model calls spent on the ledger so far, by whoever shares it.
+    pub fn spent_calls(&self) -> u64 {
+        self.ledger.spent()
+    }
+
+    /// Rollouts that may still be made; `None` without any limit. A call budget counts with the
+    /// most calls that a rollout may take.
+    pub fn affordable_rollouts(&self) -> Option<u64> {
+        let by_calls = self.remaining_calls().map(|calls| calls / self.program.calls_per_rollout().max(1));
+        let by_count = self.ledger.remaining_rollouts().filter(|_| self.counts);
+        match (by_calls, by_count) {
+            (Some(calls), Some(count)) => Some(calls.min(count)),
+            (calls, count) => calls.or(count),
+        }
+    }
+
+    /// What was done so far.
+    pub fn totals(&self) -> RolloutTotals {
+        self.with_totals(|totals| *totals)
+    }
+
+    /// Makes the rollouts of `jobs`, and gives their traces in the order of the jobs.
+    ///
+    /// A predictor that a job has no prompt for uses its own. Equal jobs are made once.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt`] when the run ends before all of them are made, or the store fails.
+    pub async fn run(&self, jobs: &[RolloutJob]) -> Result<Vec<Arc<Trace>>, Halt> {
+        let mut traces = Vec::with_capacity(jobs.len());
+        self.run_into(jobs, &mut traces).await?;
+        Ok(traces.into_iter().flatten().collect())
+    }
+
+    /// The same for whoever wants to keep what was made before the run ended: `traces` gets one place a job, `None`
+    /// where the run ended before it.
+    ///
+    /// The budget goes to jobs in their order, and an error that ends the run counts in that order, too, so `traces`
+    /// does not depend on timing. A refused job and all behind it that had to be made have no trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`RolloutRunner::run`].
+    pub async fn run_into(
+        &self,
+        jobs: &[RolloutJob],
+        traces: &mut Vec<Option<Arc<Trace>>>,
+    ) -> Result<(), Halt> {
+        let mut plan = self.plan(jobs).await?;
+        let ended = self.execute(&mut plan).await?;
+        let stop = self.commit(&mut plan).or(ended);
+        let made = plan.places.iter().map(|unit| plan.units.get(*unit).and_then(|unit| unit.trace.clone()));
+        traces.extend(made);
+        stop.map_or(Ok(()), |stop| Err(Halt::Stopped(stop)))
+    }
+
+    async fn plan(&self, jobs: &[RolloutJob]) -> Result<Plan, Error> {
+        let mut plan = Plan { units: Vec::with_capacity(jobs.len()), places: Vec::with_capacity(jobs.len()) };
+        let mut by_key = HashMap::with_capacity(jobs.len());
+        let own = self.program.candidate().prompts;
+        // Jobs share their prompts, which are long, so each is completed and hashed once.
+        let mut completed: HashMap<usize, (Arc<Prompts>, ContentHash)> = HashMap::new();
+        for job in jobs {
+            let (prompts, hash) = completed.entry(Arc::as_ptr(&job.prompts).addr()).or_insert_with(|| {
+                let prompts = job.prompts.completed_by(&own);
+                let hash = prompts.content_hash();
+                (Arc::new(prompts), hash)
+            });
+            let job = RolloutJob { prompts: Arc::clone(prompts), ..job.clone() };
+            let example = job.example.content_hash();
+            let key = self.key(*hash, example, job.sample);
+            let place = match by_key.entry(key) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let trace = self.known(&key).await?;
+                    if let Some(trace) = &trace {
+                        self.note(trace, true);
+                    }
+                    plan.units.push(Unit { job, example, key, known: trace.is_some(), trace });
+                    *new.insert(plan.units.len() - 1)
+                }
+            };
+            plan.places.push(place);
+        }
+        Ok(plan)
+    }
+
+    async fn execute(&self, plan: &mut Plan) -> Result<Option<StopReason>, Error> {
+        let waiting: Vec<usize> = plan
+            .units
+            .iter()
+            .enumerate()
+            .filter(|(_, unit)| unit.trace.is_none())
+            .map(|(index, _)| index)
+            .collect();
+        let mut waiting = waiting.into_iter().peekable();
+        if self.ledger.has_rung() {
+            self.ledger.note_exhausted(Limit::WallTime);
+            return Ok(waiting.peek().map(|_| StopReason::Budget));
+        }
+        let mut under_way = FuturesUnordered::new();
+        let mut stop = None;
+        let mut ending = false;
+        let mut errors = self.totals().failures;
+        let mut allowed = self.ledger.remaining_rollouts().filter(|_| self.counts);
+        let turns = Turns::new(Arc::clone(&self.ledger), self.program.calls_per_rollout(), self.others());
+        // Of the job that was refused and those behind it nothing is kept.
+        let mut refused_from = None;
+        loop {
+            while stop.is_none() && !ending && under_way.len() < self.concurrency {
+                if self.cancellation.is_cancelled() {
+                    stop = Some(StopReason::Cancelled);
+                    break;
+                }
+                let Some(index) = waiting.peek().copied() else { break };
+                let met = if allowed == Some(0) {
+                    Some(Limit::Rollouts)
+                } else {
+                    self.ledger.has_rung().then_some(Limit::WallTime)
+                };
+                if let Some(limit) = met {
+                    self.ledger.note_exhausted(limit);
+                    stop = Some(StopReason::Budget);
+                    break;
+                }
+                waiting.next();
+                allowed = allowed.map(|left| left.saturating_sub(1));
+                let Some(unit) = plan.units.get(index) else { break };
+                let (job, example) = (unit.job.clone(), unit.example);
+                let seat = turns.enter();
+                under_way.push(async move { (index, self.rollout(&job, example, seat).await) });
+            }
+            let finished = {
+                let cancelled = pin!(self.cancellation.cancelled());
+                let out_of_time = pin!(self.ledger.out_of_time());
+                match select(under_way.next(), select(cancelled, out_of_time)).await {
+                    Either::Left((finished, _)) => finished,
+                    // Dropping what is under way ends it; nothing of it was used.
+                    Either::Right((Either::Left(_), _)) => return Ok(Some(StopReason::Cancelled)),
+                    Either::Right((Either::Right(_), _)) => {
+                        self.ledger.note_exhausted(Limit::WallTime);
+                        return Ok(Some(StopReason::Budget));
+                    }
+                }
+            };
+            let Some((index, made)) = finished else { break };
+            let trace = match made {
+                Made::Run(trace) => trace,
+                Made::Refused => {
+                    refused_from = refused_from.into_iter().chain([index]).min();
+                    stop.get_or_insert(StopReason::Budget);
+                    continue;
+                }
+            };
+            if self.cancellation.is_cancelled() && trace.error.as_ref().is_some_and(|failure| failure.fatal) {
+                // A rollout cut short by cancellation is not a failure, but it did cost.
+                self.with_totals(|totals| totals.usage += trace.usage);
+                stop.get_or_insert(StopReason::Cancelled);
+                continue;
+            }
+            let trace: Arc<Trace> = Arc::from(trace);
+            self.note(&trace, false);
+            // Nothing more is begun after an error that ends the run; which one it was is decided
+            // in logical order, when all that was begun has come back.
+            if let Some(failure) = &trace.error {
+                errors.count(failure.kind);
+                let too_many = self.max_errors.is_some_and(|limit| errors.errors() > limit);
+                ending |= failure.fatal || too_many;
+            }
+            if let Some(unit) = plan.units.get_mut(index) {
+                self.keep(unit.key, &trace).await?;
+                unit.trace = Some(trace);
+            }
+        }
+        for unit in plan.units.iter_mut().skip(refused_from.unwrap_or(usize::MAX)).filter(|unit| !unit.known)
+        {
+            unit.trace = None;
+        }
+        Ok(stop)
+    }
+
+    /// Counts failures in the order of the jobs. At an error that ends the run everything behind it
+    /// is left out, whether or not it was made: what timing added must not show.
+    fn commit(&self, plan: &mut Plan) -> Option<StopReason> {
+        let mut stop = None;
+        for unit in &mut plan.units {
+            if stop.is_some() {
+                unit.trace = None;
+            }
+            let Some(failure) =
+                unit.trace.as_ref().filter(|_| !unit.known).and_then(|trace| trace.error.as_ref())
+            else {
+                continue;
+            };
+            let errors = self.with_totals(|totals| {
+                totals.failures.count(failure.kind);
+                totals.failures.errors()
+            });
+            if failure.fatal {
+                stop = Some(StopReason::Provider { message: failure.message.clone() });
+            } else if self.max_errors.is_some_and(|limit| errors > limit) {
+                stop = Some(StopReason::MaxErrors { last: failure.message.clone() });
+            }
+        }
+        stop
+    }
+
+    async fn rollout(&self, job: &RolloutJob, example: ContentHash, seat: Arc<Seat>) -> Made {
+        let budget = self.ledger.budget();
+        // Where only calls are limited, it is known beforehand what the rollout may need.
+        if self.ledger.is_limited() && !budget.limits_requests() && seat.open().await.is_err() {
+            seat.leave();
+            return Made::Refused;
+        }
+        let prompts = match job.prompts.without_source(example) {
+            Some(prompts) => Arc::new(prompts),
+            None => Arc::clone(&job.prompts),
+        };
+        let account = Account::new(seat, budget, self.cancellation.clone());
+        let context = CallContext::layered(
+            account.on(Arc::clone(&self.model), self.known.clone()),
+            prompts,
+            self.cancellation.clone(),
+            job.sample,
+            self.ledger.is_limited().then(|| self.program.calls_per_rollout()),
+            Arc::new(account.clone()),
+        );
+        // What a rollout that is dropped or refused did cost counts all the same.
+        let mut unfinished = Unfinished { runner: self, context: &context, account, counts: true };
+        let trace = run_once(self.program, &context, Arc::clone(&job.example)).await;
+        let refused = unfinished.account.seat().refused();
+        unfinished.counts = refused.is_some();
+        match refused {
+            None => Made::Run(Box::new(trace)),
+            Some(_) => Made::Refused,
+        }
+    }
+
+    fn key(&self, prompts: ContentHash, example: ContentHash, sample: u64) -> RolloutKey {
+        ContentHash::join([
+            self.program_hash.as_bytes(),
+            self.known.profile.id.as_bytes(),
+            prompts.as_bytes(),
+            example.as_bytes(),
+            &sample.to_le_bytes(),
+        ])
+    }
+
+    /// What the models that rollouts call besides the runner's own may cost, where there are any.
+    fn others(&self) -> Option<Others> {
+        let others: Vec<_> = self.program.other_models().iter().map(|model| model.profile()).collect();
+        let longest = others.iter().map(|model| model.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)).max()?;
+        let max_tokens = u64::from(longest);
+        let prices: Option<Vec<Price>> = others.iter().map(|model| self.ledger.price_of(model)).collect();
+        let price = prices.and_then(|prices| {
+            Some(Price {
+                prompt: prices.iter().map(|price| price.prompt).max()?,
+                completion: prices.iter().map(|price| price.completion).max()?,
+            })
+        });
+        Some(Others { price, max_tokens })
+    }
+
+    async fn known(&self, key: &RolloutKey) -> Result<Option<Arc<Trace>>, Error> {
+        let Some(store) = &self.store else { return Ok(None) };
+        store.get(key).await.map_err(|source| Error::Store { doing: "looking up a rollout".into(), source })
+    }
+
+    async fn keep(&self, key: RolloutKey, trace: &Arc<Trace>) -> Result<(), Error> {
+        let Some(store) = &self.store else { return Ok(()) };
+        // What the provider or the metric failed at may succeed another time, so it is not known.
+        if trace.evidence().is_none() {
+            return Ok(());
+        }
+        store
+            .put(key, Arc::clone(trace))
+            .await
+            .map_err(|source| Error::Store { doing: "keeping a rollout".into(), source })
+    }
+
+    fn note(&self, trace: &Trace, reused: bool) {
+        let failure = trace.error.as_ref().map(|failure| failure.kind);
+        self.with_totals(|totals| {
+            if reused {
+                totals.reused += 1;
+            } else {
+                totals.made += 1;
+                totals.usage += trace.usage;
+            }
+        });
+        if self.counts && !reused {
+            self.ledger.note_rollout();
+        }
+        let calls = if reused { 0 } else { trace.usage.calls };
+        self.observer.observe(&Event::Rollout { score: trace.score_value(), failure, reused, calls });
+    }
+
+    fn with_totals<T>(&self, work: impl FnOnce(&mut RolloutTotals) -> T) -> T {
+        work(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Runs a program once on one example and judges what it answers. Never fails: what goes wrong is
+/// part of the trace, which takes over the steps that the context has recorded.
+pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: Arc<Example>) -> Trace {
+    let answered = program.run(context, &example.inputs()).await;
+    let mut trace = Trace { example, ..Trace::default() };
+    match answered {
+        Err(error) => trace.error = Some(Failure::from_program(&error)),
+        Ok(prediction) => {
+            match program.metric().score(context, &trace.example, &prediction).await {
+                Ok(score) if score.value < 0.0 => {
+                    trace.error = Some(Failure::metric(format!(
+                        "the metric returned {}, but a score must be 0 or more, because a reply that cannot be used \
+                         counts as 0",
+                        score.value
+                    )));
+                }
+                Ok(score) if score.value.is_finite() => trace.score = Some(score),
+                Ok(score) => {
+                    trace.error = Some(Failure::metric(format!(
+                        "the metric returned {}, which is not a finite number",
+                        score.value
+                    )));
+                }
+                Err(error) => trace.error = Some(Failure::from_metric(&error)),
+            }
+            trace.prediction = Some(prediction);
+        }
+    }
+    (trace.steps, trace.usage) = context.take_record();
+    trace
+}
+
+struct Plan {
+    units: Vec<Unit>,
+    places: Vec<usize>,
+}
+
+struct Unit {
+    job: RolloutJob,
+    /// The hash of its example.
+    example: ContentHash,
+    key: RolloutKey,
+    /// Whether the store had the trace.
+    known: bool,
+    trace: Option<Arc<Trace>>,
+}
+
+/// What became of a rollout.
+enum Made {
+    Run(Box<Trace>),
+    /// A request of it had no room in the budget.
+    Refused,
+}
+
+/// Ends the seat of a rollout however it ends.
+struct Unfinished<'r, 'a> {
+    runner: &'r RolloutRunner<'a>,
+    context: &'r CallContext,
+    account: Account,
+    /// Whether nobody else counts what it used.
+    counts: bool,
+}
+
+impl Drop for Unfinished<'_, '_> {
+    fn drop(&mut self) {
+        if self.counts {
+            let (_, usage) = self.context.record();
+            self.runner.with_totals(|totals| totals.usage += usage);
+        }
+        let (settled, largest) = self.account.paid();
+        let mut paid = self.runner.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        *paid = (paid.0 + settled, paid.1.max(largest));
+        drop(paid);
+        self.account.seat().leave();
+    }
+}

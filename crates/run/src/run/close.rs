@@ -1,0 +1,158 @@
+//! The end of a run: the winner chosen, measured once more, and what it all came to.
+
+use std::sync::Arc;
+
+use promptopt_core::money::{Budget, Limit};
+use promptopt_core::prompt::PromptCandidate;
+use promptopt_statistics::compare;
+
+use super::Run;
+use crate::evaluate::{LEVEL, evaluate};
+use crate::{Confirmation, Error, Halt, Outcome, RolloutCost, Spending, StopReason};
+
+impl Run<'_> {
+    /// Ends the run: chooses the winner, measures it once more where that was wanted, and says how it went. `ended` is
+    /// what the search came to.
+    ///
+    /// # Errors
+    ///
+    /// The failure that ended the search, if one did.
+    pub async fn close(mut self, strategy: &str, ended: Result<(), Halt>) -> Result<Outcome, Error> {
+        let stop = match ended {
+            Ok(()) if self.options.cancellation.is_cancelled() => StopReason::Cancelled,
+            Ok(()) => StopReason::Completed,
+            Err(Halt::Stopped(stop)) => stop,
+            Err(Halt::Failed(error)) => return Err(error),
+        };
+        let exhausted = (stop == StopReason::Budget)
+            .then(|| self.ledger.exhausted().or_else(|| self.ledger.tightest()).unwrap_or(Limit::Rollouts));
+        let leader = self.board.best().unwrap_or(0);
+        let comparison = compare(&self.board.scores(0), &self.board.scores(leader), LEVEL)?;
+        let best = if comparison.difference > 0.0 { leader } else { 0 };
+        let judged = (best != 0).then(|| self.board.judge(best, LEVEL)).flatten();
+        let full = self.board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();
+        let expectation = judged.as_ref().map(|judged| format!("; {}", judged.expectation()));
+        let choice = format!(
+            "the highest mean over all {} examples of the selection set, among {full} candidates that were evaluated \
+             on all of them; a tie keeps the earlier one, and the original above all{}",
+            self.board.examples().len(),
+            expectation.unwrap_or_default()
+        );
+        let (baseline, selected) = (self.board.estimate(0, LEVEL), self.board.estimate(best, LEVEL));
+        let confirmation = self.confirmation(best, &stop).await?;
+
+        let track = self.options.track_stats;
+        let (reported, winner) = self.reported(best);
+        let scores = reported.iter().filter(|_| track).map(|index| self.board.details(*index)).collect();
+        let candidates = self.renumbered(&reported);
+        let totals = self.runner.totals();
+        Ok(Outcome {
+            optimizer: strategy.to_owned(),
+            candidates,
+            best: winner,
+            baseline,
+            selected,
+            comparison: judged.map(|judged| judged.comparison),
+            choice,
+            scores,
+            trials: if track { self.trials } else { Vec::new() },
+            details: self.details,
+            confirmation,
+            spending: Spending {
+                task: totals.usage + self.others.usage,
+                prompt: self.writing,
+                reused_rollouts: totals.reused + self.others.reused,
+            },
+            failures: totals.failures + self.others.failures,
+            stop,
+            exhausted,
+            notes: self.notes,
+        })
+    }
+
+    /// The candidates that some trial is about, and the place of the winner among them. Those that the run ended
+    /// before are left out.
+    fn reported(&self, best: usize) -> (Vec<usize>, usize) {
+        let mut tried: Vec<bool> = vec![false; self.board.candidates().len()];
+        for trial in &self.trials {
+            if let Some(tried) = tried.get_mut(trial.candidate) {
+                *tried = true;
+            }
+        }
+        let reported: Vec<usize> =
+            tried.iter().enumerate().filter(|(_, tried)| **tried).map(|(index, _)| index).collect();
+        let winner = reported.iter().position(|index| *index == best).unwrap_or_default();
+        (reported, winner)
+    }
+
+    /// The reported candidates, with parents and trials numbered as they are.
+    fn renumbered(&mut self, reported: &[usize]) -> Vec<PromptCandidate> {
+        let place = |index: &mut usize| {
+            *index = reported.iter().position(|known| known == index).unwrap_or_default();
+        };
+        let known = |index: &usize| self.board.candidates().get(*index).cloned();
+        let mut candidates: Vec<PromptCandidate> = reported.iter().filter_map(known).collect();
+        if candidates.len() < self.board.candidates().len() {
+            candidates.iter_mut().flat_map(|candidate| &mut candidate.parents).for_each(place);
+            self.trials.iter_mut().map(|trial| &mut trial.candidate).for_each(place);
+        }
+        candidates
+    }
+
+    /// Measures original and winner on training examples that nothing was run on. Where that was wanted and does not
+    /// come to be, a note says so.
+    async fn confirmation(&mut self, best: usize, stop: &StopReason) -> Result<Option<Confirmation>, Error> {
+        if best == 0 || !self.confirm {
+            return Ok(None);
+        }
+        // What was kept back for this may be used now.
+        self.kept_back = 0;
+        self.part = Budget::default();
+        self.restrict();
+        let examples = std::mem::take(&mut self.held_back);
+        let may_go_on = matches!(
+            stop,
+            StopReason::Completed
+                | StopReason::Budget
+                | StopReason::TargetReached
+                | StopReason::NoImprovement { .. }
+                | StopReason::StopFile
+                | StopReason::Other { .. }
+        );
+        let affords = RolloutCost::is_enough(&self.runner, 2 * examples.len());
+        if examples.is_empty() || !may_go_on || !affords || self.ledger.is_out_of_time() {
+            self.note(format!(
+                "the winner was not measured once more: {}",
+                if examples.is_empty() {
+                    "too few training examples, or too small a budget, to hold some back"
+                } else {
+                    "the run ended before it"
+                }
+            ));
+            return Ok(None);
+        }
+        self.stage(
+            "confirmation",
+            format!("original and winner on {} held-back training examples", examples.len()),
+        );
+        let mut evaluations = Vec::new();
+        for candidate in [0, best] {
+            let prompts = self.board.candidates().get(candidate).map(|known| known.prompts.clone());
+            match evaluate(self, &Arc::new(prompts.unwrap_or_default()), &examples).await {
+                Ok(evaluation) => evaluations.push(evaluation),
+                Err(Halt::Failed(error)) => return Err(error),
+                Err(Halt::Stopped(_)) => {
+                    self.note("the winner was not measured once more: the run ended in the middle");
+                    return Ok(None);
+                }
+            }
+        }
+        let [baseline, winner] = evaluations.as_slice() else { return Ok(None) };
+        Ok(Some(Confirmation {
+            on: "training examples that were held back".to_owned(),
+            baseline: baseline.estimate,
+            winner: winner.estimate,
+            comparison: compare(&baseline.evidence(), &winner.evidence(), LEVEL)?,
+        }))
+    }
+}

@@ -1,0 +1,139 @@
+//! The beginning of a run: options checked, data divided, models chosen, the original evaluated.
+
+use std::sync::Arc;
+
+use promptopt_core::data::Example;
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::Budget;
+use promptopt_core::program::{Evaluator, ModuleExt as _, check_program};
+use promptopt_core::prompt::{Origin, PromptCandidate};
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::Run;
+use crate::division::{Division, check_budget, divide, too_early, unpriced};
+use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind};
+
+/// Of the training examples, this part is held back for the winner's confirmation,
+const HELD_BACK: usize = 5;
+/// at most so many,
+const MOST_HELD_BACK: usize = 50;
+/// and none when there would be fewer than these.
+const FEWEST_HELD_BACK: usize = 5;
+/// What is held back takes at most one part in so many of the run.
+const SMALL: u64 = 20;
+
+pub(super) fn bare<'p>(program: &'p dyn Evaluator, options: RunOptions) -> Result<Run<'p>, Error> {
+    options.check()?;
+    let model = task_model(program, &options)?;
+    let ledger = ledger(program, &model, &options, &[])?;
+    Ok(Run::with(program, model, options, ledger))
+}
+
+impl<'p> Run<'p> {
+    /// A run of a strategy, before anything is called: options checked, data divided, models chosen.
+    ///
+    /// # Errors
+    ///
+    /// When options, program or data cannot serve.
+    pub fn open(
+        strategy: &(impl Strategy + ?Sized),
+        program: &'p dyn Evaluator,
+        trainset: Vec<Example>,
+    ) -> Result<Self, Error> {
+        check_program(program)?;
+        let options = strategy.options();
+        options.check()?;
+        let model = task_model(program, &options)?;
+        let Division { train, selection } = divide(trainset, options.valset.as_deref(), options.seed)?;
+        let mut setup = Setup {
+            program,
+            options: &options,
+            train,
+            selection,
+            models: Vec::new(),
+            notes: Vec::new(),
+            confirm: false,
+            rollouts: None,
+        };
+        strategy.prepare(&mut setup)?;
+        let Setup { mut train, selection, models, notes, confirm, rollouts, .. } = setup;
+        let limits = options.limits();
+        check_budget("max_calls", limits.calls, selection.len())?;
+        check_budget("max_metric_calls", limits.rollouts, selection.len())?;
+        let ledger = ledger(program, &model, &options, &models)?;
+        let confirm = options.confirm.unwrap_or(confirm);
+        let held_back = match confirm {
+            true => hold_back(&mut train, limits, rollouts, options.seed),
+            false => Vec::new(),
+        };
+        let mut run = Self::with(program, model, options, ledger);
+        run.kept_back = 2 * held_back.len() as u64;
+        (run.train, run.held_back, run.board, run.notes) = (train, held_back, Board::new(selection), notes);
+        run.confirm = confirm;
+        run.restrict();
+        Ok(run)
+    }
+
+    /// Evaluates the original on the whole selection set. Everything else has to beat it. Gives the reason where the
+    /// run has to end right after it.
+    pub(crate) async fn begin(&mut self) -> Result<Option<Halt>, Error> {
+        let selection = self.board.examples().len();
+        self.stage("baseline", format!("the original on {selection} selection examples"));
+        let original = PromptCandidate { origin: Origin::original(), ..self.program.candidate() };
+        let original = self.enter(original);
+        let everything = self.board.open(original);
+        match self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err() {
+            Some(Halt::Failed(error)) => Err(error),
+            halt if self.board.is_full(original) && self.board.mean(original).is_some() => Ok(halt),
+            halt => Err(too_early(halt.as_ref().and_then(Halt::stop), self.board.first_failure())),
+        }
+    }
+}
+
+fn task_model(program: &dyn Evaluator, options: &RunOptions) -> Result<Arc<dyn LanguageModel>, Error> {
+    options.task_model.clone().or_else(|| program.language_model()).ok_or_else(|| {
+        Error::option("task_model", "the program has no model of its own, so one must be given")
+    })
+}
+
+/// The ledger of a run. Where money is limited, the price of every model must be known.
+fn ledger(
+    program: &dyn Evaluator,
+    model: &Arc<dyn LanguageModel>,
+    options: &RunOptions,
+    others: &[Arc<dyn LanguageModel>],
+) -> Result<Ledger, Error> {
+    let limits = options.limits();
+    let clock = options.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::default()));
+    let ledger = Ledger::with(limits, options.prices.clone().unwrap_or_default(), clock);
+    if limits.money.is_some() {
+        let own = program.other_models();
+        let models = [Some(model), options.prompt_model.as_ref()].into_iter().flatten();
+        for model in models.chain(others).chain(&own) {
+            let profile = model.profile();
+            if ledger.price_of(&profile).is_none() {
+                return Err(Error::option("budget", unpriced(&profile.id)));
+            }
+        }
+    }
+    Ok(ledger)
+}
+
+/// Takes training examples out that the winner is measured on at the end, where that is small against the run.
+fn hold_back(
+    train: &mut Vec<Arc<Example>>,
+    limits: Budget,
+    rollouts: Option<u64>,
+    seed: u64,
+) -> Vec<Arc<Example>> {
+    let count = (train.len() / HELD_BACK).min(MOST_HELD_BACK);
+    let sizes = [limits.calls, limits.rollouts, rollouts];
+    let is_small = sizes.into_iter().flatten().all(|size| size >= SMALL * count as u64);
+    if count < FEWEST_HELD_BACK || !is_small {
+        return Vec::new();
+    }
+    train.shuffle(&mut ChaCha8Rng::seed_from_u64(seed ^ 0xC0F1));
+    train.split_off(train.len() - count)
+}

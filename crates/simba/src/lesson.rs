@@ -1,0 +1,113 @@
+//! Lessons: what the prompt model says of a run that went better beside one that went worse.
+
+use std::sync::Arc;
+
+use promptopt_core::data::Fields;
+use promptopt_core::lm::Sampling;
+use promptopt_core::prompt::{Origin, PromptCandidate, Prompts};
+use promptopt_core::trace::{Trace, TraceText};
+use promptopt_run::proposal::{MAX_CHARS, flaw};
+use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, Run, Written};
+
+const BRIEF: Brief<'static> = Brief {
+    name: "advise",
+    instruction: include_str!("../prompts/advise.md"),
+    inputs: &[
+        ("module", "The module that the advice is for: what it takes and gives."),
+        ("instruction", "The instruction that the module has now."),
+        ("better_run", "A run of the program that went better."),
+        ("worse_run", "A run of the program on the same inputs that went worse."),
+    ],
+    output: (
+        "advice",
+        "What the module should do when it receives such inputs, in a sentence or a few; nothing else.",
+    ),
+};
+/// Values of a run are cut to this many characters.
+const MAX_VALUE_CHARS: usize = 2000;
+
+/// Prompts to append a rule to, and what the rule is to be learnt from.
+pub(crate) struct Lesson {
+    pub(crate) source: usize,
+    pub(crate) prompts: Prompts,
+    pub(crate) better: Option<Arc<Trace>>,
+    pub(crate) worse: Option<Arc<Trace>>,
+}
+
+/// Has the rules of some lessons written, one for each predictor, and appends them to the instructions. A lesson of
+/// which no rule comes out gives no candidate.
+pub(crate) async fn learn(
+    run: &mut Run<'_>,
+    temperature: f64,
+    lessons: Vec<Lesson>,
+) -> Result<Vec<PromptCandidate>, Halt> {
+    let sampling = Sampling { temperature: Some(temperature), ..Sampling::default() };
+    let (program, mut candidates) = (run.program(), Vec::new());
+    let mut assignments = Vec::new();
+    for lesson in &lessons {
+        for predictor in program.predictors() {
+            let module = format!("{}: {}", predictor.path(), predictor.signature());
+            let instruction = lesson.prompts.get(predictor.path()).unwrap_or(predictor.prompt());
+            let runs = [&lesson.better, &lesson.worse].map(|trace| told(trace.as_deref()));
+            let texts = [module, instruction.instruction.clone()].into_iter().chain(runs);
+            let inputs = BRIEF.inputs.iter().zip(texts);
+            let inputs = Fields::from_iter(inputs.map(|((name, _), text)| ((*name).to_owned(), text.into())));
+            assignments.push(Assignment { inputs, draw: 0 });
+        }
+    }
+    let mut rules = match assignments.is_empty() || run.options().instruction_writer.is_some() {
+        true => substituted(run, lessons.len()).await?.into_iter(),
+        false => run.write(&sampling, BRIEF, assignments).await?.into_iter(),
+    };
+    for Lesson { source, mut prompts, .. } in lessons {
+        let before = prompts.clone();
+        for (predictor, rule) in program.predictors().into_iter().zip(&mut rules) {
+            let path = predictor.path();
+            let flaw = rule.as_ref().map_or_else(
+                |why| Some(why.as_str()),
+                |text| flaw(text, MAX_CHARS).map(|flaw| flaw.reason()),
+            );
+            run.observe_proposal(path, rule.as_deref().unwrap_or_default(), flaw);
+            if let (None, Ok(rule), Some(prompt)) = (flaw, &rule, prompts.get(path)) {
+                let mut prompt = prompt.clone();
+                prompt.instruction = format!("{}\n\n{rule}", prompt.instruction.trim_end());
+                prompts.insert(path, prompt);
+            }
+        }
+        if prompts != before {
+            let origin = Origin::new("rule", "a rule from runs that went better and worse");
+            candidates
+                .push(PromptCandidate { parents: vec![source], ..PromptCandidate::new(prompts, origin) });
+        }
+    }
+    Ok(candidates)
+}
+
+/// The rules of a writer that stands in for the prompt model.
+async fn substituted(run: &mut Run<'_>, lessons: usize) -> Result<Vec<Written>, Halt> {
+    let (program, mut rules) = (run.program(), Vec::new());
+    let Some(writer) = run.options().instruction_writer.clone() else { return Ok(rules) };
+    for number in 0..lessons {
+        for predictor in program.predictors() {
+            let signature = predictor.signature().clone();
+            let mut request = InstructionRequest::new(predictor.path(), signature, "", number as u64);
+            request.examples = run.train().to_vec();
+            let texts = run.write_with(&*writer, &request).await?;
+            rules.push(texts.and_then(|texts| texts.into_iter().next().ok_or("no more to give".to_owned())));
+        }
+    }
+    Ok(rules)
+}
+
+/// A run as the prompt model is told of it.
+fn told(trace: Option<&Trace>) -> String {
+    let Some(trace) = trace else { return "There is none: all runs scored alike.".to_owned() };
+    let mut text = TraceText::new(MAX_VALUE_CHARS);
+    text.say(&trace.format_for_prompt(MAX_VALUE_CHARS));
+    for step in &trace.steps {
+        text.say(&format!("\nmodule {}:", step.predictor));
+        text.fields("", &step.inputs);
+        text.fields("", &step.outputs);
+    }
+    text.finish()
+}

@@ -1,0 +1,150 @@
+//! A closure around a language model.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+
+/// The model inside [`around`], with the permission for further attempts that came with the request.
+#[derive(Clone)]
+pub struct Next {
+    model: Arc<dyn LanguageModel>,
+    attempts: Attempts,
+}
+
+impl Next {
+    /// Asks the model inside.
+    ///
+    /// # Errors
+    ///
+    /// What the model inside says.
+    pub async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
+        self.model.complete(request, &self.attempts).await
+    }
+}
+
+/// A model with a closure around it; see [`around`].
+pub struct Around<F> {
+    model: Arc<dyn LanguageModel>,
+    profile: ModelProfile,
+    complete: F,
+}
+
+/// Puts a closure around a model. The closure gets the model inside and the request, and gives the reply: it may ask
+/// first, change the request or the reply, count, wait or fail. The profile of the model inside is handed on, and so
+/// are its attempts.
+///
+/// ```
+/// use promptopt_core::lm::{Attempts, LanguageModel as _, LmRequest};
+/// use promptopt_testkit::{ScriptedLm, around};
+///
+/// let polite = around(ScriptedLm::answering("4"), |next, request| async move {
+///     let mut reply = next.complete(&request).await?;
+///     for completion in &mut reply.completions {
+///         completion.text.push_str("\nYou are welcome.");
+///     }
+///     Ok(reply)
+/// });
+/// let reply = pollster::block_on(polite.complete(&LmRequest::default(), &Attempts::any()))?;
+/// assert!(reply.first_text().ends_with("You are welcome."));
+/// assert_eq!(polite.profile().id, "scripted");
+/// # Ok::<(), promptopt_core::lm::LmError>(())
+/// ```
+pub fn around<F, R>(model: impl LanguageModel + 'static, complete: F) -> Around<F>
+where
+    F: Fn(Next, LmRequest) -> R + Send + Sync,
+    R: Future<Output = Result<LmReply, LmError>> + Send,
+{
+    Around { profile: model.profile(), model: Arc::new(model), complete }
+}
+
+impl<F> Around<F> {
+    /// The same with another profile, such as one with another id where the closure changes the replies.
+    #[must_use]
+    pub fn with_profile(mut self, profile: ModelProfile) -> Self {
+        self.profile = profile;
+        self
+    }
+}
+
+#[async_trait]
+impl<F, R> LanguageModel for Around<F>
+where
+    F: Fn(Next, LmRequest) -> R + Send + Sync,
+    R: Future<Output = Result<LmReply, LmError>> + Send,
+{
+    fn profile(&self) -> ModelProfile {
+        self.profile.clone()
+    }
+
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
+        let next = Next { model: Arc::clone(&self.model), attempts: attempts.clone() };
+        (self.complete)(next, request.clone()).await
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Next").field("attempts", &self.attempts).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for Around<F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Around").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use promptopt_core::money::Price;
+
+    use super::*;
+
+    /// Asks before a second attempt, as a model with retries does.
+    struct Retrying;
+
+    #[async_trait]
+    impl LanguageModel for Retrying {
+        fn profile(&self) -> ModelProfile {
+            ModelProfile::new("retrying")
+                .with_price(Price::FREE)
+                .with_max_tokens(17)
+                .with_max_attempts_billed(2)
+                .with_token_counter(|_| 4)
+        }
+
+        async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
+            let text = format!("draw {}, again: {}", request.sample_index, attempts.another());
+            Ok(LmReply { completions: vec![promptopt_core::lm::Completion::new(text)], ..LmReply::default() })
+        }
+    }
+
+    #[test]
+    fn profile_and_attempts_are_handed_on() {
+        let shifted = around(Retrying, |next, mut request| async move {
+            request.sample_index += 1;
+            next.complete(&request).await
+        });
+        let profile = shifted.profile();
+        assert_eq!(profile.id, "retrying");
+        assert_eq!((profile.price, profile.max_tokens), (Some(Price::FREE), Some(17)));
+        assert_eq!(profile.max_attempts_billed, 2);
+        assert_eq!(profile.count_tokens(&LmRequest::default()), Some(4));
+
+        let asked = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&asked);
+        let none = Attempts::asking(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            false
+        });
+        let reply = |attempts| pollster::block_on(shifted.complete(&LmRequest::default(), attempts)).unwrap();
+        assert_eq!(reply(&none).first_text(), "draw 1, again: false");
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(reply(&Attempts::any()).first_text(), "draw 1, again: true");
+    }
+}

@@ -1,0 +1,171 @@
+//! What the run engine does for strategies that nobody here wrote, and for several in one run.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use miprov2::MIPROv2;
+use promptopt_copro::COPRO;
+use promptopt_core::data::{Example, Fields, Prediction};
+use promptopt_core::lm::{LmRequest, Message};
+use promptopt_core::program::{CallContext, ModuleExt as _, Text, metric_fn, module_fn};
+use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
+use promptopt_random_search::RandomSearch;
+use promptopt_run::{Halt, Optimizer as _, Outcome, Run, RunOptions, StopReason, Strategy, TrialKind};
+use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
+
+#[test]
+fn the_second_of_a_chain_begins_with_the_best_of_the_first() {
+    let task = HiddenRules::new(8, 3);
+    let mut program = toy::answerer().with_metric(toy::exact_answer());
+    let first = RandomSearch::builder().task_model(Arc::new(task.model(3))).num_sets(6).build();
+    let chain = first.then(COPRO::builder().breadth(3).depth(1).build());
+    assert_eq!(chain.name(), "random search then COPRO");
+    let outcome = pollster::block_on(chain.compile(&mut program, task.examples(80))).unwrap();
+    let refined: Vec<&PromptCandidate> =
+        outcome.candidates.iter().filter(|one| one.origin.kind == "refined").collect();
+    assert!(!refined.is_empty());
+    for candidate in refined {
+        let parent = &outcome.candidates[candidate.parents[0]];
+        assert_eq!(parent.origin.kind, "demo set");
+        let demos = |one: &PromptCandidate| one.prompts.get("answer").unwrap().demos.len();
+        assert_eq!(demos(candidate), demos(parent));
+        assert!(demos(parent) > 0);
+    }
+    let baselines = outcome.trials.iter().filter(|trial| trial.kind == TrialKind::BASELINE).count();
+    assert_eq!(baselines, 1, "the original is evaluated once");
+}
+
+#[test]
+fn each_of_a_chain_gets_its_share_of_the_budget() {
+    let task = HiddenRules::new(8, 3);
+    let mut program = toy::answerer().with_metric(toy::exact_answer());
+    // It would go on as long as it may.
+    let first =
+        RandomSearch::builder().num_sets(60).task_model(Arc::new(task.model(3))).max_calls(400).build();
+    let outcome =
+        pollster::block_on(first.then(COPRO::default()).compile(&mut program, task.examples(80))).unwrap();
+    let of = |kind: &str| outcome.candidates.iter().filter(|one| one.origin.kind == kind).count();
+    assert!(of("demo set") > 0 && of("refined") > 0, "{} and {}", of("demo set"), of("refined"));
+    assert!(outcome.spending.total().calls <= 400);
+}
+
+/// A program with one predictor that takes demos and one text that does not.
+fn greeter(model: Arc<ScriptedLm>, rows: Vec<Example>) -> Outcome {
+    let texts = [Text::new("tone", "Be kind."), Text::new("length", "Be brief.")];
+    let program =
+        module_fn("greeter", texts, |context: CallContext, texts: Arc<[Text]>, inputs: Fields| async move {
+            let system: Vec<&str> = texts.iter().map(|text| text.in_force(&context)).collect();
+            let messages = vec![Message::system(system.join(" ")), Message::user(inputs["name"].to_string())];
+            let reply = context.complete(LmRequest::new(messages)).await?;
+            Ok(Prediction::from_iter([("greeting", reply.first_text())]))
+        });
+    let mut program = program.with_metric(metric_fn(|_: &Example, prediction: &Prediction| {
+        prediction.get_str("greeting").is_some_and(|greeting| greeting.contains("hello"))
+    }));
+    let optimizer =
+        MIPROv2::builder().task_model(model).num_candidates(4).num_trials(12).minibatch(false).build();
+    pollster::block_on(optimizer.compile(&mut program, rows)).unwrap()
+}
+
+#[test]
+fn nobody_buys_candidates_that_differ_in_demos_that_are_ignored() {
+    let rows: Vec<Example> = (0..30)
+        .map(|number| {
+            let greeting = format!("hello {number}");
+            Example::new([("name", format!("n{number}")), ("greeting", greeting)], ["name"])
+        })
+        .collect();
+    let model = Arc::new(ScriptedLm::new(|request: &LmRequest| {
+        let system = request.messages.first().map_or("", |message| message.content.as_str());
+        Ok(match request.messages.len() == 2 && system.len() < 200 {
+            true => if system.len() % 2 == 0 { "hello" } else { "go away" }.to_owned(),
+            false => ScriptedLm::chat_reply([(
+                "proposed_instruction",
+                format!("Greet the name kindly in manner {}.", request.sample_index % 97).as_str(),
+            )]),
+        })
+    }));
+    let outcome = greeter(model, rows);
+    assert!(outcome.candidates.len() > 1);
+    let mut seen = HashSet::new();
+    for candidate in &outcome.candidates {
+        assert!(candidate.prompts.iter().all(|(_, prompt)| prompt.demos.is_empty()));
+        let instructions: Vec<&str> =
+            candidate.prompts.iter().map(|(_, one)| one.instruction.as_str()).collect();
+        assert!(seen.insert(instructions.join("\n")), "the same instructions were tried twice");
+    }
+}
+
+/// A strategy as somebody else would write it.
+struct Shouting(RunOptions);
+
+#[async_trait]
+impl Strategy for Shouting {
+    fn name(&self) -> &str {
+        "shouting"
+    }
+
+    fn options(&self) -> RunOptions {
+        self.0.clone()
+    }
+
+    async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
+        let mut prompts = run.base().prompts;
+        prompts.insert("answer", Prompt::new("ANSWER!"));
+        let origin = Origin::new("shouted", "put in capitals").with("volume", 11);
+        let candidate =
+            run.enter(PromptCandidate { parents: vec![0], ..PromptCandidate::new(prompts, origin) });
+        let some: Vec<usize> = run.board().open(candidate).into_iter().take(5).collect();
+        run.try_out(TrialKind::new("shout"), &[(candidate, some)]).await?;
+        run.detail("decibels", [90, 110]);
+        run.note("the neighbours complained");
+        Err(Halt::Stopped(StopReason::Other { reason: "hoarse".to_owned() }))
+    }
+}
+
+#[test]
+fn a_third_partys_strategy_keeps_its_own_words() {
+    let task = HiddenRules::new(4, 3);
+    let mut program = toy::answerer().with_metric(toy::exact_answer());
+    let options = RunOptions::builder().task_model(Arc::new(task.model(3))).build();
+    let outcome = pollster::block_on(Shouting(options).compile(&mut program, task.examples(30))).unwrap();
+    let read: Outcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();
+    assert_eq!(read, outcome);
+    let origin = &outcome.candidates[1].origin;
+    assert_eq!((origin.kind.as_ref(), origin.get("volume")), ("shouted", Some(&11.into())));
+    assert_eq!(outcome.trials[1].kind.as_str(), "shout");
+    assert_eq!(outcome.trials[1].examples, 5);
+    assert_eq!(outcome.stop.to_string(), "hoarse");
+    assert_eq!(outcome.detail::<Vec<u32>>("decibels"), Some(vec![90, 110]));
+    assert_eq!(outcome.notes, ["the neighbours complained"]);
+    assert_eq!((outcome.best, outcome.optimizer.as_str()), (0, "shouting"));
+}
+
+#[test]
+fn an_instruction_writer_stands_in_for_the_prompt_model_in_every_optimizer() {
+    use promptopt_gepa::GEPA;
+    use promptopt_proposer::TemplateProposer;
+    use promptopt_simba::SIMBA;
+
+    let task = HiddenRules::new(6, 3);
+    let options = RunOptions::builder()
+        .task_model(Arc::new(task.model(3)))
+        .instruction_writer(Arc::new(TemplateProposer::default()))
+        .max_calls(500)
+        .build();
+    let optimizers: [Box<dyn Strategy>; 4] = [
+        Box::new(MIPROv2::default().with_run_options(options.clone())),
+        Box::new(COPRO::default().with_run_options(options.clone())),
+        Box::new(GEPA::default().with_run_options(options.clone())),
+        Box::new(SIMBA::builder().minibatch_size(10).max_demos(0).build().with_run_options(options)),
+    ];
+    for optimizer in optimizers {
+        let mut program = toy::answerer().with_metric(toy::exact_answer());
+        let outcome = pollster::block_on(optimizer.compile(&mut program, task.examples(60))).unwrap();
+        assert_eq!(outcome.spending.prompt.calls, 0, "{}", outcome.optimizer);
+        let instructions: HashSet<_> =
+            outcome.candidates.iter().filter_map(|candidate| candidate.instruction("answer")).collect();
+        assert!(instructions.len() > 1, "{} tried no other instruction", outcome.optimizer);
+    }
+}
