@@ -165,13 +165,10 @@ async fn search(trials: usize) -> Result<f64> {
     let own = program.candidate();
     let instruction = own.instruction("answer").unwrap_or_default().to_owned();
     let written = (1..side).map(|number| format!("Answer with care, way {number}."));
-    let demo = |number: usize| Demo {
-        fields: [("question", format!("{number}?")), ("answer", format!("{number}"))]
+    let demo = |number: usize| Demo::new([("question", format!("{number}?")), ("answer", format!("{number}"))]
             .map(|(name, text)| (name.to_owned(), text.into()))
             .into_iter()
-            .collect(),
-        ..Demo::default()
-    };
+            .collect());
     let space = Space {
         predictors: vec![PredictorSpace {
             path: "answer".to_owned(),

@@ -115,7 +115,7 @@ impl Strategy for Shouting {
         prompts.insert("answer", Prompt::new("ANSWER!"));
         let origin = Origin::new("shouted", "put in capitals").with("volume", 11);
         let candidate =
-            run.enter(PromptCandidate { parents: vec![0], ..PromptCandidate::new(prompts, origin) });
+            run.enter(PromptCandidate::new(prompts, origin).with_parents(vec![0]));
         let some: Vec<usize> = run.board().open(candidate).into_iter().take(5).collect();
         run.try_out(TrialKind::new("shout"), &[(candidate, some)]).await?;
         run.detail("decibels", [90, 110]);

@@ -17,7 +17,7 @@ use crate::args::CompareArgs;
 use crate::exit::Exit;
 use crate::interrupt::cancel_on_interrupt;
 use crate::models::short_id;
-use crate::optimizers::{KINDS, Kind};
+use crate::optimizers::{COMPARED, KINDS, Kind};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -100,7 +100,8 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
 
 /// The optimizers that are asked for, each once.
 fn asked(args: &CompareArgs) -> Vec<Kind> {
-    let asked = if args.optimizers.is_empty() { KINDS } else { &args.optimizers };
+    let usual = KINDS.get(..COMPARED).unwrap_or(KINDS);
+    let asked = if args.optimizers.is_empty() { usual } else { &args.optimizers };
     let mut kinds: Vec<Kind> = Vec::new();
     for kind in asked {
         if !kinds.contains(kind) {

@@ -15,7 +15,6 @@ use crate::args::{ExportArgs, ExportFormat};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::program::{PredictorChain, ProgramFile, layout, mapped};
-use crate::show::role;
 
 pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
     let (chain, text) = exported(args).map_err(Exit::configuration)?;
@@ -67,7 +66,7 @@ fn text(chain: &PredictorChain) -> String {
 }
 
 fn as_text(messages: &[Message]) -> String {
-    messages.iter().map(|message| format!("--- {}\n{}\n\n", role(message), message.content)).collect()
+    messages.iter().map(|message| format!("--- {}\n{}\n\n", message.role.as_str(), message.content)).collect()
 }
 
 fn messages(chain: &PredictorChain) -> anyhow::Result<String> {

@@ -132,14 +132,8 @@ impl PricedForecast {
                 part_of(millis, test.calls.high, total.calls.high).min(millis / MOST_FOR_TEST),
             )
         });
-        let of_test =
-            Budget { tokens: for_tokens, money: for_money, wall_time: for_time, ..Budget::default() };
-        let rest = Budget {
-            tokens: cap.tokens.zip(for_tokens).map(|(cap, test)| cap.saturating_sub(test)),
-            money: cap.money.zip(for_money).map(|(cap, test)| cap.saturating_sub(test)),
-            wall_time: cap.wall_time.zip(for_time).map(|(cap, test)| cap.saturating_sub(test)),
-            ..cap
-        };
+        let mut of_test = Budget::default(); of_test.tokens = for_tokens; of_test.money = for_money; of_test.wall_time = for_time;
+        let mut rest = cap; rest.tokens = cap.tokens.zip(for_tokens).map(|(cap, test)| cap.saturating_sub(test)); rest.money = cap.money.zip(for_money).map(|(cap, test)| cap.saturating_sub(test)); rest.wall_time = cap.wall_time.zip(for_time).map(|(cap, test)| cap.saturating_sub(test));
         (rest, of_test)
     }
 
@@ -282,10 +276,7 @@ fn latency(model: &ChosenModel, usual: Duration) -> Duration {
 /// The dearest of several prices; `None` where one is not known.
 fn dearest(prices: impl Iterator<Item = Option<Price>>) -> Option<Price> {
     let prices = prices.collect::<Option<Vec<_>>>()?;
-    Some(Price {
-        prompt: prices.iter().map(|price| price.prompt).max()?,
-        completion: prices.iter().map(|price| price.completion).max()?,
-    })
+    Some(Price::new(prices.iter().map(|price| price.prompt).max()?, prices.iter().map(|price| price.completion).max()?))
 }
 
 /// The test's share of a cap; see [`PricedForecast::divide`].

@@ -104,13 +104,7 @@ async fn choose(
 }
 
 fn sampling(section: &ModelSection) -> Sampling {
-    Sampling {
-        temperature: section.temperature,
-        top_p: section.top_p,
-        max_tokens: section.max_tokens,
-        stop: section.stop.clone(),
-        seed: section.seed,
-    }
+    let mut sampling = Sampling::default().with_stop(section.stop.clone()); sampling.temperature = section.temperature; sampling.top_p = section.top_p; sampling.max_tokens = section.max_tokens; sampling.seed = section.seed; sampling
 }
 
 /// A model of a server, by its name.

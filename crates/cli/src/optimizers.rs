@@ -9,7 +9,9 @@ use clap::builder::PossibleValue;
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
 use promptopt_gepa::GEPA;
+use promptopt_random_search::RandomSearch;
 use promptopt_run::{RunOptions, Strategy};
+use promptopt_simba::SIMBA;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -41,14 +43,19 @@ pub(crate) static KINDS: &[Kind] = &[
     kind!("miprov2", MIPROv2, "Joint search of instructions and demos"),
     kind!("copro", COPRO, "Iterative refinement of instructions"),
     kind!("gepa", GEPA, "Reflective evolution over a Pareto frontier"),
+    kind!("random_search", RandomSearch, "The best of many demo sets"),
+    kind!("simba", SIMBA, "Demos and rules from runs that differ most"),
 ];
+
+/// How many of them, from the first, `promptopt compare` takes where none is named.
+pub(crate) const COMPARED: usize = 3;
 
 /// The options that every optimizer has.
 pub(crate) const OF_EVERY_RUN: Form = Form::of::<RunOptions>();
 
 /// Options of several optimizers that mean the same for each of them. All others of one name are about parts of the
 /// algorithms that only have the same name: a trial's minibatch is not a reflection's.
-const SAME: [&str; 1] = ["auto"];
+const SAME: [&str; 4] = ["auto", "max_bootstrapped_demos", "max_labeled_demos", "metric_threshold"];
 
 /// All options, those of every run first.
 static KNOWN: LazyLock<Vec<KnownOption>> = LazyLock::new(|| {
@@ -210,7 +217,7 @@ mod tests {
             .filter(|known| known.is_homonym())
             .map(|known| known.name.as_str())
             .collect();
-        assert_eq!(homonyms, ["minibatch_size", "temperature"]);
+        assert_eq!(homonyms, ["num_candidates", "minibatch_size", "temperature"]);
         // What is no part of a file is no option.
         assert!(KnownOption::named("valset").is_none() && KnownOption::named("teacher").is_none());
     }
@@ -221,7 +228,7 @@ mod tests {
             let run = RunOptions::builder().seed(7).build();
             let strategy = (kind.build)(Options::new(), Some(run)).unwrap();
             assert_eq!(strategy.options().seed, 7);
-            assert_eq!(strategy.name().to_lowercase(), kind.name);
+            assert_eq!(strategy.name().to_lowercase().replace(' ', "_"), kind.name);
         }
     }
 }

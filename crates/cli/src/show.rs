@@ -1,7 +1,7 @@
 //! `promptopt show`.
 
 use anyhow::anyhow;
-use promptopt_core::lm::{Message, Role};
+use promptopt_core::lm::Message;
 use promptopt_core::program::ModuleExt as _;
 use serde_json::json;
 
@@ -19,21 +19,13 @@ pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
     for (predictor, messages) in &chats {
         text.push_str(&format!("=== predictor `{predictor}`: {} messages\n", messages.len()));
         for message in messages {
-            text.push_str(&format!("\n--- {}\n{}\n", role(message), message.content));
+            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.content));
         }
         text.push('\n');
     }
     output.text(text.trim_end())?;
     let chat = |(predictor, messages): &(String, Vec<Message>)| json!({"predictor": predictor, "messages": messages});
     output.object(&json!({"command": "show", "predictors": chats.iter().map(chat).collect::<Vec<_>>()}))
-}
-
-pub(crate) fn role(message: &Message) -> &'static str {
-    match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    }
 }
 
 async fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {

@@ -53,11 +53,11 @@ pub(crate) fn refined(
 ) -> PromptCandidate {
     let mut prompts = from.prompts.clone();
     let demos = prompts.get(predictor).map(|prompt| prompt.demos.clone()).unwrap_or_default();
-    prompts.insert(predictor, Prompt { instruction, demos });
+    prompts.insert(predictor, Prompt::new(instruction).with_demos(demos));
     let origin = Origin::new("refined", format!("refined {predictor}, depth {depth}"))
         .with("predictor", predictor)
         .with("depth", depth);
-    PromptCandidate { parents: vec![base], ..PromptCandidate::new(prompts, origin) }
+    PromptCandidate::new(prompts, origin).with_parents(vec![base])
 }
 
 /// The scores of the attempts of one predictor at one depth. They stand in the outcome as its detail `depths`.

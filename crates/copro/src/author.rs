@@ -86,11 +86,7 @@ impl Author {
             tried.entry(path.to_owned()).or_default().note(&prompt.instruction);
         }
         Self {
-            sampling: Sampling {
-                temperature: Some(options.init_temperature),
-                max_tokens: Some(MAX_TOKENS),
-                ..Sampling::default()
-            },
+            sampling: Sampling::default().with_temperature(options.init_temperature).with_max_tokens(MAX_TOKENS),
             is_substituted: run.options().instruction_writer.is_some(),
             honours_n: true,
             tried,

@@ -62,3 +62,8 @@ mod search;
 
 pub use attempts::DepthStatistics;
 pub use options::COPRO;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

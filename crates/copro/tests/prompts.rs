@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use promptopt_copro::COPRO;
 use promptopt_core::data::{Example, Prediction, Score};
-use promptopt_core::lm::{LmRequest, Role};
+use promptopt_core::lm::LmRequest;
 use promptopt_core::program::{ModuleExt as _, metric_fn};
 use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::Predict;
@@ -76,14 +76,9 @@ async fn requests() -> Vec<LmRequest> {
 }
 
 fn chat(request: &LmRequest) -> String {
-    let role = |role| match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
     let messages = request.messages.iter();
     messages
-        .map(|message| format!("<{}>\n{}", role(message.role), message.content))
+        .map(|message| format!("<{}>\n{}", message.role.as_str(), message.content))
         .collect::<Vec<_>>()
         .join("\n\n")
 }

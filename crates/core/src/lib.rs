@@ -75,3 +75,8 @@ pub mod signature;
 pub mod trace;
 
 pub use error::Error;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -145,6 +145,7 @@ impl<'de> Deserialize<'de> for Money {
 /// known here, so sums may come out too high, but never too low.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Price {
     /// A million tokens read.
     pub prompt: Money,
@@ -155,6 +156,11 @@ pub struct Price {
 impl Price {
     /// The price of what runs on one's own machine.
     pub const FREE: Self = Self { prompt: Money::ZERO, completion: Money::ZERO };
+
+    /// What a million tokens cost, read and written.
+    pub const fn new(prompt: Money, completion: Money) -> Self {
+        Self { prompt, completion }
+    }
 
     /// What so many tokens cost, rounded up.
     pub fn of(&self, prompt_tokens: u64, completion_tokens: u64) -> Money {

@@ -11,6 +11,7 @@ pub use candidate::{Origin, PromptCandidate};
 
 /// A worked example inside a prompt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Demo {
     /// Inputs and outputs of the predictor. Missing outputs make it an incomplete demo.
     #[serde(flatten)]
@@ -23,8 +24,30 @@ pub struct Demo {
     pub source: Option<ContentHash>,
 }
 
+impl Demo {
+    /// A demo that a data set gave.
+    pub fn new(fields: Fields) -> Self {
+        Self { fields, ..Self::default() }
+    }
+
+    /// The same as one that a run of the program produced.
+    #[must_use]
+    pub fn augmented(mut self) -> Self {
+        self.augmented = true;
+        self
+    }
+
+    /// With the example it was made from.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Option<ContentHash>>) -> Self {
+        self.source = source.into();
+        self
+    }
+}
+
 /// Instruction and demos of one predictor.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Prompt {
     /// The instruction.
     pub instruction: String,
@@ -37,6 +60,13 @@ impl Prompt {
     /// A prompt without demos.
     pub fn new(instruction: impl Into<String>) -> Self {
         Self { instruction: instruction.into(), demos: Vec::new() }
+    }
+
+    /// With these demos.
+    #[must_use]
+    pub fn with_demos(mut self, demos: Vec<Demo>) -> Self {
+        self.demos = demos;
+        self
     }
 }
 

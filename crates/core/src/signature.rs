@@ -12,6 +12,7 @@ pub use field_type::FieldType;
 
 /// One field of a signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Field {
     /// Name: a letter or `_`, then letters, digits and `_`.
     pub name: String,

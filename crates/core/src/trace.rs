@@ -11,6 +11,7 @@ use crate::money::Usage;
 
 /// One call of one predictor inside a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Step {
     /// Path of the predictor.
     pub predictor: String,
@@ -23,6 +24,41 @@ pub struct Step {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl Step {
+    /// A call of a predictor that neither took nor gave anything yet.
+    pub fn new(predictor: impl Into<String>) -> Self {
+        Self { predictor: predictor.into(), ..Self::default() }
+    }
+
+    /// With what it was given.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: Fields) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    /// With what it answered.
+    #[must_use]
+    pub fn with_outputs(mut self, outputs: Fields) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
+    /// With what its calls cost.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// With why it failed.
+    #[must_use]
+    pub fn with_error(mut self, error: impl Into<Option<String>>) -> Self {
+        self.error = error.into();
+        self
+    }
 }
 
 /// Whose failure it was.
@@ -43,6 +79,7 @@ pub enum FailureKind {
 
 /// Why a run gave no score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// Whose failure it was.
     pub kind: FailureKind,
@@ -54,6 +91,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure after which others may go well.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), fatal: false }
+    }
+
     /// The failure behind an error of the program: what the model's client or a reply parser said
     /// is found anywhere in the chain of causes.
     pub fn from_program(error: &anyhow::Error) -> Self {
@@ -64,7 +106,7 @@ impl Failure {
         }
         let reply = error.chain().any(|cause| cause.is::<ReplyError>());
         let kind = if reply { FailureKind::Reply } else { FailureKind::Program };
-        Self { kind, message, fatal: false }
+        Self::new(kind, message)
     }
 
     /// What went wrong in a metric: the provider's fault where its language model failed, and otherwise
@@ -81,12 +123,13 @@ impl Failure {
 
     /// A failed metric.
     pub fn metric(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Metric, message: message.into(), fatal: false }
+        Self::new(FailureKind::Metric, message)
     }
 }
 
 /// Failures by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FailureCounts {
     /// Replies that could not be used.
     pub reply: u64,
@@ -131,6 +174,7 @@ impl std::ops::Add for FailureCounts {
 
 /// One run of the program on one example with the prompts of one candidate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Trace {
     /// The example.
     pub example: Arc<Example>,
@@ -148,6 +192,46 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// A run on an example, of which nothing is known yet.
+    pub fn new(example: impl Into<Arc<Example>>) -> Self {
+        Self { example: example.into(), ..Self::default() }
+    }
+
+    /// With what the program answered.
+    #[must_use]
+    pub fn with_prediction(mut self, prediction: impl Into<Option<Prediction>>) -> Self {
+        self.prediction = prediction.into();
+        self
+    }
+
+    /// With the calls of its predictors.
+    #[must_use]
+    pub fn with_steps(mut self, steps: Vec<Step>) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// With what the metric said.
+    #[must_use]
+    pub fn with_score(mut self, score: impl Into<Option<Score>>) -> Self {
+        self.score = score.into();
+        self
+    }
+
+    /// With what it cost.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// With why there is no score.
+    #[must_use]
+    pub fn with_error(mut self, error: impl Into<Option<Failure>>) -> Self {
+        self.error = error.into();
+        self
+    }
+
     /// What the metric said, as a number.
     pub fn score_value(&self) -> Option<f64> {
         self.score.as_ref().map(|score| score.value)
@@ -170,12 +254,9 @@ impl Trace {
     /// ```
     /// # use promptopt_core::data::{Example, Prediction, Score};
     /// # use promptopt_core::trace::Trace;
-    /// let trace = Trace {
-    ///     example: Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"]).into(),
-    ///     prediction: Some(Prediction::from_iter([("answer", "3")])),
-    ///     score: Some(Score::new(0.0)),
-    ///     ..Trace::default()
-    /// };
+    /// let trace = Trace::new(Example::new([("question", "1 + 1?"), ("answer", "2")], ["question"]))
+    ///     .with_prediction(Prediction::from_iter([("answer", "3")]))
+    ///     .with_score(Score::new(0.0));
     /// assert_eq!(
     ///     trace.format_for_prompt(200),
     ///     "question: 1 + 1?\npredicted answer: 3\nexpected answer: 2\nscore: 0"

@@ -38,8 +38,8 @@ fn main() -> Result<()> {
                 for (index, value) in values.iter().enumerate() {
                     let inputs =
                         fields(json!({"text": format!("Line {index}\n\n  and \"more\" ß"), "extra": value}));
-                    let demos = demos.iter().map(|demo| Demo { fields: demo.clone(), ..Demo::default() });
-                    let prompt = Prompt { instruction: instruction.to_owned(), demos: demos.collect() };
+                    let demos = demos.iter().map(|demo| Demo::new(demo.clone()));
+                    let prompt = Prompt::new(instruction.to_owned()).with_demos(demos.collect());
                     let case = json!({
                         "signature": signature,
                         "prompt": prompt,

@@ -66,12 +66,12 @@ fn layout(name: &str) -> Result<Layout> {
 }
 
 fn without_sources(prompts: &Prompts) -> Prompts {
-    let without = |demo: &Demo| Demo { source: None, ..demo.clone() };
+    let without = |demo: &Demo| demo.clone().with_source(None);
     prompts
         .iter()
         .map(|(path, prompt)| {
             let demos = prompt.demos.iter().map(without).collect();
-            (path, Prompt { instruction: prompt.instruction.clone(), demos })
+            (path, Prompt::new(prompt.instruction.clone()).with_demos(demos))
         })
         .collect()
 }

@@ -42,7 +42,7 @@ impl<'a> State<'a> {
         self.check_fields(place)?;
         let demos: Vec<Demo> = self.demos.iter().filter_map(Value::as_object).map(read_demo).collect();
         check_demos(&demos, place)?;
-        Ok(Prompt { instruction: self.instruction.to_owned(), demos })
+        Ok(Prompt::new(self.instruction.to_owned()).with_demos(demos))
     }
 
     fn check_fields(&self, place: &Place) -> Result<(), Error> {
@@ -147,15 +147,11 @@ fn shown(demo: &Demo) -> impl Iterator<Item = (&String, &Value)> {
 
 fn read_demo(fields: &Map<String, Value>) -> Demo {
     let is_field = |name: &str| name != AUGMENTED && name != SOURCE;
-    Demo {
-        fields: fields
+    let mut demo = Demo::new(fields
             .iter()
             .filter(|(name, _)| is_field(name))
             .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        augmented: fields.get(AUGMENTED).and_then(Value::as_bool).unwrap_or_default(),
-        source: None,
-    }
+            .collect()); demo.augmented = fields.get(AUGMENTED).and_then(Value::as_bool).unwrap_or_default(); demo
 }
 
 /// DSPy writes the mark of augmented demos in front.

@@ -33,7 +33,7 @@ fn question() -> Layout {
 }
 
 fn demo(fields: Value) -> Demo {
-    Demo { fields: fields.as_object().unwrap().clone(), ..Demo::default() }
+    Demo::new(fields.as_object().unwrap().clone())
 }
 
 /// The fixture of a lone predictor with one change.
@@ -105,7 +105,7 @@ fn an_update_keeps_everything_but_instruction_and_demos() {
     let mut program = DspyProgram::read(BOOTSTRAPPED).unwrap();
     let mut prompts = Prompts::new();
     let demos = vec![demo(json!({"question": "q", "reasoning": "r", "steps": []}))];
-    prompts.insert("plan", Prompt { instruction: "Plan.".to_owned(), demos });
+    prompts.insert("plan", Prompt::new("Plan.").with_demos(demos));
     program.update(&prompts, &two()).unwrap();
 
     let mut expected: Value = serde_json::from_str(BOOTSTRAPPED).unwrap();
@@ -132,12 +132,8 @@ fn a_failed_update_changes_nothing() {
 fn a_new_state_is_as_dspy_writes_it() {
     let fields = [Field::new("page_text").described("the page"), Field::new("q1")];
     let signature = Signature::new(fields, [Field::new("answer")], "Basic.").unwrap();
-    let answer = Demo {
-        augmented: true,
-        source: Some(ContentHash::of("x")),
-        ..demo(json!({"page_text": "p", "answer": "ß"}))
-    };
-    let prompt = Prompt { instruction: "Two\nlines.".to_owned(), demos: vec![answer] };
+    let answer = demo(json!({"page_text": "p", "answer": "ß"})).augmented().with_source(ContentHash::of("x"));
+    let prompt = Prompt::new("Two\nlines.").with_demos(vec![answer]);
     let layout = Layout::new([("answer", signature)]);
     let written =
         |prompts: &Prompts| DspyProgram::from_prompts(prompts, &layout, &Versions::default()).unwrap();
@@ -277,16 +273,12 @@ fn any_demo() -> impl Strategy<Value = Demo> {
         (prop_oneof![Just("q".to_owned()), Just("a".to_owned()), extra], any_json()),
         0..4,
     );
-    (fields, any::<bool>()).prop_map(|(fields, augmented)| Demo {
-        fields: fields.into_iter().collect::<Fields>(),
-        augmented,
-        source: None,
-    })
+    (fields, any::<bool>()).prop_map(|(fields, augmented)| { let mut demo = Demo::new(fields.into_iter().collect::<Fields>()); demo.augmented = augmented; demo })
 }
 
 fn any_prompt() -> impl Strategy<Value = Prompt> {
     (any::<String>(), proptest::collection::vec(any_demo(), 0..4))
-        .prop_map(|(instruction, demos)| Prompt { instruction, demos })
+        .prop_map(|(instruction, demos)| Prompt::new(instruction).with_demos(demos))
 }
 
 /// A program of one to four predictors, each plain or with reasoning, at paths of every form.

@@ -52,3 +52,8 @@ pub use promptopt_run::{Evaluation, evaluate};
 pub use race::{Contender, RaceEnd, RaceOptions, race, race_into};
 pub use search::{Search, SearchOptions};
 pub use space::{Choice, PredictorSpace, Space};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -93,10 +93,7 @@ impl Space {
             .iter()
             .zip(&choice.0)
             .map(|(one, (instruction, demos))| {
-                let prompt = Prompt {
-                    instruction: one.instructions.get(*instruction).cloned().unwrap_or_default(),
-                    demos: one.demo_sets.get(*demos).cloned().unwrap_or_default(),
-                };
+                let prompt = Prompt::new(one.instructions.get(*instruction).cloned().unwrap_or_default()).with_demos(one.demo_sets.get(*demos).cloned().unwrap_or_default());
                 (one.path.clone(), prompt)
             })
             .collect();

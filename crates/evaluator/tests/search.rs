@@ -80,13 +80,10 @@ fn selection(n: usize) -> Vec<Example> {
 
 /// A space of some instructions and demo sets of 0, 1, 2 … demos. Its first point is the original.
 fn space(instructions: usize, demo_sets: usize) -> Space {
-    let demo = |number: usize| Demo {
-        fields: [("question", format!("Old question {number}")), ("answer", "0".to_owned())]
+    let demo = |number: usize| Demo::new([("question", format!("Old question {number}")), ("answer", "0".to_owned())]
             .into_iter()
             .map(|(name, text)| (name.to_owned(), text.into()))
-            .collect(),
-        ..Demo::default()
-    };
+            .collect());
     Space {
         predictors: vec![PredictorSpace {
             path: "answer".to_owned(),

@@ -53,3 +53,8 @@ pub use frontier::{Frontier, FrontierType};
 pub use options::{GEPA, max_metric_calls};
 pub use reflect::record;
 pub use select::{CandidateSelector, ComponentChoice, ComponentSelector};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -100,7 +100,7 @@ mod tests {
 
     fn candidate(parents: &[usize], instructions: &[(&str, &str)]) -> PromptCandidate {
         let prompts = instructions.iter().map(|(path, text)| (*path, Prompt::new(*text))).collect();
-        PromptCandidate { parents: parents.to_vec(), ..PromptCandidate::new(prompts, Origin::original()) }
+        PromptCandidate::new(prompts, Origin::original()).with_parents(parents.to_vec())
     }
 
     fn family() -> Vec<PromptCandidate> {
@@ -170,7 +170,7 @@ mod tests {
                         prompts.insert(*path, Prompt::new(format!("{}", number + 1)));
                     }
                 }
-                family.push(PromptCandidate { parents: vec![parent], ..PromptCandidate::new(prompts, Origin::original()) });
+                family.push(PromptCandidate::new(prompts, Origin::original()).with_parents(vec![parent]));
                 means.push(f64::from(score));
             }
             let members: Vec<usize> = (0..family.len()).collect();

@@ -122,27 +122,15 @@ mod tests {
 
     fn step(predictor: &str, input: (&str, &str), output: Option<(&str, &str)>, error: Option<&str>) -> Step {
         let fields = |(name, value): (&str, &str)| Fields::from_iter([(name.to_owned(), value.into())]);
-        Step {
-            predictor: predictor.to_owned(),
-            inputs: fields(input),
-            outputs: output.map(fields).unwrap_or_default(),
-            error: error.map(str::to_owned),
-            ..Step::default()
-        }
+        Step::new(predictor).with_inputs(fields(input)).with_outputs(output.map(fields).unwrap_or_default()).with_error(error.map(str::to_owned))
     }
 
     #[test]
     fn a_record_tells_what_the_component_did_and_what_came_of_it() {
-        let trace = Trace {
-            example: Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"]).into(),
-            prediction: Some(Prediction::from_iter([("answer", "Rhine")])),
-            steps: vec![
+        let trace = Trace::new(Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"])).with_prediction(Prediction::from_iter([("answer", "Rhine")])).with_steps(vec![
                 step("classify", ("question", "Which river?"), Some(("topic", "rivers")), None),
                 step("answer", ("topic", "rivers"), Some(("answer", "Rhine")), None),
-            ],
-            score: Some(Score::new(0.0).with_feedback("The Elbe flows there.").with_objective("short", 1.0)),
-            ..Trace::default()
-        };
+            ]).with_score(Score::new(0.0).with_feedback("The Elbe flows there.").with_objective("short", 1.0));
         insta::assert_snapshot!(record(&trace, "classify"));
     }
 
@@ -151,16 +139,10 @@ mod tests {
         use promptopt_core::program::Module as _;
 
         let trace = |question: &str, written: &str, expected: &str, score: f64| {
-            Arc::new(Trace {
-                example: Example::new([("question", question), ("answer", expected)], ["question"]).into(),
-                prediction: Some(Prediction::from_iter([("answer", written)])),
-                steps: vec![
+            Arc::new(Trace::new(Example::new([("question", question), ("answer", expected)], ["question"])).with_prediction(Prediction::from_iter([("answer", written)])).with_steps(vec![
                     step("classify", ("question", question), Some(("topic", "rivers")), None),
                     step("answer", ("topic", "rivers"), Some(("answer", written)), None),
-                ],
-                score: Some(Score::new(score)),
-                ..Trace::default()
-            })
+                ]).with_score(Score::new(score)))
         };
         let program = promptopt_testkit::toy::TwoStage::default();
         let components = program.predictors();
@@ -181,21 +163,12 @@ mod tests {
 
     #[test]
     fn a_failure_is_feedback() {
-        let trace = Trace {
-            example: Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"]).into(),
-            steps: vec![step(
+        let trace = Trace::new(Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"])).with_steps(vec![step(
                 "answer",
                 ("question", "Which river?"),
                 None,
                 Some("the field `answer` is missing"),
-            )],
-            error: Some(Failure {
-                kind: FailureKind::Reply,
-                message: "predictor `answer` got a reply it cannot use".into(),
-                fatal: false,
-            }),
-            ..Trace::default()
-        };
+            )]).with_error(Failure::new(FailureKind::Reply, "predictor `answer` got a reply it cannot use"));
         insta::assert_snapshot!(record(&trace, "answer"));
         assert!(record(&trace, "other").contains("was not reached"));
     }

@@ -29,7 +29,7 @@ fn short(number: usize) -> LmRequest {
     let text = TEXTS[number % TEXTS.len()];
     let mut request =
         LmRequest::new(vec![Message::system(instruction), Message::user(format!("{text} {number} ->"))]);
-    request.sampling = Sampling { max_tokens: Some(3), stop: vec!["\n".to_owned()], ..Sampling::default() };
+    request.sampling = Sampling::default().with_max_tokens(3).with_stop(vec!["\n".to_owned()]);
     request
 }
 
@@ -58,7 +58,7 @@ fn chat(number: usize, demos: usize) -> LmRequest {
     messages.push(Message::user(input(&format!("{} {number}", TEXTS[(number + 1) % TEXTS.len()]))));
     let mut request = LmRequest::new(messages);
     request.sampling =
-        Sampling { max_tokens: Some(32), stop: vec!["[[ ## completed".to_owned()], ..Sampling::default() };
+        Sampling::default().with_max_tokens(32).with_stop(vec!["[[ ## completed".to_owned()]);
     request
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use promptopt_core::lm::{LmError, LmRequest, Message, ResponseFormat, Role, Sampling};
+use promptopt_core::lm::{LmError, LmRequest, Message, ResponseFormat, Sampling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -96,13 +96,7 @@ impl BodyTemplate {
     /// The request's own sampling, completed by the client's.
     fn merged(&self, own: &Sampling) -> Sampling {
         let fallback = &self.sampling;
-        Sampling {
-            temperature: own.temperature.or(fallback.temperature),
-            top_p: own.top_p.or(fallback.top_p),
-            max_tokens: own.max_tokens.or(fallback.max_tokens),
-            stop: if own.stop.is_empty() { fallback.stop.clone() } else { own.stop.clone() },
-            seed: own.seed.or(fallback.seed),
-        }
+        let mut sampling = Sampling::default().with_stop(if own.stop.is_empty() { fallback.stop.clone() } else { own.stop.clone() }); sampling.temperature = own.temperature.or(fallback.temperature); sampling.top_p = own.top_p.or(fallback.top_p); sampling.max_tokens = own.max_tokens.or(fallback.max_tokens); sampling.seed = own.seed.or(fallback.seed); sampling
     }
 
     fn format(&self, format: &ResponseFormat) -> Option<Value> {
@@ -118,12 +112,7 @@ impl BodyTemplate {
 }
 
 fn message(message: &Message) -> Value {
-    let role = match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
-    json!({"role": role, "content": message.content})
+    json!({"role": message.role.as_str(), "content": message.content})
 }
 
 /// JSON has no infinity and no NaN; a `null` in their place would mean "the provider's default".
@@ -148,12 +137,7 @@ mod tests {
     fn template() -> BodyTemplate {
         BodyTemplate {
             model: "m".into(),
-            sampling: Sampling {
-                temperature: Some(0.5),
-                max_tokens: Some(9),
-                stop: vec!["a".into()],
-                ..Sampling::default()
-            },
+            sampling: Sampling::default().with_temperature(0.5).with_max_tokens(9).with_stop(vec!["a".into()]),
             max_tokens_field: MaxTokensField::MaxCompletionTokens,
             strict_schemas: false,
             extra: Map::new(),
@@ -176,13 +160,7 @@ mod tests {
             json!({"model": "m", "messages": messages, "temperature": 0.5, "max_completion_tokens": 9,
                    "stop": ["a"]}),
         );
-        request.sampling = Sampling {
-            temperature: Some(0.0),
-            top_p: Some(0.9),
-            max_tokens: Some(1),
-            stop: vec!["b".into()],
-            seed: Some(u64::MAX),
-        };
+        request.sampling = Sampling::default().with_temperature(0.0).with_top_p(0.9).with_max_tokens(1).with_stop(vec!["b".into()]).with_seed(u64::MAX);
         request.n = 3;
         check(
             &template(),
@@ -213,7 +191,7 @@ mod tests {
         request.sampling.temperature = Some(f64::NAN);
         let error = template().render(&request, &template().draft(&request, true)).unwrap_err();
         assert!(error.to_string().contains("`temperature` is not a finite number"), "{error}");
-        let sampling = Sampling { top_p: Some(f64::INFINITY), ..Sampling::default() };
+        let sampling = Sampling::default().with_top_p(f64::INFINITY);
         assert!(BodyTemplate { sampling, ..template() }.check().is_err());
     }
 

@@ -51,20 +51,14 @@ mod tests {
 
     #[test]
     fn every_parameter_is_given_up_once() {
-        let sampling = Sampling {
-            temperature: Some(0.0),
-            top_p: Some(0.5),
-            max_tokens: Some(9),
-            stop: vec!["x".into()],
-            seed: Some(1),
-        };
+        let sampling = Sampling::default().with_temperature(0.0).with_top_p(0.5).with_max_tokens(9).with_stop(vec!["x".into()]).with_seed(1);
         let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true);
         let given_up = |draft: &mut Draft| Parameter::ALL.map(|parameter| draft.give_up(parameter));
         // The last of them is the other name of `max_tokens`, which there is no way back from.
         assert_eq!(given_up(&mut draft), [true, true, true, true, true, false]);
         assert_eq!(given_up(&mut draft), [false; 6]);
         assert_eq!(draft.max_tokens_field, MaxTokensField::MaxCompletionTokens);
-        assert_eq!(draft.sampling, Sampling { max_tokens: Some(9), ..Sampling::default() });
+        assert_eq!(draft.sampling, Sampling::default().with_max_tokens(9));
     }
 
     #[test]

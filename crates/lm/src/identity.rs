@@ -45,7 +45,7 @@ mod tests {
     fn id(base_url: &str, extra: Value) -> String {
         let template = BodyTemplate {
             model: "org/model".into(),
-            sampling: Sampling { temperature: Some(1.0), stop: vec!["\n".into()], ..Sampling::default() },
+            sampling: Sampling::default().with_temperature(1.0).with_stop(vec!["\n".into()]),
             max_tokens_field: MaxTokensField::MaxTokens,
             strict_schemas: true,
             extra: extra.as_object().cloned().unwrap(),

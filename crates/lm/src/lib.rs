@@ -35,7 +35,7 @@
 //! let client = ChatClient::builder()
 //!     .base_url("http://localhost:8000/v1")
 //!     .model("my-model")
-//!     .sampling(Sampling { temperature: Some(0.0), max_tokens: Some(200), ..Sampling::default() })
+//!     .sampling(Sampling::default().with_temperature(0.0).with_max_tokens(200))
 //!     .build()?;
 //! assert_eq!(client.profile().id, "localhost:8000/v1 my-model temperature=0.0 max_tokens=200");
 //!

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn draft(field: MaxTokensField) -> Draft {
-        let sampling = Sampling { temperature: Some(0.0), seed: Some(1), ..Sampling::default() };
+        let sampling = Sampling::default().with_temperature(0.0).with_seed(1);
         Draft::new(sampling, field, false)
     }
 

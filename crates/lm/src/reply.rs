@@ -62,10 +62,7 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
             ));
         }
     }
-    Ok(LmReply {
-        completions: choices.into_iter().map(|choice| choice.completion).collect(),
-        usage: read_usage(body.get("usage")),
-    })
+    Ok(LmReply::new(choices.into_iter().map(|choice| choice.completion).collect(), read_usage(body.get("usage"))))
 }
 
 impl Choice {
@@ -106,7 +103,7 @@ fn read_choice(choice: &Value) -> Result<Choice, ReplyProblem> {
         Some(reason) => finish_reason(reason),
         None => FinishReason::Other,
     };
-    Ok(Choice { completion: Completion { text, finish_reason }, refusal, error })
+    Ok(Choice { completion: Completion::new(text).with_finish_reason(finish_reason), refusal, error })
 }
 
 fn finish_reason(reason: &str) -> FinishReason {
@@ -136,7 +133,7 @@ mod tests {
 
     fn check(choice: Value, text: &str, finish_reason: FinishReason) {
         let reply = read(json!({"choices": [choice]})).unwrap();
-        assert_eq!(reply.completions, [Completion { text: text.into(), finish_reason }], "{choice}");
+        assert_eq!(reply.completions, [Completion::new(text).with_finish_reason(finish_reason)], "{choice}");
     }
 
     #[test]

@@ -99,7 +99,7 @@ async fn a_parameter_that_is_left_out_is_warned_of_once() {
         .base_url(format!("http://{}/v1", listener.local_addr().unwrap()))
         .model("tiny")
         .api_key(CANARY)
-        .sampling(Sampling { temperature: Some(0.0), max_tokens: Some(9), ..Sampling::default() })
+        .sampling(Sampling::default().with_temperature(0.0).with_max_tokens(9))
         .build()
         .unwrap();
     let refusal = |name| format!("{{\"error\": \"'{name}' is not supported, {CANARY}\"}}");

@@ -101,7 +101,7 @@ async fn a_seed_that_the_provider_has_no_words_for_is_warned_of_once() {
         .unwrap();
     tokio::spawn(serve(listener, vec![("200 OK", good.clone()), ("200 OK", good)]));
     let mut request = LmRequest::new(vec![Message::user("Name the capital of France.")]);
-    request.sampling = Sampling { seed: Some(3), ..Sampling::default() };
+    request.sampling = Sampling::default().with_seed(3);
     client.complete(&request, &Attempts::any()).await.unwrap();
     client.complete(&request, &Attempts::any()).await.unwrap();
 

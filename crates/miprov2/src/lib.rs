@@ -43,3 +43,8 @@ pub use promptopt_proposer as proposer;
 pub use promptopt_run::{self as run, Auto, Error, Optimizer, Outcome, Strategy};
 pub use promptopt_tips as tips;
 pub use promptopt_trace_gen as trace_gen;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -48,3 +48,8 @@ pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
 pub use value::parse_value;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -149,9 +149,9 @@ mod tests {
     fn a_chat_is_short() {
         let signature = Signature::parse("ticket -> department: enum[billing, sales]").unwrap();
         let fields = |ticket: &str| [("ticket".to_owned(), ticket.into())].into_iter().collect::<Fields>();
-        let mut demo = Demo { fields: fields("Too much on my bill"), ..Demo::default() };
+        let mut demo = Demo::new(fields("Too much on my bill"));
         demo.fields.insert("department".into(), "billing".into());
-        let prompt = Prompt { instruction: "Route it.".into(), demos: vec![demo] };
+        let prompt = Prompt::new("Route it.").with_demos(vec![demo]);
         let chat = PlainAdapter.chat(&signature, &prompt, &fields("Any blue ones?"));
         let texts: Vec<_> = chat.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(

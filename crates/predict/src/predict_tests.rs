@@ -93,7 +93,7 @@ async fn a_reply_that_does_not_fit_is_asked_for_once_more_in_json() {
     let (result, step, usage) = call(&route(), model).await;
     assert_eq!(result.unwrap().get_str("department"), Some("sales"));
     // Both calls were paid for.
-    assert_eq!(usage, Usage { calls: 2, prompt_tokens: 30, completion_tokens: 2, ..Usage::default() });
+    assert_eq!(usage, Usage::call(30, 2).with_calls(2));
     assert_eq!((step.usage, step.error), (usage, None));
     assert_eq!(step.outputs, fields(json!({"department": "sales"})));
     // Of the inputs only its own field belongs to the predictor.
@@ -102,10 +102,7 @@ async fn a_reply_that_does_not_fit_is_asked_for_once_more_in_json() {
 
 #[tokio::test]
 async fn what_does_not_fit_the_second_time_is_an_error_that_shows_the_reply() {
-    let cut_off = LmReply {
-        completions: vec![Completion { text: "{\"dep".into(), finish_reason: FinishReason::Length }],
-        usage: Usage::call(1, 1),
-    };
+    let cut_off = LmReply::new(vec![Completion::new("{\"dep").with_finish_reason(FinishReason::Length)], Usage::call(1, 1));
     let (result, step, usage) = call(&route(), model([reply("no idea", 1), Ok(cut_off)])).await;
     let Error::Reply { predictor, source } = result.unwrap_err() else { panic!("a reply came") };
     assert_eq!((predictor.as_str(), source.reply.as_str()), ("route", "{\"dep"));
@@ -154,7 +151,7 @@ async fn the_prompt_in_force_is_the_contexts_and_else_its_own() {
         });
         let flag = Cancellation::new();
         let context = CallContext::for_run(Arc::new(model), Arc::new(prompts), flag, 3, None);
-        let mut predict = route().with_sampling(Sampling { temperature: Some(0.2), ..Sampling::default() });
+        let mut predict = route().with_sampling(Sampling::default().with_temperature(0.2));
         predict.set_prompt(Prompt::new("Its own."));
         predict.call(&context, &ticket()).await.unwrap();
         let request = receive.recv().unwrap();

@@ -48,3 +48,8 @@ pub use model::{ModelProposer, ModelProposerOptions};
 pub use promptopt_run::proposal::Flaw;
 pub use task::{Attempt, PredictorInfo, ProgramInfo, Study, Task};
 pub use template::TemplateProposer;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -126,11 +126,7 @@ impl ModelProposer {
     }
 
     fn sampling(&self) -> Sampling {
-        Sampling {
-            temperature: Some(self.options.temperature),
-            max_tokens: Some(self.options.max_tokens),
-            ..Sampling::default()
-        }
+        Sampling::default().with_temperature(self.options.temperature).with_max_tokens(self.options.max_tokens)
     }
 
     async fn propose_for(

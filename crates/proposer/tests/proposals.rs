@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use indexmap::IndexMap;
 use promptopt_core::data::Example;
-use promptopt_core::lm::{LanguageModel, LmError, LmRequest, Role};
+use promptopt_core::lm::{LanguageModel, LmError, LmRequest};
 use promptopt_core::program::ModuleExt as _;
 use promptopt_core::prompt::Demo;
 use promptopt_core::signature::{Field, FieldType, Signature};
@@ -64,10 +64,7 @@ fn program() -> ProgramInfo {
 
 fn demo(ticket: &str, topic: &str, department: &str) -> Demo {
     let fields = [("ticket", ticket), ("topic", topic), ("department", department)];
-    Demo {
-        fields: fields.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect(),
-        ..Demo::default()
-    }
+    Demo::new(fields.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect())
 }
 
 /// A task with demo sets and a history.
@@ -196,13 +193,8 @@ fn composed(task: &Task, predictor: usize, count: usize) -> Vec<String> {
 }
 
 fn chat(request: &LmRequest) -> String {
-    let role = |role| match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
     let messages = request.messages.iter();
-    messages.map(|one| format!("<{}>\n{}", role(one.role), one.content)).collect::<Vec<_>>().join("\n\n")
+    messages.map(|one| format!("<{}>\n{}", one.role.as_str(), one.content)).collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]
@@ -509,7 +501,7 @@ proptest! {
         }
         let set = |answer: &String| {
             let fields = signature.fields().map(|field| (field.name.clone(), answer.as_str().into()));
-            vec![Demo { fields: fields.collect(), ..Demo::default() }]
+            vec![Demo::new(fields.collect())]
         };
         task.demo_sets.insert("answer".to_owned(), answers.iter().map(set).collect());
         task.taken.entry("answer".to_owned()).or_default().extend(taken.clone());

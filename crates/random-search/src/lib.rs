@@ -26,3 +26,8 @@
 mod random_search;
 
 pub use random_search::RandomSearch;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

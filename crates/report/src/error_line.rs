@@ -46,8 +46,8 @@ mod tests {
     use super::*;
 
     fn failed(kind: FailureKind, message: &str) -> Trace {
-        let error = Failure { kind, message: message.to_owned(), fatal: false };
-        Trace { error: Some(error), ..Trace::default() }
+        let error = Failure::new(kind, message.to_owned());
+        Trace::default().with_error(error)
     }
 
     #[test]

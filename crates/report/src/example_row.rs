@@ -93,16 +93,12 @@ mod tests {
     use super::*;
 
     fn failed(kind: FailureKind, message: &str) -> Trace {
-        let error = Failure { kind, message: message.to_owned(), fatal: false };
-        Trace { error: Some(error), ..Trace::default() }
+        let error = Failure::new(kind, message.to_owned());
+        Trace::default().with_error(error)
     }
 
     fn answered(answer: &str, score: f64) -> Trace {
-        Trace {
-            prediction: Some(Prediction::from_iter([("answer", answer)])),
-            score: Some(Score::new(score).with_feedback("as expected")),
-            ..Trace::default()
-        }
+        Trace::default().with_prediction(Prediction::from_iter([("answer", answer)])).with_score(Score::new(score).with_feedback("as expected"))
     }
 
     #[test]

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn evaluation(scores: &[f64]) -> Evaluation {
-        let trace = |score: &f64| Trace { score: Some(Score::new(*score)), ..Trace::default() };
+        let trace = |score: &f64| Trace::default().with_score(Score::new(*score));
         Evaluation::of(scores.iter().map(|score| Some(Arc::new(trace(score)))).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::money::{Budget, Money, Usage};
+use promptopt_core::money::{Budget, Money};
 
 use crate::{Error, Forecast, Halt, Run, RunOptions, Setup, StopReason, Strategy};
 
@@ -72,15 +72,6 @@ fn share(run: &Run<'_>, steps: u64) -> Budget {
     let part = |limit: Option<u64>, spent: u64| {
         limit.map(|limit| spent + limit.saturating_sub(spent).div_ceil(steps.max(1)))
     };
-    let Usage { calls, prompt_tokens, completion_tokens, money } = spent;
-    let nanos = money.unwrap_or_default().as_nanos();
-    Budget {
-        calls: part(limits.calls, calls),
-        prompt_tokens: part(limits.prompt_tokens, prompt_tokens),
-        completion_tokens: part(limits.completion_tokens, completion_tokens),
-        tokens: part(limits.tokens, spent.total_tokens()),
-        money: part(limits.money.map(Money::as_nanos), nanos).map(Money::from_nanos),
-        rollouts: part(limits.rollouts, run.ledger().rollouts()),
-        wall_time: limits.wall_time,
-    }
+    let nanos = spent.money.unwrap_or_default().as_nanos();
+    let mut budget = Budget::default(); budget.calls = part(limits.calls, spent.calls); budget.prompt_tokens = part(limits.prompt_tokens, spent.prompt_tokens); budget.completion_tokens = part(limits.completion_tokens, spent.completion_tokens); budget.tokens = part(limits.tokens, spent.total_tokens()); budget.money = part(limits.money.map(Money::as_nanos), nanos).map(Money::from_nanos); budget.rollouts = part(limits.rollouts, run.ledger().rollouts()); budget.wall_time = limits.wall_time; budget
 }

@@ -281,7 +281,7 @@ mod tests {
             ModelRole::Prompt,
             Between::new(0, 4),
         );
-        let price = Price { prompt: Money::from_nanos(1_000_000), completion: Money::ZERO };
+        let price = Price::new(Money::from_nanos(1_000_000), Money::ZERO);
         let size = CallSize {
             prompt_tokens: Between::new(100, 300),
             completion_tokens: Between::new(1, 2),

@@ -130,7 +130,7 @@ fn bound(
 ) -> Result<Usage, LmError> {
     if !budget.limits_requests() {
         // With a price, what is booked has a price as well, so that sums keep theirs.
-        return Ok(Usage { money: price.map(|_| Money::ZERO), ..Usage::calls(1) });
+        return Ok(Usage::calls(1).with_money(price.map(|_| Money::ZERO)));
     }
     if budget.money.is_some() && price.is_none() {
         return Err(LmError::Unpriced { model: profile.id.clone() });
@@ -161,7 +161,7 @@ fn cost_of_reply(reply: &LmReply, ticket: &Ticket, price: Option<Price>) -> Usag
     cost.calls = cost.calls.max(1);
     if cost.total_tokens() == 0 {
         let (attempts, bound) = ticket.reserved();
-        cost = Usage { calls: cost.calls, ..bound.times(attempts.min(cost.calls)) };
+        cost = bound.times(attempts.min(cost.calls)).with_calls(cost.calls);
     }
     cost
 }
@@ -173,5 +173,5 @@ fn cost_of_failure(error: &LmError, ticket: &Ticket) -> Usage {
         return bound.times(attempts);
     }
     let billed = bound.times(attempts.saturating_sub(1));
-    Usage { calls: billed.calls.saturating_add(1), ..billed }
+    billed.with_calls(billed.calls.saturating_add(1))
 }

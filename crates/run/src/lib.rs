@@ -123,3 +123,8 @@ pub mod __private {
     pub use promptopt_core::money::{Budget, Money, Prices};
     pub use promptopt_core::program::Cancellation;
 }
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

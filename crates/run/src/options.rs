@@ -221,14 +221,7 @@ impl Default for RunOptions {
 impl RunOptions {
     /// All limits together.
     pub fn limits(&self) -> Budget {
-        let own = Budget {
-            calls: self.max_calls,
-            rollouts: self.max_metric_calls,
-            tokens: self.max_tokens,
-            money: self.max_cost,
-            wall_time: self.max_time.map(Duration::from),
-            ..Budget::default()
-        };
+        let mut own = Budget::default(); own.calls = self.max_calls; own.rollouts = self.max_metric_calls; own.tokens = self.max_tokens; own.money = self.max_cost; own.wall_time = self.max_time.map(Duration::from);
         own.tightest(self.budget.unwrap_or_default())
     }
 

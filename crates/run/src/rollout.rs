@@ -428,10 +428,7 @@ impl<'a> RolloutRunner<'a> {
         let max_tokens = u64::from(longest);
         let prices: Option<Vec<Price>> = others.iter().map(|model| self.ledger.price_of(model)).collect();
         let price = prices.and_then(|prices| {
-            Some(Price {
-                prompt: prices.iter().map(|price| price.prompt).max()?,
-                completion: prices.iter().map(|price| price.completion).max()?,
-            })
+            Some(Price::new(prices.iter().map(|price| price.prompt).max()?, prices.iter().map(|price| price.completion).max()?))
         });
         Some(Others { price, max_tokens })
     }
@@ -479,7 +476,7 @@ impl<'a> RolloutRunner<'a> {
 /// part of the trace, which takes over the steps that the context has recorded.
 pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: Arc<Example>) -> Trace {
     let answered = program.run(context, &example.inputs()).await;
-    let mut trace = Trace { example, ..Trace::default() };
+    let mut trace = Trace::new(example);
     match answered {
         Err(error) => trace.error = Some(Failure::from_program(&error)),
         Ok(prediction) => {

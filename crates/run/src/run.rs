@@ -314,14 +314,14 @@ impl Run<'_> {
     /// Allows the part of the run under way no more rollouts than this, the baseline included.
     pub fn limit_rollouts(&mut self, rollouts: u64) {
         let rollouts = self.rollouts_before + rollouts;
-        self.part = self.part.tightest(Budget { rollouts: Some(rollouts), ..Budget::default() });
+        self.part = self.part.tightest(Budget::default().with_rollouts(rollouts));
         self.restrict();
     }
 
     fn restrict(&self) {
         let limits = self.options.limits().tightest(self.part);
         let rollouts = limits.rollouts.map(|most| most.saturating_sub(self.kept_back));
-        self.ledger.restrict(Budget { rollouts, ..self.part });
+        self.ledger.restrict({ let mut budget = self.part; budget.rollouts = rollouts; budget });
     }
 
     /// Rollouts that are kept from the search, to measure the winner once more.

@@ -51,7 +51,7 @@ impl Others {
         let prompt_tokens = bound.prompt_tokens.saturating_mul(2);
         let priced = self.price.map(|price| price.of(prompt_tokens, self.max_tokens));
         let money = priced.or(bound.money);
-        bound.max(Usage { calls: bound.calls, prompt_tokens, completion_tokens: self.max_tokens, money })
+        bound.max(Usage::call(prompt_tokens, self.max_tokens).with_calls(bound.calls).with_money(money))
     }
 }
 
@@ -276,7 +276,7 @@ impl Wish {
         let needed = if place.decided {
             missing
         } else {
-            Usage { calls: bound.calls.saturating_mul(max_calls), ..bound }
+            bound.with_calls(bound.calls.saturating_mul(max_calls))
         };
         match (books.never_room_for(needed), books.no_room_for(needed)) {
             (Some(limit), _) => Answer::Refused(limit),

@@ -212,7 +212,7 @@ impl Module for Desk {
                 vec![Message::user(prompt)]
             }
         };
-        let request = LmRequest { sampling: self.sampling.clone(), n: self.n, ..LmRequest::new(messages) };
+        let request = LmRequest::new(messages).with_sampling(self.sampling.clone()).with_n(self.n);
         let reply = match context.complete(request).await {
             // The server takes no `n`; whoever asked sees that nothing came and asks for single texts.
             Err(LmError::InvalidRequest { .. }) if self.n > 1 => return Ok(predicted(Vec::new())),

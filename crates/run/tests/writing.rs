@@ -30,7 +30,7 @@ fn numbered(honours_n: bool, refuses_n: bool) -> (Arc<dyn LanguageModel>, Asked)
             };
             let completions =
                 (0..count).map(|number| Completion::new(form(format!(" text {number} ")))).collect();
-            Ok(LmReply { completions, usage: Usage::call(10, 5) })
+            Ok(LmReply::new(completions, Usage::call(10, 5)))
         }
     });
     (Arc::new(model), asked)

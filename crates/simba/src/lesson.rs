@@ -41,7 +41,7 @@ pub(crate) async fn learn(
     temperature: f64,
     lessons: Vec<Lesson>,
 ) -> Result<Vec<PromptCandidate>, Halt> {
-    let sampling = Sampling { temperature: Some(temperature), ..Sampling::default() };
+    let sampling = Sampling::default().with_temperature(temperature);
     let (program, mut candidates) = (run.program(), Vec::new());
     let mut assignments = Vec::new();
     for lesson in &lessons {
@@ -77,7 +77,7 @@ pub(crate) async fn learn(
         if prompts != before {
             let origin = Origin::new("rule", "a rule from runs that went better and worse");
             candidates
-                .push(PromptCandidate { parents: vec![source], ..PromptCandidate::new(prompts, origin) });
+                .push(PromptCandidate::new(prompts, origin).with_parents(vec![source]));
         }
     }
     Ok(candidates)

@@ -34,3 +34,8 @@ mod lesson;
 mod simba;
 
 pub use simba::SIMBA;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -169,10 +169,7 @@ impl SIMBA {
                 if *best >= low && *best > 0.0 {
                     let prompts = DemoSet::of_trace(better, run.program()).added_to(&prompts);
                     let origin = Origin::new("demo", "a demo of a run that went well");
-                    new.push(PromptCandidate {
-                        parents: vec![source],
-                        ..PromptCandidate::new(prompts, origin)
-                    });
+                    new.push(PromptCandidate::new(prompts, origin).with_parents(vec![source]));
                 }
             } else if *best >= low && *worst <= high {
                 // Of runs that scored alike, the half that the score speaks against says nothing.

@@ -30,22 +30,22 @@ mod tests {
     #[test]
     fn whatever_changes_a_reply_changes_the_key() {
         let request = LmRequest::new(vec![Message::user("a")]);
-        let sampling = |sampling| LmRequest { sampling, ..request.clone() };
+        let sampling = |sampling| request.clone().with_sampling(sampling);
         let schema = |name: &str| ResponseFormat::JsonSchema { name: name.into(), schema: json!({"a": 1}) };
         let others = [
             LmRequest::new(vec![Message::user("b")]),
             LmRequest::new(vec![Message::system("a")]),
             LmRequest::new(vec![Message::user("a"), Message::assistant("")]),
-            sampling(Sampling { temperature: Some(0.0), ..Sampling::default() }),
-            sampling(Sampling { top_p: Some(0.0), ..Sampling::default() }),
-            sampling(Sampling { max_tokens: Some(0), ..Sampling::default() }),
-            sampling(Sampling { stop: vec!["a".into()], ..Sampling::default() }),
-            sampling(Sampling { seed: Some(0), ..Sampling::default() }),
-            LmRequest { response_format: ResponseFormat::JsonObject, ..request.clone() },
-            LmRequest { response_format: schema("a"), ..request.clone() },
-            LmRequest { response_format: schema("b"), ..request.clone() },
-            LmRequest { n: 2, ..request.clone() },
-            LmRequest { sample_index: 1, ..request.clone() },
+            sampling(Sampling::default().with_temperature(0.0)),
+            sampling(Sampling::default().with_top_p(0.0)),
+            sampling(Sampling::default().with_max_tokens(0)),
+            sampling(Sampling::default().with_stop(vec!["a".into()])),
+            sampling(Sampling::default().with_seed(0)),
+            request.clone().with_response_format(ResponseFormat::JsonObject),
+            request.clone().with_response_format(schema("a")),
+            request.clone().with_response_format(schema("b")),
+            request.clone().with_n(2),
+            request.clone().with_sample_index(1),
         ];
         let mut keys: Vec<_> = others.iter().map(|other| reply_key("m", other)).collect();
         keys.push(reply_key("m", &request));
@@ -53,6 +53,6 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), others.len() + 2);
-        assert_eq!(reply_key("m", &LmRequest { n: 0, ..request.clone() }), reply_key("m", &request));
+        assert_eq!(reply_key("m", &request.clone().with_n(0)), reply_key("m", &request));
     }
 }

@@ -69,12 +69,9 @@ mod tests {
             Just(FinishReason::Other),
         ];
         let completion =
-            (any::<String>(), reason).prop_map(|(text, finish_reason)| Completion { text, finish_reason });
+            (any::<String>(), reason).prop_map(|(text, finish_reason)| Completion::new(text).with_finish_reason(finish_reason));
         (prop::collection::vec(completion, 0..4), any::<(u64, u64, u64)>()).prop_map(
-            |(completions, (calls, prompt, completion))| LmReply {
-                completions,
-                usage: Usage { calls, ..Usage::call(prompt, completion) },
-            },
+            |(completions, (calls, prompt, completion))| LmReply::new(completions, Usage::call(prompt, completion).with_calls(calls)),
         )
     }
 

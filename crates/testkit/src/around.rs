@@ -120,7 +120,7 @@ mod tests {
 
         async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
             let text = format!("draw {}, again: {}", request.sample_index, attempts.another());
-            Ok(LmReply { completions: vec![promptopt_core::lm::Completion::new(text)], ..LmReply::default() })
+            Ok(LmReply::text(text, promptopt_core::money::Usage::default()))
         }
     }
 

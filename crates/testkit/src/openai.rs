@@ -12,16 +12,15 @@ pub(crate) fn read_request(body: &Value) -> Option<LmRequest> {
             "assistant" => Role::Assistant,
             _ => Role::User,
         };
-        messages.push(Message { role, content: message.get("content")?.as_str()?.to_owned() });
+        messages.push(Message::new(role, message.get("content")?.as_str()?.to_owned()));
     }
     let response_format = match body.pointer("/response_format/type").and_then(Value::as_str) {
         Some("json_object" | "json_schema") => ResponseFormat::JsonObject,
         _ => ResponseFormat::Text,
     };
-    let sampling =
-        Sampling { temperature: body.get("temperature").and_then(Value::as_f64), ..Sampling::default() };
+    let mut sampling = Sampling::default(); sampling.temperature = body.get("temperature").and_then(Value::as_f64);
     let n = body.get("n").and_then(Value::as_u64).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
-    Some(LmRequest { sampling, response_format, n, ..LmRequest::new(messages) })
+    Some(LmRequest::new(messages).with_sampling(sampling).with_response_format(response_format).with_n(n))
 }
 
 /// The body of a reply.

@@ -227,7 +227,7 @@ impl LanguageModel for SimulatedLm {
         let tokens = |text: &str| (text.len() / 4) as u64 + 1;
         let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
         let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
-        Ok(LmReply { completions, usage: Usage::call(prompt, written) })
+        Ok(LmReply::new(completions, Usage::call(prompt, written)))
     }
 }
 

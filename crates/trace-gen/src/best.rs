@@ -26,11 +26,7 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(index, score)| {
-                Arc::new(Trace {
-                    example: Example::new([("index", index)], ["index"]).into(),
-                    score: score.map(Score::new),
-                    ..Trace::default()
-                })
+                Arc::new(Trace::new(Example::new([("index", index)], ["index"])).with_score(score.map(Score::new)))
             })
             .collect();
         let chosen: Vec<_> = best_traces(&traces, k)

@@ -274,11 +274,7 @@ impl<'a> SetMaker<'a> {
                 let pick = if steps.len() > 1 { self.rng.random_range(0..steps.len()) } else { 0 };
                 if let Some(step) = steps.get(pick) {
                     let fields = step.inputs.iter().chain(&step.outputs);
-                    place.push(Demo {
-                        fields: fields.map(|(name, value)| (name.clone(), value.clone())).collect(),
-                        augmented: true,
-                        source: Some(trace.example.content_hash()),
-                    });
+                    place.push(Demo::new(fields.map(|(name, value)| (name.clone(), value.clone())).collect()).augmented().with_source(trace.example.content_hash()));
                 }
             }
         }

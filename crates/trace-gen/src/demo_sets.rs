@@ -45,7 +45,7 @@ impl DemoSet {
             let answered = |step: &&Step| step.predictor == path && step.error.is_none();
             let call = trace.steps.iter().rev().find(answered);
             let fields = call.map(|call| call.inputs.iter().chain(&call.outputs));
-            fields.map(|fields| Demo { fields: fields_of(fields), augmented: true, source })
+            fields.map(|fields| Demo::new(fields_of(fields)).augmented().with_source(source))
         };
         let predictors = program.predictors().into_iter().filter(|predictor| predictor.takes_demos());
         let demos = predictors.map(|one| (one.path().to_owned(), demo(one.path()).into_iter().collect()));
@@ -57,7 +57,7 @@ impl DemoSet {
     pub fn added_to(&self, prompts: &Prompts) -> Prompts {
         let with_demos = |(path, prompt): (&str, &Prompt)| {
             let demos = prompt.demos.iter().chain(self.of(path)).cloned().collect();
-            (path.to_owned(), Prompt { demos, ..prompt.clone() })
+            (path.to_owned(), prompt.clone().with_demos(demos))
         };
         prompts.iter().map(with_demos).collect()
     }
@@ -66,7 +66,7 @@ impl DemoSet {
     #[must_use]
     pub fn put_into(&self, prompts: &Prompts) -> Prompts {
         let with_demos = |(path, prompt): (&str, &Prompt)| {
-            (path.to_owned(), Prompt { demos: self.of(path).to_vec(), ..prompt.clone() })
+            (path.to_owned(), prompt.clone().with_demos(self.of(path).to_vec()))
         };
         prompts.iter().map(with_demos).collect()
     }

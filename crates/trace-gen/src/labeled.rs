@@ -19,7 +19,7 @@ pub(crate) fn labeled_demo(example: &Arc<Example>, signature: &Signature) -> Opt
         .fields()
         .filter_map(|field| Some((field.name.clone(), example.get(&field.name)?.clone())))
         .collect();
-    Some(Demo { fields, augmented: false, source: Some(example.content_hash()) })
+    Some(Demo::new(fields).with_source(example.content_hash()))
 }
 
 /// The outputs of a demo as a text, to tell demos of different outputs apart. Reasoning is left

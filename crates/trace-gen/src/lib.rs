@@ -44,3 +44,8 @@ pub use bootstrap::{BootstrapOptions, Bootstrapped, bootstrap, bootstrap_with};
 pub use demo_sets::{DemoSet, DemoSetKind};
 pub use error::Error;
 pub use generate::generate_traces;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

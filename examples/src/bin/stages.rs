@@ -139,14 +139,14 @@ impl Strategy for OneOfEach {
             for step in &trace.steps {
                 let fields: Fields = step.inputs.clone().into_iter().chain(step.outputs.clone()).collect();
                 // The source keeps an example from being answered by its own demo.
-                let demo = Demo { fields, augmented: true, source: Some(trace.example.content_hash()) };
+                let demo = Demo::new(fields).augmented().with_source(trace.example.content_hash());
                 demos.entry(trace.example.get_str("answer").unwrap_or_default().to_owned()).or_insert(demo);
             }
         }
         let mut prompts = run.base().prompts;
         let instruction = base.get("answer").map(|prompt| prompt.instruction.clone()).unwrap_or_default();
         let label = format!("{} demos", demos.len());
-        prompts.insert("answer", Prompt { instruction, demos: demos.into_values().collect() });
+        prompts.insert("answer", Prompt::new(instruction).with_demos(demos.into_values().collect()));
         let candidate = run.enter(PromptCandidate::new(prompts, Origin::new("one of each", label)));
         let everything = run.board().open(candidate);
         run.try_out(TrialKind::FULL, &[(candidate, everything)]).await

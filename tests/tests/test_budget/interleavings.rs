@@ -100,14 +100,7 @@ fn plans() -> impl Strategy<Value = Vec<Next>> {
 fn budgets() -> impl Strategy<Value = Budget> {
     let limit = |most: u64| prop::option::weighted(0.4, 0..most);
     (limit(40), limit(12_000), limit(1_500), limit(14_000), limit(2_000_000)).prop_map(
-        |(calls, prompt_tokens, completion_tokens, tokens, money)| Budget {
-            calls,
-            prompt_tokens,
-            completion_tokens,
-            tokens,
-            money: money.map(promptopt_core::money::Money::from_nanos),
-            ..Budget::default()
-        },
+        |(calls, prompt_tokens, completion_tokens, tokens, money)| { let mut budget = Budget::default(); budget.calls = calls; budget.prompt_tokens = prompt_tokens; budget.completion_tokens = completion_tokens; budget.tokens = tokens; budget.money = money.map(promptopt_core::money::Money::from_nanos); budget },
     )
 }
 
@@ -177,7 +170,7 @@ fn play(
 
 /// Whether nothing is reserved, in whatever is limited.
 pub(super) fn is_nothing(reserved: Usage) -> bool {
-    Usage { money: reserved.money.filter(|money| money.as_nanos() > 0), ..reserved } == Usage::default()
+    reserved.with_money(reserved.money.filter(|money| money.as_nanos() > 0)) == Usage::default()
 }
 
 fn config(cases: u32) -> Config {

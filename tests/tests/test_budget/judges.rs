@@ -47,8 +47,8 @@ async fn a_judges_calls_count_and_never_overshoot() {
     let task = HiddenRules::new(6, 5);
     let limits = [
         Budget::calls(150),
-        Budget { tokens: Some(30_000), ..Budget::default() },
-        Budget { money: Some("$0.01".parse().unwrap()), ..Budget::default() },
+        Budget::default().with_tokens(30_000),
+        Budget::default().with_money("$0.01".parse().unwrap()),
     ];
     for budget in limits {
         let mut outcomes = Vec::new();
@@ -92,7 +92,7 @@ fn slow() -> impl LanguageModel {
 async fn a_dear_judge_keeps_no_rollout_waiting_and_the_order_out_of_the_outcome() {
     let task = HiddenRules::new(6, 5);
     let dear =
-        Price { prompt: Money::from_nanos(20_000_000_000), completion: Money::from_nanos(60_000_000_000) };
+        Price::new(Money::from_nanos(20_000_000_000), Money::from_nanos(60_000_000_000));
     for program_price in [Price::FREE, price()] {
         let model: Arc<dyn LanguageModel> = Arc::new(task.model(5));
         let cap: Money = "$0.3".parse().unwrap();
@@ -103,7 +103,7 @@ async fn a_dear_judge_keeps_no_rollout_waiting_and_the_order_out_of_the_outcome(
             let optimizer = MIPROv2::builder()
                 .num_candidates(4)
                 .num_trials(30)
-                .budget(Budget { money: Some(cap), ..Budget::default() })
+                .budget(Budget::default().with_money(cap))
                 .prices(Prices::new().with(model.profile().id, program_price).with("slow", dear))
                 .concurrency(concurrency)
                 .build();
@@ -143,7 +143,7 @@ async fn a_judge_without_a_price_refuses_to_start_under_a_limit_of_money() {
     let unpriced = lm_fn("somewhere judge-1", |_| async { Err(LmError::Cancelled) });
     let mut program =
         toy::answerer().with_model(Arc::new(task.model(5))).with_metric(Judge(Arc::new(unpriced)));
-    let budget = Budget { money: Some("$1".parse().unwrap()), ..Budget::default() };
+    let budget = Budget::default().with_money("$1".parse().unwrap());
     let error =
         MIPROv2::builder().budget(budget).build().compile(&mut program, task.examples(60)).await.unwrap_err();
     assert!(error.to_string().contains("`somewhere judge-1`"), "{error}");

@@ -27,15 +27,11 @@ fn budgets(calls: u64) -> impl Strategy<Value = Budget> {
         let amount = |each: f64| Some((share * calls as f64 * each) as u64);
         let none = Budget::default();
         match limit {
-            Limit::Calls => Budget { calls: amount(1.0), ..none },
-            Limit::PromptTokens => Budget { prompt_tokens: amount(300.0), ..none },
-            Limit::CompletionTokens => Budget { completion_tokens: amount(200.0), ..none },
-            Limit::Tokens => Budget { tokens: amount(400.0), ..none },
-            _ => Budget {
-                money: amount(200_000.0).map(promptopt_core::money::Money::from_nanos),
-                calls: amount(2.0),
-                ..none
-            },
+            Limit::Calls => { let mut budget = none; budget.calls = amount(1.0); budget },
+            Limit::PromptTokens => { let mut budget = none; budget.prompt_tokens = amount(300.0); budget },
+            Limit::CompletionTokens => { let mut budget = none; budget.completion_tokens = amount(200.0); budget },
+            Limit::Tokens => { let mut budget = none; budget.tokens = amount(400.0); budget },
+            _ => { let mut budget = none; budget.money = amount(200_000.0).map(promptopt_core::money::Money::from_nanos); budget.calls = amount(2.0); budget },
         }
     };
     let kinds = vec![Limit::Calls, Limit::PromptTokens, Limit::CompletionTokens, Limit::Tokens, Limit::Money];

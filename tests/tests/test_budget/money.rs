@@ -25,7 +25,7 @@ fn client(url: &str, model: &str) -> Arc<dyn LanguageModel> {
 #[tokio::test]
 async fn a_limit_of_money_with_an_unknown_price_refuses_to_start_and_says_how_to_give_it() {
     let task = HiddenRules::new(6, 5);
-    let budget = Budget { money: Some(money("$1")), ..Budget::default() };
+    let budget = Budget::default().with_money(money("$1"));
     let unknown = client("http://localhost:1/v1", "my-model");
     let optimizers: [Box<dyn Optimizer>; 4] = [
         Box::new(MIPROv2::builder().task_model(Arc::clone(&unknown)).budget(budget).build()),
@@ -55,7 +55,7 @@ fn a_client_knows_the_price_at_the_providers_own_address() {
 #[tokio::test]
 async fn both_models_are_paid_and_counted_apart() {
     let task = HiddenRules::new(6, 5);
-    let dear = Price { prompt: money("$10"), completion: money("$30") };
+    let dear = Price::new(money("$10"), money("$30"));
     let model: Arc<dyn LanguageModel> = Arc::new(task.model(5));
     let writer: Arc<dyn LanguageModel> = Arc::new(task.model(6));
     let prices = Prices::new().with(model.profile().id, price()).with(writer.profile().id, dear);
@@ -85,7 +85,7 @@ async fn both_models_are_paid_and_counted_apart() {
     assert_eq!(total, task_usage.money.unwrap() + prompt_usage.money.unwrap());
 
     let limit = Money::from_nanos(total.as_nanos() / 2);
-    let capped = run(Some(Budget { money: Some(limit), ..Budget::default() })).await;
+    let capped = run(Some(Budget::default().with_money(limit))).await;
     assert!(capped.spending.total().money.unwrap() <= limit);
     assert_eq!((capped.stop, capped.exhausted), (StopReason::Budget, Some(Limit::Money)));
 }

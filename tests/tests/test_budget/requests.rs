@@ -93,16 +93,16 @@ async fn a_completion_that_nothing_bounds_gets_a_bound_where_one_is_needed() {
         run(Arc::clone(&model), budget, &[(1, 0)]).await;
         assert_eq!(model.seen.lock().unwrap()[0].sampling.max_tokens, expected, "{budget:?}");
     };
-    let tokens = Budget { tokens: Some(100_000), ..Budget::default() };
+    let tokens = Budget::default().with_tokens(100_000);
     check(None, tokens, Some(DEFAULT_MAX_TOKENS)).await;
     check(Some(50), tokens, None).await;
     check(None, Budget::calls(10), None).await;
-    check(None, Budget { prompt_tokens: Some(100_000), ..Budget::default() }, None).await;
+    check(None, Budget::default().with_prompt_tokens(100_000), None).await;
 }
 
 #[tokio::test]
 async fn a_model_that_counts_gets_more_out_of_a_budget() {
-    let budget = Budget { prompt_tokens: Some(35), ..Budget::default() };
+    let budget = Budget::default().with_prompt_tokens(35);
     let (stop, ledger, made) = run(Told::new(told(), ok), budget, &[(1, 0), (1, 1)]).await;
     assert_eq!((stop, ledger.spent(), made), (Some(StopReason::Budget), 0, 0));
     let counting = Told::new(told().with_token_counter(|_| 10), ok);
@@ -114,7 +114,7 @@ async fn a_model_that_counts_gets_more_out_of_a_budget() {
 #[tokio::test]
 async fn a_rollout_that_is_refused_half_way_is_neither_failure_nor_evidence() {
     let counting = Told::new(told().with_token_counter(|_| 10), ok);
-    let budget = Budget { prompt_tokens: Some(45), ..Budget::default() };
+    let budget = Budget::default().with_prompt_tokens(45);
     // The second has room for one of its three requests only, and does not mind.
     let (stop, ledger, made) = run(counting, budget, &[(3, 0), (3, 1), (1, 2)]).await;
     assert_eq!((stop, made), (Some(StopReason::Budget), 1));
@@ -123,7 +123,7 @@ async fn a_rollout_that_is_refused_half_way_is_neither_failure_nor_evidence() {
 
 #[tokio::test]
 async fn a_reply_without_usage_and_a_failure_that_may_be_billed_count_in_full() {
-    let budget = Budget { tokens: Some(100_000), ..Budget::default() };
+    let budget = Budget::default().with_tokens(100_000);
     let spent = async |answer: fn(&LmRequest, &Attempts) -> Result<LmReply, LmError>| {
         let model = Told::new(told().with_token_counter(|_| 10).with_max_tokens(5), answer);
         let (_, ledger, _) = run(model, budget, &[(1, 0)]).await;
@@ -142,7 +142,7 @@ async fn further_attempts_are_paid_before_they_are_made() {
         while calls < 4 && attempts.another() {
             calls += 1;
         }
-        Ok(LmReply::text("", Usage { calls, ..Usage::call(10 * calls, calls) }))
+        Ok(LmReply::text("", Usage::call(10 * calls, calls).with_calls(calls)))
     };
     let spent = async |budget: u64, attempts: u32| {
         let model = Told::new(told().with_max_attempts_billed(attempts), stubborn);
@@ -205,7 +205,7 @@ async fn requests_that_need_more_than_the_first_neither_hang_nor_overshoot() {
     for tokens in [0, 500, 2_000, 5_000, 8_000, 12_000, 20_000, 1_000_000] {
         for concurrency in [1, 3, 32] {
             let program = at_once();
-            let budget = Budget { tokens: Some(tokens), ..Budget::default() };
+            let budget = Budget::default().with_tokens(tokens);
             let ledger = Arc::new(Ledger::new(budget));
             let runner =
                 RolloutRunner::new(&program, patient()).concurrency(concurrency).ledger(Arc::clone(&ledger));

@@ -11,7 +11,7 @@ use promptopt_testkit::SimulatedLm;
 /// The price of the models in these tests: a hundredth of a cent for a thousand tokens read, a tenth for
 /// a thousand written.
 pub(crate) fn price() -> Price {
-    Price { prompt: Money::from_nanos(100_000_000), completion: Money::from_nanos(1_000_000_000) }
+    Price::new(Money::from_nanos(100_000_000), Money::from_nanos(1_000_000_000))
 }
 
 /// Around a simulated model: answers out of order, and at every call sees that what was spent and what all

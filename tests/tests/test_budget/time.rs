@@ -62,7 +62,7 @@ async fn made_within(seconds: u64, answers: u64, concurrency: usize) -> (usize, 
     let clock = Arc::new(Ticking::default());
     let simulated = Arc::new(task.model(5));
     let model = slow(&simulated, &clock, answers);
-    let budget = Budget { wall_time: Some(Duration::from_secs(seconds)), ..Budget::default() };
+    let budget = Budget::default().with_wall_time(Duration::from_secs(seconds));
     let ledger = Arc::new(Ledger::with(budget, Prices::new(), Arc::new(OnTicks(clock))));
     let program = toy::answerer().with_metric(toy::exact_answer());
     let runner = RolloutRunner::new(&program, model).concurrency(concurrency).ledger(Arc::clone(&ledger));

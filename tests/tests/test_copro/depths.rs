@@ -163,11 +163,8 @@ async fn racing_saves_rollouts_and_only_finishers_have_a_score() {
 async fn demos_of_the_programs_own_prompt_are_kept() {
     let mut predict = toy::answerer().with_model(Arc::new(Stage::new(graded(20), distinct)));
     let fields = [("question", "What is 1 + 1?"), ("answer", "2")];
-    let demo = Demo {
-        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
-        ..Demo::default()
-    };
-    predict.set_prompt(Prompt { instruction: "Answer.".to_owned(), demos: vec![demo.clone()] });
+    let demo = Demo::new(fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect());
+    predict.set_prompt(Prompt::new("Answer.").with_demos(vec![demo.clone()]));
     let mut module = predict.with_metric(toy::exact_answer());
     let outcome = COPRO::builder()
         .breadth(3)

@@ -104,7 +104,7 @@ impl LanguageModel for Stage {
             let text = (self.propose)(self.proposals.fetch_add(1, Ordering::SeqCst));
             Completion::new(ScriptedLm::chat_reply([("proposed_instruction", text.as_str())]))
         });
-        Ok(LmReply { completions: completions.collect(), usage: Usage::call(1, 1) })
+        Ok(LmReply::new(completions.collect(), Usage::call(1, 1)))
     }
 }
 

@@ -44,8 +44,8 @@ async fn no_budget_of_calls_is_overshot() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_budget_of_tokens_or_money_is_overshot() {
-    let tokens = |tokens: u64| Budget { tokens: Some(tokens), ..Budget::default() };
-    let money = |nanos: u64| Budget { money: Some(Money::from_nanos(nanos)), ..Budget::default() };
+    let tokens = |tokens: u64| Budget::default().with_tokens(tokens);
+    let money = |nanos: u64| Budget::default().with_money(Money::from_nanos(nanos));
     for (budget, seed) in
         [(tokens(40_000), 0), (tokens(60_000), 3), (money(16_000_000), 0), (money(26_400_000), 7)]
     {

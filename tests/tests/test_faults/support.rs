@@ -20,7 +20,7 @@ pub(crate) const MAX_REPLY_BYTES: usize = 128 * 1024;
 
 /// The price of the model in these tests, in whole billionths of a dollar for every token.
 fn price() -> Price {
-    Price { prompt: Money::from_nanos(100_000_000), completion: Money::from_nanos(1_000_000_000) }
+    Price::new(Money::from_nanos(100_000_000), Money::from_nanos(1_000_000_000))
 }
 
 /// Tokens of every completion: as many as are allowed.
@@ -98,7 +98,7 @@ impl Setup {
         let client = ChatClient::builder()
             .base_url(server.base_url())
             .model("simulated")
-            .sampling(Sampling { max_tokens: Some(MAX_TOKENS), ..Sampling::default() })
+            .sampling(Sampling::default().with_max_tokens(MAX_TOKENS))
             .timeout(self.timeout)
             .max_reply_bytes(MAX_REPLY_BYTES)
             .jitter_seed(self.seed)

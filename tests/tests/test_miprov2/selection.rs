@@ -10,7 +10,7 @@ fn no_candidate_has_a_score() {
 
 #[test]
 fn of_equal_scores_the_first_wins_and_nan_never_does() {
-    let with = |score| PromptCandidate { score: Some(score), ..PromptCandidate::default() };
+    let with = |score| PromptCandidate::default().with_score(score);
     assert_eq!(PromptCandidate::best(&[with(0.5), with(0.5), with(f64::NAN)]), Some(0));
     assert_eq!(PromptCandidate::best(&[with(f64::NAN), with(0.1)]), Some(1));
 }

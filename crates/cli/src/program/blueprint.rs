@@ -197,11 +197,7 @@ fn step(section: &PredictorSection, program: &ProgramSection) -> anyhow::Result<
         signature: described(&plain, &section.descriptions, section.instruction.as_deref(), "predictor")?,
         reasoning: section.reasoning.unwrap_or(program.reasoning),
         format: section.format.or(program.format),
-        sampling: Sampling {
-            temperature: section.temperature,
-            max_tokens: section.max_tokens,
-            ..Sampling::default()
-        },
+        sampling: { let mut sampling = Sampling::default(); sampling.temperature = section.temperature; sampling.max_tokens = section.max_tokens; sampling },
         model: section.model.clone(),
     })
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a metric says about one prediction.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Score {
     /// The score; higher is better. 0 or more, because a reply that cannot be used counts as 0; by
     /// custom at most 1.

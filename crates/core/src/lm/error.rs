@@ -178,6 +178,7 @@ impl LmError {
 /// A reply that arrived but does not hold what the signature asks for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the reply of predictor `{predictor}` does not fit its signature: {reason}")]
+#[non_exhaustive]
 pub struct ReplyError {
     /// Path of the predictor.
     pub predictor: String,
@@ -187,4 +188,16 @@ pub struct ReplyError {
     pub reply: String,
     /// Why the completion ended; `Length` means that `max_tokens` cut it off.
     pub finish_reason: FinishReason,
+}
+
+impl ReplyError {
+    /// An error about a predictor's reply.
+    pub fn new(
+        predictor: impl Into<String>,
+        reason: impl Into<String>,
+        reply: impl Into<String>,
+        finish_reason: FinishReason,
+    ) -> Self {
+        Self { predictor: predictor.into(), reason: reason.into(), reply: reply.into(), finish_reason }
+    }
 }

@@ -8,6 +8,7 @@ use crate::money::Usage;
 /// Who speaks in a chat message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Role {
     /// The standing instruction.
     System,
@@ -17,8 +18,20 @@ pub enum Role {
     Assistant,
 }
 
+impl Role {
+    /// Its name, as in files and requests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 /// One message of a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -27,25 +40,31 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
+
     /// A system message.
     pub fn system(content: impl Into<String>) -> Self {
-        Self { role: Role::System, content: content.into() }
+        Self::new(Role::System, content)
     }
 
     /// A user message.
     pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
+        Self::new(Role::User, content)
     }
 
     /// An assistant message.
     pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: content.into() }
+        Self::new(Role::Assistant, content)
     }
 }
 
 /// Sampling parameters. What is `None` is left to the model's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Sampling {
     /// Softmax temperature; 0 is greedy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +81,43 @@ pub struct Sampling {
     /// Seed for models that can sample repeatably.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+}
+
+impl Sampling {
+    /// With a temperature.
+    #[must_use]
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = Some(temperature);
+        self
+    }
+
+    /// With a nucleus mass.
+    #[must_use]
+    pub fn with_top_p(mut self, top_p: f64) -> Self {
+        self.top_p = Some(top_p);
+        self
+    }
+
+    /// With an upper bound on the completion, in tokens.
+    #[must_use]
+    pub fn with_max_tokens(mut self, max_tokens: u32) -> Self {
+        self.max_tokens = Some(max_tokens);
+        self
+    }
+
+    /// With texts at which the completion ends.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Vec<String>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// With a seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
 }
 
 /// The form the reply is asked to have.
@@ -85,6 +141,7 @@ pub enum ResponseFormat {
 
 /// One request to a language model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LmRequest {
     /// The chat so far. A last message by the assistant is a prefix that the model continues,
     /// where the model can do so.
@@ -109,6 +166,34 @@ impl LmRequest {
     pub fn new(messages: Vec<Message>) -> Self {
         Self { messages, n: 1, ..Self::default() }
     }
+
+    /// With sampling parameters.
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// With a form that the reply is to have.
+    #[must_use]
+    pub fn with_response_format(mut self, response_format: ResponseFormat) -> Self {
+        self.response_format = response_format;
+        self
+    }
+
+    /// For so many completions.
+    #[must_use]
+    pub fn with_n(mut self, n: u32) -> Self {
+        self.n = n;
+        self
+    }
+
+    /// As another draw of the same request.
+    #[must_use]
+    pub fn with_sample_index(mut self, sample_index: u64) -> Self {
+        self.sample_index = sample_index;
+        self
+    }
 }
 
 /// Why a completion ended.
@@ -129,6 +214,7 @@ pub enum FinishReason {
 
 /// One completion.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Completion {
     /// The text of the reply.
     pub text: String,
@@ -142,10 +228,18 @@ impl Completion {
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), finish_reason: FinishReason::Stop }
     }
+
+    /// That ended for another reason.
+    #[must_use]
+    pub fn with_finish_reason(mut self, finish_reason: FinishReason) -> Self {
+        self.finish_reason = finish_reason;
+        self
+    }
 }
 
 /// What came back: one completion or more, and what they cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LmReply {
     /// The completions; at least one.
     pub completions: Vec<Completion>,
@@ -154,9 +248,14 @@ pub struct LmReply {
 }
 
 impl LmReply {
+    /// A reply with these completions.
+    pub fn new(completions: Vec<Completion>, usage: Usage) -> Self {
+        Self { completions, usage }
+    }
+
     /// A reply with one completion.
     pub fn text(text: impl Into<String>, usage: Usage) -> Self {
-        Self { completions: vec![Completion::new(text)], usage }
+        Self::new(vec![Completion::new(text)], usage)
     }
 
     /// The text of the first completion, empty when there is none.

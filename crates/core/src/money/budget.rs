@@ -13,12 +13,13 @@ use super::Money;
 /// ```
 /// use promptopt_core::money::Budget;
 ///
-/// let budget = Budget { money: Some("$5".parse()?), ..Budget::calls(2000) };
+/// let budget = Budget::calls(2000).with_money("$5".parse()?);
 /// assert_eq!(budget.tightest(Budget::calls(300)).calls, Some(300));
 /// # Ok::<(), promptopt_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Budget {
     /// Language-model calls, of the task model and the prompt model together.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +53,41 @@ impl Budget {
     /// A budget of language-model calls.
     pub fn calls(calls: u64) -> Self {
         Self { calls: Some(calls), ..Self::default() }
+    }
+
+    /// With a limit on tokens read.
+    #[must_use]
+    pub fn with_prompt_tokens(mut self, tokens: u64) -> Self {
+        self.prompt_tokens = Some(tokens);
+        self
+    }
+
+    /// With a limit on tokens read and written.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: u64) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// With a limit on money.
+    #[must_use]
+    pub fn with_money(mut self, money: Money) -> Self {
+        self.money = Some(money);
+        self
+    }
+
+    /// With a limit on rollouts.
+    #[must_use]
+    pub fn with_rollouts(mut self, rollouts: u64) -> Self {
+        self.rollouts = Some(rollouts);
+        self
+    }
+
+    /// With a limit on time.
+    #[must_use]
+    pub fn with_wall_time(mut self, wall_time: Duration) -> Self {
+        self.wall_time = Some(wall_time);
+        self
     }
 
     /// Of every limit the smaller one of both budgets.

@@ -10,6 +10,7 @@ use super::{Budget, Limit, Money};
 /// Calls, tokens, and money where it is known. Adds up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Usage {
     /// Completed language-model calls.
     pub calls: u64,
@@ -31,6 +32,20 @@ impl Usage {
     /// So many calls, and nothing else.
     pub fn calls(calls: u64) -> Self {
         Self { calls, ..Self::default() }
+    }
+
+    /// With so many calls.
+    #[must_use]
+    pub fn with_calls(mut self, calls: u64) -> Self {
+        self.calls = calls;
+        self
+    }
+
+    /// With what it cost.
+    #[must_use]
+    pub fn with_money(mut self, money: impl Into<Option<Money>>) -> Self {
+        self.money = money.into();
+        self
     }
 
     fn is_nothing(&self) -> bool {

@@ -171,6 +171,7 @@ impl<T: Evaluator + ?Sized> Evaluator for Box<T> {
 
 /// A module and a metric put together.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct WithMetric<M, S> {
     /// The module.
     pub module: M,

@@ -65,6 +65,7 @@ impl Default for Origin {
 
 /// A candidate is data: nothing mutates a module while it is evaluated.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PromptCandidate {
     /// The prompts, predictor by predictor.
     pub prompts: Prompts,
@@ -81,6 +82,20 @@ impl PromptCandidate {
     /// A candidate without a score.
     pub fn new(prompts: Prompts, origin: Origin) -> Self {
         Self { prompts, score: None, origin, parents: Vec::new() }
+    }
+
+    /// Made from the candidates with these indices.
+    #[must_use]
+    pub fn with_parents(mut self, parents: Vec<usize>) -> Self {
+        self.parents = parents;
+        self
+    }
+
+    /// With a score.
+    #[must_use]
+    pub fn with_score(mut self, score: impl Into<Option<f64>>) -> Self {
+        self.score = score.into();
+        self
     }
 
     /// The instruction of a predictor.

@@ -57,7 +57,7 @@ impl Evolution<'_> {
                     let origin = Origin::new("merged", label);
                     let origin = origin.with("ancestor", ancestor).with("iteration", iteration);
                     let parents = vec![merge.parents.0, merge.parents.1];
-                    Some(PromptCandidate { parents, ..PromptCandidate::new(prompts, origin) })
+                    Some(PromptCandidate::new(prompts, origin).with_parents(parents))
                 }
                 Kind::Reflection { .. } => {
                     let own = granted.iter().filter(|(wish, _)| wish.draft == at);
@@ -210,7 +210,7 @@ impl Evolution<'_> {
             prompts.push((reflect::request(*predictor, &predictors, &own, runs)?, self.requests));
             self.requests += 1;
         }
-        let sampling = Sampling { temperature: Some(self.options.temperature), ..Sampling::default() };
+        let sampling = Sampling::default().with_temperature(self.options.temperature);
         let replies = run.ask(&sampling, "reflect", prompts).await?;
         let read = |reply: Result<String, String>| {
             fenced(&reply?, MAX_INSTRUCTION_CHARS).map_err(|flaw| flaw.reason().to_owned())
@@ -286,6 +286,6 @@ impl Evolution<'_> {
         let label = format!("reflection on {named}{more}, iteration {}", self.iteration);
         let origin =
             Origin::new("reflected", label).with("predictors", changed).with("iteration", self.iteration);
-        Some(PromptCandidate { parents: vec![parent], ..PromptCandidate::new(prompts, origin) })
+        Some(PromptCandidate::new(prompts, origin).with_parents(vec![parent]))
     }
 }

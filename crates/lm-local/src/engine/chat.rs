@@ -61,13 +61,8 @@ fn apply(
     let chat = messages
         .iter()
         .map(|message| {
-            let role = match message.role {
-                Role::System => "system",
-                Role::User => "user",
-                Role::Assistant => "assistant",
-            };
             // A zero byte ends a text in C, so it goes over as the sign for what cannot be shown.
-            LlamaChatMessage::new(role.to_owned(), message.content.replace('\0', "\u{fffd}"))
+            LlamaChatMessage::new(message.role.as_str().to_owned(), message.content.replace('\0', "\u{fffd}"))
                 .map_err(|error| engine(error.to_string()))
         })
         .collect::<Result<Vec<_>, _>>()?;

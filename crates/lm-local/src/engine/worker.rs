@@ -115,7 +115,7 @@ fn complete(
         }
     }
     shared.counters.answered(length as u64, position.cached as u64, written);
-    Ok(Some(LmReply { completions, usage: Usage::call(length as u64, written) }))
+    Ok(Some(LmReply::new(completions, Usage::call(length as u64, written))))
 }
 
 /// Writes completions of one prompt that was read.
@@ -163,6 +163,6 @@ impl Writer<'_, '_> {
                 self.reader.step(self.slot, self.length + written - 1, token)?;
             }
         }
-        Ok(Some((Completion { text: text.finish(), finish_reason }, written as u64)))
+        Ok(Some((Completion::new(text.finish()).with_finish_reason(finish_reason), written as u64)))
     }
 }

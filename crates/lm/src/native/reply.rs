@@ -17,7 +17,7 @@ pub(super) fn read_reply(response: ChatResponse) -> Result<LmReply, ReplyProblem
         )));
     }
     let usage = usage(&response.usage);
-    Ok(LmReply { completions: vec![Completion { text, finish_reason }], usage })
+    Ok(LmReply::new(vec![Completion::new(text).with_finish_reason(finish_reason)], usage))
 }
 
 fn finish_reason(reason: Option<&StopReason>) -> FinishReason {

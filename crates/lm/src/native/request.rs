@@ -17,8 +17,8 @@ pub(super) fn chat(request: &LmRequest) -> ChatRequest {
         let content = message.content.clone();
         match message.role {
             Role::System => ChatMessage::system(content),
-            Role::User => ChatMessage::user(content),
             Role::Assistant => ChatMessage::assistant(content),
+            _ => ChatMessage::user(content),
         }
     };
     ChatRequest::new(request.messages.iter().map(message).collect())

@@ -28,9 +28,9 @@ mod tests {
 
     #[test]
     fn prompt_and_every_completion_are_counted() {
-        let request = LmRequest { n: 3, ..LmRequest::new(vec![Message::user("abcdefg"); 2]) };
+        let request = LmRequest::new(vec![Message::user("abcdefg"); 2]).with_n(3);
         assert_eq!(estimated_tokens(&request, Some(10)), 2 * (3 + 4) + 30);
         assert_eq!(estimated_tokens(&LmRequest::default(), None), 512);
-        assert!(estimated_tokens(&LmRequest { n: u32::MAX, ..request }, Some(u32::MAX)) > 1 << 62);
+        assert!(estimated_tokens(&request.with_n(u32::MAX), Some(u32::MAX)) > 1 << 62);
     }
 }

@@ -89,7 +89,7 @@ fn values_that_make_no_sense() {
     check(rate(RateControl::builder().requests_per_minute(0).build()), &["`requests_per_minute`", "zero"]);
     check(rate(RateControl::builder().tokens_per_minute(0).build()), &["`tokens_per_minute`", "zero"]);
     check(rate(RateControl::builder().concurrency(Concurrency::Fixed(0)).build()), &["`concurrency`"]);
-    let sampling = Sampling { temperature: Some(f64::NAN), ..Sampling::default() };
+    let sampling = Sampling::default().with_temperature(f64::NAN);
     check(config_error(ChatClient::builder().model("m").sampling(sampling).build()), &["`temperature`"]);
 }
 

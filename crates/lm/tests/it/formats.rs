@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::support::{Answer, Server, ask, client};
 
 fn json_object() -> LmRequest {
-    LmRequest { response_format: ResponseFormat::JsonObject, ..ask() }
+    ask().with_response_format(ResponseFormat::JsonObject)
 }
 
 fn json_schema() -> LmRequest {
     let schema = json!({"type": "object"});
-    LmRequest { response_format: ResponseFormat::JsonSchema { name: "s".into(), schema }, ..ask() }
+    ask().with_response_format(ResponseFormat::JsonSchema { name: "s".into(), schema })
 }
 
 #[tokio::test]

@@ -25,14 +25,8 @@ fn no_temperature() -> Answer {
 }
 
 fn full() -> LmRequest {
-    let sampling = Sampling {
-        temperature: Some(0.0),
-        top_p: Some(0.5),
-        max_tokens: Some(9),
-        stop: vec!["END".into()],
-        seed: Some(3),
-    };
-    LmRequest { sampling, ..ask() }
+    let sampling = Sampling::default().with_temperature(0.0).with_top_p(0.5).with_max_tokens(9).with_stop(vec!["END".into()]).with_seed(3);
+    ask().with_sampling(sampling)
 }
 
 /// The body of `full()`, but for these parameters.
@@ -143,7 +137,7 @@ async fn several_refusals_are_met_in_one_request() {
     ])
     .await;
     let (client, _) = client(&server.base_url);
-    let request = LmRequest { response_format: ResponseFormat::JsonObject, ..full() };
+    let request = full().with_response_format(ResponseFormat::JsonObject);
     client.complete(&request, &Attempts::any()).await.unwrap();
     client.complete(&request, &Attempts::any()).await.unwrap();
     let sent = bodies(&server);
@@ -158,7 +152,7 @@ async fn a_server_that_refuses_everything_is_not_asked_for_ever() {
                    response_format are not supported";
     let server = Server::start([Answer::error(400, refusal)]).await;
     let (client, _) = client(&server.base_url);
-    let request = LmRequest { response_format: ResponseFormat::JsonObject, ..full() };
+    let request = full().with_response_format(ResponseFormat::JsonObject);
     let error = client.complete(&request, &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::InvalidRequest { status: 400, .. }), "{error}");
     // Once as it is, and once for each of five parameters and the format.

@@ -35,12 +35,7 @@ async fn every_setting_reaches_the_server() {
         .base_url(format!("{}/?api-version=3", server.base_url))
         .model("tiny")
         .api_key("k")
-        .sampling(Sampling {
-            temperature: Some(0.7),
-            max_tokens: Some(50),
-            stop: vec!["END".into()],
-            ..Sampling::default()
-        })
+        .sampling(Sampling::default().with_temperature(0.7).with_max_tokens(50).with_stop(vec!["END".into()]))
         .max_tokens_field(MaxTokensField::MaxCompletionTokens)
         .user_agent("tester/1")
         .header("x-title", "a test")
@@ -49,16 +44,10 @@ async fn every_setting_reaches_the_server() {
         .extra_body(Map::from_iter([("reasoning".to_owned(), json!({"effort": "low"}))]))
         .build()
         .unwrap();
-    let request = LmRequest {
-        sampling: Sampling { temperature: Some(0.0), seed: Some(3), ..Sampling::default() },
-        response_format: ResponseFormat::JsonSchema {
+    let request = LmRequest::new(vec![Message::system("s"), Message::user("u"), Message::assistant("a")]).with_sampling(Sampling::default().with_temperature(0.0).with_seed(3)).with_response_format(ResponseFormat::JsonSchema {
             name: "answer".into(),
             schema: json!({"type": "object"}),
-        },
-        n: 4,
-        sample_index: 9,
-        ..LmRequest::new(vec![Message::system("s"), Message::user("u"), Message::assistant("a")])
-    };
+        }).with_n(4).with_sample_index(9);
     client.complete(&request, &Attempts::any()).await.unwrap();
 
     let [seen] = server.seen().try_into().unwrap();
@@ -111,7 +100,7 @@ async fn several_completions_come_in_order_and_fewer_than_asked_are_returned_as_
     });
     let server = Server::start([Answer::new(200, two), Answer::text("one")]).await;
     let (client, _) = client(&server.base_url);
-    let request = LmRequest { n: 2, ..ask() };
+    let request = ask().with_n(2);
     let reply = client.complete(&request, &Attempts::any()).await.unwrap();
     let texts: Vec<_> = reply.completions.iter().map(|completion| completion.text.as_str()).collect();
     assert_eq!(texts, ["a", "b"]);

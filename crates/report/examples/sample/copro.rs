@@ -69,7 +69,7 @@ fn outcome() -> anyhow::Result<Outcome> {
                 let index = candidates.len();
                 let origin = Origin::new("refined", format!("refined {predictor}, depth {depth}"));
                 candidates
-                    .push(PromptCandidate { score: Some(score), ..PromptCandidate::new(prompts, origin) });
+                    .push(PromptCandidate::new(prompts, origin).with_score(score));
                 trials.push(Trial {
                     kind: TrialKind::FULL,
                     candidate: index,
@@ -109,13 +109,8 @@ fn outcome() -> anyhow::Result<Outcome> {
         trials,
         details: made_up::fields(json!({"depths": depths})),
         spending: Spending {
-            task: Usage {
-                calls: 1_262,
-                prompt_tokens: 290_100,
-                completion_tokens: 14_000,
-                ..Usage::default()
-            },
-            prompt: Usage { calls: 48, prompt_tokens: 11_454, completion_tokens: 12_020, ..Usage::default() },
+            task: Usage::call(290_100, 14_000).with_calls(1_262),
+            prompt: Usage::call(11_454, 12_020).with_calls(48),
             reused_rollouts: 50,
         },
         stop: StopReason::Completed,

@@ -81,7 +81,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
         feedback: None,
     });
     let mut examples: Vec<_> = examples.collect();
-    let demos = vec![Demo { fields: all.clone(), augmented: true, source: None }];
+    let demos = vec![Demo::new(all.clone()).augmented()];
     for row in &mut examples {
         (row.error_before, row.error_after, row.feedback) = (Some(text()), None, Some(text()));
     }
@@ -92,7 +92,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
     let prompts = || -> Prompts {
         paths
             .iter()
-            .map(|path| (path.clone(), Prompt { instruction: text(), demos: demos.clone() }))
+            .map(|path| (path.clone(), Prompt::new(text()).with_demos(demos.clone())))
             .collect()
     };
     let (before, after) = (prompts(), prompts());
@@ -108,10 +108,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
             1 => Origin::new(text(), text()).with(&text(), text()),
             _ => Origin::new(text(), ""),
         };
-        candidates.push(PromptCandidate {
-            parents: vec![at / 2, at + 1, usize::MAX],
-            ..PromptCandidate::new(prompts(), origin)
-        });
+        candidates.push(PromptCandidate::new(prompts(), origin).with_parents(vec![at / 2, at + 1, usize::MAX]));
     }
     let scores = (0..candidates.len()).map(|at| CandidateScores {
         examples: (0..20).map(|n| (n % 7 > 0).then_some(f64::from(u8::from((n * at) % 3 == 0)))).collect(),
@@ -166,7 +163,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
                 winner: estimate,
                 comparison: second,
             }),
-            failures: FailureCounts { reply: 1, program: 2, provider: 3, metric: 4 },
+            failures: { let mut failure_counts = FailureCounts::default(); failure_counts.reply = 1; failure_counts.program = 2; failure_counts.provider = 3; failure_counts.metric = 4; failure_counts },
             stop: StopReason::Provider { message: text() },
             notes: texts.to_vec(),
             candidates,

@@ -67,7 +67,7 @@ pub(crate) fn prompts(route: &str, answer: Option<&str>) -> Prompts {
 pub(crate) fn with_demos(mut prompts: Prompts) -> Prompts {
     let demo = |index: usize, augmented| {
         let (ticket, department, _) = TICKETS[index];
-        Demo { fields: fields(json!({"ticket": ticket, "department": department})), augmented, source: None }
+        let mut demo = Demo::new(fields(json!({"ticket": ticket, "department": department}))); demo.augmented = augmented; demo
     };
     if let Some(mut route) = prompts.get("route").cloned() {
         route.demos = vec![demo(3, true), demo(0, true), demo(5, false)];

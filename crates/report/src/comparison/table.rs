@@ -181,7 +181,7 @@ mod tests {
     use std::time::Duration;
 
     use promptopt_core::money::Usage;
-    use promptopt_core::prompt::{Prompt, PromptCandidate, Prompts};
+    use promptopt_core::prompt::{Origin, Prompt, PromptCandidate, Prompts};
     use promptopt_run::{Outcome, Spending};
     use promptopt_statistics::Comparison;
 
@@ -189,10 +189,7 @@ mod tests {
     use crate::TestReport;
 
     fn row(optimizer: &str, seed: u64, seconds: u64, instructions: &[&str]) -> ComparisonRow {
-        let candidate = |text: &&str| PromptCandidate {
-            prompts: Prompts::from_iter([("route", Prompt::new(*text))]),
-            ..PromptCandidate::default()
-        };
+        let candidate = |text: &&str| PromptCandidate::new(Prompts::from_iter([("route", Prompt::new(*text))]), Origin::original());
         let estimate = |mean: f64| Estimate::new(mean, mean - 0.05, mean + 0.05, 200);
         let mut comparison = Comparison::new(200, 0.54, 0.47, 0.61, 1e-9);
         (comparison.wins, comparison.losses, comparison.test) = (110, 2, "exact McNemar".to_owned());
@@ -203,12 +200,7 @@ mod tests {
             baseline: estimate(0.25),
             selected: estimate(0.9),
             spending: Spending {
-                task: Usage {
-                    calls: 1200,
-                    prompt_tokens: 1_234_567,
-                    completion_tokens: 89,
-                    ..Usage::default()
-                },
+                task: Usage::call(1_234_567, 89).with_calls(1200),
                 prompt: Usage::call(10, 20),
                 ..Spending::default()
             },

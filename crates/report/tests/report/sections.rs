@@ -41,14 +41,10 @@ fn example(input: &str, before: f64, after: Option<f64>) -> ExampleRow {
 pub(crate) fn small() -> Report {
     let prompts = |instruction: &str| {
         let demo =
-            Demo { fields: fields(json!({"question": "q", "answer": "a"})), augmented: true, source: None };
-        Prompts::from_iter([("answer", Prompt { instruction: instruction.into(), demos: vec![demo] })])
+            Demo::new(fields(json!({"question": "q", "answer": "a"}))).augmented();
+        Prompts::from_iter([("answer", Prompt::new(instruction).with_demos(vec![demo]))])
     };
-    let candidate = |instruction: &str, origin, parents: &[usize], score| PromptCandidate {
-        score,
-        parents: parents.to_vec(),
-        ..PromptCandidate::new(prompts(instruction), origin)
-    };
+    let candidate = |instruction: &str, origin, parents: &[usize], score| PromptCandidate::new(prompts(instruction), origin).with_score(score).with_parents(parents.to_vec());
     let choice = Origin::new("search", "instruction × demo set 1 × 2").with("choices", json!([[1, 2]]));
     let reflection = Origin::new("reflected", "reflection on answer, iteration 2");
     let merge = Origin::new("merged", "merge over ancestor 0, iteration 3");
@@ -111,15 +107,10 @@ pub(crate) fn small() -> Report {
                 ],
             })),
             spending: Spending {
-                task: Usage {
-                    calls: 1_200,
-                    prompt_tokens: 50_000,
-                    completion_tokens: 2_000,
-                    ..Usage::default()
-                },
+                task: Usage::call(50_000, 2_000).with_calls(1_200),
                 ..Spending::default()
             },
-            failures: FailureCounts { reply: 2, ..FailureCounts::default() },
+            failures: { let mut failure_counts = FailureCounts::default(); failure_counts.reply = 2; failure_counts },
             stop: StopReason::TargetReached,
             notes: vec!["a note".into()],
             candidates,

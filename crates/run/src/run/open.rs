@@ -6,7 +6,7 @@ use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::money::Budget;
 use promptopt_core::program::{Evaluator, ModuleExt as _, check_program};
-use promptopt_core::prompt::{Origin, PromptCandidate};
+use promptopt_core::prompt::Origin;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -81,7 +81,7 @@ impl<'p> Run<'p> {
     pub(crate) async fn begin(&mut self) -> Result<Option<Halt>, Error> {
         let selection = self.board.examples().len();
         self.stage("baseline", format!("the original on {selection} selection examples"));
-        let original = PromptCandidate { origin: Origin::original(), ..self.program.candidate() };
+        let mut original = self.program.candidate(); original.origin = Origin::original();
         let original = self.enter(original);
         let everything = self.board.open(original);
         match self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err() {

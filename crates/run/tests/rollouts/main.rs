@@ -154,13 +154,9 @@ async fn an_example_never_sees_the_demo_that_was_made_from_it() {
     let examples: Vec<_> = (0..4).map(|number| question(&format!("question {number}"), 1)).collect();
     let demos = examples
         .iter()
-        .map(|example| Demo {
-            fields: example.fields().clone(),
-            augmented: true,
-            source: Some(example.content_hash()),
-        })
+        .map(|example| Demo::new(example.fields().clone()).augmented().with_source(example.content_hash()))
         .collect();
-    let prompts: Prompts = [("ask", Prompt { instruction: "Shout.".into(), demos })].into_iter().collect();
+    let prompts: Prompts = [("ask", Prompt::new("Shout.").with_demos(demos))].into_iter().collect();
     let prompts = Arc::new(prompts);
     let model = Arc::new(Restless::default());
     let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);

@@ -27,7 +27,7 @@ proptest! {
         let mut journal = Journal::create(&path).unwrap();
         for (name, text, [calls, prompt, completion], reopen) in steps {
             let key = ContentHash::of(&name);
-            let usage = Usage { calls: calls.into(), ..Usage::call(prompt.into(), completion.into()) };
+            let usage = Usage::call(prompt.into(), completion.into()).with_calls(calls.into());
             let reply = LmReply::text(text, usage);
             block_on(journal.put(&key, reply.clone())).unwrap();
             expected.entry(key).or_insert(reply);

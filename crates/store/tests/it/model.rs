@@ -50,8 +50,8 @@ async fn models_on_one_journal_share_a_call_and_different_requests_do_not() {
     let prompt = StoredModel::new(echo.clone(), Some(journal), None);
     let same = request("same");
     let warm =
-        LmRequest { sampling: Sampling { temperature: Some(1.0), ..Sampling::default() }, ..same.clone() };
-    let second = LmRequest { sample_index: 1, ..same.clone() };
+        same.clone().with_sampling(Sampling::default().with_temperature(1.0));
+    let second = same.clone().with_sample_index(1);
     let calls = [ask(&task, &same), ask(&prompt, &same), ask(&task, &warm), ask(&task, &second)];
     assert!(join_all(calls).await.iter().all(Result::is_ok));
     assert_eq!(echo.calls(), 3);
@@ -229,7 +229,7 @@ impl LanguageModel for Retrying {
 
     async fn complete(&self, _request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let calls = if attempts.another() { 2 } else { 1 };
-        Ok(LmReply::text("done", Usage { calls, ..Usage::default() }))
+        Ok(LmReply::text("done", Usage::calls(calls)))
     }
 }
 

@@ -184,10 +184,10 @@ mod tests {
 
     fn demos(landscape: &Landscape, count: usize) -> Prompts {
         let rows = landscape.train.iter().take(count);
-        let demos = rows.map(|row| Demo { fields: row.fields().clone(), ..Demo::default() }).collect();
+        let demos = rows.map(|row| Demo::new(row.fields().clone())).collect();
         let program = landscape.program();
         let path = program.predictors()[0].path().to_owned();
-        let prompt = Prompt { demos, ..Prompt::new("Answer.") };
+        let prompt = Prompt::new("Answer.").with_demos(demos);
         [(path, prompt)].into_iter().collect()
     }
 

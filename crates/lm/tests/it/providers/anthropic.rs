@@ -95,7 +95,7 @@ async fn a_schema_is_sent_and_left_out_for_a_model_that_has_no_structured_output
     let (client, _) = client(ANTHROPIC, &server.base_url);
     let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
     let response_format = ResponseFormat::JsonSchema { name: "reply".into(), schema };
-    let request = LmRequest { response_format, ..chat() };
+    let request = chat().with_response_format(response_format);
     client.complete(&request, &Attempts::any()).await.unwrap();
     client.complete(&request, &Attempts::any()).await.unwrap();
     let seen = server.seen();
@@ -113,8 +113,8 @@ async fn a_seed_or_a_parameter_that_is_refused_is_left_out() {
     ];
     let server = Server::start(answers).await;
     let (client, _) = client_with(ANTHROPIC, &server.base_url, sampling());
-    let sampling = Sampling { seed: Some(3), ..Sampling::default() };
-    client.complete(&LmRequest { sampling, ..chat() }, &Attempts::any()).await.unwrap();
+    let sampling = Sampling::default().with_seed(3);
+    client.complete(&chat().with_sampling(sampling), &Attempts::any()).await.unwrap();
     let seen = server.seen();
     assert!(seen.iter().all(|seen| seen.body.get("seed").is_none()));
     assert_eq!((seen[0].body["temperature"].as_f64(), seen[1].body.get("temperature")), (Some(0.25), None));

@@ -89,7 +89,7 @@ async fn a_further_attempt_that_may_be_billed_is_asked_for() {
 async fn several_completions_are_refused_before_anything_is_sent() {
     let server = Server::start([good()]).await;
     let (client, _) = client(ANTHROPIC, &server.base_url);
-    let error = client.complete(&LmRequest { n: 3, ..chat() }, &Attempts::any()).await.unwrap_err();
+    let error = client.complete(&chat().with_n(3), &Attempts::any()).await.unwrap_err();
     assert!(
         matches!(&error, LmError::InvalidRequest { message, .. } if message.contains("`n` is 3")),
         "{error}"

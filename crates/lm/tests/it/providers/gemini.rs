@@ -62,7 +62,7 @@ async fn formats_and_extra_parameters_go_beside_the_sampling() {
     let formats =
         [ResponseFormat::JsonObject, ResponseFormat::JsonSchema { name: "a".into(), schema: schema.clone() }];
     for response_format in formats {
-        client.complete(&LmRequest { response_format, ..chat() }, &Attempts::any()).await.unwrap();
+        client.complete(&chat().with_response_format(response_format), &Attempts::any()).await.unwrap();
     }
     let seen = server.seen();
     for seen in &seen {

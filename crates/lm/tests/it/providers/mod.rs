@@ -46,13 +46,7 @@ fn chat() -> LmRequest {
 }
 
 fn sampling() -> Sampling {
-    Sampling {
-        temperature: Some(0.25),
-        top_p: Some(0.5),
-        max_tokens: Some(9),
-        stop: vec!["END".into()],
-        seed: None,
-    }
+    Sampling::default().with_temperature(0.25).with_top_p(0.5).with_max_tokens(9).with_stop(vec!["END".into()])
 }
 
 /// The error of one request to a server that answers so, what the server saw, and the waits between.

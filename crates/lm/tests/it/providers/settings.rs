@@ -20,7 +20,7 @@ fn what_can_not_work_is_refused() {
     refused(builder("antropic/claude-haiku-4-5").build(), "did you mean `anthropic/…`");
     refused(builder("anthropic/claude-haiku-4-5-high").build(), "ends in `-high`");
     refused(builder("gemini/a::b").build(), "`::`");
-    let seeded = Sampling { seed: Some(1), ..Sampling::default() };
+    let seeded = Sampling::default().with_seed(1);
     refused(builder(ANTHROPIC).sampling(seeded).build(), "takes no `seed`");
     refused(builder(OLLAMA).extra("num_ctx", 9).build(), "MODEL@http://localhost:11434/v1");
     refused(builder(ANTHROPIC).extra("system", "x").build(), "`system`");
@@ -36,7 +36,7 @@ fn what_can_not_work_is_refused() {
 
 #[test]
 fn a_client_is_known_by_provider_model_and_settings_and_has_a_price_at_home() {
-    let sampling = Sampling { temperature: Some(0.0), ..Sampling::default() };
+    let sampling = Sampling::default().with_temperature(0.0);
     let builder = || ProviderClient::builder().model(ANTHROPIC).api_key(CANARY).sampling(sampling.clone());
     let client = builder().build().unwrap();
     assert_eq!(client.profile().id, "anthropic claude-haiku-4-5 temperature=0.0 max_tokens=4096");
