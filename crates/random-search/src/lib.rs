@@ -23,6 +23,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod forecast;
 mod random_search;
 
 pub use random_search::RandomSearch;

@@ -3,11 +3,14 @@
 use async_trait::async_trait;
 use promptopt_core::prompt::{Origin, PromptCandidate};
 use promptopt_evaluator::{RaceOptions, race};
-use promptopt_run::{Halt, Run, RunOptions, Strategy, strategy_options};
+use promptopt_run::{Forecast, Halt, Run, RunOptions, Strategy, strategy_options};
 use promptopt_trace_gen::{BootstrapOptions, bootstrap};
+
+use crate::forecast;
 
 strategy_options! {
     /// Random search over demo sets. Every option has a default; see the crate's page for its use.
+    #[non_exhaustive]
     pub struct RandomSearch {
         /// Demo sets to try. Default: 16.
         #[builder(default = 16)]
@@ -33,16 +36,13 @@ impl Strategy for RandomSearch {
         self.run_options()
     }
 
+    fn forecast(&self, run: &Run<'_>) -> Option<Forecast> {
+        Some(forecast::of(self, &self.sizes(run), run))
+    }
+
     async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
         let (train, base) = (run.train().to_vec(), run.base().prompts);
-        let sizes = BootstrapOptions {
-            num_sets: self.num_sets,
-            max_bootstrapped_demos: self.max_bootstrapped_demos,
-            max_labeled_demos: self.max_labeled_demos,
-            metric_threshold: self.metric_threshold,
-            max_rollouts: run.spare(run.board().examples().len()).map(|rollouts| rollouts as usize / 4),
-            seed: run.options().seed,
-        };
+        let sizes = self.sizes(run);
         let found = bootstrap(run, &train, &sizes).await?;
         let mut all = Vec::new();
         for set in &found.sets {
@@ -51,5 +51,17 @@ impl Strategy for RandomSearch {
         }
         run.stage("race", format!("{} demo sets", all.len()));
         race(run, &all, &RaceOptions::default()).await.map(drop)
+    }
+}
+
+impl RandomSearch {
+    fn sizes(&self, run: &Run<'_>) -> BootstrapOptions {
+        BootstrapOptions::default()
+            .with_num_sets(self.num_sets)
+            .with_max_bootstrapped_demos(self.max_bootstrapped_demos)
+            .with_max_labeled_demos(self.max_labeled_demos)
+            .with_metric_threshold(self.metric_threshold)
+            .with_max_rollouts(run.spare(run.board().examples().len()).map(|rollouts| rollouts as usize / 4))
+            .with_seed(run.options().seed)
     }
 }

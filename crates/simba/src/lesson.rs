@@ -9,20 +9,20 @@ use promptopt_core::trace::{Trace, TraceText};
 use promptopt_run::proposal::{MAX_CHARS, flaw};
 use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, Run, Written};
 
-const BRIEF: Brief<'static> = Brief {
-    name: "advise",
-    instruction: include_str!("../prompts/advise.md"),
-    inputs: &[
+const BRIEF: Brief<'static> = Brief::new(
+    "advise",
+    include_str!("../prompts/advise.md"),
+    &[
         ("module", "The module that the advice is for: what it takes and gives."),
         ("instruction", "The instruction that the module has now."),
         ("better_run", "A run of the program that went better."),
         ("worse_run", "A run of the program on the same inputs that went worse."),
     ],
-    output: (
+    (
         "advice",
         "What the module should do when it receives such inputs, in a sentence or a few; nothing else.",
     ),
-};
+);
 /// Values of a run are cut to this many characters.
 const MAX_VALUE_CHARS: usize = 2000;
 
@@ -52,7 +52,7 @@ pub(crate) async fn learn(
             let texts = [module, instruction.instruction.clone()].into_iter().chain(runs);
             let inputs = BRIEF.inputs.iter().zip(texts);
             let inputs = Fields::from_iter(inputs.map(|((name, _), text)| ((*name).to_owned(), text.into())));
-            assignments.push(Assignment { inputs, draw: 0 });
+            assignments.push(Assignment::new(inputs));
         }
     }
     let mut rules = match assignments.is_empty() || run.options().instruction_writer.is_some() {
@@ -76,8 +76,7 @@ pub(crate) async fn learn(
         }
         if prompts != before {
             let origin = Origin::new("rule", "a rule from runs that went better and worse");
-            candidates
-                .push(PromptCandidate::new(prompts, origin).with_parents(vec![source]));
+            candidates.push(PromptCandidate::new(prompts, origin).with_parents(vec![source]));
         }
     }
     Ok(candidates)

@@ -30,6 +30,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod forecast;
 mod lesson;
 mod simba;
 

@@ -10,17 +10,21 @@ use promptopt_core::prompt::{Origin, PromptCandidate, Prompts};
 use promptopt_core::trace::Trace;
 use promptopt_evaluator::{MinibatchSampler, RaceOptions, race};
 use promptopt_run::options::{at_least_one, within};
-use promptopt_run::{Error, Halt, RolloutJob, Run, RunOptions, Setup, Strategy, TrialKind, strategy_options};
+use promptopt_run::{
+    Error, Forecast, Halt, RolloutJob, Run, RunOptions, Setup, Strategy, TrialKind, strategy_options,
+};
 use promptopt_statistics::Scores;
 use promptopt_trace_gen::DemoSet;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::forecast;
 use crate::lesson::{Lesson, learn};
 
 strategy_options! {
     /// The SIMBA optimizer. Every option has a default; see the crate's page for its use.
+    #[non_exhaustive]
     pub struct SIMBA {
         /// Training examples of a minibatch. Default: 32, or all there are.
         #[builder(default = 32)]
@@ -42,6 +46,9 @@ strategy_options! {
         pub temperature: f64,
     }
 }
+
+/// A step over fewer examples is not worth its runs.
+const SMALLEST_MINIBATCH: usize = 4;
 
 /// Candidates with their means.
 type Pool = BTreeMap<usize, f64>;
@@ -65,17 +72,24 @@ impl Strategy for SIMBA {
         within("candidate_temperature", self.candidate_temperature, 1e-6, f64::MAX)
     }
 
+    fn forecast(&self, run: &Run<'_>) -> Option<Forecast> {
+        Some(forecast::of(self, run))
+    }
+
     async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
         let mut rng = ChaCha8Rng::seed_from_u64(run.options().seed);
         let mut sampler = MinibatchSampler::new(run.train().len(), rng.clone());
         let mut pool = Pool::from([run.best()]);
         let mut winners = vec![run.best().0];
         let size = self.minibatch_size.min(run.train().len());
-        for step in 0..if size == 0 { 0 } else { self.max_steps } {
+        // Every example of a step is run at most this often: to sample, and once under each new candidate.
+        let runs = 2 * self.num_candidates + 1;
+        for step in 0..self.max_steps {
             run.step()?;
-            // A step is not begun that leaves too little for the race.
+            // Where a budget leaves too little for a step and the race, the minibatch shrinks, and at last it ends.
             let later = run.board().examples().len() * winners.len().min(self.num_candidates);
-            if run.spare(later).is_some_and(|left| left < (size * (2 * self.num_candidates + 1)) as u64) {
+            let size = run.spare(later).map_or(size, |left| size.min(left as usize / runs));
+            if size < SMALLEST_MINIBATCH.min(self.minibatch_size) || size == 0 {
                 break;
             }
             run.stage("step", format!("step {} of {}: {size} examples", step + 1, self.max_steps));
@@ -127,7 +141,7 @@ impl SIMBA {
                 });
             let mut job = |example: &Arc<Example>| {
                 let prompts = prompts(run, self.draw(pool, rng));
-                RolloutJob { sample: draw as u64, ..RolloutJob::new(prompts, Arc::clone(example)) }
+                RolloutJob::new(prompts, Arc::clone(example)).with_sample(draw as u64)
             };
             let jobs: Vec<_> = batch.iter().map(&mut job).collect();
             let runner = run.runner_of(run.program(), Arc::new(warmer));
