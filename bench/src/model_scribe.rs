@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use miprov2::proposer::TemplateProposer;
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::money::Usage;
-use promptopt_run::{InstructionRequest, InstructionWriter as _};
+use promptopt_run::{InstructionRequest, InstructionWriter as _, Run};
+
+use crate::task;
 
 /// The field in which DSPy's proposer wants an instruction.
 const INSTRUCTION: &str = "proposed_instruction";
@@ -30,8 +32,11 @@ impl Scribe {
 
     async fn instruction(&self) -> String {
         let request = self.request.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let written = self.writer.write_instruction(&request).await.ok().flatten();
-        let written = written.unwrap_or_else(|| request.instruction.clone());
+        // The writer asks no model, so any run does.
+        let program = task::program();
+        let mut run = Run::bare(&program, Arc::clone(&self.model));
+        let written = self.writer.write_instructions(&mut run, &request).await.unwrap_or_default();
+        let written = written.into_iter().next().unwrap_or_else(|| request.instruction.clone());
         let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
         request.seed += 1;
         request.taken.push(written.clone());

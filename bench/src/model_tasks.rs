@@ -202,13 +202,11 @@ impl RealTask {
         let signature = Signature::parse(self.signature)?;
         let examples = load(Path::new(self.file), &LoadOptions::for_signature(&signature))?;
         let [train, selection, test] = SIZES;
-        let sizes = SplitOptions {
-            train: Some(Portion::Count(train)),
-            selection: Some(Portion::Count(selection)),
-            test: Some(Portion::Count(test)),
-            seed: SEED,
-            ..SplitOptions::default()
-        };
+        let sizes = SplitOptions::default()
+            .with_train(Portion::Count(train))
+            .with_selection(Portion::Count(selection))
+            .with_test(Portion::Count(test))
+            .with_seed(SEED);
         let parts = split(examples, &sizes)?;
         Ok(Loaded {
             train: parts.train,

@@ -139,9 +139,8 @@ fn frontier(candidates: usize, examples: usize) -> f64 {
         f64::from((candidate.wrapping_mul(0x9E37_79B9) ^ example.wrapping_mul(0x85EB_CA6B)).count_ones() & 1)
     };
     let rows: Vec<CandidateScores> = (0..candidates)
-        .map(|candidate| CandidateScores {
-            examples: (0..examples).map(|example| Some(score(candidate, example))).collect(),
-            ..CandidateScores::default()
+        .map(|candidate| {
+            CandidateScores::new((0..examples).map(|example| Some(score(candidate, example))).collect())
         })
         .collect();
     let mean = |at: usize| {
@@ -160,22 +159,24 @@ fn frontier(candidates: usize, examples: usize) -> f64 {
 /// CPU of a search of so many trials in a space twice as large, each on 5 of 20 examples.
 async fn search(trials: usize) -> Result<f64> {
     let program = task::program();
-    let options = SearchOptions { minibatch_size: 5, ..SearchOptions::default() };
+    let options = SearchOptions::default().with_minibatch_size(5);
     let side = ((2 * trials) as f64).sqrt().ceil() as usize;
     let own = program.candidate();
     let instruction = own.instruction("answer").unwrap_or_default().to_owned();
     let written = (1..side).map(|number| format!("Answer with care, way {number}."));
-    let demo = |number: usize| Demo::new([("question", format!("{number}?")), ("answer", format!("{number}"))]
-            .map(|(name, text)| (name.to_owned(), text.into()))
-            .into_iter()
-            .collect());
-    let space = Space {
-        predictors: vec![PredictorSpace {
-            path: "answer".to_owned(),
-            instructions: [instruction].into_iter().chain(written).collect(),
-            demo_sets: (0..side).map(|set| (0..set.min(1)).map(|_| demo(set)).collect()).collect(),
-        }],
+    let demo = |number: usize| {
+        Demo::new(
+            [("question", format!("{number}?")), ("answer", format!("{number}"))]
+                .map(|(name, text)| (name.to_owned(), text.into()))
+                .into_iter()
+                .collect(),
+        )
     };
+    let space = Space::new(vec![PredictorSpace::new(
+        "answer",
+        [instruction].into_iter().chain(written).collect(),
+        (0..side).map(|set| (0..set.min(1)).map(|_| demo(set)).collect()).collect(),
+    )]);
     let before = cpu::spent();
     let mut run = Run::bare(&program, Arc::new(task::AtOnce));
     run.select_on(task::examples(20));

@@ -42,9 +42,12 @@ pub(crate) fn examples(count: usize) -> Vec<Arc<Example>> {
 /// Prompts of the program with an instruction and so many demos.
 pub(crate) fn prompts(demos: usize) -> Arc<Prompts> {
     let shown = HiddenRules::new(12, 2).examples(demos);
-    let demos = shown.iter().map(|example| Demo::new(example.fields().clone()).augmented().with_source(example.content_hash()));
-    let prompt = Prompt::new("Read the text with care and answer with the code that belongs to what it mentions."
-            .to_owned()).with_demos(demos.collect());
+    let demos = shown
+        .iter()
+        .map(|example| Demo::new(example.fields().clone()).augmented().with_source(example.content_hash()));
+    let prompt =
+        Prompt::new("Read the text with care and answer with the code that belongs to what it mentions.")
+            .with_demos(demos.collect());
     Arc::new([("answer", prompt)].into_iter().collect())
 }
 

@@ -13,21 +13,17 @@ const LIMIT: usize = 50;
 static OPTIONS: LazyLock<Vec<LoadOptions>> = LazyLock::new(|| {
     let text = "a, n: int, x: float, t: bool -> e: enum[x, y], l: list[int], o: object";
     let typed = Signature::parse(text).map(|signature| LoadOptions::for_signature(&signature));
-    let mapped = LoadOptions {
-        columns: [("b".to_owned(), "a".to_owned())].into(),
-        inputs: vec!["b".to_owned()],
-        types: [("n".to_owned(), FieldType::Integer)].into(),
-        unknown_fields: UnknownFields::Drop,
-        delimiter: Some(';'),
-        limit: Some(3),
-        ..LoadOptions::default()
-    };
-    let strict = LoadOptions {
-        required: vec!["a".to_owned()],
-        unknown_fields: UnknownFields::Error,
-        max_row_bytes: LIMIT,
-        ..LoadOptions::default()
-    };
+    let mapped = LoadOptions::default()
+        .with_columns([("b".to_owned(), "a".to_owned())].into())
+        .with_inputs(vec!["b".to_owned()])
+        .with_types([("n".to_owned(), FieldType::Integer)].into())
+        .with_unknown_fields(UnknownFields::Drop)
+        .with_delimiter(';')
+        .with_limit(3);
+    let strict = LoadOptions::default()
+        .with_required(vec!["a".to_owned()])
+        .with_unknown_fields(UnknownFields::Error)
+        .with_max_row_bytes(LIMIT);
     [LoadOptions::default(), mapped, strict].into_iter().chain(typed).collect()
 });
 

@@ -79,7 +79,7 @@ fn nobody_buys_candidates_that_differ_in_demos_that_are_ignored() {
     let model = Arc::new(ScriptedLm::new(|request: &LmRequest| {
         let system = request.messages.first().map_or("", |message| message.content.as_str());
         Ok(match request.messages.len() == 2 && system.len() < 200 {
-            true => if system.len() % 2 == 0 { "hello" } else { "go away" }.to_owned(),
+            true => if system.len().is_multiple_of(2) { "hello" } else { "go away" }.to_owned(),
             false => ScriptedLm::chat_reply([(
                 "proposed_instruction",
                 format!("Greet the name kindly in manner {}.", request.sample_index % 97).as_str(),
@@ -114,8 +114,7 @@ impl Strategy for Shouting {
         let mut prompts = run.base().prompts;
         prompts.insert("answer", Prompt::new("ANSWER!"));
         let origin = Origin::new("shouted", "put in capitals").with("volume", 11);
-        let candidate =
-            run.enter(PromptCandidate::new(prompts, origin).with_parents(vec![0]));
+        let candidate = run.enter(PromptCandidate::new(prompts, origin).with_parents(vec![0]));
         let some: Vec<usize> = run.board().open(candidate).into_iter().take(5).collect();
         run.try_out(TrialKind::new("shout"), &[(candidate, some)]).await?;
         run.detail("decibels", [90, 110]);

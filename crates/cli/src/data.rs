@@ -41,12 +41,10 @@ impl Undivided {
     pub(crate) async fn load(task: &TaskFile, blueprint: &Blueprint) -> anyhow::Result<Self> {
         let data = &task.data;
         let default = if data.hub.is_some() { UnknownFields::Drop } else { UnknownFields::Error };
-        let mut options = LoadOptions {
-            columns: data.columns.clone(),
-            unknown_fields: data.unknown_fields.unwrap_or(default),
-            limit: data.limit,
-            ..LoadOptions::for_signature(&blueprint.signature)
-        };
+        let mut options = LoadOptions::for_signature(&blueprint.signature)
+            .with_columns(data.columns.clone())
+            .with_unknown_fields(data.unknown_fields.unwrap_or(default));
+        options.limit = data.limit;
         if !metrics::needs_labels(&task.metric) {
             options.required.clear();
         }
@@ -99,7 +97,7 @@ impl Undivided {
         let mut parts = divided(pool, &options)?;
         // A file may be sorted, so that its first rows say little of the others.
         let first = |rows: Vec<Example>, most: Option<usize>| -> anyhow::Result<Vec<Example>> {
-            let all = SplitOptions { train: Some(Portion::Ratio(1.0)), seed: data.seed, ..NOTHING };
+            let all = SplitOptions::nothing().with_train(Portion::Ratio(1.0)).with_seed(data.seed);
             let shuffled = if rows.is_empty() { rows } else { promptopt_data::split(rows, &all)?.train };
             Ok(shuffled.into_iter().take(most.unwrap_or(usize::MAX)).collect())
         };
@@ -121,24 +119,20 @@ impl Undivided {
             parts.notes.push(found.to_string());
         }
         if has_files {
-            let (train, selection, test) = (parts.train.len(), parts.selection.len(), parts.test.len());
-            let unused = rows.saturating_sub(train + selection + test);
-            parts.report = SplitReport { rows, distinct_inputs: rows, train, selection, test, unused };
+            let mut report = SplitReport::new(parts.train.len(), parts.selection.len(), parts.test.len());
+            report.unused = rows.saturating_sub(report.rows);
+            (report.rows, report.distinct_inputs) = (rows, rows);
+            parts.report = report;
         }
         Ok(parts)
     }
 }
 
-/// A split that asks for no part.
-const NOTHING: SplitOptions =
-    SplitOptions { train: None, selection: None, test: None, seed: 0, stratify_by: None };
-
 /// The part of the rows that are all of one pool.
 fn divided(pool: Vec<Example>, options: &SplitOptions) -> anyhow::Result<Parts> {
     let rows = pool.len();
     if (options.train, options.selection, options.test) == (None, None, None) {
-        let report =
-            SplitReport { rows, distinct_inputs: rows, train: rows, selection: 0, test: 0, unused: 0 };
+        let report = SplitReport::new(rows, 0, 0);
         let test = SealedTest::new(Vec::new());
         return Ok(Parts { train: pool, selection: Vec::new(), test, report, notes: Vec::new() });
     }
@@ -172,7 +166,12 @@ fn options(data: &DataSection, args: &RunArgs, rows: usize, files: [bool; 2]) ->
         false => part(false, args.train, train, defaults.train),
         true => args.train.map(Portion::Count).or(train).or_else(|| rest(rows, [selection, test])),
     };
-    SplitOptions { train, selection, test, seed: data.seed, stratify_by: data.stratify_by.clone() }
+    SplitOptions::default()
+        .with_train(train)
+        .with_selection(selection)
+        .with_test(test)
+        .with_seed(data.seed)
+        .with_stratify_by(data.stratify_by.clone())
 }
 
 /// What is left of the rows beside some portions; `None` where that is all of them.
@@ -198,12 +197,11 @@ fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Undivid
     use promptopt_data::HubDataset;
 
     let hub = data.hub.as_ref().context("there is no `[data.hub]`")?;
-    let dataset = |split: &str, revision: Option<&String>| HubDataset {
-        repo: hub.repo.clone(),
-        config: hub.config.clone(),
-        split: split.to_owned(),
-        revision: revision.cloned(),
-        limit: data.limit,
+    let dataset = |split: &str, revision: Option<&String>| {
+        let dataset = HubDataset::new(&hub.repo, split).with_config(hub.config.clone());
+        let mut dataset = dataset.with_revision(revision.cloned());
+        dataset.limit = data.limit;
+        dataset
     };
     let pool = dataset(hub.split.as_deref().unwrap_or("train"), hub.revision.as_ref()).load(options)?;
     // Both splits are of one commit, whatever happens to the branch meanwhile.

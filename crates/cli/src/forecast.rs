@@ -59,13 +59,13 @@ impl PricedForecast {
         let price = |model: &Arc<dyn LanguageModel>| model.profile().price_in(&session.task.prices);
         let prompt_price = price(&session.prompt_model.model);
         let task = CallSize::of_program(program, train, demos);
-        let task = CallSize { latency: latency(&session.model, task.latency), ..task };
+        let task = task.with_latency(latency(&session.model, task.latency));
         let longest = session.model.model.profile().max_tokens.map_or(u64::MAX, u64::from);
         let written = task.completion_tokens;
         let written = Between::new(written.low.min(longest), written.high.min(longest));
-        let task = CallSize { completion_tokens: written, ..task }.priced(dearest(others.iter().map(price)));
+        let task = task.with_completion_tokens(written).priced(dearest(others.iter().map(price)));
         let writer = CallSize::of_writer();
-        let writer = CallSize { latency: latency(&session.prompt_model, writer.latency), ..writer };
+        let writer = writer.with_latency(latency(&session.prompt_model, writer.latency));
         let concurrency = if session.model.is_embedded { 1 } else { session.concurrency };
         let figures = forecast.figures(&task, &writer.priced(prompt_price), concurrency);
         let stages = forecast.stages.iter().zip(figures);
@@ -132,8 +132,14 @@ impl PricedForecast {
                 part_of(millis, test.calls.high, total.calls.high).min(millis / MOST_FOR_TEST),
             )
         });
-        let mut of_test = Budget::default(); of_test.tokens = for_tokens; of_test.money = for_money; of_test.wall_time = for_time;
-        let mut rest = cap; rest.tokens = cap.tokens.zip(for_tokens).map(|(cap, test)| cap.saturating_sub(test)); rest.money = cap.money.zip(for_money).map(|(cap, test)| cap.saturating_sub(test)); rest.wall_time = cap.wall_time.zip(for_time).map(|(cap, test)| cap.saturating_sub(test));
+        let mut of_test = Budget::default();
+        of_test.tokens = for_tokens;
+        of_test.money = for_money;
+        of_test.wall_time = for_time;
+        let mut rest = cap;
+        rest.tokens = cap.tokens.zip(for_tokens).map(|(cap, test)| cap.saturating_sub(test));
+        rest.money = cap.money.zip(for_money).map(|(cap, test)| cap.saturating_sub(test));
+        rest.wall_time = cap.wall_time.zip(for_time).map(|(cap, test)| cap.saturating_sub(test));
         (rest, of_test)
     }
 
@@ -250,19 +256,19 @@ fn capped(figures: Figures, most: u64) -> Figures {
         u64::try_from(u128::from(amount) * u128::from(most) / u128::from(high)).unwrap_or(amount)
     };
     let between = |figures: Between| Between::new(figures.low.min(part(figures.high)), part(figures.high));
-    Figures {
-        calls: Between::new(figures.calls.low.min(most), most),
-        prompt_tokens: between(figures.prompt_tokens),
-        completion_tokens: between(figures.completion_tokens),
-        money: figures.money.map(|(low, high)| {
-            let high = Money::from_nanos(part(high.as_nanos()));
-            (low.min(high), high)
-        }),
-        time: {
-            let high = figures.time.1.mul_f64(most as f64 / high as f64);
-            (figures.time.0.min(high), high)
-        },
-    }
+    let mut made = Figures::default();
+    made.calls = Between::new(figures.calls.low.min(most), most);
+    made.prompt_tokens = between(figures.prompt_tokens);
+    made.completion_tokens = between(figures.completion_tokens);
+    made.money = figures.money.map(|(low, high)| {
+        let high = Money::from_nanos(part(high.as_nanos()));
+        (low.min(high), high)
+    });
+    made.time = {
+        let high = figures.time.1.mul_f64(most as f64 / high as f64);
+        (figures.time.0.min(high), high)
+    };
+    made
 }
 
 fn latency(model: &ChosenModel, usual: Duration) -> Duration {
@@ -276,7 +282,10 @@ fn latency(model: &ChosenModel, usual: Duration) -> Duration {
 /// The dearest of several prices; `None` where one is not known.
 fn dearest(prices: impl Iterator<Item = Option<Price>>) -> Option<Price> {
     let prices = prices.collect::<Option<Vec<_>>>()?;
-    Some(Price::new(prices.iter().map(|price| price.prompt).max()?, prices.iter().map(|price| price.completion).max()?))
+    Some(Price::new(
+        prices.iter().map(|price| price.prompt).max()?,
+        prices.iter().map(|price| price.completion).max()?,
+    ))
 }
 
 /// The test's share of a cap; see [`PricedForecast::divide`].

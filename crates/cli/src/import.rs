@@ -61,7 +61,7 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
         test_usage: Usage::default(),
         errors: Vec::new(),
         configuration: Value::Null,
-        outcome: Outcome { optimizer: "imported from DSPy".to_owned(), ..Outcome::default() },
+        outcome: Outcome::new("imported from DSPy"),
     };
     Ok((saved.without_secrets(&secrets::redactor(&task, None))?, path))
 }

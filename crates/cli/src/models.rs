@@ -104,7 +104,12 @@ async fn choose(
 }
 
 fn sampling(section: &ModelSection) -> Sampling {
-    let mut sampling = Sampling::default().with_stop(section.stop.clone()); sampling.temperature = section.temperature; sampling.top_p = section.top_p; sampling.max_tokens = section.max_tokens; sampling.seed = section.seed; sampling
+    let mut sampling = Sampling::default().with_stop(section.stop.clone());
+    sampling.temperature = section.temperature;
+    sampling.top_p = section.top_p;
+    sampling.max_tokens = section.max_tokens;
+    sampling.seed = section.seed;
+    sampling
 }
 
 /// A model of a server, by its name.

@@ -236,7 +236,8 @@ impl Work<'_> {
         let cap = self.section.run_options()?.limits();
         // What the optimization left of the time is the test's.
         let wall_time = cap.wall_time.map(|cap| cap.saturating_sub(self.started.elapsed()));
-        let mut budget = *for_test; budget.wall_time = wall_time;
+        let mut budget = *for_test;
+        budget.wall_time = wall_time;
         let (observer, cancellation) = (Arc::clone(observer), self.cancellation.clone());
         let tested = stages::sealed_test(session, saved, budget, observer, progress, cancellation).await;
         progress.finish();

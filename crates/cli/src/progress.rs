@@ -271,15 +271,7 @@ mod tests {
             state.stage = "search".to_owned();
             for kind in [TrialKind::BASELINE, TrialKind::MINIBATCH, TrialKind::FULL] {
                 let score = if kind == TrialKind::BASELINE { 0.25 } else { 0.75 };
-                state.trial(&Trial {
-                    kind,
-                    candidate: 0,
-                    examples: 100,
-                    score: Some(score),
-                    failures: 0,
-                    calls_so_far: 0,
-                    best_so_far: score,
-                });
+                state.trial(&Trial::new(kind, 0, 100, score).with_progress(0, score));
             }
         });
         let (first, second) = shown.lines(Instant::now());

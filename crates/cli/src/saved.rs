@@ -19,6 +19,7 @@ use crate::task_file::{ProgramSection, TaskFile};
 
 /// What `optimize` writes; `eval --program`, `show`, `diff`, `export` and `report` read it.
 #[derive(Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SavedProgram {
     /// Version of promptopt that wrote it.
     pub promptopt: String,
@@ -54,6 +55,7 @@ pub struct SavedProgram {
 
 /// What a program is: what the task file says of it, and how its requests are written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Definition {
     /// The section `[program]`.
     pub program: Value,
@@ -127,39 +129,33 @@ impl SavedProgram {
     /// The report of the run. `created_at` is when it ended, as text.
     pub(crate) fn report(&self, created_at: String) -> Report {
         let spending = self.outcome.spending;
-        let stage = |name: &str, usage: promptopt_core::money::Usage| StageCost {
-            stage: name.to_owned(),
-            calls: usage.calls,
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
+        let stage = |name: &str, usage: promptopt_core::money::Usage| {
+            let mut cost = StageCost::new(name, usage);
             // What runs here is free, and an amount of nothing would only puzzle.
-            money: usage.money.filter(|money| *money > Money::ZERO).map(|money| money.as_dollars()),
-            ..StageCost::default()
+            cost.money = usage.money.filter(|money| *money > Money::ZERO).map(|money| money.as_dollars());
+            cost
         };
         // The whole id, with every setting, stands where the run is described.
         let mut configuration = self.configuration.clone();
         if let Some(object) = configuration.as_object_mut() {
             object.insert("model".to_owned(), self.model.clone().into());
         }
-        Report {
-            task: self.task.clone(),
-            model: short_id(&self.model),
-            prompt_model: self.prompt_model.as_deref().map(short_id),
-            optimizer: self.outcome.optimizer.clone(),
-            created_at,
-            outcome: self.outcome.clone(),
-            prompts_before: self.before().cloned().unwrap_or_default(),
-            prompts_after: self.prompts.clone(),
-            test: self.test.clone(),
-            errors: self.errors.clone(),
-            configuration,
-            stages: vec![
-                stage("running the program", spending.task),
-                stage("writing instructions", spending.prompt),
-                stage("sealed test", self.test_usage),
-            ],
-            ..Report::default()
-        }
+        let mut report = Report::new(self.task.clone(), self.outcome.clone());
+        report.model = short_id(&self.model);
+        report.prompt_model = self.prompt_model.as_deref().map(short_id);
+        report.optimizer = self.outcome.optimizer.clone();
+        report.created_at = created_at;
+        report.prompts_before = self.before().cloned().unwrap_or_default();
+        report.prompts_after = self.prompts.clone();
+        report.test = self.test.clone();
+        report.errors = self.errors.clone();
+        report.configuration = configuration;
+        report.stages = vec![
+            stage("running the program", spending.task),
+            stage("writing instructions", spending.prompt),
+            stage("sealed test", self.test_usage),
+        ];
+        report
     }
 }
 

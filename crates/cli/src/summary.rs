@@ -232,15 +232,12 @@ mod tests {
         let before = Scores::of([0.0; 40]).unwrap();
         let after = Scores::of((0..40).map(|row| if row < fixed { 1.0 } else { 0.0 })).unwrap();
         let comparison = compare(&before, &after, 0.95).unwrap();
-        let test = TestReport {
-            split: "sealed test".to_owned(),
-            baseline: Estimate::default(),
-            optimized: Estimate::default(),
-            detectable_gain: detectable_gain(&comparison),
-            comparison,
-            examples: Vec::new(),
-        };
-        optimization(&Outcome { best: 1, ..Outcome::default() }, Some(&test))
+        let gain = detectable_gain(&comparison);
+        let mut test = TestReport::new("sealed test", Estimate::default(), Estimate::default(), comparison);
+        test.detectable_gain = gain;
+        let mut outcome = Outcome::default();
+        outcome.best = 1;
+        optimization(&outcome, Some(&test))
     }
 
     #[test]

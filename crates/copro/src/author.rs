@@ -86,7 +86,9 @@ impl Author {
             tried.entry(path.to_owned()).or_default().note(&prompt.instruction);
         }
         Self {
-            sampling: Sampling::default().with_temperature(options.init_temperature).with_max_tokens(MAX_TOKENS),
+            sampling: Sampling::default()
+                .with_temperature(options.init_temperature)
+                .with_max_tokens(MAX_TOKENS),
             is_substituted: run.options().instruction_writer.is_some(),
             honours_n: true,
             tried,

@@ -26,7 +26,7 @@ pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Forecast {
         let (sure, writes) = (if race.high > most { 0 } else { race.low }, writing);
         race = Between::new(sure, race.high.min(most));
         mistakes = Between::new(0, mistakes.high.min(most));
-        writing = Between { low: if sure == 0 { 0 } else { writes.low }, ..writes };
+        writing = Between::new(if sure == 0 { 0 } else { writes.low }, writes.high);
     }
     Forecast::default()
         .with("baseline", ModelRole::Task, rollout.times(Between::new(selection, selection)))

@@ -144,11 +144,20 @@ mod tests {
 
     fn trace(score: f64) -> Arc<Trace> {
         let example = Example::new([("question", "one?"), ("answer", "1")], ["question"]);
-        let step = |predictor: &str, inputs: (&str, &str), outputs: (&str, &str)| Step::new(predictor).with_inputs(Fields::from_iter([(inputs.0.to_owned(), inputs.1.into())])).with_outputs(Fields::from_iter([(outputs.0.to_owned(), outputs.1.into())]));
-        Arc::new(Trace::new(example).with_prediction(Prediction::from_iter([("answer", "2")])).with_steps(vec![
-                step("classify", ("question", "one?"), ("topic", "numbers")),
-                step("answer", ("topic", "numbers"), ("answer", "2")),
-            ]).with_score(Score::new(score).with_feedback("off by one")))
+        let step = |predictor: &str, inputs: (&str, &str), outputs: (&str, &str)| {
+            Step::new(predictor)
+                .with_inputs(Fields::from_iter([(inputs.0.to_owned(), inputs.1.into())]))
+                .with_outputs(Fields::from_iter([(outputs.0.to_owned(), outputs.1.into())]))
+        };
+        Arc::new(
+            Trace::new(example)
+                .with_prediction(Prediction::from_iter([("answer", "2")]))
+                .with_steps(vec![
+                    step("classify", ("question", "one?"), ("topic", "numbers")),
+                    step("answer", ("topic", "numbers"), ("answer", "2")),
+                ])
+                .with_score(Score::new(score).with_feedback("off by one")),
+        )
     }
 
     fn mistakes(scores: &[f64]) -> Mistakes {

@@ -8,6 +8,7 @@ use crate::{forecast, search};
 
 strategy_options! {
     /// The COPRO optimizer. Every option has a default; see the crate's page for its use.
+    #[non_exhaustive]
     pub struct COPRO {
         /// Instructions to evaluate at each depth for every predictor; at depth 0 the present one is one of
         /// them. At least 2. Default: 10.

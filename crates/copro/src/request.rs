@@ -55,7 +55,7 @@ impl<'a> Request<'a> {
 
     pub(crate) fn brief<'b>(&self, inputs: &'b [(&'b str, &'b str)]) -> Brief<'b> {
         let instruction = if self.is_first() { PROPOSE } else { REFINE };
-        Brief { name: "propose_instruction", instruction, inputs, output: OUTPUT }
+        Brief::new("propose_instruction", instruction, inputs, OUTPUT)
     }
 
     /// One request. Each has its own choice of mistakes.
@@ -76,7 +76,7 @@ impl<'a> Request<'a> {
         if let Some(variant) = variant {
             tell(VARIANT, variant);
         }
-        Assignment { inputs, draw }
+        Assignment::new(inputs).with_draw(draw)
     }
 
     /// Whether there is nothing to rank yet.

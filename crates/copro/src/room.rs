@@ -87,7 +87,7 @@ impl COPRO {
     pub(crate) fn race(&self, run: &Run<'_>, max_rollouts: Option<u64>) -> RaceOptions {
         let defaults = RaceOptions::default();
         let first_chunk = if self.racing { defaults.first_chunk } else { run.board().examples().len() };
-        RaceOptions { first_chunk, max_rollouts, seed: run.options().seed, ..defaults }
+        defaults.with_first_chunk(first_chunk).with_max_rollouts(max_rollouts).with_seed(run.options().seed)
     }
 
     /// Rollouts on training examples at each depth, where nothing limits them.

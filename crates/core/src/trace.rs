@@ -218,13 +218,6 @@ impl Trace {
         self
     }
 
-    /// With what it cost.
-    #[must_use]
-    pub fn with_usage(mut self, usage: Usage) -> Self {
-        self.usage = usage;
-        self
-    }
-
     /// With why there is no score.
     #[must_use]
     pub fn with_error(mut self, error: impl Into<Option<Failure>>) -> Self {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// Where in a data set something was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Location {
     /// The file, or the name that was given to a reader.
     pub file: String,

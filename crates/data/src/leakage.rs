@@ -13,6 +13,7 @@ use crate::overlap::input_content;
 /// When two examples count as having the same inputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SameInputs {
     /// Equal names and values, in whatever order.
     Exact,
@@ -24,6 +25,7 @@ pub enum SameInputs {
 
 /// What two parts have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Common {
     /// The part that learns or selects: `training` or `selection`.
     pub part: String,
@@ -44,6 +46,7 @@ pub struct Common {
 /// What [`leakage`] or [`without_leakage`] found. Its `Display` is a line for each pair of parts
 /// that share inputs, and nothing where none do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LeakageReport {
     /// The pairs of parts that share inputs.
     pub common: Vec<Common>,

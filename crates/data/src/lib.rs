@@ -20,7 +20,7 @@
 //! assert_eq!(examples[0].get_str("ticket"), Some("I was charged twice"));
 //! assert_eq!(examples[1].get("pages"), Some(&2.into()));
 //!
-//! let parts = split(examples, &SplitOptions { train: Some(Portion::Count(1)), ..SplitOptions::default() })?;
+//! let parts = split(examples, &SplitOptions::default().with_train(Portion::Count(1)))?;
 //! assert_eq!((parts.train.len(), parts.selection.len(), parts.test.len()), (1, 1, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

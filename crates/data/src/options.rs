@@ -11,6 +11,7 @@ pub const DEFAULT_MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 /// What to do with a field that is neither mapped, nor an input, nor required, nor typed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum UnknownFields {
     /// It stays in the example, as a label.
     #[default]
@@ -24,6 +25,7 @@ pub enum UnknownFields {
 /// How rows become examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Field -> the column it is taken from, where their names differ. Such a column no longer
     /// counts as a field of its own name; one column may feed several fields. A column whose name
@@ -66,6 +68,62 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
+    /// With columns of other names than their fields.
+    #[must_use]
+    pub fn with_columns(mut self, columns: BTreeMap<String, String>) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// With these inputs.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: Vec<String>) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    /// With further fields that every row must have.
+    #[must_use]
+    pub fn with_required(mut self, required: Vec<String>) -> Self {
+        self.required = required;
+        self
+    }
+
+    /// With types of fields.
+    #[must_use]
+    pub fn with_types(mut self, types: BTreeMap<String, FieldType>) -> Self {
+        self.types = types;
+        self
+    }
+
+    /// With what to do with other fields.
+    #[must_use]
+    pub fn with_unknown_fields(mut self, unknown_fields: UnknownFields) -> Self {
+        self.unknown_fields = unknown_fields;
+        self
+    }
+
+    /// With at most so many rows.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// With a delimiter of CSV files.
+    #[must_use]
+    pub fn with_delimiter(mut self, delimiter: char) -> Self {
+        self.delimiter = Some(delimiter);
+        self
+    }
+
+    /// With a bound on one row.
+    #[must_use]
+    pub fn with_max_row_bytes(mut self, max_row_bytes: usize) -> Self {
+        self.max_row_bytes = max_row_bytes;
+        self
+    }
+
     /// Options that ask for all fields of a program's signature, with their types: its inputs as
     /// inputs, its outputs as required labels. Give the signature without outputs that no data set
     /// has, such as the reasoning of a chain of thought.

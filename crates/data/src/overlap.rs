@@ -6,6 +6,7 @@ use promptopt_core::data::{ContentHash, Example, Fields};
 
 /// Two examples of different sets that have the same inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Overlap {
     /// Index of the first such example in the first set.
     pub first: usize,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a split did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SplitReport {
     /// Rows of the data set.
     pub rows: usize,
@@ -22,6 +23,12 @@ pub struct SplitReport {
 }
 
 impl SplitReport {
+    /// So many rows in each part, all of them different and none left over.
+    pub fn new(train: usize, selection: usize, test: usize) -> Self {
+        let rows = train + selection + test;
+        Self { rows, distinct_inputs: rows, train, selection, test, unused: 0 }
+    }
+
     /// How many rows repeat the inputs of an earlier one. They went where that one went.
     pub fn duplicates(&self) -> usize {
         self.rows.saturating_sub(self.distinct_inputs)

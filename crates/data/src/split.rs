@@ -16,6 +16,7 @@ use crate::{DataError, Portion, SealedTest, SplitReport, words};
 /// How a data set is split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SplitOptions {
     /// What optimizers learn from: traces, demos, descriptions. Default: 0.6.
     pub train: Option<Portion>,
@@ -39,6 +40,48 @@ impl Default for SplitOptions {
             seed: 0,
             stratify_by: None,
         }
+    }
+}
+
+impl SplitOptions {
+    /// A split that asks for no part.
+    pub const fn nothing() -> Self {
+        Self { train: None, selection: None, test: None, seed: 0, stratify_by: None }
+    }
+
+    /// With such a train part.
+    #[must_use]
+    pub fn with_train(mut self, train: impl Into<Option<Portion>>) -> Self {
+        self.train = train.into();
+        self
+    }
+
+    /// With such a selection part.
+    #[must_use]
+    pub fn with_selection(mut self, selection: impl Into<Option<Portion>>) -> Self {
+        self.selection = selection.into();
+        self
+    }
+
+    /// With such a test part.
+    #[must_use]
+    pub fn with_test(mut self, test: impl Into<Option<Portion>>) -> Self {
+        self.test = test.into();
+        self
+    }
+
+    /// With a seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// With a field that every part has in the same proportion.
+    #[must_use]
+    pub fn with_stratify_by(mut self, stratify_by: impl Into<Option<String>>) -> Self {
+        self.stratify_by = stratify_by.into();
+        self
     }
 }
 
@@ -78,7 +121,7 @@ pub struct Splits {
 /// use promptopt_data::{SplitOptions, split};
 ///
 /// let row = |n: u64| Example::new([("question", format!("{n} + {n}?")), ("answer", format!("{}", 2 * n))], ["question"]);
-/// let parts = split((0..50).map(row).collect(), &SplitOptions { seed: 7, ..SplitOptions::default() })?;
+/// let parts = split((0..50).map(row).collect(), &SplitOptions::default().with_seed(7))?;
 /// assert_eq!(parts.report.to_string(), "50 rows: 30 train, 10 selection, 10 test");
 /// # Ok::<(), promptopt_data::DataError>(())
 /// ```

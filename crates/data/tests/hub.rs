@@ -33,12 +33,10 @@ fn zstd() -> Compression {
 }
 
 fn options() -> LoadOptions {
-    LoadOptions {
-        columns: [("body".to_owned(), "text".to_owned())].into(),
-        inputs: vec!["body".to_owned()],
-        unknown_fields: UnknownFields::Drop,
-        ..LoadOptions::default()
-    }
+    LoadOptions::default()
+        .with_columns([("body".to_owned(), "text".to_owned())].into())
+        .with_inputs(vec!["body".to_owned()])
+        .with_unknown_fields(UnknownFields::Drop)
 }
 
 fn bodies(loaded: &HubExamples) -> Vec<&str> {
@@ -93,7 +91,7 @@ fn the_converted_files_are_loaded_once_and_the_token_stays_with_the_hub() {
     assert_eq!(fs::read_to_string(folder.join("refs/refs/convert/parquet")).unwrap(), CONVERTED);
 
     // The commit asks for nothing, and neither does the branch without network.
-    let pinned = HubDataset { revision: Some(CONVERTED.to_owned()), ..HubDataset::new(REPO, "train") };
+    let pinned = HubDataset::new(REPO, "train").with_revision(CONVERTED.to_owned());
     let again = pinned.load_from(&settings, &options()).unwrap();
     settings.offline = true;
     let offline = HubDataset::new(REPO, "train").load_from(&settings, &options()).unwrap();
@@ -107,7 +105,7 @@ fn the_converted_files_are_loaded_once_and_the_token_stays_with_the_hub() {
 #[test]
 fn a_revision_is_read_as_its_card_says() {
     let (hub, cache) = (news_hub(Behaviour::default()), tempfile::tempdir().unwrap());
-    let dataset = HubDataset { revision: Some("main".to_owned()), ..HubDataset::new(REPO, "test") };
+    let dataset = HubDataset::new(REPO, "test").with_revision("main".to_owned());
     let loaded = dataset.load_from(&hub.settings(cache.path()), &options()).unwrap();
     assert_eq!((bodies(&loaded), loaded.source.revision.as_str()), (vec!["from b"], MAIN));
 }
@@ -153,7 +151,7 @@ fn with_a_limit_only_parts_of_a_large_parquet_file_are_asked_for() {
     let cache = tempfile::tempdir().unwrap();
     let mut settings = hub.settings(cache.path());
     // From both row groups.
-    let dataset = HubDataset { limit: Some(10_050), ..HubDataset::new(REPO, "train") };
+    let dataset = HubDataset::new(REPO, "train").with_limit(10_050);
     let loaded = dataset.load_from(&settings, &options()).unwrap();
     assert_eq!((loaded.examples.len(), bodies(&loaded)[10_049]), (10_050, "news 10049"));
     let log = hub.take_log();
@@ -176,7 +174,7 @@ fn with_a_limit_reading_text_stops_there() {
     let files = vec![("train.jsonl", file.into_bytes())];
     let hub = Hub::start(REPO, [(MAIN, files)], Value::Null, Behaviour::default());
     let cache = tempfile::tempdir().unwrap();
-    let dataset = HubDataset { limit: Some(1500), ..HubDataset::new(REPO, "train") };
+    let dataset = HubDataset::new(REPO, "train").with_limit(1500);
     let loaded = dataset.load_from(&hub.settings(cache.path()), &options()).unwrap();
     assert_eq!((loaded.examples.len(), bodies(&loaded)[1499].starts_with("1499 ")), (1500, true));
     let sent: usize = hub.take_log().iter().map(|seen| seen.sent).sum();
@@ -194,7 +192,7 @@ fn what_is_not_there_is_named_with_what_to_do() {
     let news = || HubDataset::new(REPO, "train");
     check(HubDataset::new("owner/none", "train"), &settings, "if it is private or gated, set HF_TOKEN");
     check(
-        HubDataset { config: Some("de".into()), ..news() },
+        news().with_config("de".to_owned()),
         &settings,
         "no configuration `de`: set `config` to one of `default`",
     );
@@ -203,8 +201,8 @@ fn what_is_not_there_is_named_with_what_to_do() {
         &settings,
         "no split `dev` in its configuration `default`: set `split` to one of `test`, `train`",
     );
-    check(HubDataset { revision: Some("v2".into()), ..news() }, &settings, "has no revision `v2`");
-    check(HubDataset { limit: Some(0), ..news() }, &settings, "a `limit` of 0");
+    check(news().with_revision("v2".to_owned()), &settings, "has no revision `v2`");
+    check(news().with_limit(0), &settings, "a `limit` of 0");
     check(HubDataset::new("../x", "train"), &settings, "the name of a data set is `owner/name`");
     settings.token = Some(SecretString::from("hf_secret"));
     check(HubDataset::new("owner/none", "train"), &settings, "the token in HF_TOKEN is valid");
@@ -259,7 +257,7 @@ fn has_file(folder: &Path) -> bool {
 #[test]
 fn errors_of_rows_name_data_set_commit_file_and_row() {
     let (hub, cache) = (news_hub(Behaviour::default()), tempfile::tempdir().unwrap());
-    let options = LoadOptions { max_row_bytes: 11, ..options() };
+    let options = options().with_max_row_bytes(11);
     let error = HubDataset::new(REPO, "train").load_from(&hub.settings(cache.path()), &options).unwrap_err();
     assert!(matches!(error, DataError::RowTooLarge { .. }));
     let text = error.to_string();

@@ -32,7 +32,7 @@ fn what_is_nested_too_deep_is_an_error_with_its_row() {
     let list = FieldType::list(FieldType::list(FieldType::Integer));
     let object = FieldType::parse("object").unwrap();
     for kind in [list, object] {
-        let options = LoadOptions { types: [("a".to_owned(), kind)].into(), ..LoadOptions::default() };
+        let options = LoadOptions::default().with_types([("a".to_owned(), kind)].into());
         for value in [
             "[".repeat(DEPTH) + &"]".repeat(DEPTH),
             "{\"a\":".repeat(DEPTH) + "1" + &"}".repeat(DEPTH),
@@ -48,7 +48,7 @@ fn what_is_nested_too_deep_is_an_error_with_its_row() {
 
 #[test]
 fn a_row_over_the_bound_is_an_error_and_not_read_to_its_end() {
-    let options = LoadOptions { max_row_bytes: 1000, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_max_row_bytes(1000);
     for format in ["json", "jsonl", "csv"] {
         let error = error(format, &format!("\"{}\"", "x".repeat(5_000_000)), &options);
         assert!(error.contains("larger than 1000 bytes"), "{format}: {error}");

@@ -31,13 +31,11 @@ const OTHERS: usize = 10;
 const VARIABLE: &str = "PROMPTOPT_MILLION_ROWS";
 
 fn options() -> LoadOptions {
-    LoadOptions {
-        columns: [("question".to_owned(), "text".to_owned())].into(),
-        inputs: vec!["question".to_owned()],
-        required: vec!["label".to_owned()],
-        unknown_fields: UnknownFields::Drop,
-        ..LoadOptions::default()
-    }
+    LoadOptions::default()
+        .with_columns([("question".to_owned(), "text".to_owned())].into())
+        .with_inputs(vec!["question".to_owned()])
+        .with_required(vec!["label".to_owned()])
+        .with_unknown_fields(UnknownFields::Drop)
 }
 
 fn text(row: usize) -> String {

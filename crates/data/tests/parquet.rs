@@ -61,7 +61,7 @@ fn rows(bytes: &[u8]) -> Vec<Value> {
 
 fn dropping(inputs: &[&str]) -> LoadOptions {
     let inputs = inputs.iter().map(|input| (*input).to_owned()).collect();
-    LoadOptions { inputs, unknown_fields: UnknownFields::Drop, ..LoadOptions::default() }
+    LoadOptions::default().with_inputs(inputs).with_unknown_fields(UnknownFields::Drop)
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn missing_and_unknown_columns_say_what_there_is() {
     let error = load_bytes(&bytes, &strict).unwrap_err().to_string();
     assert!(error.contains("the field `label` is not known"), "{error}");
     assert_eq!(load_bytes(&bytes, &dropping(&[])).unwrap()[2].fields().len(), 0);
-    let small = LoadOptions { max_row_bytes: 5, ..LoadOptions::default() };
+    let small = LoadOptions::default().with_max_row_bytes(5);
     let error = load_bytes(&bytes, &small).unwrap_err().to_string();
     assert!(error.contains("row 1: the row is larger than 5 bytes"), "{error}");
 }

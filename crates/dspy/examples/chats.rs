@@ -39,7 +39,7 @@ fn main() -> Result<()> {
                     let inputs =
                         fields(json!({"text": format!("Line {index}\n\n  and \"more\" ß"), "extra": value}));
                     let demos = demos.iter().map(|demo| Demo::new(demo.clone()));
-                    let prompt = Prompt::new(instruction.to_owned()).with_demos(demos.collect());
+                    let prompt = Prompt::new(instruction).with_demos(demos.collect());
                     let case = json!({
                         "signature": signature,
                         "prompt": prompt,

@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().context("name the folder to write to")?);
     let versions = match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(python), Some(dspy), Some(cloudpickle)) => Versions { python, dspy, cloudpickle },
+        (Some(python), Some(dspy), Some(cloudpickle)) => Versions::new(python, dspy, cloudpickle),
         _ => Versions::default(),
     };
     let mut expected = Map::new();

@@ -147,11 +147,15 @@ fn shown(demo: &Demo) -> impl Iterator<Item = (&String, &Value)> {
 
 fn read_demo(fields: &Map<String, Value>) -> Demo {
     let is_field = |name: &str| name != AUGMENTED && name != SOURCE;
-    let mut demo = Demo::new(fields
+    let mut demo = Demo::new(
+        fields
             .iter()
             .filter(|(name, _)| is_field(name))
             .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()); demo.augmented = fields.get(AUGMENTED).and_then(Value::as_bool).unwrap_or_default(); demo
+            .collect(),
+    );
+    demo.augmented = fields.get(AUGMENTED).and_then(Value::as_bool).unwrap_or_default();
+    demo
 }
 
 /// DSPy writes the mark of augmented demos in front.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Versions of what saved a program state. DSPy wants all three, and warns on loading when they
 /// are not its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Versions {
     /// Major and minor version of Python.
     pub python: String,
@@ -12,6 +13,13 @@ pub struct Versions {
     pub dspy: String,
     /// Major and minor version of the cloudpickle package.
     pub cloudpickle: String,
+}
+
+impl Versions {
+    /// Of Python, DSPy and cloudpickle.
+    pub fn new(python: impl Into<String>, dspy: impl Into<String>, cloudpickle: impl Into<String>) -> Self {
+        Self { python: python.into(), dspy: dspy.into(), cloudpickle: cloudpickle.into() }
+    }
 }
 
 impl Default for Versions {

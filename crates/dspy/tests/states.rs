@@ -273,7 +273,11 @@ fn any_demo() -> impl Strategy<Value = Demo> {
         (prop_oneof![Just("q".to_owned()), Just("a".to_owned()), extra], any_json()),
         0..4,
     );
-    (fields, any::<bool>()).prop_map(|(fields, augmented)| { let mut demo = Demo::new(fields.into_iter().collect::<Fields>()); demo.augmented = augmented; demo })
+    (fields, any::<bool>()).prop_map(|(fields, augmented)| {
+        let mut demo = Demo::new(fields.into_iter().collect::<Fields>());
+        demo.augmented = augmented;
+        demo
+    })
 }
 
 fn any_prompt() -> impl Strategy<Value = Prompt> {

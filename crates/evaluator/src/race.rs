@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// How to race.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RaceOptions {
     /// The highest probability with which, in the whole race, the test may drop the contender that
     /// is truly best, in (0, 1). Default: 0.05.
@@ -34,6 +35,34 @@ impl Default for RaceOptions {
 }
 
 impl RaceOptions {
+    /// With so many examples before the first look.
+    #[must_use]
+    pub fn with_first_chunk(mut self, first_chunk: usize) -> Self {
+        self.first_chunk = first_chunk;
+        self
+    }
+
+    /// With chunks that grow by a factor.
+    #[must_use]
+    pub fn with_growth(mut self, growth: f64) -> Self {
+        self.growth = growth;
+        self
+    }
+
+    /// With a bound on rollouts.
+    #[must_use]
+    pub fn with_max_rollouts(mut self, max_rollouts: Option<u64>) -> Self {
+        self.max_rollouts = max_rollouts;
+        self
+    }
+
+    /// With a seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// After how many examples of a selection set of this size the race looks, the whole set last.
     /// A last chunk that would be less than half as long as the one before is part of it.
     pub fn looks(&self, examples: usize) -> Vec<usize> {
@@ -67,6 +96,7 @@ pub enum RaceEnd {
 
 /// One contender after a race.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Contender {
     /// Index on the board.
     pub candidate: usize,

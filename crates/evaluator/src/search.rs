@@ -18,6 +18,7 @@ use crate::{Choice, Error, Space};
 /// How to search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SearchOptions {
     /// Evaluate trials on minibatches, and only leaders on the full selection set. Default: true.
     pub minibatch: bool,
@@ -51,6 +52,57 @@ impl Default for SearchOptions {
             level: 0.95,
             seed: 0,
         }
+    }
+}
+
+impl SearchOptions {
+    /// With or without minibatches.
+    #[must_use]
+    pub fn with_minibatch(mut self, minibatch: bool) -> Self {
+        self.minibatch = minibatch;
+        self
+    }
+
+    /// With minibatches of so many examples.
+    #[must_use]
+    pub fn with_minibatch_size(mut self, minibatch_size: usize) -> Self {
+        self.minibatch_size = minibatch_size;
+        self
+    }
+
+    /// With a full evaluation after so many trials.
+    #[must_use]
+    pub fn with_full_eval_steps(mut self, full_eval_steps: usize) -> Self {
+        self.full_eval_steps = full_eval_steps;
+        self
+    }
+
+    /// With so many trials at once.
+    #[must_use]
+    pub fn with_parallel_trials(mut self, parallel_trials: usize) -> Self {
+        self.parallel_trials = parallel_trials;
+        self
+    }
+
+    /// With so many leaders in a play-off.
+    #[must_use]
+    pub fn with_finalists(mut self, finalists: usize) -> Self {
+        self.finalists = finalists;
+        self
+    }
+
+    /// With or without racing.
+    #[must_use]
+    pub fn with_racing(mut self, racing: bool) -> Self {
+        self.racing = racing;
+        self
+    }
+
+    /// With a seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
     }
 }
 

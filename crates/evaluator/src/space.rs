@@ -12,6 +12,7 @@ const LABELLED: usize = 12;
 
 /// What one predictor chooses from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PredictorSpace {
     /// Path of the predictor.
     pub path: String,
@@ -21,7 +22,15 @@ pub struct PredictorSpace {
     pub demo_sets: Vec<Vec<Demo>>,
 }
 
-/// One point of a space: instruction and demo set of every predictor, by index.
+impl PredictorSpace {
+    /// What the predictor at a path chooses from.
+    pub fn new(path: impl Into<String>, instructions: Vec<String>, demo_sets: Vec<Vec<Demo>>) -> Self {
+        Self { path: path.into(), instructions, demo_sets }
+    }
+}
+
+/// One point of a space: instruction and demo set of every predictor, by index, and nothing else, so that it can be
+/// made of any indices.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Choice(pub Vec<(usize, usize)>);
 
@@ -34,12 +43,18 @@ impl Choice {
 
 /// The space of a program: what all predictors choose from, together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Space {
     /// The predictors, in the program's order.
     pub predictors: Vec<PredictorSpace>,
 }
 
 impl Space {
+    /// The space of these predictors.
+    pub fn new(predictors: Vec<PredictorSpace>) -> Self {
+        Self { predictors }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let empty =
             self.predictors.iter().find(|one| one.instructions.is_empty() || one.demo_sets.is_empty());
@@ -93,7 +108,8 @@ impl Space {
             .iter()
             .zip(&choice.0)
             .map(|(one, (instruction, demos))| {
-                let prompt = Prompt::new(one.instructions.get(*instruction).cloned().unwrap_or_default()).with_demos(one.demo_sets.get(*demos).cloned().unwrap_or_default());
+                let prompt = Prompt::new(one.instructions.get(*instruction).cloned().unwrap_or_default())
+                    .with_demos(one.demo_sets.get(*demos).cloned().unwrap_or_default());
                 (one.path.clone(), prompt)
             })
             .collect();

@@ -80,17 +80,19 @@ fn selection(n: usize) -> Vec<Example> {
 
 /// A space of some instructions and demo sets of 0, 1, 2 … demos. Its first point is the original.
 fn space(instructions: usize, demo_sets: usize) -> Space {
-    let demo = |number: usize| Demo::new([("question", format!("Old question {number}")), ("answer", "0".to_owned())]
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), text.into()))
-            .collect());
-    Space {
-        predictors: vec![PredictorSpace {
-            path: "answer".to_owned(),
-            instructions: (0..instructions).map(|number| format!("Instruction number {number}")).collect(),
-            demo_sets: (0..demo_sets).map(|count| (0..count).map(demo).collect()).collect(),
-        }],
-    }
+    let demo = |number: usize| {
+        Demo::new(
+            [("question", format!("Old question {number}")), ("answer", "0".to_owned())]
+                .into_iter()
+                .map(|(name, text)| (name.to_owned(), text.into()))
+                .collect(),
+        )
+    };
+    Space::new(vec![PredictorSpace::new(
+        "answer",
+        (0..instructions).map(|number| format!("Instruction number {number}")).collect(),
+        (0..demo_sets).map(|count| (0..count).map(demo).collect()).collect(),
+    )])
 }
 
 /// A program that begins with the first instruction.
@@ -117,7 +119,7 @@ impl Default for Setting {
             spaces: vec![space(3, 3)],
             examples: 10,
             trials: 9,
-            options: SearchOptions { minibatch_size: 4, ..SearchOptions::default() },
+            options: SearchOptions::default().with_minibatch_size(4),
             concurrency: 4,
             max_calls: None,
             model: None,
@@ -186,16 +188,14 @@ fn coin(seed: u64, instruction: usize, demos: usize, question: usize) -> f64 {
 fn options() -> impl Strategy<Value = SearchOptions> {
     (any::<bool>(), 1_usize..8, 1_usize..5, 1_usize..6, 1_usize..9, any::<bool>(), any::<u64>()).prop_map(
         |(minibatch, minibatch_size, full_eval_steps, parallel_trials, finalists, racing, seed)| {
-            SearchOptions {
-                minibatch,
-                minibatch_size,
-                full_eval_steps,
-                parallel_trials,
-                finalists,
-                racing,
-                seed,
-                ..SearchOptions::default()
-            }
+            SearchOptions::default()
+                .with_minibatch(minibatch)
+                .with_minibatch_size(minibatch_size)
+                .with_full_eval_steps(full_eval_steps)
+                .with_parallel_trials(parallel_trials)
+                .with_finalists(finalists)
+                .with_racing(racing)
+                .with_seed(seed)
         },
     )
 }
@@ -261,7 +261,7 @@ proptest! {
             let setting = Setting {
                 spaces: vec![space(4, 4)],
                 trials: 15,
-                options: SearchOptions { racing, seed, minibatch_size: 4, ..SearchOptions::default() },
+                options: SearchOptions::default().with_racing(racing).with_seed(seed).with_minibatch_size(4),
                 ..Setting::default()
             };
             let found = block_on(search(setting, &model)).unwrap();
@@ -311,13 +311,7 @@ proptest! {
         let trials = examples.div_ceil(minibatch_size);
         let model = Table::new(|_, _, _| 0.5);
         let program = program();
-        let options = SearchOptions {
-            minibatch_size,
-            parallel_trials: 1,
-            full_eval_steps: usize::MAX,
-            seed,
-            ..SearchOptions::default()
-        };
+        let options = SearchOptions::default().with_minibatch_size(minibatch_size).with_parallel_trials(1).with_full_eval_steps(usize::MAX).with_seed(seed);
         block_on(async {
             let mut run = begun(&program, on(&model), selection(examples)).await;
             let mut search = Search::new(&run, options);
@@ -340,13 +334,11 @@ fn a_play_off_of_the_leaders_finds_better_ones_than_minibatches_alone() {
                 let chance = 0.4 + 0.05 * instruction as f64;
                 f64::from(u8::from((bits as f64 / (1_u64 << 53) as f64) < chance))
             });
-            let options = SearchOptions {
-                minibatch_size: 5,
-                full_eval_steps: usize::MAX,
-                finalists,
-                seed,
-                ..SearchOptions::default()
-            };
+            let options = SearchOptions::default()
+                .with_minibatch_size(5)
+                .with_full_eval_steps(usize::MAX)
+                .with_finalists(finalists)
+                .with_seed(seed);
             let setting = Setting {
                 spaces: vec![space(8, 1)],
                 examples: 40,
@@ -386,7 +378,7 @@ async fn a_space_of_two_points_and_one_example_is_enough() {
 async fn when_all_score_the_same_the_original_stays() {
     for minibatch in [true, false] {
         let model = Table::new(|_, _, _| 1.0);
-        let options = SearchOptions { minibatch, ..SearchOptions::default() };
+        let options = SearchOptions::default().with_minibatch(minibatch);
         let found = search(Setting { options, ..Setting::default() }, &model).await.unwrap();
         assert_eq!((found.best, found.comparison), (0, None));
     }
@@ -409,7 +401,7 @@ async fn a_cancelled_search_keeps_the_baseline() {
     let model = Table::new(|instruction, _, _| instruction as f64 / 10.0);
     let program = program();
     for trials in [0, 5] {
-        let options = SearchOptions { full_eval_steps: 100, minibatch_size: 4, ..SearchOptions::default() };
+        let options = SearchOptions::default().with_full_eval_steps(100).with_minibatch_size(4);
         let mut run = begun(&program, on(&model), selection(10)).await;
         let mut search = Search::new(&run, options);
         search.widen(&run, space(3, 3)).unwrap();
@@ -430,7 +422,7 @@ async fn instructions_that_score_well_are_told_apart_for_the_next_proposals() {
     let model = Table::new(|instruction, _, _| instruction as f64 / 10.0);
     let program = program();
     let mut run = begun(&program, on(&model), selection(10)).await;
-    let mut search = Search::new(&run, SearchOptions { minibatch_size: 4, ..SearchOptions::default() });
+    let mut search = Search::new(&run, SearchOptions::default().with_minibatch_size(4));
     search.widen(&run, space(4, 1)).unwrap();
     let known: Vec<String> = search.instruction_scores(&run, 0).into_iter().map(|(text, _)| text).collect();
     assert!(known.len() <= 1, "nothing but the original was tried yet: {known:?}");

@@ -17,7 +17,9 @@ pub(crate) fn of(gepa: &GEPA, run: &Run<'_>) -> Option<Forecast> {
     let steps = most.saturating_sub(selection as u64);
     // A run that something else ends may end at any step. One that nothing else ends goes on until what is left is
     // too little for another step.
-    let by_number_alone = { let mut budget = limits; budget.rollouts = None; budget } == Budget::default();
+    let mut others = limits;
+    others.rollouts = None;
+    let by_number_alone = others == Budget::default();
     let certain = match by_number_alone && !options.may_end_early() {
         true => steps.saturating_sub(gepa.rollouts_of_a_step(1, selection) + run.kept_back()),
         false => 0,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FrontierType {
     /// Every example of the selection set (Agrawal et al. 2025, section 3.3).
     #[default]
@@ -141,10 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn scores(examples: &[f64]) -> CandidateScores {
-        CandidateScores {
-            examples: examples.iter().copied().map(Some).collect(),
-            ..CandidateScores::default()
-        }
+        CandidateScores::new(examples.iter().copied().map(Some).collect())
     }
 
     fn members(kind: FrontierType, rows: &[CandidateScores]) -> Vec<(usize, usize)> {
@@ -170,13 +168,11 @@ mod tests {
 
     #[test]
     fn objectives_have_a_frontier_of_their_own() {
-        let with = |value: f64, short: f64, polite: f64| CandidateScores {
-            examples: vec![Some(value)],
-            objectives: BTreeMap::from([
+        let with = |value: f64, short: f64, polite: f64| {
+            CandidateScores::new(vec![Some(value)]).with_objectives(BTreeMap::from([
                 ("short".to_owned(), vec![Some(short)]),
                 ("polite".to_owned(), vec![Some(polite)]),
-            ]),
-            ..CandidateScores::default()
+            ]))
         };
         let rows = [with(0.9, 0.1, 0.2), with(0.5, 1.0, 0.0), with(0.4, 0.0, 1.0)];
         assert_eq!(members(FrontierType::Objective, &rows), [(1, 1), (2, 1)]);
@@ -188,10 +184,8 @@ mod tests {
     #[test]
     fn a_candidate_from_before_any_objective_was_named_holds_nothing_for_ever() {
         let failed = scores(&[0.0, 0.0]);
-        let named = CandidateScores {
-            objectives: BTreeMap::from([("short".to_owned(), vec![Some(0.5), Some(1.0)])]),
-            ..scores(&[0.5, 1.0])
-        };
+        let named = scores(&[0.5, 1.0])
+            .with_objectives(BTreeMap::from([("short".to_owned(), vec![Some(0.5), Some(1.0)])]));
         for kind in [FrontierType::Objective, FrontierType::ExampleObjective, FrontierType::Hybrid] {
             let members = members(kind, &[failed.clone(), named.clone()]);
             assert_eq!(members.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1], "{kind:?}");
@@ -200,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_failed_at_the_provider_holds_nothing() {
-        let rows = [CandidateScores { examples: vec![None, Some(0.0)], ..CandidateScores::default() }];
+        let rows = [CandidateScores::new(vec![None, Some(0.0)])];
         assert_eq!(members(FrontierType::Example, &rows), [(0, 1)]);
         assert!(members(FrontierType::Example, &[]).is_empty());
     }

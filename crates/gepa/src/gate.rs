@@ -30,6 +30,7 @@ const FEWEST_IN_PORTION: usize = 5;
 
 /// One look at the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Look {
     /// Examples on which child and parent are compared by then.
     pub examples: usize,
@@ -46,6 +47,7 @@ pub struct Gate {
 
 /// How much evidence a gate may ask for.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct GateOptions {
     /// The largest share of children that come through though they are no better, in (0, 1].
     pub level: f64,
@@ -57,6 +59,13 @@ pub struct GateOptions {
     pub selection: usize,
     /// In how many portions the selection set is run.
     pub portions: usize,
+}
+
+impl GateOptions {
+    /// A gate of some level over so many examples, the selection set in ten portions.
+    pub fn new(level: f64, minibatch_size: usize, max_training: usize, selection: usize) -> Self {
+        Self { level, minibatch_size, max_training, selection, portions: 10 }
+    }
 }
 
 impl Gate {
@@ -142,6 +151,7 @@ fn normal(rng: &mut impl Rng) -> f64 {
 
 /// How much better a child is than its parent, by what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Contrast {
     /// Mean of the child minus mean of the parent.
     pub difference: f64,

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Two candidates to merge, and the ancestor they share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Merge {
     /// The parents; the first has the smaller index.
     pub parents: (usize, usize),

@@ -8,6 +8,7 @@ use crate::{CandidateSelector, ComponentSelector, FrontierType};
 
 promptopt_run::strategy_options! {
     /// The GEPA optimizer. Every option has a default; see the crate's page for its use.
+    #[non_exhaustive]
     pub struct GEPA {
         /// Sizes the run by itself, by a number of metric calls. Default: light, unless something else limits the run
         /// (calls, metric calls, tokens, money or time).

@@ -122,15 +122,24 @@ mod tests {
 
     fn step(predictor: &str, input: (&str, &str), output: Option<(&str, &str)>, error: Option<&str>) -> Step {
         let fields = |(name, value): (&str, &str)| Fields::from_iter([(name.to_owned(), value.into())]);
-        Step::new(predictor).with_inputs(fields(input)).with_outputs(output.map(fields).unwrap_or_default()).with_error(error.map(str::to_owned))
+        Step::new(predictor)
+            .with_inputs(fields(input))
+            .with_outputs(output.map(fields).unwrap_or_default())
+            .with_error(error.map(str::to_owned))
     }
 
     #[test]
     fn a_record_tells_what_the_component_did_and_what_came_of_it() {
-        let trace = Trace::new(Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"])).with_prediction(Prediction::from_iter([("answer", "Rhine")])).with_steps(vec![
-                step("classify", ("question", "Which river?"), Some(("topic", "rivers")), None),
-                step("answer", ("topic", "rivers"), Some(("answer", "Rhine")), None),
-            ]).with_score(Score::new(0.0).with_feedback("The Elbe flows there.").with_objective("short", 1.0));
+        let trace =
+            Trace::new(Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"]))
+                .with_prediction(Prediction::from_iter([("answer", "Rhine")]))
+                .with_steps(vec![
+                    step("classify", ("question", "Which river?"), Some(("topic", "rivers")), None),
+                    step("answer", ("topic", "rivers"), Some(("answer", "Rhine")), None),
+                ])
+                .with_score(
+                    Score::new(0.0).with_feedback("The Elbe flows there.").with_objective("short", 1.0),
+                );
         insta::assert_snapshot!(record(&trace, "classify"));
     }
 
@@ -139,10 +148,15 @@ mod tests {
         use promptopt_core::program::Module as _;
 
         let trace = |question: &str, written: &str, expected: &str, score: f64| {
-            Arc::new(Trace::new(Example::new([("question", question), ("answer", expected)], ["question"])).with_prediction(Prediction::from_iter([("answer", written)])).with_steps(vec![
-                    step("classify", ("question", question), Some(("topic", "rivers")), None),
-                    step("answer", ("topic", "rivers"), Some(("answer", written)), None),
-                ]).with_score(Score::new(score)))
+            Arc::new(
+                Trace::new(Example::new([("question", question), ("answer", expected)], ["question"]))
+                    .with_prediction(Prediction::from_iter([("answer", written)]))
+                    .with_steps(vec![
+                        step("classify", ("question", question), Some(("topic", "rivers")), None),
+                        step("answer", ("topic", "rivers"), Some(("answer", written)), None),
+                    ])
+                    .with_score(Score::new(score)),
+            )
         };
         let program = promptopt_testkit::toy::TwoStage::default();
         let components = program.predictors();
@@ -163,12 +177,15 @@ mod tests {
 
     #[test]
     fn a_failure_is_feedback() {
-        let trace = Trace::new(Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"])).with_steps(vec![step(
-                "answer",
-                ("question", "Which river?"),
-                None,
-                Some("the field `answer` is missing"),
-            )]).with_error(Failure::new(FailureKind::Reply, "predictor `answer` got a reply it cannot use"));
+        let trace =
+            Trace::new(Example::new([("question", "Which river?"), ("answer", "Elbe")], ["question"]))
+                .with_steps(vec![step(
+                    "answer",
+                    ("question", "Which river?"),
+                    None,
+                    Some("the field `answer` is missing"),
+                )])
+                .with_error(Failure::new(FailureKind::Reply, "predictor `answer` got a reply it cannot use"));
         insta::assert_snapshot!(record(&trace, "answer"));
         assert!(record(&trace, "other").contains("was not reached"));
     }

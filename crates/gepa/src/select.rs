@@ -87,6 +87,7 @@ fn weighted(shares: impl Iterator<Item = (usize, usize)>, rng: &mut ChaCha8Rng) 
 
 /// What a component selector knows.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ComponentChoice {
     /// Index of the parent.
     pub parent: usize,

@@ -57,8 +57,7 @@ fn chat(number: usize, demos: usize) -> LmRequest {
     }
     messages.push(Message::user(input(&format!("{} {number}", TEXTS[(number + 1) % TEXTS.len()]))));
     let mut request = LmRequest::new(messages);
-    request.sampling =
-        Sampling::default().with_max_tokens(32).with_stop(vec!["[[ ## completed".to_owned()]);
+    request.sampling = Sampling::default().with_max_tokens(32).with_stop(vec!["[[ ## completed".to_owned()]);
     request
 }
 

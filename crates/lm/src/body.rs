@@ -12,6 +12,7 @@ use crate::draft::Draft;
 /// The name under which the bound on the completion is sent. A server that refuses it gets the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum MaxTokensField {
     /// `max_tokens`: understood by nearly every server.
     #[default]
@@ -96,7 +97,16 @@ impl BodyTemplate {
     /// The request's own sampling, completed by the client's.
     fn merged(&self, own: &Sampling) -> Sampling {
         let fallback = &self.sampling;
-        let mut sampling = Sampling::default().with_stop(if own.stop.is_empty() { fallback.stop.clone() } else { own.stop.clone() }); sampling.temperature = own.temperature.or(fallback.temperature); sampling.top_p = own.top_p.or(fallback.top_p); sampling.max_tokens = own.max_tokens.or(fallback.max_tokens); sampling.seed = own.seed.or(fallback.seed); sampling
+        let mut sampling = Sampling::default().with_stop(if own.stop.is_empty() {
+            fallback.stop.clone()
+        } else {
+            own.stop.clone()
+        });
+        sampling.temperature = own.temperature.or(fallback.temperature);
+        sampling.top_p = own.top_p.or(fallback.top_p);
+        sampling.max_tokens = own.max_tokens.or(fallback.max_tokens);
+        sampling.seed = own.seed.or(fallback.seed);
+        sampling
     }
 
     fn format(&self, format: &ResponseFormat) -> Option<Value> {
@@ -137,7 +147,10 @@ mod tests {
     fn template() -> BodyTemplate {
         BodyTemplate {
             model: "m".into(),
-            sampling: Sampling::default().with_temperature(0.5).with_max_tokens(9).with_stop(vec!["a".into()]),
+            sampling: Sampling::default()
+                .with_temperature(0.5)
+                .with_max_tokens(9)
+                .with_stop(vec!["a".into()]),
             max_tokens_field: MaxTokensField::MaxCompletionTokens,
             strict_schemas: false,
             extra: Map::new(),
@@ -160,7 +173,12 @@ mod tests {
             json!({"model": "m", "messages": messages, "temperature": 0.5, "max_completion_tokens": 9,
                    "stop": ["a"]}),
         );
-        request.sampling = Sampling::default().with_temperature(0.0).with_top_p(0.9).with_max_tokens(1).with_stop(vec!["b".into()]).with_seed(u64::MAX);
+        request.sampling = Sampling::default()
+            .with_temperature(0.0)
+            .with_top_p(0.9)
+            .with_max_tokens(1)
+            .with_stop(vec!["b".into()])
+            .with_seed(u64::MAX);
         request.n = 3;
         check(
             &template(),

@@ -51,7 +51,12 @@ mod tests {
 
     #[test]
     fn every_parameter_is_given_up_once() {
-        let sampling = Sampling::default().with_temperature(0.0).with_top_p(0.5).with_max_tokens(9).with_stop(vec!["x".into()]).with_seed(1);
+        let sampling = Sampling::default()
+            .with_temperature(0.0)
+            .with_top_p(0.5)
+            .with_max_tokens(9)
+            .with_stop(vec!["x".into()])
+            .with_seed(1);
         let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true);
         let given_up = |draft: &mut Draft| Parameter::ALL.map(|parameter| draft.give_up(parameter));
         // The last of them is the other name of `max_tokens`, which there is no way back from.

@@ -62,7 +62,10 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
             ));
         }
     }
-    Ok(LmReply::new(choices.into_iter().map(|choice| choice.completion).collect(), read_usage(body.get("usage"))))
+    Ok(LmReply::new(
+        choices.into_iter().map(|choice| choice.completion).collect(),
+        read_usage(body.get("usage")),
+    ))
 }
 
 impl Choice {

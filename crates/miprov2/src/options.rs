@@ -16,6 +16,7 @@ use crate::{forecast, search};
 
 strategy_options! {
     /// The MIPROv2 optimizer. Every option has a default; see the crate's page for its use.
+    #[non_exhaustive]
     pub struct MIPROv2 {
         /// Instructions and demo sets to choose from for every predictor, the original instruction
         /// and the empty set included. Default: 10; under a budget of calls 20, as far as it has room for them.

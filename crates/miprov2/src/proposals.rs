@@ -47,7 +47,7 @@ impl Proposals {
         run.stage("proposals", format!("writing {count} instructions for each predictor"));
         for (index, predictor) in run.program().predictors().iter().enumerate() {
             let scored = search.instruction_scores(run, index).into_iter();
-            let attempts = scored.map(|(instruction, score)| Attempt { instruction, score });
+            let attempts = scored.map(|(instruction, score)| Attempt::new(instruction, score));
             self.task.tried.insert(predictor.path().to_owned(), attempts.collect());
         }
         // The descriptions are written once, with the seed of the run; each round draws anew.

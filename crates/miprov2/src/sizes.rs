@@ -78,27 +78,24 @@ impl Sizes {
 
     /// How the search goes.
     pub(crate) fn search(&self, options: &MIPROv2, run: &Run<'_>) -> SearchOptions {
-        SearchOptions {
-            minibatch: options.minibatch && self.minibatch_size < run.board().examples().len(),
-            minibatch_size: self.minibatch_size,
-            finalists: self.finalists,
-            full_eval_steps: self.full_eval_steps,
-            parallel_trials: options.parallel_trials,
-            seed: run.options().seed,
-            ..SearchOptions::default()
-        }
+        SearchOptions::default()
+            .with_minibatch(options.minibatch && self.minibatch_size < run.board().examples().len())
+            .with_minibatch_size(self.minibatch_size)
+            .with_finalists(self.finalists)
+            .with_full_eval_steps(self.full_eval_steps)
+            .with_parallel_trials(options.parallel_trials)
+            .with_seed(run.options().seed)
     }
 
     /// How demos are bootstrapped from rollouts that may take so many calls each.
     pub(crate) fn bootstrap(&self, options: &MIPROv2, run: &Run<'_>, calls: u64) -> BootstrapOptions {
-        BootstrapOptions {
-            num_sets: self.candidates,
-            max_bootstrapped_demos: options.max_bootstrapped_demos,
-            max_labeled_demos: options.max_labeled_demos,
-            metric_threshold: options.metric_threshold,
-            max_rollouts: affordable(run).map(|all| (all / calls.max(1)) as usize),
-            seed: run.options().seed,
-        }
+        BootstrapOptions::default()
+            .with_num_sets(self.candidates)
+            .with_max_bootstrapped_demos(options.max_bootstrapped_demos)
+            .with_max_labeled_demos(options.max_labeled_demos)
+            .with_metric_threshold(options.metric_threshold)
+            .with_max_rollouts(affordable(run).map(|all| (all / calls.max(1)) as usize))
+            .with_seed(run.options().seed)
     }
 
     /// The rounds of proposals, each with how many trials follow it. The descriptions that come first are counted as
@@ -138,14 +135,12 @@ fn affordable(run: &Run<'_>) -> Option<u64> {
 
 /// What the prompt model is told.
 pub(crate) fn proposer(options: &MIPROv2) -> ModelProposerOptions {
-    ModelProposerOptions {
-        temperature: options.temperature,
-        program_aware: options.program_aware,
-        data_aware: options.data_aware,
-        tip_aware: options.tip_aware,
-        few_shot_aware: options.few_shot_aware,
-        ..ModelProposerOptions::default()
-    }
+    ModelProposerOptions::default()
+        .with_temperature(options.temperature)
+        .with_program_aware(options.program_aware)
+        .with_data_aware(options.data_aware)
+        .with_tip_aware(options.tip_aware)
+        .with_few_shot_aware(options.few_shot_aware)
 }
 
 /// The most examples to select on.

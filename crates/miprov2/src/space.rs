@@ -21,7 +21,7 @@ pub(crate) fn of(run: &Run<'_>, sets: &[DemoSet], instructions: &IndexMap<String
         }
         let mut texts = vec![own.instruction.clone()];
         texts.extend(instructions.get(path).cloned().unwrap_or_default());
-        PredictorSpace { path: path.to_owned(), instructions: texts, demo_sets }
+        PredictorSpace::new(path, texts, demo_sets)
     });
-    Space { predictors: predictors.collect() }
+    Space::new(predictors.collect())
 }

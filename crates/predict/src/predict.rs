@@ -83,8 +83,7 @@ impl Predict {
         let slot = context.begin_step();
         let mut usage = Usage::default();
         let result = self.ask(context, inputs, &mut usage).await;
-        let mut step =
-            Step::new(self.path.clone()).with_inputs(self.own(inputs)).with_usage(usage);
+        let mut step = Step::new(self.path.clone()).with_inputs(self.own(inputs)).with_usage(usage);
         match &result {
             Ok(prediction) => step.outputs = fields_of(prediction.fields().iter()),
             Err(error) => step.error = Some(full_text(error)),
@@ -136,7 +135,9 @@ impl Predict {
         usage: &mut Usage,
     ) -> Result<Prediction, Error> {
         let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
-        let request = LmRequest::new(adapter.chat(&self.signature, prompt, inputs)).with_sampling(self.sampling.clone()).with_response_format(adapter.response_format(&self.signature));
+        let request = LmRequest::new(adapter.chat(&self.signature, prompt, inputs))
+            .with_sampling(self.sampling.clone())
+            .with_response_format(adapter.response_format(&self.signature));
         let reply = context
             .complete(request)
             .await
@@ -145,7 +146,12 @@ impl Predict {
         let text = reply.first_text();
         adapter.parse(&self.signature, text).map(Prediction::new).map_err(|reason| Error::Reply {
             predictor: self.path.clone(),
-            source: ReplyError::new(self.path.clone(), reason, shorten(text, 2000), reply.completions.first().map(|one| one.finish_reason).unwrap_or_default()),
+            source: ReplyError::new(
+                self.path.clone(),
+                reason,
+                shorten(text, 2000),
+                reply.completions.first().map(|one| one.finish_reason).unwrap_or_default(),
+            ),
         })
     }
 }

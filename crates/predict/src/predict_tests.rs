@@ -102,7 +102,10 @@ async fn a_reply_that_does_not_fit_is_asked_for_once_more_in_json() {
 
 #[tokio::test]
 async fn what_does_not_fit_the_second_time_is_an_error_that_shows_the_reply() {
-    let cut_off = LmReply::new(vec![Completion::new("{\"dep").with_finish_reason(FinishReason::Length)], Usage::call(1, 1));
+    let cut_off = LmReply::new(
+        vec![Completion::new("{\"dep").with_finish_reason(FinishReason::Length)],
+        Usage::call(1, 1),
+    );
     let (result, step, usage) = call(&route(), model([reply("no idea", 1), Ok(cut_off)])).await;
     let Error::Reply { predictor, source } = result.unwrap_err() else { panic!("a reply came") };
     assert_eq!((predictor.as_str(), source.reply.as_str()), ("route", "{\"dep"));

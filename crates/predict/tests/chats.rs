@@ -40,10 +40,10 @@ fn check(adapter: &dyn Adapter, name: &str) {
     let signature = typed_signature();
     let demo = |value: Value| Demo::new(fields(value));
     let prompt = Prompt::new(signature.instructions().to_owned()).with_demos(vec![
-            demo(json!({"ticket": "a\nb", "n": 3, "dept": "billing", "ok": true, "num": 1, "f": 1.5,
+        demo(json!({"ticket": "a\nb", "n": 3, "dept": "billing", "ok": true, "num": 1, "f": 1.5,
                         "l": ["x", "y"], "d": {"a": 1}, "s": "hi"})),
-            demo(json!({"ticket": "q", "dept": "billing"})),
-        ]);
+        demo(json!({"ticket": "q", "dept": "billing"})),
+    ]);
     let chat = adapter.chat(&signature, &prompt, &fields(json!({"ticket": "T", "n": 4})));
     assert_eq!(serde_json::to_value(chat).unwrap(), recorded(name));
 

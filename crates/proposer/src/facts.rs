@@ -12,6 +12,7 @@ const MAX_VOCABULARY: usize = 20;
 
 /// Counts over the examples of a task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DataFacts {
     /// How many examples there are.
     pub examples: usize,
@@ -21,6 +22,7 @@ pub struct DataFacts {
 
 /// Counts over the values of one output.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct OutputFacts {
     /// All values, by how often they stand, when they are few and repeat.
     pub vocabulary: Option<Vec<String>>,

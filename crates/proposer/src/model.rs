@@ -21,6 +21,7 @@ use crate::{Attempt, Checker, Error, PredictorInfo, Study, Task, studies, templa
 /// What a [`ModelProposer`] tells the prompt model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ModelProposerOptions {
     /// Softmax temperature of the prompt model. Default: 1.0.
     pub temperature: f64,
@@ -62,6 +63,69 @@ impl Default for ModelProposerOptions {
 }
 
 impl ModelProposerOptions {
+    /// With a temperature of the prompt model.
+    #[must_use]
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// With a bound on what it writes.
+    #[must_use]
+    pub fn with_max_tokens(mut self, max_tokens: u32) -> Self {
+        self.max_tokens = max_tokens;
+        self
+    }
+
+    /// With or without a description of the program.
+    #[must_use]
+    pub fn with_program_aware(mut self, program_aware: bool) -> Self {
+        self.program_aware = program_aware;
+        self
+    }
+
+    /// With or without a description of the data.
+    #[must_use]
+    pub fn with_data_aware(mut self, data_aware: bool) -> Self {
+        self.data_aware = data_aware;
+        self
+    }
+
+    /// With or without tips.
+    #[must_use]
+    pub fn with_tip_aware(mut self, tip_aware: bool) -> Self {
+        self.tip_aware = tip_aware;
+        self
+    }
+
+    /// With or without demos and examples.
+    #[must_use]
+    pub fn with_few_shot_aware(mut self, few_shot_aware: bool) -> Self {
+        self.few_shot_aware = few_shot_aware;
+        self
+    }
+
+    /// With so many examples in a batch.
+    #[must_use]
+    pub fn with_view_data_batch_size(mut self, view_data_batch_size: usize) -> Self {
+        self.view_data_batch_size = view_data_batch_size;
+        self
+    }
+
+    /// With so many tried instructions.
+    #[must_use]
+    pub fn with_history_in_context(mut self, history_in_context: usize) -> Self {
+        self.history_in_context = history_in_context;
+        self
+    }
+
+    /// With so many further attempts.
+    #[must_use]
+    pub fn with_retries(mut self, retries: usize) -> Self {
+        self.retries = retries;
+        self
+    }
+
     /// How many calls go into describing so many examples and predictors, and into writing `count`
     /// instructions for each predictor; at least and at most.
     pub fn calls(&self, examples: usize, predictors: usize, count: usize) -> (u64, u64) {
@@ -126,7 +190,9 @@ impl ModelProposer {
     }
 
     fn sampling(&self) -> Sampling {
-        Sampling::default().with_temperature(self.options.temperature).with_max_tokens(self.options.max_tokens)
+        Sampling::default()
+            .with_temperature(self.options.temperature)
+            .with_max_tokens(self.options.max_tokens)
     }
 
     async fn propose_for(
@@ -154,10 +220,10 @@ impl ModelProposer {
             for (slot, _) in &open {
                 // Another attempt brings another tip, so that it is another request.
                 let tip = tips.get((slot + attempt * count) % tips.len().max(1)).copied();
-                assignments.push(Assignment {
-                    inputs: self.request(predictor, task, study, *slot, tip, &mut rng)?,
-                    draw: (attempt * count + slot) as u64,
-                });
+                assignments.push(
+                    Assignment::new(self.request(predictor, task, study, *slot, tip, &mut rng)?)
+                        .with_draw((attempt * count + slot) as u64),
+                );
             }
             let texts = self.ask(run, assignments).await?;
             if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
@@ -288,12 +354,7 @@ impl ModelProposer {
         let told: HashSet<String> =
             assignments.iter().flat_map(|assignment| assignment.inputs.keys().cloned()).collect();
         let inputs: Vec<_> = INPUTS.into_iter().filter(|(name, _)| told.contains(*name)).collect();
-        let brief = Brief {
-            name: "propose_instruction",
-            instruction: PROPOSE_INSTRUCTION,
-            inputs: &inputs,
-            output: OUTPUT,
-        };
+        let brief = Brief::new("propose_instruction", PROPOSE_INSTRUCTION, &inputs, OUTPUT);
         run.write(&self.sampling(), brief, assignments).await
     }
 }

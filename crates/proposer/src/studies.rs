@@ -39,7 +39,7 @@ struct Student<'a, 'p> {
 impl Student<'_, '_> {
     /// Has one kind of text written; `None` where nothing came out, which a note says.
     async fn ask(&mut self, brief: Brief<'_>, assignments: Vec<Fields>) -> Result<Vec<Option<String>>, Halt> {
-        let assignments = assignments.into_iter().map(|inputs| Assignment { inputs, draw: 0 }).collect();
+        let assignments = assignments.into_iter().map(Assignment::new).collect();
         let texts = self.run.write(self.sampling, brief, assignments).await?;
         if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
             self.run.note(format!("the prompt model could not write `{}`: {failure}", brief.output.0));
@@ -79,12 +79,12 @@ async fn describe_data(
     }
     let observations = student
         .ask(
-            Brief {
-                name: "observe_data",
-                instruction: OBSERVE_DATA,
-                inputs: &[("examples", "Sample data points from the dataset.")],
-                output: ("observations", "Observations that hold true for most or all of the examples."),
-            },
+            Brief::new(
+                "observe_data",
+                OBSERVE_DATA,
+                &[("examples", "Sample data points from the dataset.")],
+                ("observations", "Observations that hold true for most or all of the examples."),
+            ),
             batches,
         )
         .await?;
@@ -94,12 +94,12 @@ async fn describe_data(
     }
     let summary = student
         .ask(
-            Brief {
-                name: "summarize_data",
-                instruction: SUMMARIZE_DATA,
-                inputs: &[("observations", "Observations made about the dataset.")],
-                output: ("summary", "The most important of the observations, put together."),
-            },
+            Brief::new(
+                "summarize_data",
+                SUMMARIZE_DATA,
+                &[("observations", "Observations made about the dataset.")],
+                ("summary", "The most important of the observations, put together."),
+            ),
             vec![fields([("observations", observations.join("\n\n"))])],
         )
         .await?;
@@ -115,18 +115,18 @@ async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task
     };
     let description = student
         .ask(
-            Brief {
-                name: "describe_program",
-                instruction: DESCRIBE_PROGRAM,
-                inputs: &[
+            Brief::new(
+                "describe_program",
+                DESCRIBE_PROGRAM,
+                &[
                     (
                         "program_code",
                         "Pseudo-code of a language model program designed to solve a particular task.",
                     ),
                     ("program_example", "An example of the program in use."),
                 ],
-                output: ("program_description", "What the program is for, and how it goes about it."),
-            },
+                ("program_description", "What the program is for, and how it goes about it."),
+            ),
             vec![fields([("program_code", code.clone()), ("program_example", example.clone())])],
         )
         .await?
@@ -149,10 +149,10 @@ async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task
         .collect();
     let described = student
         .ask(
-            Brief {
-                name: "describe_predictor",
-                instruction: DESCRIBE_PREDICTOR,
-                inputs: &[
+            Brief::new(
+                "describe_predictor",
+                DESCRIBE_PREDICTOR,
+                &[
                     (
                         "program_code",
                         "Pseudo-code of a language model program designed to solve a particular task.",
@@ -161,8 +161,8 @@ async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task
                     ("program_description", "What the program is for, and how it goes about it."),
                     ("module", "The module of the program to describe."),
                 ],
-                output: ("module_description", "The module's role in the program."),
-            },
+                ("module_description", "The module's role in the program."),
+            ),
             assignments,
         )
         .await?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a proposer sees of a predictor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PredictorInfo {
     /// Path inside the program.
     pub path: String,
@@ -22,8 +23,16 @@ pub struct PredictorInfo {
     pub instruction: String,
 }
 
+impl PredictorInfo {
+    /// A predictor with the instruction it has now.
+    pub fn new(path: impl Into<String>, signature: Signature, instruction: impl Into<String>) -> Self {
+        Self { path: path.into(), signature, instruction: instruction.into() }
+    }
+}
+
 /// What a proposer sees of a program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ProgramInfo {
     /// Name.
     pub name: String,
@@ -34,11 +43,15 @@ pub struct ProgramInfo {
 }
 
 impl ProgramInfo {
+    /// A program with nothing to show but its predictors.
+    pub fn new(name: impl Into<String>, predictors: Vec<PredictorInfo>) -> Self {
+        Self { name: name.into(), source: None, predictors }
+    }
+
     /// A program of one predictor.
     pub fn single(path: &str, signature: Signature) -> Self {
         let instruction = signature.instructions().to_owned();
-        let predictor = PredictorInfo { path: path.to_owned(), signature, instruction };
-        Self { name: path.to_owned(), source: None, predictors: vec![predictor] }
+        Self::new(path, vec![PredictorInfo::new(path, signature, instruction)])
     }
 
     /// What there is to see of a module.
@@ -65,6 +78,7 @@ impl ProgramInfo {
 
 /// An instruction that was tried, and how it scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The instruction.
     pub instruction: String,
@@ -72,8 +86,16 @@ pub struct Attempt {
     pub score: f64,
 }
 
+impl Attempt {
+    /// An instruction with its score.
+    pub fn new(instruction: impl Into<String>, score: f64) -> Self {
+        Self { instruction: instruction.into(), score }
+    }
+}
+
 /// What instructions are to be written for.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Task {
     /// The program.
     pub program: ProgramInfo,

@@ -43,14 +43,13 @@ fn tickets() -> Vec<Arc<Example>> {
 fn program() -> ProgramInfo {
     let predictor = |path: &str, inputs: Vec<Field>, output: Field, instruction: &str| {
         let signature = Signature::new(inputs, [output], instruction).unwrap();
-        PredictorInfo { path: path.to_owned(), signature, instruction: instruction.to_owned() }
+        PredictorInfo::new(path, signature, instruction.to_owned())
     };
     let ticket = || Field::new("ticket").described("What the customer wrote.");
     let department = Field::new("department").typed(FieldType::literals(["billing", "sales", "support"]));
-    ProgramInfo {
-        name: "ticket_router".to_owned(),
-        source: None,
-        predictors: vec![
+    ProgramInfo::new(
+        "ticket_router",
+        vec![
             predictor("topic", vec![ticket()], Field::new("topic"), "Name the topic of the ticket."),
             predictor(
                 "route",
@@ -59,7 +58,7 @@ fn program() -> ProgramInfo {
                 "Route the ticket.\nOne department only.",
             ),
         ],
-    }
+    )
 }
 
 fn demo(ticket: &str, topic: &str, department: &str) -> Demo {
@@ -72,7 +71,7 @@ fn task() -> Task {
     let mut task = Task::new(program(), tickets());
     let demos = vec![demo("Where is my refund?", "a refund", "billing")];
     task.demo_sets = IndexMap::from([("route".to_owned(), vec![vec![], demos])]);
-    let attempt = |instruction: &str, score| Attempt { instruction: instruction.to_owned(), score };
+    let attempt = |instruction: &str, score| Attempt::new(instruction, score);
     task.tried = IndexMap::from([(
         "route".to_owned(),
         vec![attempt("Route the ticket.", 0.5), attempt("Guess the department of the ticket.", 0.25)],
@@ -216,7 +215,9 @@ fn the_prompts_read_well() {
 
 #[test]
 fn composed_instructions_read_well() {
-    let texts = composed(&Task { seed: 1, ..task() }, 1, 3);
+    let mut task = task();
+    task.seed = 1;
+    let texts = composed(&task, 1, 3);
     insta::assert_snapshot!("composed_instructions", texts.join("\n\n----\n\n"));
 }
 
@@ -235,7 +236,7 @@ fn requests_for(model: &ScriptedLm, output: &str) -> Vec<LmRequest> {
 fn each_description_is_written_once_however_many_instructions_are_wanted() {
     for count in [1, 7] {
         let model = prompt_model(distinct);
-        let options = ModelProposerOptions { view_data_batch_size: 4, ..ModelProposerOptions::default() };
+        let options = ModelProposerOptions::default().with_view_data_batch_size(4);
         let written = run(&model, options, &task(), count);
         let asked = |output: &str| requests_for(&model, output).len();
         // Six examples in batches of four are two batches; there are two predictors.
@@ -252,7 +253,7 @@ fn each_description_is_written_once_however_many_instructions_are_wanted() {
 #[test]
 fn a_large_data_set_is_read_in_five_batches_at_most() {
     let model = prompt_model(distinct);
-    let options = ModelProposerOptions { view_data_batch_size: 1, ..ModelProposerOptions::default() };
+    let options = ModelProposerOptions::default().with_view_data_batch_size(1);
     run(&model, options, &task(), 0);
     assert_eq!(requests_for(&model, "observations").len(), 5);
 }
@@ -290,22 +291,21 @@ fn every_switch_takes_its_part_out_of_the_request() {
     let on = ModelProposerOptions::default;
     check(on(), &[], &[]);
     check(
-        ModelProposerOptions { program_aware: false, ..on() },
+        on().with_program_aware(false),
         &["program_code", "program_description", "module", "module_description"],
         &["program_description", "module_description"],
     );
     let unread = ["observations", "summary"];
-    check(ModelProposerOptions { data_aware: false, ..on() }, &["dataset_description"], &unread);
-    check(ModelProposerOptions { tip_aware: false, ..on() }, &["tip"], &[]);
-    check(ModelProposerOptions { few_shot_aware: false, ..on() }, &["task_demos"], &[]);
-    check(ModelProposerOptions { history_in_context: 0, ..on() }, &["previous_instructions"], &[]);
+    check(on().with_data_aware(false), &["dataset_description"], &unread);
+    check(on().with_tip_aware(false), &["tip"], &[]);
+    check(on().with_few_shot_aware(false), &["task_demos"], &[]);
+    check(on().with_history_in_context(0), &["previous_instructions"], &[]);
 }
 
 #[test]
 fn sampling_parameters_go_to_the_prompt_model() {
     let model = prompt_model(distinct);
-    let options =
-        ModelProposerOptions { temperature: 0.35, max_tokens: 77, ..ModelProposerOptions::default() };
+    let options = ModelProposerOptions::default().with_temperature(0.35).with_max_tokens(77);
     run(&model, options, &task(), 2);
     for request in model.requests() {
         assert_eq!((request.sampling.temperature, request.sampling.max_tokens), (Some(0.35), Some(77)));
@@ -315,10 +315,9 @@ fn sampling_parameters_go_to_the_prompt_model() {
 #[test]
 fn the_best_of_what_was_tried_is_shown_the_worst_of_it_first() {
     let model = prompt_model(distinct);
-    let options = ModelProposerOptions { history_in_context: 3, ..ModelProposerOptions::default() };
+    let options = ModelProposerOptions::default().with_history_in_context(3);
     let mut task = task();
-    let attempt =
-        |tenths: u32| Attempt { instruction: format!("Attempt {tenths}"), score: f64::from(tenths) / 10.0 };
+    let attempt = |tenths: u32| Attempt::new(format!("Attempt {tenths}"), f64::from(tenths) / 10.0);
     task.tried.insert("route".to_owned(), [3, 9, 1, 5, 7].map(attempt).to_vec());
     run(&model, options, &task, 1);
     let shown: Vec<_> = requests_for(&model, "proposed_instruction")
@@ -371,8 +370,7 @@ fn recorded(
 /// Proposals that cannot serve are replaced by templates, and it is said.
 fn check_replaced(propose: impl Fn(usize) -> String + Send + Sync + 'static, reason: &str) {
     let (model, said) = recorded(propose);
-    let task =
-        Task::new(ProgramInfo { predictors: vec![program().predictors.remove(1)], ..program() }, tickets());
+    let task = Task::new(ProgramInfo::new(program().name, vec![program().predictors.remove(1)]), tickets());
     let written = run(&model, ModelProposerOptions::default(), &task, 4);
     let texts = &written.proposals["route"];
     assert_eq!(texts.len(), 4);
@@ -425,7 +423,7 @@ fn a_proposal_that_cannot_serve_is_asked_for_again_first() {
     assert_eq!((written.dropped.len(), written.notes.len()), (1, 0));
 
     let (model, said) = recorded(useless_first);
-    let options = ModelProposerOptions { retries: 0, ..ModelProposerOptions::default() };
+    let options = ModelProposerOptions::default().with_retries(0);
     let written = run(&model, options, &task(), 1);
     assert!(!said.lock().unwrap().contains(&written.proposals["topic"][0]));
 }
@@ -505,7 +503,7 @@ proptest! {
         };
         task.demo_sets.insert("answer".to_owned(), answers.iter().map(set).collect());
         task.taken.entry("answer".to_owned()).or_default().extend(taken.clone());
-        let attempt = |text: &String| Attempt { instruction: text.clone(), score: 0.5 };
+        let attempt = |text: &String| Attempt::new(text.clone(), 0.5);
         task.tried.insert("answer".to_owned(), taken.iter().map(attempt).collect());
         task.seed = seed;
 

@@ -9,7 +9,7 @@
 //! use promptopt_run::Outcome;
 //! use promptopt_report::comparison::{ComparisonRow, rows_to_table};
 //!
-//! let outcome = Outcome { optimizer: "GEPA".into(), ..Outcome::default() };
+//! let outcome = Outcome::new("GEPA");
 //! let row = ComparisonRow::of(&outcome, None, Duration::from_secs(3), 0);
 //! assert!(rows_to_table(&[row]).contains("reflective evolution"));
 //! ```
@@ -30,6 +30,7 @@ pub use table::rows_to_table;
 
 /// What is said of an optimizer, before anything is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Profile {
     /// Name, as [`promptopt_run::Strategy::name`] gives it.
     pub optimizer: &'static str,
@@ -101,6 +102,7 @@ pub fn profile(optimizer: &str) -> Option<&'static Profile> {
 /// last is measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ComparisonRow {
     /// Name of the optimizer.
     pub optimizer: String,

@@ -25,13 +25,7 @@ impl Cost {
             return None;
         }
         let stage = |cost: &StageCost| StageCost { stage: text::name(&cost.stage), ..*cost };
-        let role = |(name, usage): (&str, Usage)| StageCost {
-            stage: name.to_owned(),
-            calls: usage.calls,
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            ..StageCost::default()
-        };
+        let role = |(name, usage): (&str, Usage)| StageCost::new(name, usage);
         let roles =
             [("Task model", spending.task), ("Prompt model", spending.prompt), ("Both", spending.total())];
         Some(Self {

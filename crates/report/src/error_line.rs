@@ -14,6 +14,7 @@ const MAX_MESSAGE: usize = 500;
 
 /// A failure in words, and how often it occurred.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ErrorLine {
     /// Whose failure it was.
     pub kind: FailureKind,
@@ -24,6 +25,11 @@ pub struct ErrorLine {
 }
 
 impl ErrorLine {
+    /// A failure that occurred so often.
+    pub fn new(kind: FailureKind, message: impl Into<String>, count: u64) -> Self {
+        Self { kind, message: message.into(), count }
+    }
+
     /// The failures of some runs, equal ones counted together, the most frequent first: at most 50 of them, each cut
     /// to 500 characters.
     pub fn gather<'a>(traces: impl IntoIterator<Item = &'a Trace>) -> Vec<Self> {

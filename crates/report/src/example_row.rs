@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// One example of the test, before and after.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ExampleRow {
     /// What goes into the program.
     pub inputs: Fields,
@@ -32,6 +33,7 @@ pub struct ExampleRow {
 /// What became of an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ExampleStatus {
     /// It scores higher than before.
     Fixed,
@@ -68,7 +70,8 @@ impl ExampleRow {
     /// ```
     /// use promptopt_report::{ExampleRow, ExampleStatus};
     ///
-    /// let row = ExampleRow { score_before: Some(0.0), score_after: Some(1.0), ..ExampleRow::default() };
+    /// let mut row = ExampleRow::default();
+    /// (row.score_before, row.score_after) = (Some(0.0), Some(1.0));
     /// assert_eq!(row.status(), ExampleStatus::Fixed);
     /// ```
     pub fn status(&self) -> ExampleStatus {
@@ -98,7 +101,9 @@ mod tests {
     }
 
     fn answered(answer: &str, score: f64) -> Trace {
-        Trace::default().with_prediction(Prediction::from_iter([("answer", answer)])).with_score(Score::new(score).with_feedback("as expected"))
+        Trace::default()
+            .with_prediction(Prediction::from_iter([("answer", answer)]))
+            .with_score(Score::new(score).with_feedback("as expected"))
     }
 
     #[test]

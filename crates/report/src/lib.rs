@@ -7,14 +7,11 @@
 //! ```
 //! use promptopt_core::prompt::{Prompt, Prompts};
 //! use promptopt_report::Report;
+//! use promptopt_run::Outcome;
 //!
-//! let report = Report {
-//!     task: "tickets".into(),
-//!     optimizer: "MIPROv2".into(),
-//!     prompts_before: Prompts::from_iter([("route", Prompt::new("Route the ticket."))]),
-//!     prompts_after: Prompts::from_iter([("route", Prompt::new("Route the <b>urgent</b> ticket."))]),
-//!     ..Report::default()
-//! };
+//! let mut report = Report::new("tickets", Outcome::new("MIPROv2"));
+//! report.prompts_before = Prompts::from_iter([("route", Prompt::new("Route the ticket."))]);
+//! report.prompts_after = Prompts::from_iter([("route", Prompt::new("Route the <b>urgent</b> ticket."))]);
 //! let page = report.to_html()?;
 //! assert!(page.contains("MIPROv2 on tickets"));
 //! // What comes from outside is text, whatever it looks like.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use promptopt_core::money::Usage;
 use promptopt_core::prompt::Prompts;
 use promptopt_run::Outcome;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::{Error, ErrorLine, TestReport, page, render};
 /// acts on them. Keys do not belong here, least of all into `configuration`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Report {
     /// Heading of the page; when empty, optimizer and task make one.
     pub title: String,
@@ -48,6 +50,7 @@ pub struct Report {
 /// What one stage of the run cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct StageCost {
     /// Name of the stage.
     pub stage: String,
@@ -63,7 +66,39 @@ pub struct StageCost {
     pub money: Option<f64>,
 }
 
+impl StageCost {
+    /// What the calls of a stage came to.
+    pub fn new(stage: impl Into<String>, usage: Usage) -> Self {
+        Self {
+            stage: stage.into(),
+            calls: usage.calls,
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            ..Self::default()
+        }
+    }
+
+    /// With the wall time it took.
+    #[must_use]
+    pub fn with_seconds(mut self, seconds: f64) -> Self {
+        self.seconds = Some(seconds);
+        self
+    }
+
+    /// With what it cost in US dollars.
+    #[must_use]
+    pub fn with_money(mut self, money: f64) -> Self {
+        self.money = Some(money);
+        self
+    }
+}
+
 impl Report {
+    /// What a run on a task came to; the rest is to be filled in.
+    pub fn new(task: impl Into<String>, outcome: Outcome) -> Self {
+        Self { task: task.into(), outcome, ..Self::default() }
+    }
+
     /// The report as one HTML page that needs nothing else: no network, no other file, and no script
     /// to be read. Long values and long lists are cut, and the page says so where it does.
     ///

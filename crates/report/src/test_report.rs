@@ -11,6 +11,7 @@ use crate::{Error, ExampleRow};
 
 /// Original and optimized program on examples that nothing was chosen on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TestReport {
     /// Which split it was, in words, such as `sealed test`.
     pub split: String,
@@ -30,6 +31,17 @@ pub struct TestReport {
 }
 
 impl TestReport {
+    /// A test of which no examples are shown.
+    pub fn new(
+        split: impl Into<String>,
+        baseline: Estimate,
+        optimized: Estimate,
+        comparison: Comparison,
+    ) -> Self {
+        let split = split.into();
+        Self { split, baseline, optimized, comparison, detectable_gain: None, examples: Vec::new() }
+    }
+
     /// The test of two evaluations on the same examples: the original program first, then the optimized one. `split`
     /// says which examples these are, in words, such as `sealed test`.
     ///

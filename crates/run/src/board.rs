@@ -14,6 +14,7 @@ use crate::{CandidateScores, RolloutJob};
 
 /// What one rollout said about a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Evidence {
     /// The score; 0 for a failure of reply or program, `None` for one of provider or metric.
     pub score: Option<f64>,

@@ -73,5 +73,13 @@ fn share(run: &Run<'_>, steps: u64) -> Budget {
         limit.map(|limit| spent + limit.saturating_sub(spent).div_ceil(steps.max(1)))
     };
     let nanos = spent.money.unwrap_or_default().as_nanos();
-    let mut budget = Budget::default(); budget.calls = part(limits.calls, spent.calls); budget.prompt_tokens = part(limits.prompt_tokens, spent.prompt_tokens); budget.completion_tokens = part(limits.completion_tokens, spent.completion_tokens); budget.tokens = part(limits.tokens, spent.total_tokens()); budget.money = part(limits.money.map(Money::as_nanos), nanos).map(Money::from_nanos); budget.rollouts = part(limits.rollouts, run.ledger().rollouts()); budget.wall_time = limits.wall_time; budget
+    let mut budget = Budget::default();
+    budget.calls = part(limits.calls, spent.calls);
+    budget.prompt_tokens = part(limits.prompt_tokens, spent.prompt_tokens);
+    budget.completion_tokens = part(limits.completion_tokens, spent.completion_tokens);
+    budget.tokens = part(limits.tokens, spent.total_tokens());
+    budget.money = part(limits.money.map(Money::as_nanos), nanos).map(Money::from_nanos);
+    budget.rollouts = part(limits.rollouts, run.ledger().rollouts());
+    budget.wall_time = limits.wall_time;
+    budget
 }

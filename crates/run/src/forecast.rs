@@ -12,6 +12,7 @@ use promptopt_core::program::{Evaluator, ModuleExt as _};
 
 /// From a low to a high figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Between {
     /// The low end.
     pub low: u64,
@@ -52,6 +53,7 @@ impl Add for Between {
 /// Which model a stage calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ModelRole {
     /// The model the program runs on.
     Task,
@@ -61,6 +63,7 @@ pub enum ModelRole {
 
 /// What one stage of a run is going to call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StageForecast {
     /// Name of the stage.
     pub stage: String,
@@ -73,6 +76,7 @@ pub struct StageForecast {
 /// What a run is going to call, stage by stage. Between the low and the high end is what to expect; a
 /// budget, and nothing else, is a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Forecast {
     /// The stages in order.
     pub stages: Vec<StageForecast>,
@@ -127,6 +131,7 @@ impl Forecast {
 
 /// How large one call of a model is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallSize {
     /// Tokens read.
     pub prompt_tokens: Between,
@@ -201,6 +206,20 @@ impl CallSize {
         }
     }
 
+    /// With so many tokens written.
+    #[must_use]
+    pub fn with_completion_tokens(mut self, completion_tokens: Between) -> Self {
+        self.completion_tokens = completion_tokens;
+        self
+    }
+
+    /// With how long a call takes.
+    #[must_use]
+    pub fn with_latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
     /// With a price.
     #[must_use]
     pub fn priced(self, price: Option<Price>) -> Self {
@@ -210,6 +229,7 @@ impl CallSize {
 
 /// What a stage, or a whole run, comes to. Adds up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Figures {
     /// Calls.
     pub calls: Between,

@@ -221,7 +221,12 @@ impl Default for RunOptions {
 impl RunOptions {
     /// All limits together.
     pub fn limits(&self) -> Budget {
-        let mut own = Budget::default(); own.calls = self.max_calls; own.rollouts = self.max_metric_calls; own.tokens = self.max_tokens; own.money = self.max_cost; own.wall_time = self.max_time.map(Duration::from);
+        let mut own = Budget::default();
+        own.calls = self.max_calls;
+        own.rollouts = self.max_metric_calls;
+        own.tokens = self.max_tokens;
+        own.money = self.max_cost;
+        own.wall_time = self.max_time.map(Duration::from);
         own.tightest(self.budget.unwrap_or_default())
     }
 
@@ -300,8 +305,14 @@ impl<'de> Deserialize<'de> for TimeLimit {
 }
 
 /// How much a run should try, for those who do not want to think of sizes.
+///
+/// An optimizer matches it to size each of its parts, and no part may be forgotten, so it is exhaustive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(description = "How much a run should try, for those who do not want to think of sizes.")
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Auto {
     /// About 6 candidates.

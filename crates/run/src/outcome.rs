@@ -48,6 +48,7 @@ impl fmt::Display for TrialKind {
 
 /// One evaluation of one candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Trial {
     /// What kind of evaluation it was.
     pub kind: TrialKind,
@@ -63,6 +64,21 @@ pub struct Trial {
     pub calls_so_far: u64,
     /// Best mean on the full selection set when it was committed.
     pub best_so_far: f64,
+}
+
+impl Trial {
+    /// An evaluation of a candidate on so many examples.
+    pub fn new(kind: TrialKind, candidate: usize, examples: usize, score: impl Into<Option<f64>>) -> Self {
+        let (score, calls_so_far) = (score.into(), 0);
+        Self { kind, candidate, examples, score, failures: 0, calls_so_far, best_so_far: 0.0 }
+    }
+
+    /// With what was spent, and what was best, when it was committed.
+    #[must_use]
+    pub fn with_progress(mut self, calls_so_far: u64, best_so_far: f64) -> Self {
+        (self.calls_so_far, self.best_so_far) = (calls_so_far, best_so_far);
+        self
+    }
 }
 
 /// Why a run ended.
@@ -123,6 +139,7 @@ impl fmt::Display for StopReason {
 
 /// What a run cost, by role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Spending {
     /// Calls of the model the program runs on, a teacher's runs included.
     pub task: Usage,
@@ -133,6 +150,18 @@ pub struct Spending {
 }
 
 impl Spending {
+    /// What calls of the program's model cost, and those of the model that writes.
+    pub fn new(task: Usage, prompt: Usage) -> Self {
+        Self { task, prompt, reused_rollouts: 0 }
+    }
+
+    /// With rollouts that were known already.
+    #[must_use]
+    pub fn with_reused_rollouts(mut self, reused_rollouts: u64) -> Self {
+        self.reused_rollouts = reused_rollouts;
+        self
+    }
+
     /// Both roles together.
     pub fn total(&self) -> Usage {
         self.task + self.prompt
@@ -142,6 +171,7 @@ impl Spending {
 /// What is known of one candidate on the selection set, example by example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct CandidateScores {
     /// The score on every selection example in order; `None` where it was not run, or provider or
     /// metric failed.
@@ -155,8 +185,30 @@ pub struct CandidateScores {
     pub rollouts_at_discovery: u64,
 }
 
+impl CandidateScores {
+    /// The score on every selection example in order.
+    pub fn new(examples: Vec<Option<f64>>) -> Self {
+        Self { examples, ..Self::default() }
+    }
+
+    /// With the same for every objective.
+    #[must_use]
+    pub fn with_objectives(mut self, objectives: BTreeMap<String, Vec<Option<f64>>>) -> Self {
+        self.objectives = objectives;
+        self
+    }
+
+    /// With what was spent when the candidate was entered.
+    #[must_use]
+    pub fn with_discovery(mut self, calls: u64, rollouts: u64) -> Self {
+        (self.calls_at_discovery, self.rollouts_at_discovery) = (calls, rollouts);
+        self
+    }
+}
+
 /// The winner measured once more, on evidence that no choice rested on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Confirmation {
     /// What it was measured on, in words.
     pub on: String,
@@ -168,9 +220,17 @@ pub struct Confirmation {
     pub comparison: Comparison,
 }
 
+impl Confirmation {
+    /// What a measurement gave.
+    pub fn new(on: impl Into<String>, baseline: Estimate, winner: Estimate, comparison: Comparison) -> Self {
+        Self { on: on.into(), baseline, winner, comparison }
+    }
+}
+
 /// What a run of an optimizer came to. Everything but the scores of the sealed test, which an
 /// optimizer never sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Name of the optimizer.
     pub optimizer: String,
@@ -213,6 +273,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What a run of the optimizer with this name came to; the rest is to be filled in.
+    pub fn new(optimizer: impl Into<String>) -> Self {
+        Self { optimizer: optimizer.into(), ..Self::default() }
+    }
+
     /// The winner.
     pub fn winner(&self) -> Option<&PromptCandidate> {
         self.candidates.get(self.best)

@@ -23,6 +23,7 @@ use crate::{Error, Event, Halt, Ledger, NoObserver, Observer, RolloutKey, Rollou
 
 /// One rollout to be made: an example under the prompts of a candidate.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RolloutJob {
     /// The prompts in force.
     pub prompts: Arc<Prompts>,
@@ -37,10 +38,18 @@ impl RolloutJob {
     pub fn new(prompts: Arc<Prompts>, example: Arc<Example>) -> Self {
         Self { prompts, example, sample: 0 }
     }
+
+    /// As another draw of the same example.
+    #[must_use]
+    pub fn with_sample(mut self, sample: u64) -> Self {
+        self.sample = sample;
+        self
+    }
 }
 
 /// What a runner has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RolloutTotals {
     /// What the rollouts cost.
     pub usage: Usage,
@@ -428,7 +437,10 @@ impl<'a> RolloutRunner<'a> {
         let max_tokens = u64::from(longest);
         let prices: Option<Vec<Price>> = others.iter().map(|model| self.ledger.price_of(model)).collect();
         let price = prices.and_then(|prices| {
-            Some(Price::new(prices.iter().map(|price| price.prompt).max()?, prices.iter().map(|price| price.completion).max()?))
+            Some(Price::new(
+                prices.iter().map(|price| price.prompt).max()?,
+                prices.iter().map(|price| price.completion).max()?,
+            ))
         });
         Some(Others { price, max_tokens })
     }

@@ -321,7 +321,9 @@ impl Run<'_> {
     fn restrict(&self) {
         let limits = self.options.limits().tightest(self.part);
         let rollouts = limits.rollouts.map(|most| most.saturating_sub(self.kept_back));
-        self.ledger.restrict({ let mut budget = self.part; budget.rollouts = rollouts; budget });
+        let mut limits = self.part;
+        limits.rollouts = rollouts;
+        self.ledger.restrict(limits);
     }
 
     /// Rollouts that are kept from the search, to measure the winner once more.

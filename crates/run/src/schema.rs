@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 /// An amount of money or time: a number, or a text with a unit.
 #[derive(JsonSchema)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum Amount {
     /// Dollars or seconds.
     Number(f64),

@@ -273,11 +273,8 @@ impl Wish {
             return Answer::Wait;
         }
         // A rollout whose calls do not fit does not begin, because half a rollout is worth nothing.
-        let needed = if place.decided {
-            missing
-        } else {
-            bound.with_calls(bound.calls.saturating_mul(max_calls))
-        };
+        let needed =
+            if place.decided { missing } else { bound.with_calls(bound.calls.saturating_mul(max_calls)) };
         match (books.never_room_for(needed), books.no_room_for(needed)) {
             (Some(limit), _) => Answer::Refused(limit),
             (None, Some(limit)) if books.running == 0 => Answer::Refused(limit),

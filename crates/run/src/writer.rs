@@ -17,6 +17,7 @@ use crate::{Halt, InstructionRequest, InstructionWriter, RolloutJob, RolloutRunn
 
 /// What is asked for: an instruction, described inputs, and one text as output.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Brief<'a> {
     /// A name for traces and errors.
     pub name: &'a str,
@@ -28,13 +29,40 @@ pub struct Brief<'a> {
     pub output: (&'a str, &'a str),
 }
 
+impl<'a> Brief<'a> {
+    /// A brief with names and descriptions of the inputs and the output.
+    pub const fn new(
+        name: &'a str,
+        instruction: &'a str,
+        inputs: &'a [(&'a str, &'a str)],
+        output: (&'a str, &'a str),
+    ) -> Self {
+        Self { name, instruction, inputs, output }
+    }
+}
+
 /// One text to be written: what the model is given, and which draw it is.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Assignment {
     /// The inputs.
     pub inputs: Fields,
     /// Which draw of these inputs it is, from 0.
     pub draw: u64,
+}
+
+impl Assignment {
+    /// The first draw of these inputs.
+    pub fn new(inputs: Fields) -> Self {
+        Self { inputs, draw: 0 }
+    }
+
+    /// As another draw.
+    #[must_use]
+    pub fn with_draw(mut self, draw: u64) -> Self {
+        self.draw = draw;
+        self
+    }
 }
 
 /// A text without white space at its ends, or why there is none.

@@ -36,12 +36,8 @@ fn numbered(honours_n: bool, refuses_n: bool) -> (Arc<dyn LanguageModel>, Asked)
     (Arc::new(model), asked)
 }
 
-const BRIEF: Brief<'_> = Brief {
-    name: "write",
-    instruction: "Write a text.",
-    inputs: &[("about", "What it is about.")],
-    output: ("text", "The text."),
-};
+const BRIEF: Brief<'_> =
+    Brief::new("write", "Write a text.", &[("about", "What it is about.")], ("text", "The text."));
 
 fn texts(count: usize) -> Vec<Written> {
     (0..count).map(|number| Ok(format!("text {number}"))).collect()
@@ -53,7 +49,7 @@ fn draw(model: Arc<dyn LanguageModel>) -> (Vec<Written>, u64) {
     let mut run = Run::bare(&program, model);
     let inputs = Fields::from_iter([("about".to_owned(), "rain".into())]);
     let written =
-        pollster::block_on(run.draw(&Sampling::default(), BRIEF, Assignment { inputs, draw: 0 }, 3)).unwrap();
+        pollster::block_on(run.draw(&Sampling::default(), BRIEF, Assignment::new(inputs), 3)).unwrap();
     (written, run.ledger().spent())
 }
 

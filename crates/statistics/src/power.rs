@@ -23,6 +23,7 @@ const WANTED: f64 = 0.1;
 /// How much the scores of two programs on the same examples differ by chance: what the
 /// power of a paired comparison depends on besides the gain.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum PairedSpread {
     /// Scores of 0 and 1.
     Binary {

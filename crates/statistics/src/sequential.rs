@@ -9,6 +9,8 @@ const BETS: [f64; 12] = [0.005, 0.01, 0.02, 0.035, 0.06, 0.1, 0.15, 0.22, 0.32, 
 const HALVINGS: usize = 40;
 
 /// What a [`SequentialComparison`] says so far.
+///
+/// Whoever stops by it must treat all three, and there is no fourth, so it is exhaustive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// Neither is known to be better.

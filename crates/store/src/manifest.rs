@@ -68,6 +68,7 @@ impl Manifest {
 
 /// One place at which two manifests differ.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Difference {
     /// JSON pointer into `run.json`, such as `/configuration/optimizer/num_trials`.
     pub pointer: String,

@@ -15,6 +15,7 @@ use crate::{Cache, CacheMode, Journal, Redactor, StoreError, reply_key};
 
 /// Where the replies of a model came from, and what each share cost or would have cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredStats {
     /// Calls that were made now.
     pub paid: Usage,

@@ -68,10 +68,12 @@ mod tests {
             Just(FinishReason::ContentFilter),
             Just(FinishReason::Other),
         ];
-        let completion =
-            (any::<String>(), reason).prop_map(|(text, finish_reason)| Completion::new(text).with_finish_reason(finish_reason));
+        let completion = (any::<String>(), reason)
+            .prop_map(|(text, finish_reason)| Completion::new(text).with_finish_reason(finish_reason));
         (prop::collection::vec(completion, 0..4), any::<(u64, u64, u64)>()).prop_map(
-            |(completions, (calls, prompt, completion))| LmReply::new(completions, Usage::call(prompt, completion).with_calls(calls)),
+            |(completions, (calls, prompt, completion))| {
+                LmReply::new(completions, Usage::call(prompt, completion).with_calls(calls))
+            },
         )
     }
 

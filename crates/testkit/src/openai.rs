@@ -18,7 +18,8 @@ pub(crate) fn read_request(body: &Value) -> Option<LmRequest> {
         Some("json_object" | "json_schema") => ResponseFormat::JsonObject,
         _ => ResponseFormat::Text,
     };
-    let mut sampling = Sampling::default(); sampling.temperature = body.get("temperature").and_then(Value::as_f64);
+    let mut sampling = Sampling::default();
+    sampling.temperature = body.get("temperature").and_then(Value::as_f64);
     let n = body.get("n").and_then(Value::as_u64).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
     Some(LmRequest::new(messages).with_sampling(sampling).with_response_format(response_format).with_n(n))
 }

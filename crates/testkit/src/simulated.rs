@@ -31,6 +31,7 @@ pub enum Knowledge {
 
 /// An input that holds `cue` has `value` in `field`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Rule {
     /// The output field it decides.
     pub field: String,

@@ -56,7 +56,10 @@ pub fn example() -> impl Strategy<Value = Example> {
 
 /// Any prompt of a predictor `question -> answer`, with up to three demos.
 pub fn prompt() -> impl Strategy<Value = Prompt> {
-    let demo = example().prop_map(|example| Demo::new(example.fields().iter().map(|(name, value)| (name.clone(), Value::clone(value))).collect()).with_source(example.content_hash()));
+    let demo = example().prop_map(|example| {
+        Demo::new(example.fields().iter().map(|(name, value)| (name.clone(), Value::clone(value))).collect())
+            .with_source(example.content_hash())
+    });
     (text(), proptest::collection::vec(demo, 0..4))
         .prop_map(|(instruction, demos)| Prompt::new(instruction).with_demos(demos))
 }

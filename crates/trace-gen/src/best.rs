@@ -26,7 +26,9 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(index, score)| {
-                Arc::new(Trace::new(Example::new([("index", index)], ["index"])).with_score(score.map(Score::new)))
+                Arc::new(
+                    Trace::new(Example::new([("index", index)], ["index"])).with_score(score.map(Score::new)),
+                )
             })
             .collect();
         let chosen: Vec<_> = best_traces(&traces, k)

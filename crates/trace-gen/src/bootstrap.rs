@@ -21,6 +21,7 @@ use crate::{DemoSet, DemoSetKind, Error};
 /// How demo sets are bootstrapped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct BootstrapOptions {
     /// How many demo sets to make, the empty one included. Default: 10. Fewer come out where
     /// they would repeat each other.
@@ -51,6 +52,48 @@ impl Default for BootstrapOptions {
 }
 
 impl BootstrapOptions {
+    /// With so many demo sets.
+    #[must_use]
+    pub fn with_num_sets(mut self, num_sets: usize) -> Self {
+        self.num_sets = num_sets;
+        self
+    }
+
+    /// With a bound on bootstrapped demos.
+    #[must_use]
+    pub fn with_max_bootstrapped_demos(mut self, max_bootstrapped_demos: usize) -> Self {
+        self.max_bootstrapped_demos = max_bootstrapped_demos;
+        self
+    }
+
+    /// With a bound on labelled demos.
+    #[must_use]
+    pub fn with_max_labeled_demos(mut self, max_labeled_demos: usize) -> Self {
+        self.max_labeled_demos = max_labeled_demos;
+        self
+    }
+
+    /// With the lowest score that passes.
+    #[must_use]
+    pub fn with_metric_threshold(mut self, metric_threshold: impl Into<Option<f64>>) -> Self {
+        self.metric_threshold = metric_threshold.into();
+        self
+    }
+
+    /// With a bound on rollouts.
+    #[must_use]
+    pub fn with_max_rollouts(mut self, max_rollouts: Option<usize>) -> Self {
+        self.max_rollouts = max_rollouts;
+        self
+    }
+
+    /// With a seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// How many rollouts must pass for all sets. The empty set and the labelled one, where there is one,
     /// take none.
     fn wanted(&self, has_labeled: bool) -> usize {
@@ -69,6 +112,7 @@ impl BootstrapOptions {
 
 /// What bootstrapping found.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Bootstrapped {
     /// The demo sets; the first is empty.
     pub sets: Vec<DemoSet>,
@@ -274,7 +318,11 @@ impl<'a> SetMaker<'a> {
                 let pick = if steps.len() > 1 { self.rng.random_range(0..steps.len()) } else { 0 };
                 if let Some(step) = steps.get(pick) {
                     let fields = step.inputs.iter().chain(&step.outputs);
-                    place.push(Demo::new(fields.map(|(name, value)| (name.clone(), value.clone())).collect()).augmented().with_source(trace.example.content_hash()));
+                    place.push(
+                        Demo::new(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+                            .augmented()
+                            .with_source(trace.example.content_hash()),
+                    );
                 }
             }
         }

@@ -24,6 +24,7 @@ pub enum DemoSetKind {
 
 /// Demos for every predictor of a program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DemoSet {
     /// How it was put together.
     pub kind: DemoSetKind,

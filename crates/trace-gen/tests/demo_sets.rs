@@ -92,14 +92,13 @@ fn options() -> impl Strategy<Value = BootstrapOptions> {
     let threshold = prop::option::of(prop::sample::select(vec![0.0, 0.25, 0.6, 1.0, 1.5]));
     (0_usize..8, 0_usize..4, 0_usize..4, threshold, prop::option::of(0_usize..30), any::<u64>()).prop_map(
         |(num_sets, max_bootstrapped_demos, max_labeled_demos, metric_threshold, max_rollouts, seed)| {
-            BootstrapOptions {
-                num_sets,
-                max_bootstrapped_demos,
-                max_labeled_demos,
-                metric_threshold,
-                max_rollouts,
-                seed,
-            }
+            BootstrapOptions::default()
+                .with_num_sets(num_sets)
+                .with_max_bootstrapped_demos(max_bootstrapped_demos)
+                .with_max_labeled_demos(max_labeled_demos)
+                .with_metric_threshold(metric_threshold)
+                .with_max_rollouts(max_rollouts)
+                .with_seed(seed)
         },
     )
 }
@@ -195,9 +194,7 @@ async fn traces_come_in_order_and_failures_are_kept() {
 #[tokio::test]
 async fn seeds_make_other_sets() {
     let examples = questions(0..40);
-    let sets = async |seed| {
-        graded(&examples, &BootstrapOptions { seed, ..BootstrapOptions::default() }, 8).await.0.sets
-    };
+    let sets = async |seed| graded(&examples, &BootstrapOptions::default().with_seed(seed), 8).await.0.sets;
     assert_eq!(sets(1).await, sets(1).await);
     assert_ne!(sets(1).await, sets(2).await);
 }
@@ -207,7 +204,7 @@ async fn it_stops_when_it_has_enough() {
     let program = toy::answerer().with_metric(metric_fn(|_: &Example, _: &Prediction| true));
     let model = Arc::new(ScriptedLm::answering("yes"));
     let mut run = Run::bare(&program, Arc::clone(&model) as _);
-    let options = BootstrapOptions { num_sets: 4, max_bootstrapped_demos: 2, ..BootstrapOptions::default() };
+    let options = BootstrapOptions::default().with_num_sets(4).with_max_bootstrapped_demos(2);
     let found = bootstrap(&mut run, &questions(0..500), &options).await.unwrap();
     // Two sets of two demos each are wanted; the smallest wave is eight.
     assert_eq!((model.calls(), found.passed), (8, 8));
@@ -217,8 +214,9 @@ async fn it_stops_when_it_has_enough() {
 #[tokio::test]
 async fn zero_shot_is_one_empty_set_and_costs_nothing() {
     let check = async |max_bootstrapped_demos, max_labeled_demos, sets: std::ops::Range<usize>| {
-        let options =
-            BootstrapOptions { max_bootstrapped_demos, max_labeled_demos, ..BootstrapOptions::default() };
+        let options = BootstrapOptions::default()
+            .with_max_bootstrapped_demos(max_bootstrapped_demos)
+            .with_max_labeled_demos(max_labeled_demos);
         let (found, asked) = graded(&questions(0..40), &options, 8).await;
         assert!(sets.contains(&found.sets.len()), "{}", found.sets.len());
         assert_eq!(asked.len(), 0);
@@ -231,7 +229,7 @@ async fn zero_shot_is_one_empty_set_and_costs_nothing() {
 
 #[tokio::test]
 async fn without_labelled_demos_two_sets_are_none_and_bootstrapped() {
-    let options = BootstrapOptions { num_sets: 2, max_labeled_demos: 0, ..BootstrapOptions::default() };
+    let options = BootstrapOptions::default().with_num_sets(2).with_max_labeled_demos(0);
     let (found, _) = graded(&questions(0..40), &options, 8).await;
     let kinds: Vec<_> = found.sets.iter().map(|set| set.kind).collect();
     assert_eq!(kinds, [DemoSetKind::Empty, DemoSetKind::Bootstrapped]);
@@ -289,7 +287,7 @@ async fn a_budget_that_runs_out_leaves_what_was_made_in_the_store() {
     let made = asked.lock().unwrap().len();
     assert!(made <= 12);
     let (mut run, asked) = graded_by(&program, |run| run.store = Some(store));
-    let options = BootstrapOptions { max_rollouts: Some(made), ..BootstrapOptions::default() };
+    let options = BootstrapOptions::default().with_max_rollouts(Some(made));
     let found = bootstrap(&mut run, &questions(0..40), &options).await.unwrap();
     assert!(found.passed > 0 && found.sets.len() > 2);
     assert!(asked.lock().unwrap().len() < made, "what passed was not made again");
@@ -300,7 +298,7 @@ async fn a_threshold_that_is_no_number_is_refused() {
     let program = toy::answerer().with_metric(as_answered());
     let (mut run, _) = graded_by(&program, |_| {});
     for threshold in [f64::NAN, f64::INFINITY] {
-        let options = BootstrapOptions { metric_threshold: Some(threshold), ..BootstrapOptions::default() };
+        let options = BootstrapOptions::default().with_metric_threshold(threshold);
         let error = bootstrap(&mut run, &questions(0..3), &options).await.unwrap_err();
         let error = anyhow::Error::from(error);
         assert!(format!("{error:#}").contains("finite number"), "{error:#}");

@@ -171,12 +171,10 @@ async fn task(args: &Args) -> anyhow::Result<Task> {
         .with_instructions("Extract the city that the person wants to travel to.");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/cities.jsonl");
     let examples = load(file, &LoadOptions::for_signature(&signature))?;
-    let sizes = SplitOptions {
-        train: Some(Portion::Count(train)),
-        selection: Some(Portion::Count(selection)),
-        test: Some(Portion::Count(test)),
-        ..SplitOptions::default()
-    };
+    let sizes = SplitOptions::default()
+        .with_train(Portion::Count(train))
+        .with_selection(Portion::Count(selection))
+        .with_test(Portion::Count(test));
     let parts = split(examples, &sizes)?;
     let mut program = Predict::new("extract", signature);
     let embedded = args.lm == "local";

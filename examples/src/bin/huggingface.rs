@@ -125,16 +125,16 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn data(args: &Args) -> anyhow::Result<Data> {
-    let options = LoadOptions {
-        columns: [("text".to_owned(), args.input.clone()), ("answer".to_owned(), args.output.clone())].into(),
-        inputs: vec!["text".to_owned()],
+    let options = LoadOptions::default()
+        .with_columns(
+            [("text".to_owned(), args.input.clone()), ("answer".to_owned(), args.output.clone())].into(),
+        )
+        .with_inputs(vec!["text".to_owned()])
         // Columns that are not needed are not even read.
-        unknown_fields: UnknownFields::Drop,
-        ..LoadOptions::default()
-    };
+        .with_unknown_fields(UnknownFields::Drop);
     let (world, train, selection, test) = match &args.file {
         Some(file) => {
-            let sizes = SplitOptions { seed: args.seed, ..SplitOptions::default() };
+            let sizes = SplitOptions::default().with_seed(args.seed);
             let world = load(file, &options)?;
             let parts = split(world.clone(), &sizes)?;
             println!("{}: {}", file.display(), parts.report);
@@ -144,13 +144,11 @@ fn data(args: &Args) -> anyhow::Result<Data> {
             let learn = from_hub(args, &args.split, args.limit, &options)?;
             let test = from_hub(args, &args.test_split, args.test_limit, &options)?;
             let world = learn.iter().chain(&test).cloned().collect();
-            let half = SplitOptions {
-                train: Some(Portion::Ratio(0.5)),
-                selection: Some(Portion::Ratio(0.5)),
-                test: None,
-                seed: args.seed,
-                ..SplitOptions::default()
-            };
+            let half = SplitOptions::default()
+                .with_train(Portion::Ratio(0.5))
+                .with_selection(Portion::Ratio(0.5))
+                .with_test(None)
+                .with_seed(args.seed);
             let parts = split(learn, &half)?;
             (world, parts.train, parts.selection, SealedTest::new(test))
         }
@@ -163,12 +161,10 @@ fn data(args: &Args) -> anyhow::Result<Data> {
 }
 
 fn from_hub(args: &Args, split: &str, limit: usize, options: &LoadOptions) -> anyhow::Result<Vec<Example>> {
-    let dataset = HubDataset {
-        config: args.config.clone(),
-        revision: args.revision.clone(),
-        limit: Some(limit),
-        ..HubDataset::new(&args.repo, split)
-    };
+    let dataset = HubDataset::new(&args.repo, split)
+        .with_config(args.config.clone())
+        .with_revision(args.revision.clone())
+        .with_limit(limit);
     let loaded = dataset.load(options).with_context(|| {
         format!(
             "loading the split `{split}` of `{}` (a file does as well: `--file examples/data/tickets.jsonl --input ticket \

@@ -23,12 +23,10 @@ async fn main() -> anyhow::Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tickets.jsonl");
     let examples = load(file, &LoadOptions::for_signature(&signature))?;
     let model = model(&examples)?;
-    let sizes = SplitOptions {
-        train: Some(Portion::Count(220)),
-        selection: None,
-        test: Some(Portion::Count(200)),
-        ..SplitOptions::default()
-    };
+    let sizes = SplitOptions::default()
+        .with_train(Portion::Count(220))
+        .with_selection(None)
+        .with_test(Portion::Count(200));
     let parts = split(examples, &sizes)?;
 
     // The program with its metric.

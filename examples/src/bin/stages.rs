@@ -171,8 +171,7 @@ impl Strategy for Halving {
 
     async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
         let train = run.train().to_vec();
-        let found =
-            bootstrap(run, &train, &BootstrapOptions { num_sets: 16, ..BootstrapOptions::default() }).await?;
+        let found = bootstrap(run, &train, &BootstrapOptions::default().with_num_sets(16)).await?;
         let base = run.base().prompts;
         let mut field: Vec<(usize, usize)> = Vec::new();
         for (number, set) in found.sets.iter().enumerate() {

@@ -100,7 +100,15 @@ fn plans() -> impl Strategy<Value = Vec<Next>> {
 fn budgets() -> impl Strategy<Value = Budget> {
     let limit = |most: u64| prop::option::weighted(0.4, 0..most);
     (limit(40), limit(12_000), limit(1_500), limit(14_000), limit(2_000_000)).prop_map(
-        |(calls, prompt_tokens, completion_tokens, tokens, money)| { let mut budget = Budget::default(); budget.calls = calls; budget.prompt_tokens = prompt_tokens; budget.completion_tokens = completion_tokens; budget.tokens = tokens; budget.money = money.map(promptopt_core::money::Money::from_nanos); budget },
+        |(calls, prompt_tokens, completion_tokens, tokens, money)| {
+            let mut budget = Budget::default();
+            budget.calls = calls;
+            budget.prompt_tokens = prompt_tokens;
+            budget.completion_tokens = completion_tokens;
+            budget.tokens = tokens;
+            budget.money = money.map(promptopt_core::money::Money::from_nanos);
+            budget
+        },
     )
 }
 

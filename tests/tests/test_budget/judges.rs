@@ -91,8 +91,7 @@ fn slow() -> impl LanguageModel {
 #[tokio::test]
 async fn a_dear_judge_keeps_no_rollout_waiting_and_the_order_out_of_the_outcome() {
     let task = HiddenRules::new(6, 5);
-    let dear =
-        Price::new(Money::from_nanos(20_000_000_000), Money::from_nanos(60_000_000_000));
+    let dear = Price::new(Money::from_nanos(20_000_000_000), Money::from_nanos(60_000_000_000));
     for program_price in [Price::FREE, price()] {
         let model: Arc<dyn LanguageModel> = Arc::new(task.model(5));
         let cap: Money = "$0.3".parse().unwrap();

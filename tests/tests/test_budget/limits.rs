@@ -25,14 +25,18 @@ fn config(cases: u32) -> Config {
 fn budgets(calls: u64) -> impl Strategy<Value = Budget> {
     let of = move |limit: Limit, share: f64| {
         let amount = |each: f64| Some((share * calls as f64 * each) as u64);
-        let none = Budget::default();
+        let mut budget = Budget::default();
         match limit {
-            Limit::Calls => { let mut budget = none; budget.calls = amount(1.0); budget },
-            Limit::PromptTokens => { let mut budget = none; budget.prompt_tokens = amount(300.0); budget },
-            Limit::CompletionTokens => { let mut budget = none; budget.completion_tokens = amount(200.0); budget },
-            Limit::Tokens => { let mut budget = none; budget.tokens = amount(400.0); budget },
-            _ => { let mut budget = none; budget.money = amount(200_000.0).map(promptopt_core::money::Money::from_nanos); budget.calls = amount(2.0); budget },
+            Limit::Calls => budget.calls = amount(1.0),
+            Limit::PromptTokens => budget.prompt_tokens = amount(300.0),
+            Limit::CompletionTokens => budget.completion_tokens = amount(200.0),
+            Limit::Tokens => budget.tokens = amount(400.0),
+            _ => {
+                budget.money = amount(200_000.0).map(promptopt_core::money::Money::from_nanos);
+                budget.calls = amount(2.0);
+            }
         }
+        budget
     };
     let kinds = vec![Limit::Calls, Limit::PromptTokens, Limit::CompletionTokens, Limit::Tokens, Limit::Money];
     (prop::sample::select(kinds), 0.0..1.0_f64).prop_map(move |(limit, share)| of(limit, share))

@@ -78,7 +78,7 @@ async fn run(
         .iter()
         .map(|(times, sample)| {
             let example = Example::new([("times", *times)], ["times"]);
-            RolloutJob { sample: *sample, ..RolloutJob::new(Arc::default(), Arc::new(example)) }
+            RolloutJob::new(Arc::default(), Arc::new(example)).with_sample(*sample)
         })
         .collect();
     let batch = support::run(&runner, &jobs).await.unwrap();
@@ -213,7 +213,7 @@ async fn requests_that_need_more_than_the_first_neither_hang_nor_overshoot() {
                 .map(|number| {
                     let example = Example::new([("size", number * 11 % 17)], ["size"]);
                     let job = RolloutJob::new(Arc::default(), Arc::new(example));
-                    RolloutJob { sample: number, ..job }
+                    job.with_sample(number)
                 })
                 .collect();
             let run = tokio::time::timeout(std::time::Duration::from_secs(20), support::run(&runner, &jobs));

@@ -28,7 +28,7 @@ async fn at_a_hidden_limit_on_requests_at_once_the_controller_settles() {
     let model = Arc::new(ScriptedLm::new(|_| Ok(ScriptedLm::chat_reply([("answer", "yes")]))));
     let plan = FaultPlan::new(0).latency(Duration::from_millis(50)).hidden_concurrency(HIDDEN);
     let server = FaultServer::start(model, plan).await.unwrap();
-    let adaptive = AdaptiveConcurrency { cool_down: Duration::from_millis(100), ..Default::default() };
+    let adaptive = AdaptiveConcurrency::default().with_cool_down(Duration::from_millis(100));
     let rate = RateControl::builder().concurrency(Concurrency::Adaptive(adaptive)).build().unwrap();
     let client = ChatClient::builder()
         .base_url(server.base_url())

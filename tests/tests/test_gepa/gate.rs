@@ -78,8 +78,7 @@ fn calls_to_get_a_better_child_through(no_op: Treatment, better: Treatment) -> f
 }
 
 fn check(chance: f64, selection: usize) -> (f64, f64) {
-    let gate =
-        Gate::new(&GateOptions { level: 0.05, minibatch_size: 3, max_training: 12, selection, portions: 10 });
+    let gate = Gate::new(&GateOptions::new(0.05, 3, 12, selection));
     let mut rng = ChaCha8Rng::seed_from_u64(selection as u64 + (chance * 1000.0) as u64);
     let mut treat = |child: f64| {
         let theirs = Treatment::of((0..CHILDREN).map(|_| reference(chance, child, selection, &mut rng)));
@@ -176,8 +175,7 @@ async fn in_whole_runs_few_no_ops_are_evaluated_on_everything() {
 #[test]
 fn graded_scores_keep_the_level_as_well() {
     let selection = 100;
-    let gate =
-        Gate::new(&GateOptions { level: 0.05, minibatch_size: 3, max_training: 12, selection, portions: 10 });
+    let gate = Gate::new(&GateOptions::new(0.05, 3, 12, selection));
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let through = (0..CHILDREN)
         .filter(|_| {

@@ -160,7 +160,9 @@ async fn demos_that_the_program_came_with_may_stay() {
     let mut predict: Predict = toy::answerer().with_model(Arc::new(model));
     let fields = [("question", "keep me"), ("answer", "yes")];
     let mut prompt = predict.prompt().clone();
-    prompt.demos.push(promptopt_core::prompt::Demo::new(fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()));
+    prompt.demos.push(promptopt_core::prompt::Demo::new(
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
+    ));
     predict.set_prompt(prompt);
     let mut module = predict.with_metric(toy::exact_answer());
     let outcome = small().compile(&mut module, same_answer(30)).await.unwrap();

@@ -236,6 +236,8 @@ impl Metric for CommandMetric {
             bail!("`{}` says: {}", self.name(), shorten(&error, 500));
         }
         let value = answer.score.ok_or_else(|| anyhow!("`{}` answered without a `score`", self.name()))?;
-        Ok({ let mut score = Score::new(value); score.feedback = answer.feedback; score.objectives = answer.objectives; score })
+        let mut score = Score::new(value);
+        (score.feedback, score.objectives) = (answer.feedback, answer.objectives);
+        Ok(score)
     }
 }

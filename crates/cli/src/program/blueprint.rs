@@ -192,12 +192,14 @@ fn step(section: &PredictorSection, program: &ProgramSection) -> anyhow::Result<
             "give a `signature`, such as `signature = \"ticket -> department\"`, or `inputs` and `outputs`"
         ),
     };
+    let mut sampling = Sampling::default();
+    (sampling.temperature, sampling.max_tokens) = (section.temperature, section.max_tokens);
     Ok(StepPlan {
         name: section.name.clone(),
         signature: described(&plain, &section.descriptions, section.instruction.as_deref(), "predictor")?,
         reasoning: section.reasoning.unwrap_or(program.reasoning),
         format: section.format.or(program.format),
-        sampling: { let mut sampling = Sampling::default(); sampling.temperature = section.temperature; sampling.max_tokens = section.max_tokens; sampling },
+        sampling,
         model: section.model.clone(),
     })
 }

@@ -33,14 +33,15 @@ use crate::{DataError, LoadOptions, Rows, file, parquet_rows};
 /// ```no_run
 /// use promptopt_data::{HubDataset, LoadOptions};
 ///
-/// let dataset = HubDataset { limit: Some(300), ..HubDataset::new("fancyzhx/ag_news", "train") };
-/// let options = LoadOptions { inputs: vec!["text".into()], ..LoadOptions::default() };
+/// let dataset = HubDataset::new("fancyzhx/ag_news", "train").with_limit(300);
+/// let options = LoadOptions::default().with_inputs(vec!["text".into()]);
 /// let loaded = dataset.load(&options)?;
 /// println!("{} rows of {} at {}", loaded.examples.len(), loaded.source.repo, loaded.source.revision);
 /// # Ok::<(), promptopt_data::DataError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HubDataset {
     /// `owner/name`.
     pub repo: String,
@@ -96,6 +97,27 @@ pub struct HubExamples {
 }
 
 impl HubDataset {
+    /// With a configuration.
+    #[must_use]
+    pub fn with_config(mut self, config: impl Into<Option<String>>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// At a branch, tag or commit.
+    #[must_use]
+    pub fn with_revision(mut self, revision: impl Into<Option<String>>) -> Self {
+        self.revision = revision.into();
+        self
+    }
+
+    /// With at most so many rows.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// A split of a data set, as a whole, in its default configuration.
     pub fn new(repo: impl Into<String>, split: impl Into<String>) -> Self {
         Self { repo: repo.into(), config: None, split: split.into(), revision: None, limit: None }

@@ -115,12 +115,14 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
 }
 
 fn prompt(instruction: &str, demos: &[Demo]) -> Prompt {
-    Prompt::new(instruction.to_owned()).with_demos(demos.to_vec())
+    Prompt::new(instruction).with_demos(demos.to_vec())
 }
 
 /// Demos carry the mark of their source, which must not reach DSPy.
 fn demo(fields: Value, augmented: bool) -> Demo {
     let fields: Fields = fields.as_object().cloned().unwrap_or_default();
     let source = augmented.then(|| ContentHash::of(&fields));
-    let mut demo = Demo::new(fields).with_source(source); demo.augmented = augmented; demo
+    let mut demo = Demo::new(fields).with_source(source);
+    demo.augmented = augmented;
+    demo
 }

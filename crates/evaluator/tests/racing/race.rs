@@ -71,7 +71,7 @@ fn the_best_is_seldom_dropped_and_much_is_saved() {
 #[test]
 fn looks_grow_and_end_with_the_whole_set() {
     let check = |first_chunk, growth, examples: usize, expected: &[usize]| {
-        let options = RaceOptions { first_chunk, growth, ..RaceOptions::default() };
+        let options = RaceOptions::default().with_first_chunk(first_chunk).with_growth(growth);
         assert_eq!(options.looks(examples), expected);
     };
     check(20, 1.5, 100, &[20, 50, 100]);
@@ -117,7 +117,7 @@ fn one_that_is_known_takes_part_and_costs_nothing() {
 #[test]
 fn an_allotment_narrows_the_race_to_those_in_front() {
     let chances = [0.6, 0.62, 0.75, 0.61, 0.6, 0.63, 0.6, 0.6, 0.6];
-    let options = RaceOptions { max_rollouts: Some(450), ..RaceOptions::default() };
+    let options = RaceOptions::default().with_max_rollouts(Some(450));
     let coin = Coin::new(2);
     let (raced, scores) = raced(&coin, &chances, 100, &options);
     let made = coin.runs();
@@ -150,7 +150,7 @@ proptest! {
         let suffix = if twice { " twice" } else { "" };
         let indices: Vec<usize> =
             (0..contenders).map(|number| run.enter(candidate(&format!("0.6 {number}{suffix}")))).collect();
-        let options = RaceOptions { first_chunk: 8, max_rollouts: allotment, ..RaceOptions::default() };
+        let options = RaceOptions::default().with_first_chunk(8).with_max_rollouts(allotment);
         let mut raced = Vec::new();
         let ended = race_into(&mut run, &indices, &options, &mut raced).now_or_never().unwrap();
         prop_assert!(calls.is_none_or(|calls| run.ledger().spent() <= calls));

@@ -25,8 +25,8 @@ impl Strategy for Among {
     async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
         let (instructions, demo_sets) = (self.0.clone(), vec![Vec::new()]);
         let mut search = Search::new(run, self.1.clone());
-        let predictors = vec![PredictorSpace { path: "coin".to_owned(), instructions, demo_sets }];
-        search.widen(run, Space { predictors })?;
+        let predictors = vec![PredictorSpace::new("coin", instructions, demo_sets)];
+        search.widen(run, Space::new(predictors))?;
         let ended = search.trials(run, self.0.len() - 1).await;
         search.finish(run, ended).await
     }
@@ -39,7 +39,7 @@ fn search(world: u64, chances: &[f64], racing: bool) -> (Outcome, u64) {
         chances.iter().enumerate().map(|(number, chance)| format!("{chance} number {number}")).collect();
     let coin = Coin::new(world);
     let mut program = coin.program(&instructions[0]);
-    let options = SearchOptions { racing, full_eval_steps: 1, seed: world, ..SearchOptions::default() };
+    let options = SearchOptions::default().with_racing(racing).with_full_eval_steps(1).with_seed(world);
     let found = Among(instructions, options).compile(&mut program, Vec::new()).now_or_never();
     (found.unwrap().unwrap(), coin.runs())
 }

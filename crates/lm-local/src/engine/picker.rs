@@ -102,7 +102,8 @@ mod tests {
 
     fn request(temperature: f64, top_p: Option<f64>, sample_index: u64) -> LmRequest {
         let mut request = LmRequest::new(vec![Message::user("x")]);
-        request.sampling = { let mut sampling = Sampling::default().with_temperature(temperature); sampling.top_p = top_p; sampling };
+        request.sampling = Sampling::default().with_temperature(temperature);
+        request.sampling.top_p = top_p;
         request.sample_index = sample_index;
         request
     }

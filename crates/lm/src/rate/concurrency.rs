@@ -29,6 +29,7 @@ impl Default for Concurrency {
 /// slowly, so that few requests are spent on asking again. HTTP 5xx, timeouts and broken connections pause
 /// the growth, and so does a 429. Everything else, such as a rejected request, tells nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdaptiveConcurrency {
     /// The limit to begin with. Default 8.
     pub initial: usize,
@@ -43,6 +44,22 @@ pub struct AdaptiveConcurrency {
 impl Default for AdaptiveConcurrency {
     fn default() -> Self {
         Self { initial: 8, min: 1, max: 64, cool_down: Duration::from_secs(1) }
+    }
+}
+
+impl AdaptiveConcurrency {
+    /// With a limit to begin with.
+    #[must_use]
+    pub fn with_initial(mut self, initial: usize) -> Self {
+        self.initial = initial;
+        self
+    }
+
+    /// With a time without growth.
+    #[must_use]
+    pub fn with_cool_down(mut self, cool_down: Duration) -> Self {
+        self.cool_down = cool_down;
+        self
     }
 }
 

@@ -25,7 +25,12 @@ fn no_temperature() -> Answer {
 }
 
 fn full() -> LmRequest {
-    let sampling = Sampling::default().with_temperature(0.0).with_top_p(0.5).with_max_tokens(9).with_stop(vec!["END".into()]).with_seed(3);
+    let sampling = Sampling::default()
+        .with_temperature(0.0)
+        .with_top_p(0.5)
+        .with_max_tokens(9)
+        .with_stop(vec!["END".into()])
+        .with_seed(3);
     ask().with_sampling(sampling)
 }
 

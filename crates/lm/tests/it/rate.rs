@@ -20,7 +20,7 @@ fn fixed(limit: usize, clock: &Arc<StoppedClock>) -> RateControl {
 }
 
 fn adaptive(initial: usize, cool_down: Duration) -> Concurrency {
-    Concurrency::Adaptive(AdaptiveConcurrency { initial, cool_down, ..AdaptiveConcurrency::default() })
+    Concurrency::Adaptive(AdaptiveConcurrency::default().with_initial(initial).with_cool_down(cool_down))
 }
 
 fn client(base_url: &str, rate: &RateControl) -> ChatClient {

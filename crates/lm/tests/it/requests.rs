@@ -44,10 +44,14 @@ async fn every_setting_reaches_the_server() {
         .extra_body(Map::from_iter([("reasoning".to_owned(), json!({"effort": "low"}))]))
         .build()
         .unwrap();
-    let request = LmRequest::new(vec![Message::system("s"), Message::user("u"), Message::assistant("a")]).with_sampling(Sampling::default().with_temperature(0.0).with_seed(3)).with_response_format(ResponseFormat::JsonSchema {
+    let request = LmRequest::new(vec![Message::system("s"), Message::user("u"), Message::assistant("a")])
+        .with_sampling(Sampling::default().with_temperature(0.0).with_seed(3))
+        .with_response_format(ResponseFormat::JsonSchema {
             name: "answer".into(),
             schema: json!({"type": "object"}),
-        }).with_n(4).with_sample_index(9);
+        })
+        .with_n(4)
+        .with_sample_index(9);
     client.complete(&request, &Attempts::any()).await.unwrap();
 
     let [seen] = server.seen().try_into().unwrap();

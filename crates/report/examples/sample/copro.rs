@@ -17,23 +17,20 @@ const DEPTHS: usize = 3;
 pub(crate) fn report() -> anyhow::Result<Report> {
     let outcome = outcome()?;
     let after = outcome.winner().map(|winner| winner.prompts.clone()).unwrap_or_default();
-    Ok(Report {
-        title: "Routing tickets: a quick COPRO run".to_owned(),
-        task: "support-tickets".to_owned(),
-        model: "local/smollm2-135m".to_owned(),
-        optimizer: "COPRO".to_owned(),
-        created_at: "2026-02-01 09:12 UTC".to_owned(),
-        prompts_before: made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)),
-        prompts_after: made_up::with_demos(after),
-        test: Some(made_up::test(90, 0.55, 0.60, 5)?),
-        configuration: "[optimizer]\nname = \"copro\"\nbreadth = 8\ndepth = 3\nseed = 0\n\n[data]\npath = \"tickets.jsonl\"\n".into(),
-        stages: vec![
-            StageCost { stage: "depths".into(), calls: 1_310, prompt_tokens: 301_554, completion_tokens: 26_020, ..StageCost::default() },
-            StageCost { stage: "sealed test".into(), calls: 180, prompt_tokens: 31_004, completion_tokens: 2_890, ..StageCost::default() },
-        ],
-        outcome,
-        ..Report::default()
-    })
+    let mut report = Report::new("support-tickets", outcome);
+    report.title = "Routing tickets: a quick COPRO run".to_owned();
+    report.model = "local/smollm2-135m".to_owned();
+    report.optimizer = "COPRO".to_owned();
+    report.created_at = "2026-02-01 09:12 UTC".to_owned();
+    report.prompts_before = made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE));
+    report.prompts_after = made_up::with_demos(after);
+    report.test = Some(made_up::test(90, 0.55, 0.60, 5)?);
+    report.configuration = "[optimizer]\nname = \"copro\"\nbreadth = 8\ndepth = 3\nseed = 0\n\n[data]\npath = \"tickets.jsonl\"\n".into();
+    report.stages = vec![
+        StageCost::new("depths", Usage::call(301_554, 26_020).with_calls(1_310)),
+        StageCost::new("sealed test", Usage::call(31_004, 2_890).with_calls(180)),
+    ];
+    Ok(report)
 }
 
 fn outcome() -> anyhow::Result<Outcome> {
@@ -41,15 +38,7 @@ fn outcome() -> anyhow::Result<Outcome> {
     let mut candidates =
         vec![PromptCandidate::new(made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)), Origin::original())];
     candidates[0].score = Some(0.56);
-    let mut trials = vec![Trial {
-        kind: TrialKind::BASELINE,
-        candidate: 0,
-        examples: 50,
-        score: Some(0.56),
-        failures: 0,
-        calls_so_far: 100,
-        best_so_far: 0.56,
-    }];
+    let mut trials = vec![Trial::new(TrialKind::BASELINE, 0, 50, 0.56).with_progress(100, 0.56)];
     let mut depths = Vec::new();
     let (mut best, mut calls) = (0.56_f64, 100);
     for predictor in ["route", "answer"] {
@@ -68,17 +57,10 @@ fn outcome() -> anyhow::Result<Outcome> {
                 best = best.max(score);
                 let index = candidates.len();
                 let origin = Origin::new("refined", format!("refined {predictor}, depth {depth}"));
-                candidates
-                    .push(PromptCandidate::new(prompts, origin).with_score(score));
-                trials.push(Trial {
-                    kind: TrialKind::FULL,
-                    candidate: index,
-                    examples: 50,
-                    score: Some(score),
-                    failures: attempt % 3,
-                    calls_so_far: calls,
-                    best_so_far: best,
-                });
+                candidates.push(PromptCandidate::new(prompts, origin).with_score(score));
+                let mut trial = Trial::new(TrialKind::FULL, index, 50, score).with_progress(calls, best);
+                trial.failures = attempt % 3;
+                trials.push(trial);
                 scores.push(score);
             }
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
@@ -99,23 +81,21 @@ fn outcome() -> anyhow::Result<Outcome> {
     }
     let winner = PromptCandidate::best(&candidates).unwrap_or(0);
     let row = |right: usize| Scores::of((0..50).map(|at| f64::from(u8::from(at < right))));
-    Ok(Outcome {
-        optimizer: "COPRO".to_owned(),
-        best: winner,
-        baseline: estimate(&row(28)?, 0.95),
-        selected: estimate(&row(33)?, 0.95),
-        comparison: Some(compare(&row(28)?, &row(33)?, 0.95)?),
-        choice: "the highest mean on the selection set".to_owned(),
-        trials,
-        details: made_up::fields(json!({"depths": depths})),
-        spending: Spending {
-            task: Usage::call(290_100, 14_000).with_calls(1_262),
-            prompt: Usage::call(11_454, 12_020).with_calls(48),
-            reused_rollouts: 50,
-        },
-        stop: StopReason::Completed,
-        notes: vec!["the server ignores `n`, so every instruction took a request of its own".to_owned()],
-        candidates,
-        ..Outcome::default()
-    })
+    let mut outcome = Outcome::new("COPRO");
+    outcome.best = winner;
+    outcome.baseline = estimate(&row(28)?, 0.95);
+    outcome.selected = estimate(&row(33)?, 0.95);
+    outcome.comparison = Some(compare(&row(28)?, &row(33)?, 0.95)?);
+    outcome.choice = "the highest mean on the selection set".to_owned();
+    outcome.trials = trials;
+    outcome.details = made_up::fields(json!({"depths": depths}));
+    outcome.spending = Spending::new(
+        Usage::call(290_100, 14_000).with_calls(1_262),
+        Usage::call(11_454, 12_020).with_calls(48),
+    )
+    .with_reused_rollouts(50);
+    outcome.stop = StopReason::Completed;
+    outcome.notes = vec!["the server ignores `n`, so every instruction took a request of its own".to_owned()];
+    outcome.candidates = candidates;
+    Ok(outcome)
 }

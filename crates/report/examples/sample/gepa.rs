@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use promptopt_core::money::Usage;
 use promptopt_core::prompt::{Origin, PromptCandidate};
-use promptopt_core::trace::{FailureCounts, FailureKind};
+use promptopt_core::trace::FailureKind;
 use promptopt_report::{ErrorLine, Report, StageCost};
 use promptopt_run::{CandidateScores, Confirmation, Outcome, Spending, StopReason, Trial, TrialKind};
 use promptopt_statistics::{Scores, compare, estimate};
@@ -19,33 +19,42 @@ const SELECTION: usize = 80;
 pub(crate) fn report(candidates: usize) -> anyhow::Result<Report> {
     let outcome = outcome(candidates)?;
     let after = outcome.winner().map(|winner| winner.prompts.clone()).unwrap_or_default();
-    Ok(Report {
-        task: "support-tickets".to_owned(),
-        model: "gpt-5-mini".to_owned(),
-        prompt_model: Some("gpt-5".to_owned()),
-        optimizer: "GEPA".to_owned(),
-        created_at: "2026-01-31 16:40 UTC".to_owned(),
-        prompts_before: made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE)),
-        prompts_after: after,
-        test: Some(made_up::test(150, 0.55, 0.78, 3)?),
-        errors: vec![
-            ErrorLine { kind: FailureKind::Reply, message: "predictor `route`: `Billing department` is none of billing, shipping, returns, technical, account, sales".into(), count: 9 },
-            ErrorLine { kind: FailureKind::Provider, message: "503 from the server: overloaded; tried 4 times".into(), count: 4 },
-        ],
-        configuration: json!({
-            "optimizer": {"name": "gepa", "seed": 3, "max_metric_calls": 1500, "minibatch_size": 3},
-            "model": "gpt-5-mini", "prompt_model": "gpt-5",
-            "data": {"path": "tickets.jsonl", "train": 120, "selection": SELECTION, "test": 150, "seed": 0},
-        }),
-        stages: vec![
-            StageCost { stage: "baseline".into(), calls: 160, prompt_tokens: 48_120, completion_tokens: 3_204, seconds: Some(21.0), money: Some(0.0184) },
-            StageCost { stage: "evolution".into(), calls: 2_310, prompt_tokens: 901_554, completion_tokens: 96_020, seconds: Some(412.0), money: Some(1.3121) },
-            StageCost { stage: "confirmation".into(), calls: 160, prompt_tokens: 70_220, completion_tokens: 3_411, seconds: Some(24.0), money: Some(0.0301) },
-            StageCost { stage: "sealed test".into(), calls: 600, prompt_tokens: 231_004, completion_tokens: 12_890, seconds: Some(70.0), money: Some(0.0904) },
-        ],
-        outcome,
-        ..Report::default()
-    })
+    let mut report = Report::new("support-tickets", outcome);
+    report.model = "gpt-5-mini".to_owned();
+    report.prompt_model = Some("gpt-5".to_owned());
+    report.optimizer = "GEPA".to_owned();
+    report.created_at = "2026-01-31 16:40 UTC".to_owned();
+    report.prompts_before = made_up::prompts(ROUTE_BEFORE, Some(ANSWER_BEFORE));
+    report.prompts_after = after;
+    report.test = Some(made_up::test(150, 0.55, 0.78, 3)?);
+    report.errors = vec![
+        ErrorLine::new(
+            FailureKind::Reply,
+            "predictor `route`: `Billing department` is none of billing, shipping, returns, technical, account, sales",
+            9,
+        ),
+        ErrorLine::new(FailureKind::Provider, "503 from the server: overloaded; tried 4 times", 4),
+    ];
+    report.configuration = json!({
+        "optimizer": {"name": "gepa", "seed": 3, "max_metric_calls": 1500, "minibatch_size": 3},
+        "model": "gpt-5-mini", "prompt_model": "gpt-5",
+        "data": {"path": "tickets.jsonl", "train": 120, "selection": SELECTION, "test": 150, "seed": 0},
+    });
+    report.stages = vec![
+        StageCost::new("baseline", Usage::call(48_120, 3_204).with_calls(160))
+            .with_seconds(21.0)
+            .with_money(0.0184),
+        StageCost::new("evolution", Usage::call(901_554, 96_020).with_calls(2_310))
+            .with_seconds(412.0)
+            .with_money(1.3121),
+        StageCost::new("confirmation", Usage::call(70_220, 3_411).with_calls(160))
+            .with_seconds(24.0)
+            .with_money(0.0301),
+        StageCost::new("sealed test", Usage::call(231_004, 12_890).with_calls(600))
+            .with_seconds(70.0)
+            .with_money(0.0904),
+    ];
+    Ok(report)
 }
 
 fn outcome(count: usize) -> anyhow::Result<Outcome> {
@@ -93,15 +102,7 @@ fn outcome(count: usize) -> anyhow::Result<Outcome> {
         let mean = known.iter().sum::<f64>() / known.len() as f64;
         let mut trial = |kind, examples: usize, score| {
             calls += 2 * examples as u64;
-            trials.push(Trial {
-                kind,
-                candidate: index,
-                examples,
-                score: Some(score),
-                failures: 0,
-                calls_so_far: calls,
-                best_so_far,
-            });
+            trials.push(Trial::new(kind, index, examples, score).with_progress(calls, best_so_far));
         };
         if index > 0 {
             trial(TrialKind::GATE, 6, f64::from(rng.random_range(3..7_u8)) / 6.0);
@@ -118,25 +119,11 @@ fn outcome(count: usize) -> anyhow::Result<Outcome> {
             TrialKind::FULL
         };
         calls += 2 * known.len() as u64;
-        trials.push(Trial {
-            kind,
-            candidate: index,
-            examples: known.len(),
-            score: Some(mean),
-            failures: 0,
-            calls_so_far: calls,
-            best_so_far,
-        });
+        trials.push(Trial::new(kind, index, known.len(), mean).with_progress(calls, best_so_far));
         let concise = examples.iter().map(|score| score.map(|score| 1.0 - score * 0.3)).collect();
-        scores.push(CandidateScores {
-            objectives: BTreeMap::from([
-                ("accuracy".to_owned(), examples.clone()),
-                ("brevity".to_owned(), concise),
-            ]),
-            examples,
-            calls_at_discovery: calls,
-            rollouts_at_discovery: calls / 2,
-        });
+        scores.push(CandidateScores::new(examples.clone()).with_discovery(calls, calls / 2).with_objectives(
+            BTreeMap::from([("accuracy".to_owned(), examples), ("brevity".to_owned(), concise)]),
+        ));
     }
     let best = PromptCandidate::best(&candidates).unwrap_or(0);
     let of = |index: usize| Scores::lossy(scores[index].examples.iter().copied());
@@ -148,31 +135,32 @@ fn outcome(count: usize) -> anyhow::Result<Outcome> {
         .sort_by(|a, b| candidates[*b].score.unwrap_or(0.0).total_cmp(&candidates[*a].score.unwrap_or(0.0)));
     frontier.truncate((count / 4).max(2));
     frontier.sort_unstable();
-    Ok(Outcome {
-        optimizer: "GEPA".to_owned(),
-        best,
-        baseline,
-        selected,
-        comparison: Some(comparison),
-        choice: "of the five candidates with the highest mean on the selection set, the one that held it on fresh samples".to_owned(),
-        trials,
-        scores,
-        details: made_up::fields(json!({"frontier": frontier, "reflections": 41, "pool": ["route", "answer"]})),
-        confirmation: Some(Confirmation {
-            on: "60 fresh samples of selection examples".to_owned(),
-            baseline: confirmed.baseline,
-            winner: confirmed.optimized,
-            comparison: confirmed.comparison,
-        }),
-        spending: Spending {
-            task: Usage::call(982_000, 61_000).with_calls(2_514),
-            prompt: Usage::call(37_894, 41_635).with_calls(116),
-            reused_rollouts: 212,
-        },
-        failures: { let mut failure_counts = FailureCounts::default(); failure_counts.reply = 9; failure_counts.provider = 4; failure_counts },
-        stop: StopReason::NoImprovement { steps: 15 },
-        notes: vec!["the metric gave no feedback for 12 rollouts; the reflection saw their scores alone".to_owned()],
-        candidates,
-        ..Outcome::default()
-    })
+    let mut outcome = Outcome::new("GEPA");
+    outcome.best = best;
+    outcome.baseline = baseline;
+    outcome.selected = selected;
+    outcome.comparison = Some(comparison);
+    outcome.choice = "of the five candidates with the highest mean on the selection set, the one that held it on fresh samples".to_owned();
+    outcome.trials = trials;
+    outcome.scores = scores;
+    outcome.details =
+        made_up::fields(json!({"frontier": frontier, "reflections": 41, "pool": ["route", "answer"]}));
+    outcome.confirmation = Some(Confirmation::new(
+        "60 fresh samples of selection examples",
+        confirmed.baseline,
+        confirmed.optimized,
+        confirmed.comparison,
+    ));
+    outcome.spending = Spending::new(
+        Usage::call(982_000, 61_000).with_calls(2_514),
+        Usage::call(37_894, 41_635).with_calls(116),
+    )
+    .with_reused_rollouts(212);
+    outcome.failures.reply = 9;
+    outcome.failures.provider = 4;
+    outcome.stop = StopReason::NoImprovement { steps: 15 };
+    outcome.notes =
+        vec!["the metric gave no feedback for 12 rollouts; the reflection saw their scores alone".to_owned()];
+    outcome.candidates = candidates;
+    Ok(outcome)
 }

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 
 use promptopt_core::data::Fields;
+use promptopt_core::money::Usage;
 use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
-use promptopt_core::trace::{FailureCounts, FailureKind};
+use promptopt_core::trace::FailureKind;
 use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
 use promptopt_run::{CandidateScores, Confirmation, Outcome, StopReason, Trial, TrialKind};
 use promptopt_statistics::{Comparison, Estimate};
@@ -69,16 +70,15 @@ pub(crate) fn of(texts: &[String]) -> Report {
     let (first, second, third) = (comparison(0.05), comparison(-0.05), comparison(0.05));
     let fields = |count: usize| (0..count).map(|_| (text(), json!(text()))).collect::<Fields>();
     let all = fields(texts.len());
-    let examples = (0..texts.len()).map(|at| ExampleRow {
-        inputs: fields(2),
-        expected: fields(1),
-        before: Some(fields(1)),
-        after: (at % 3 > 0).then(|| fields(2)),
-        score_before: Some(f64::from(u8::from(at % 2 == 0))),
-        score_after: (at % 5 > 0).then_some(f64::from(u8::from(at % 4 == 0))),
-        error_before: None,
-        error_after: None,
-        feedback: None,
+    let examples = (0..texts.len()).map(|at| {
+        let mut example_row = ExampleRow::default();
+        example_row.inputs = fields(2);
+        example_row.expected = fields(1);
+        example_row.before = Some(fields(1));
+        example_row.after = (at % 3 > 0).then(|| fields(2));
+        example_row.score_before = Some(f64::from(u8::from(at % 2 == 0)));
+        example_row.score_after = (at % 5 > 0).then_some(f64::from(u8::from(at % 4 == 0)));
+        example_row
     });
     let mut examples: Vec<_> = examples.collect();
     let demos = vec![Demo::new(all.clone()).augmented()];
@@ -90,10 +90,7 @@ pub(crate) fn of(texts: &[String]) -> Report {
     }
     let paths: Vec<String> = (0..3).map(|_| text()).collect();
     let prompts = || -> Prompts {
-        paths
-            .iter()
-            .map(|path| (path.clone(), Prompt::new(text()).with_demos(demos.clone())))
-            .collect()
+        paths.iter().map(|path| (path.clone(), Prompt::new(text()).with_demos(demos.clone()))).collect()
     };
     let (before, after) = (prompts(), prompts());
     let choice = Origin::new("search", text()).with("choices", json!([[0, 1], [2, 3], [4, usize::MAX]]));
@@ -108,28 +105,31 @@ pub(crate) fn of(texts: &[String]) -> Report {
             1 => Origin::new(text(), text()).with(&text(), text()),
             _ => Origin::new(text(), ""),
         };
-        candidates.push(PromptCandidate::new(prompts(), origin).with_parents(vec![at / 2, at + 1, usize::MAX]));
+        candidates.push(PromptCandidate::new(prompts(), origin).with_parents(vec![
+            at / 2,
+            at + 1,
+            usize::MAX,
+        ]));
     }
-    let scores = (0..candidates.len()).map(|at| CandidateScores {
-        examples: (0..20).map(|n| (n % 7 > 0).then_some(f64::from(u8::from((n * at) % 3 == 0)))).collect(),
-        objectives: [(texts.get(at % texts.len().max(1)).cloned().unwrap_or_default(), vec![Some(0.5)])]
-            .into(),
-        calls_at_discovery: at as u64 * 10,
-        rollouts_at_discovery: at as u64,
+    let scores = (0..candidates.len()).map(|at| {
+        CandidateScores::new(
+            (0..20).map(|n| (n % 7 > 0).then_some(f64::from(u8::from((n * at) % 3 == 0)))).collect(),
+        )
+        .with_discovery(at as u64 * 10, at as u64)
+        .with_objectives(
+            [(texts.get(at % texts.len().max(1)).cloned().unwrap_or_default(), vec![Some(0.5)])].into(),
+        )
     });
     let scores: Vec<_> = scores.collect();
     let known =
         [TrialKind::BASELINE, TrialKind::MINIBATCH, TrialKind::FULL, TrialKind::GATE, TrialKind::RACE];
     let kinds: Vec<_> =
         known.into_iter().chain(texts.iter().map(|text| TrialKind::new(text.clone()))).collect();
-    let trials = kinds.into_iter().cycle().zip(0..candidates.len()).map(|(kind, candidate)| Trial {
-        kind,
-        candidate,
-        examples: 5,
-        score: Some(candidate as f64 / 40.0),
-        failures: 1,
-        calls_so_far: candidate as u64 * 10,
-        best_so_far: 0.5,
+    let trials = kinds.into_iter().cycle().zip(0..candidates.len()).map(|(kind, candidate)| {
+        let mut trial =
+            Trial::new(kind, candidate, 5, candidate as f64 / 40.0).with_progress(candidate as u64 * 10, 0.5);
+        trial.failures = 1;
+        trial
     });
     let depth = |path: &String| {
         json!({
@@ -140,58 +140,38 @@ pub(crate) fn of(texts: &[String]) -> Report {
     let mut details = all.clone();
     details.insert("frontier".to_owned(), json!([0, 3, 4, usize::MAX, 3]));
     details.insert("depths".to_owned(), paths.iter().map(depth).collect());
-    Report {
-        title: text(),
-        task: text(),
-        model: text(),
-        prompt_model: Some(text()),
-        optimizer: text(),
-        created_at: text(),
-        outcome: Outcome {
-            optimizer: text(),
-            best: candidates.len() - 1,
-            baseline: estimate,
-            selected: estimate,
-            comparison: Some(first),
-            choice: text(),
-            trials: trials.collect(),
-            scores,
-            details,
-            confirmation: Some(Confirmation {
-                on: text(),
-                baseline: estimate,
-                winner: estimate,
-                comparison: second,
-            }),
-            failures: { let mut failure_counts = FailureCounts::default(); failure_counts.reply = 1; failure_counts.program = 2; failure_counts.provider = 3; failure_counts.metric = 4; failure_counts },
-            stop: StopReason::Provider { message: text() },
-            notes: texts.to_vec(),
-            candidates,
-            ..Outcome::default()
-        },
-        prompts_before: before,
-        prompts_after: after,
-        test: Some(TestReport {
-            detectable_gain: None,
-            split: text(),
-            baseline: estimate,
-            optimized: estimate,
-            comparison: third,
-            examples,
-        }),
-        errors: texts
-            .iter()
-            .map(|message| ErrorLine { kind: FailureKind::Program, message: message.clone(), count: 1 })
-            .collect(),
-        configuration: json!(all),
-        stages: texts
-            .iter()
-            .map(|stage| StageCost {
-                stage: stage.clone(),
-                money: Some(0.1),
-                seconds: Some(3.0),
-                ..StageCost::default()
-            })
-            .collect(),
-    }
+    let mut outcome = Outcome::new(text());
+    outcome.best = candidates.len() - 1;
+    outcome.baseline = estimate;
+    outcome.selected = estimate;
+    outcome.comparison = Some(first);
+    outcome.choice = text();
+    outcome.trials = trials.collect();
+    outcome.scores = scores;
+    outcome.details = details;
+    outcome.confirmation = Some(Confirmation::new(text(), estimate, estimate, second));
+    (outcome.failures.reply, outcome.failures.program) = (1, 2);
+    (outcome.failures.provider, outcome.failures.metric) = (3, 4);
+    outcome.stop = StopReason::Provider { message: text() };
+    outcome.notes = texts.to_vec();
+    outcome.candidates = candidates;
+    let mut test = TestReport::new(text(), estimate, estimate, third);
+    test.examples = examples;
+    let mut report = Report::new(text(), outcome);
+    report.title = text();
+    report.model = text();
+    report.prompt_model = Some(text());
+    report.optimizer = text();
+    report.created_at = text();
+    report.prompts_before = before;
+    report.prompts_after = after;
+    report.test = Some(test);
+    report.errors =
+        texts.iter().map(|message| ErrorLine::new(FailureKind::Program, message.clone(), 1)).collect();
+    report.configuration = json!(all);
+    report.stages = texts
+        .iter()
+        .map(|stage| StageCost::new(stage.clone(), Usage::default()).with_money(0.1).with_seconds(3.0))
+        .collect();
+    report
 }

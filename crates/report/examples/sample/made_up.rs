@@ -67,7 +67,9 @@ pub(crate) fn prompts(route: &str, answer: Option<&str>) -> Prompts {
 pub(crate) fn with_demos(mut prompts: Prompts) -> Prompts {
     let demo = |index: usize, augmented| {
         let (ticket, department, _) = TICKETS[index];
-        let mut demo = Demo::new(fields(json!({"ticket": ticket, "department": department}))); demo.augmented = augmented; demo
+        let mut demo = Demo::new(fields(json!({"ticket": ticket, "department": department})));
+        demo.augmented = augmented;
+        demo
     };
     if let Some(mut route) = prompts.get("route").cloned() {
         route.demos = vec![demo(3, true), demo(0, true), demo(5, false)];
@@ -97,31 +99,29 @@ pub(crate) fn test(n: usize, before: f64, after: f64, seed: u64) -> anyhow::Resu
             };
             let ((said_before, score_before), (said_after, score_after)) = (answer(before), answer(after));
             let failed = number % 41 == 40;
-            ExampleRow {
-                inputs: fields(
-                    json!({"ticket": format!("{ticket} (no. {})", 4000 + number), "language": "en"}),
-                ),
-                expected: fields(json!({"department": department})),
-                before: Some(fields(json!({"department": said_before}))),
-                after: (!failed).then(|| fields(json!({"department": said_after, "reply": reply}))),
-                score_before: Some(score_before),
-                score_after: (!failed).then_some(score_after),
-                error_before: None,
-                error_after: failed
-                    .then(|| "the provider gave no reply: 503, overloaded; tried 4 times".to_owned()),
-                feedback: (!failed && score_after < 1.0)
-                    .then(|| format!("`{said_after}` is not `{department}`")),
-            }
+            let mut example_row = ExampleRow::default();
+            example_row.inputs =
+                fields(json!({"ticket": format!("{ticket} (no. {})", 4000 + number), "language": "en"}));
+            example_row.expected = fields(json!({"department": department}));
+            example_row.before = Some(fields(json!({"department": said_before})));
+            example_row.after = (!failed).then(|| fields(json!({"department": said_after, "reply": reply})));
+            example_row.score_before = Some(score_before);
+            example_row.score_after = (!failed).then_some(score_after);
+            example_row.error_after =
+                failed.then(|| "the provider gave no reply: 503, overloaded; tried 4 times".to_owned());
+            example_row.feedback =
+                (!failed && score_after < 1.0).then(|| format!("`{said_after}` is not `{department}`"));
+            example_row
         })
         .collect();
     let of = |score: fn(&ExampleRow) -> Option<f64>| Scores::lossy(examples.iter().map(score));
     let (first, second) = (of(|row| row.score_before), of(|row| row.score_after));
-    Ok(TestReport {
-        detectable_gain: None,
-        split: "sealed test".to_owned(),
-        baseline: estimate(&first, 0.95),
-        optimized: estimate(&second, 0.95),
-        comparison: compare(&first, &second, 0.95)?,
-        examples,
-    })
+    let mut test = TestReport::new(
+        "sealed test",
+        estimate(&first, 0.95),
+        estimate(&second, 0.95),
+        compare(&first, &second, 0.95)?,
+    );
+    test.examples = examples;
+    Ok(test)
 }

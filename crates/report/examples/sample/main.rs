@@ -15,30 +15,26 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use promptopt_report::Report;
-use promptopt_run::Outcome;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let mipro = real::report().await?;
-    let nothing_won = Report {
-        outcome: Outcome {
-            best: 0,
-            selected: mipro.outcome.baseline,
-            comparison: None,
-            ..mipro.outcome.clone()
-        },
-        prompts_after: mipro.prompts_before.clone(),
-        ..mipro.clone()
-    };
+    let mut outcome = mipro.outcome.clone();
+    (outcome.best, outcome.selected, outcome.comparison) = (0, mipro.outcome.baseline, None);
+    let mut nothing_won = mipro.clone();
+    nothing_won.outcome = outcome;
+    nothing_won.prompts_after = mipro.prompts_before.clone();
+    let mut untested = gepa::report(6)?;
+    untested.test = None;
     let reports = [
         ("miprov2", mipro),
         ("gepa", gepa::report(24)?),
         ("gepa-200", gepa::report(200)?),
         ("copro", copro::report()?),
         ("nothing-won", nothing_won),
-        ("no-test", Report { test: None, ..gepa::report(6)? }),
+        ("no-test", untested),
         ("empty", Report::default()),
         ("hostile", hostile::report("http://127.0.0.1:9")),
     ];

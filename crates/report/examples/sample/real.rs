@@ -5,6 +5,7 @@ use std::sync::Arc;
 use miprov2::MIPROv2;
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
+use promptopt_core::money::Usage;
 use promptopt_core::program::{Evaluator, ModuleExt as _};
 use promptopt_core::prompt::Prompts;
 use promptopt_core::trace::FailureKind;
@@ -29,48 +30,39 @@ pub(crate) async fn report() -> anyhow::Result<Report> {
     let after = measure(&program, &model, prompts_after.clone(), &test).await?;
     let test = TestReport::of("sealed test", &test, &before, &after)?;
     let spending = outcome.spending;
-    let stage = |name: &str, calls: u64, share: f64| StageCost {
-        stage: name.to_owned(),
-        calls,
-        prompt_tokens: (spending.total().prompt_tokens as f64 * share) as u64,
-        completion_tokens: (spending.total().completion_tokens as f64 * share) as u64,
-        seconds: Some(calls as f64 / 40.0),
-        money: None,
+    let stage = |name: &str, calls: u64, share: f64| {
+        let part = |tokens: u64| (tokens as f64 * share) as u64;
+        let all = spending.total();
+        let usage = Usage::call(part(all.prompt_tokens), part(all.completion_tokens)).with_calls(calls);
+        StageCost::new(name, usage).with_seconds(calls as f64 / 40.0)
     };
     let prompt_calls = spending.prompt.calls;
-    Ok(Report {
-        task: "hidden-rules".to_owned(),
-        model: model.profile().id,
-        optimizer: "MIPROv2".to_owned(),
-        created_at: "2026-01-31 14:05 UTC".to_owned(),
-        prompts_before,
-        prompts_after,
-        test: Some(test),
-        errors: vec![ErrorLine {
-            kind: FailureKind::Reply,
-            message: "predictor `answer`: the reply has no field `answer`".to_owned(),
-            count: outcome.failures.reply.max(2),
-        }],
-        configuration: json!({
-            "optimizer": {"name": "miprov2", "seed": 7, "max_calls": 1000},
-            "data": {"train": 100, "selection": 100, "test": 200, "seed": 1007},
-            "metric": "exact",
-        }),
-        stages: vec![
-            stage("baseline", 100, 0.1),
-            stage("stage 1: traces and demo sets", 100, 0.1),
-            stage("stage 2: instructions", prompt_calls, 0.1),
-            stage("stage 3: search", spending.task.calls.saturating_sub(200), 0.7),
-            StageCost {
-                stage: "sealed test".to_owned(),
-                calls: 400,
-                seconds: Some(9.7),
-                ..StageCost::default()
-            },
-        ],
-        outcome,
-        ..Report::default()
-    })
+    let unreadable = outcome.failures.reply.max(2);
+    let mut report = Report::new("hidden-rules", outcome);
+    report.model = model.profile().id;
+    report.optimizer = "MIPROv2".to_owned();
+    report.created_at = "2026-01-31 14:05 UTC".to_owned();
+    report.prompts_before = prompts_before;
+    report.prompts_after = prompts_after;
+    report.test = Some(test);
+    report.errors = vec![ErrorLine::new(
+        FailureKind::Reply,
+        "predictor `answer`: the reply has no field `answer`",
+        unreadable,
+    )];
+    report.configuration = json!({
+        "optimizer": {"name": "miprov2", "seed": 7, "max_calls": 1000},
+        "data": {"train": 100, "selection": 100, "test": 200, "seed": 1007},
+        "metric": "exact",
+    });
+    report.stages = vec![
+        stage("baseline", 100, 0.1),
+        stage("stage 1: traces and demo sets", 100, 0.1),
+        stage("stage 2: instructions", prompt_calls, 0.1),
+        stage("stage 3: search", spending.task.calls.saturating_sub(200), 0.7),
+        StageCost::new("sealed test", Usage::calls(400)).with_seconds(9.7),
+    ];
+    Ok(report)
 }
 
 async fn measure(

@@ -189,23 +189,18 @@ mod tests {
     use crate::TestReport;
 
     fn row(optimizer: &str, seed: u64, seconds: u64, instructions: &[&str]) -> ComparisonRow {
-        let candidate = |text: &&str| PromptCandidate::new(Prompts::from_iter([("route", Prompt::new(*text))]), Origin::original());
+        let candidate = |text: &&str| {
+            PromptCandidate::new(Prompts::from_iter([("route", Prompt::new(*text))]), Origin::original())
+        };
         let estimate = |mean: f64| Estimate::new(mean, mean - 0.05, mean + 0.05, 200);
         let mut comparison = Comparison::new(200, 0.54, 0.47, 0.61, 1e-9);
         (comparison.wins, comparison.losses, comparison.test) = (110, 2, "exact McNemar".to_owned());
-        let outcome = Outcome {
-            optimizer: optimizer.to_owned(),
-            candidates: instructions.iter().map(candidate).collect(),
-            best: instructions.len() - 1,
-            baseline: estimate(0.25),
-            selected: estimate(0.9),
-            spending: Spending {
-                task: Usage::call(1_234_567, 89).with_calls(1200),
-                prompt: Usage::call(10, 20),
-                ..Spending::default()
-            },
-            ..Outcome::default()
-        };
+        let mut outcome = Outcome::new(optimizer);
+        outcome.candidates = instructions.iter().map(candidate).collect();
+        outcome.best = instructions.len() - 1;
+        outcome.baseline = estimate(0.25);
+        outcome.selected = estimate(0.9);
+        outcome.spending = Spending::new(Usage::call(1_234_567, 89).with_calls(1200), Usage::call(10, 20));
         let test = TestReport {
             detectable_gain: None,
             split: "sealed test".to_owned(),

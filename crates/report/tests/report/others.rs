@@ -2,7 +2,7 @@
 
 use promptopt_core::prompt::Origin;
 use promptopt_report::Report;
-use promptopt_run::{StopReason, Trial, TrialKind};
+use promptopt_run::{StopReason, TrialKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -65,7 +65,11 @@ fn a_kind_of_trial_of_its_own_is_drawn_with_its_name() {
 fn many_kinds_of_its_own_make_no_endless_legend() {
     let mut report = small();
     let trial = report.outcome.trials[0].clone();
-    let named = |number| Trial { kind: TrialKind::new(format!("kind {number}")), ..trial.clone() };
+    let named = |number| {
+        let mut made = trial.clone();
+        made.kind = TrialKind::new(format!("kind {number}"));
+        made
+    };
     report.outcome.trials = (0..500).map(named).collect();
     let legend = words(&report, "#trials .legend");
     assert!(legend.contains("Kind 11 (1)") && !legend.contains("Kind 12 (1)"), "{legend}");

@@ -3,9 +3,9 @@
 use promptopt_core::data::Fields;
 use promptopt_core::money::Usage;
 use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
-use promptopt_core::trace::{FailureCounts, FailureKind};
+use promptopt_core::trace::FailureKind;
 use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
-use promptopt_run::{CandidateScores, Outcome, Spending, StopReason, Trial, TrialKind};
+use promptopt_run::{CandidateScores, Outcome, StopReason, Trial, TrialKind};
 use promptopt_statistics::{Comparison, Estimate};
 use scraper::{Html, Selector};
 use serde_json::{Value, json};
@@ -25,26 +25,26 @@ fn comparison(difference: f64, p_value: f64) -> Comparison {
 }
 
 fn example(input: &str, before: f64, after: Option<f64>) -> ExampleRow {
-    ExampleRow {
-        inputs: fields(json!({"question": input})),
-        expected: fields(json!({"answer": "yes"})),
-        before: Some(fields(json!({"answer": "no"}))),
-        after: after.map(|_| fields(json!({"answer": "yes"}))),
-        score_before: Some(before),
-        score_after: after,
-        error_after: after.is_none().then(|| "no reply".to_owned()),
-        ..ExampleRow::default()
-    }
+    let mut example_row = ExampleRow::default();
+    example_row.inputs = fields(json!({"question": input}));
+    example_row.expected = fields(json!({"answer": "yes"}));
+    example_row.before = Some(fields(json!({"answer": "no"})));
+    example_row.after = after.map(|_| fields(json!({"answer": "yes"})));
+    example_row.score_before = Some(before);
+    example_row.score_after = after;
+    example_row.error_after = after.is_none().then(|| "no reply".to_owned());
+    example_row
 }
 
 /// A report with something in every section.
 pub(crate) fn small() -> Report {
     let prompts = |instruction: &str| {
-        let demo =
-            Demo::new(fields(json!({"question": "q", "answer": "a"}))).augmented();
+        let demo = Demo::new(fields(json!({"question": "q", "answer": "a"}))).augmented();
         Prompts::from_iter([("answer", Prompt::new(instruction).with_demos(vec![demo]))])
     };
-    let candidate = |instruction: &str, origin, parents: &[usize], score| PromptCandidate::new(prompts(instruction), origin).with_score(score).with_parents(parents.to_vec());
+    let candidate = |instruction: &str, origin, parents: &[usize], score| {
+        PromptCandidate::new(prompts(instruction), origin).with_score(score).with_parents(parents.to_vec())
+    };
     let choice = Origin::new("search", "instruction × demo set 1 × 2").with("choices", json!([[1, 2]]));
     let reflection = Origin::new("reflected", "reflection on answer, iteration 2");
     let merge = Origin::new("merged", "merge over ancestor 0, iteration 3");
@@ -54,95 +54,66 @@ pub(crate) fn small() -> Report {
         candidate("Answer at once.", reflection, &[0], None),
         candidate("Answer the hard question with care.", merge, &[1, 2], Some(1.0)),
     ];
-    let trial = |kind, candidate, score: f64, calls_so_far, best_so_far| Trial {
-        kind,
-        candidate,
-        examples: 4,
-        score: Some(score),
-        failures: 0,
-        calls_so_far,
-        best_so_far,
+    let trial = |kind, candidate, score: f64, calls_so_far, best_so_far| {
+        Trial::new(kind, candidate, 4, score).with_progress(calls_so_far, best_so_far)
     };
-    let scores = |values: &[u8]| CandidateScores {
-        examples: values.iter().map(|value| Some(f64::from(*value))).collect(),
-        calls_at_discovery: 8,
-        ..CandidateScores::default()
+    let scores = |values: &[u8]| {
+        CandidateScores::new(values.iter().map(|value| Some(f64::from(*value))).collect())
+            .with_discovery(8, 0)
     };
-    Report {
-        task: "questions".into(),
-        model: "a-model".into(),
-        optimizer: "GEPA".into(),
-        created_at: "2026-01-31".into(),
-        outcome: Outcome {
-            best: 3,
-            baseline: estimate(0.5),
-            selected: estimate(0.9),
-            comparison: Some(comparison(0.5, 0.01)),
-            choice: "the highest mean".into(),
-            trials: vec![
-                trial(TrialKind::BASELINE, 0, 0.5, 4, 0.5),
-                trial(TrialKind::MINIBATCH, 1, 0.5, 8, 0.5),
-                trial(TrialKind::FULL, 1, 0.75, 12, 0.75),
-                trial(TrialKind::GATE, 2, 0.25, 16, 0.75),
-                trial(TrialKind::RACE, 2, 0.5, 18, 0.75),
-                trial(TrialKind::FULL, 3, 1.0, 24, 1.0),
-            ],
-            scores: vec![
-                scores(&[0, 0, 1, 1]),
-                scores(&[1, 0, 1, 1]),
-                scores(&[0, 1]),
-                scores(&[1, 1, 1, 1]),
-            ],
-            details: fields(json!({
-                "frontier": [1, 3],
-                "depths": [
-                    {
-                        "predictor": "answer", "depth": 0, "attempts": 2, "best": 0.5, "mean": 0.4, "min": 0.3,
-                        "max": 0.5, "std": 0.1, "calls_so_far": 0,
-                    },
-                    {
-                        "predictor": "answer", "depth": 1, "attempts": 2, "best": 0.9, "mean": 0.7, "min": 0.5,
-                        "max": 0.9, "std": 0.2, "calls_so_far": 20,
-                    },
-                ],
-            })),
-            spending: Spending {
-                task: Usage::call(50_000, 2_000).with_calls(1_200),
-                ..Spending::default()
+    let mut outcome = Outcome::default();
+    outcome.best = 3;
+    outcome.baseline = estimate(0.5);
+    outcome.selected = estimate(0.9);
+    outcome.comparison = Some(comparison(0.5, 0.01));
+    outcome.choice = "the highest mean".into();
+    outcome.trials = vec![
+        trial(TrialKind::BASELINE, 0, 0.5, 4, 0.5),
+        trial(TrialKind::MINIBATCH, 1, 0.5, 8, 0.5),
+        trial(TrialKind::FULL, 1, 0.75, 12, 0.75),
+        trial(TrialKind::GATE, 2, 0.25, 16, 0.75),
+        trial(TrialKind::RACE, 2, 0.5, 18, 0.75),
+        trial(TrialKind::FULL, 3, 1.0, 24, 1.0),
+    ];
+    outcome.scores =
+        vec![scores(&[0, 0, 1, 1]), scores(&[1, 0, 1, 1]), scores(&[0, 1]), scores(&[1, 1, 1, 1])];
+    outcome.details = fields(json!({
+        "frontier": [1, 3],
+        "depths": [
+            {
+                "predictor": "answer", "depth": 0, "attempts": 2, "best": 0.5, "mean": 0.4, "min": 0.3,
+                "max": 0.5, "std": 0.1, "calls_so_far": 0,
             },
-            failures: { let mut failure_counts = FailureCounts::default(); failure_counts.reply = 2; failure_counts },
-            stop: StopReason::TargetReached,
-            notes: vec!["a note".into()],
-            candidates,
-            ..Outcome::default()
-        },
-        prompts_before: prompts("Answer the question."),
-        prompts_after: prompts("Answer the hard question with care."),
-        test: Some(TestReport {
-            detectable_gain: None,
-            split: "sealed test".into(),
-            baseline: estimate(0.5),
-            optimized: estimate(0.9),
-            comparison: comparison(0.4, 0.001),
-            examples: vec![
-                example("is there a needle?", 0.0, Some(1.0)),
-                example("is it hay?", 1.0, Some(0.0)),
-                example("is it wrong?", 0.0, Some(0.0)),
-                example("is it right?", 1.0, Some(1.0)),
-                example("is it there?", 1.0, None),
-            ],
-        }),
-        errors: vec![ErrorLine { kind: FailureKind::Reply, message: "no field `answer`".into(), count: 2 }],
-        configuration: json!({"seed": 7}),
-        stages: vec![StageCost {
-            stage: "search".into(),
-            calls: 1_200,
-            seconds: Some(75.0),
-            money: Some(0.5),
-            ..StageCost::default()
-        }],
-        ..Report::default()
-    }
+            {
+                "predictor": "answer", "depth": 1, "attempts": 2, "best": 0.9, "mean": 0.7, "min": 0.5,
+                "max": 0.9, "std": 0.2, "calls_so_far": 20,
+            },
+        ],
+    }));
+    outcome.spending.task = Usage::call(50_000, 2_000).with_calls(1_200);
+    outcome.failures.reply = 2;
+    outcome.stop = StopReason::TargetReached;
+    outcome.notes = vec!["a note".into()];
+    outcome.candidates = candidates;
+    let mut test = TestReport::new("sealed test", estimate(0.5), estimate(0.9), comparison(0.4, 0.001));
+    test.examples = vec![
+        example("is there a needle?", 0.0, Some(1.0)),
+        example("is it hay?", 1.0, Some(0.0)),
+        example("is it wrong?", 0.0, Some(0.0)),
+        example("is it right?", 1.0, Some(1.0)),
+        example("is it there?", 1.0, None),
+    ];
+    let mut report = Report::new("questions", outcome);
+    report.model = "a-model".into();
+    report.optimizer = "GEPA".into();
+    report.created_at = "2026-01-31".into();
+    report.prompts_before = prompts("Answer the question.");
+    report.prompts_after = prompts("Answer the hard question with care.");
+    report.test = Some(test);
+    report.errors = vec![ErrorLine::new(FailureKind::Reply, "no field `answer`", 2)];
+    report.configuration = json!({"seed": 7});
+    report.stages = vec![StageCost::new("search", Usage::calls(1_200)).with_seconds(75.0).with_money(0.5)];
+    report
 }
 
 pub(crate) fn select(report: &Report, selector: &str) -> String {
@@ -240,7 +211,8 @@ fn a_gain_within_noise_stands_beside_what_could_have_been_seen() {
 fn sections_without_data_are_left_out() {
     let full = select(&small(), "section[id]").matches("<section").count();
     assert_eq!(full, 13);
-    let bare = Report { test: small().test, ..Report::default() };
+    let mut bare = Report::default();
+    bare.test = small().test;
     let page = bare.to_html().unwrap();
     for absent in
         ["trials", "choices", "lineage", "frontier", "depths", "candidates", "demos", "prompts", "problems"]

@@ -81,7 +81,8 @@ impl<'p> Run<'p> {
     pub(crate) async fn begin(&mut self) -> Result<Option<Halt>, Error> {
         let selection = self.board.examples().len();
         self.stage("baseline", format!("the original on {selection} selection examples"));
-        let mut original = self.program.candidate(); original.origin = Origin::original();
+        let mut original = self.program.candidate();
+        original.origin = Origin::original();
         let original = self.enter(original);
         let everything = self.board.open(original);
         match self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err() {

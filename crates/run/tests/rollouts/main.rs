@@ -62,7 +62,7 @@ async fn equal_jobs_are_made_once_and_other_samples_are_other_jobs() {
     let model = Arc::new(Restless::default());
     let runner = RolloutRunner::new(&program, Arc::clone(&model) as _);
     let mut jobs = [jobs(2), jobs(2)].concat();
-    jobs.push(RolloutJob { sample: 7, ..jobs[0].clone() });
+    jobs.push(jobs[0].clone().with_sample(7));
     let traces = runner.run(&jobs).await.unwrap();
     assert_eq!(model.calls(), 3);
     assert_eq!(traces[0], traces[2]);
@@ -86,7 +86,8 @@ async fn what_a_store_knows_is_not_run_again() {
 
     // Another instruction is another rollout, even where the reply is the same.
     let prompts: Prompts = [("ask", Prompt::new("Shout louder."))].into_iter().collect();
-    let job = RolloutJob { prompts: prompts.into(), ..jobs(1)[0].clone() };
+    let mut job = jobs(1)[0].clone();
+    job.prompts = prompts.into();
     runner().run(&[job]).await.unwrap();
     assert_eq!(model.calls(), 9);
 }

@@ -49,8 +49,7 @@ async fn models_on_one_journal_share_a_call_and_different_requests_do_not() {
     let task = StoredModel::new(echo.clone(), Some(journal.clone()), None);
     let prompt = StoredModel::new(echo.clone(), Some(journal), None);
     let same = request("same");
-    let warm =
-        same.clone().with_sampling(Sampling::default().with_temperature(1.0));
+    let warm = same.clone().with_sampling(Sampling::default().with_temperature(1.0));
     let second = same.clone().with_sample_index(1);
     let calls = [ask(&task, &same), ask(&prompt, &same), ask(&task, &warm), ask(&task, &second)];
     assert!(join_all(calls).await.iter().all(Result::is_ok));

@@ -42,6 +42,7 @@ pub(super) trait Task: Send + Sync {
 /// assert_eq!(names, ["hidden-rules", "demos-only", "two-predictors", "noisy-metric", "wording"]);
 /// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Landscape {
     /// A short name, such as `hidden-rules`.
     pub name: &'static str,

@@ -44,10 +44,9 @@ impl Task for Shown {
         let mut prompt = stated(&self.0);
         for rule in self.0.rules() {
             let fields = [("question", &rule.cue), ("answer", &rule.value)];
-            prompt.demos.push(Demo::new(fields
-                    .map(|(name, text)| (name.to_owned(), text.as_str().into()))
-                    .into_iter()
-                    .collect()));
+            prompt.demos.push(Demo::new(
+                fields.map(|(name, text)| (name.to_owned(), text.as_str().into())).into_iter().collect(),
+            ));
         }
         one_prompt(prompt)
     }

@@ -46,7 +46,11 @@ fn chat() -> LmRequest {
 }
 
 fn sampling() -> Sampling {
-    Sampling::default().with_temperature(0.25).with_top_p(0.5).with_max_tokens(9).with_stop(vec!["END".into()])
+    Sampling::default()
+        .with_temperature(0.25)
+        .with_top_p(0.5)
+        .with_max_tokens(9)
+        .with_stop(vec!["END".into()])
 }
 
 /// The error of one request to a server that answers so, what the server saw, and the waits between.

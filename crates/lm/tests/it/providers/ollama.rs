@@ -44,7 +44,8 @@ async fn a_schema_is_asked_for_as_json_and_a_cut_is_told() {
     let server = Server::start([Answer::new(200, reply("{", "length"))]).await;
     let (client, _) = client(OLLAMA, &server.base_url);
     let response_format = ResponseFormat::JsonSchema { name: "a".into(), schema: json!({}) };
-    let reply = client.complete(&chat().with_response_format(response_format), &Attempts::any()).await.unwrap();
+    let reply =
+        client.complete(&chat().with_response_format(response_format), &Attempts::any()).await.unwrap();
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Length);
     assert_eq!(server.seen()[0].body["format"], "json");
 }
