@@ -43,7 +43,7 @@
 //! | `tracing` | a run as spans and events of `tracing` |
 //!
 //! Each part is a crate of its own, for whoever wants no more than that: the map is the first page of
-//! [`promptopt_core`](core). The guide for Rust engineers stands in the repository under `docs/`.
+//! [`promptopt_core`]. The guide for Rust engineers stands in the repository under `docs/`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -250,9 +250,17 @@ impl<'a> RolloutRunner<'a> {
                 let hash = prompts.content_hash();
                 (Arc::new(prompts), hash)
             });
-            let job = RolloutJob { prompts: Arc::clone(prompts), ..job.clone() };
             let example = job.example.content_hash();
-            let key = self.key(*hash, example, job.sample);
+            // Known by what is really in force, so prompts that differ only in this example's own demo share the run.
+            let (prompts, hash) = match prompts.without_source(example) {
+                Some(prompts) => {
+                    let hash = prompts.content_hash();
+                    (Arc::new(prompts), hash)
+                }
+                None => (Arc::clone(prompts), *hash),
+            };
+            let job = RolloutJob { prompts, ..job.clone() };
+            let key = self.key(hash, example, job.sample);
             let place = match by_key.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
@@ -260,7 +268,7 @@ impl<'a> RolloutRunner<'a> {
                     if let Some(trace) = &trace {
                         self.note(trace, true);
                     }
-                    plan.units.push(Unit { job, example, key, known: trace.is_some(), trace });
+                    plan.units.push(Unit { job, key, known: trace.is_some(), trace });
                     *new.insert(plan.units.len() - 1)
                 }
             };
@@ -310,9 +318,9 @@ impl<'a> RolloutRunner<'a> {
                 waiting.next();
                 allowed = allowed.map(|left| left.saturating_sub(1));
                 let Some(unit) = plan.units.get(index) else { break };
-                let (job, example) = (unit.job.clone(), unit.example);
+                let job = unit.job.clone();
                 let seat = turns.enter();
-                under_way.push(async move { (index, self.rollout(&job, example, seat).await) });
+                under_way.push(async move { (index, self.rollout(&job, seat).await) });
             }
             let finished = {
                 let cancelled = pin!(self.cancellation.cancelled());
@@ -389,21 +397,17 @@ impl<'a> RolloutRunner<'a> {
         stop
     }
 
-    async fn rollout(&self, job: &RolloutJob, example: ContentHash, seat: Arc<Seat>) -> Made {
+    async fn rollout(&self, job: &RolloutJob, seat: Arc<Seat>) -> Made {
         let budget = self.ledger.budget();
         // Where only calls are limited, it is known beforehand what the rollout may need.
         if self.ledger.is_limited() && !budget.limits_requests() && seat.open().await.is_err() {
             seat.leave();
             return Made::Refused;
         }
-        let prompts = match job.prompts.without_source(example) {
-            Some(prompts) => Arc::new(prompts),
-            None => Arc::clone(&job.prompts),
-        };
         let account = Account::new(seat, budget, self.cancellation.clone());
         let context = CallContext::layered(
             account.on(Arc::clone(&self.model), self.known.clone()),
-            prompts,
+            Arc::clone(&job.prompts),
             self.cancellation.clone(),
             job.sample,
             self.ledger.is_limited().then(|| self.program.calls_per_rollout()),
@@ -523,8 +527,6 @@ struct Plan {
 
 struct Unit {
     job: RolloutJob,
-    /// The hash of its example.
-    example: ContentHash,
     key: RolloutKey,
     /// Whether the store had the trace.
     known: bool,

@@ -34,11 +34,12 @@ pub(crate) struct Lesson {
     pub(crate) worse: Option<Arc<Trace>>,
 }
 
-/// Has the rules of some lessons written, one for each predictor, and appends them to the instructions. A lesson of
+/// Has the rules of some lessons written in this draw of the model, one for each predictor, and appends them to the instructions. A lesson of
 /// which no rule comes out gives no candidate.
 pub(crate) async fn learn(
     run: &mut Run<'_>,
     temperature: f64,
+    draw: u64,
     lessons: Vec<Lesson>,
 ) -> Result<Vec<PromptCandidate>, Halt> {
     let sampling = Sampling::default().with_temperature(temperature);
@@ -52,7 +53,7 @@ pub(crate) async fn learn(
             let texts = [module, instruction.instruction.clone()].into_iter().chain(runs);
             let inputs = BRIEF.inputs.iter().zip(texts);
             let inputs = Fields::from_iter(inputs.map(|((name, _), text)| ((*name).to_owned(), text.into())));
-            assignments.push(Assignment::new(inputs));
+            assignments.push(Assignment::new(inputs).with_draw(draw));
         }
     }
     let mut rules = match assignments.is_empty() || run.options().instruction_writer.is_some() {

@@ -97,9 +97,9 @@ impl Strategy for SIMBA {
             let batch: Vec<_> = rows.into_iter().filter_map(|row| run.train().get(row).cloned()).collect();
 
             // Every example several times, under candidates that did well so far.
-            let buckets = self.sample(run, &pool, &batch, &mut rng).await?;
+            let buckets = self.sample(run, step, &pool, &batch, &mut rng).await?;
             // New candidates from the examples whose runs differ most, on the same minibatch.
-            let new = self.improve(run, &pool, &buckets, &mut rng).await?;
+            let new = self.improve(run, step, &pool, &buckets, &mut rng).await?;
             winners.extend(measure(run, &mut pool, &batch, new).await?);
         }
         // Winners of all steps, spread evenly, over the selection set.
@@ -123,17 +123,19 @@ impl SIMBA {
         leaders.choose_weighted(rng, weight).map_or(0, |(candidate, _)| *candidate)
     }
 
-    /// Runs every example of a batch once at each of several temperatures. The examples whose runs differ most come
-    /// first.
+    /// Runs every example of a batch once at each of several temperatures, with draws that no other step has. The
+    /// examples whose runs differ most come first.
     async fn sample(
         &self,
         run: &mut Run<'_>,
+        step: usize,
         pool: &Pool,
         batch: &[Arc<Example>],
         rng: &mut ChaCha8Rng,
     ) -> Result<Vec<Bucket>, Halt> {
         let mut buckets = vec![Bucket::new(); batch.len()];
         for draw in 0..self.num_candidates {
+            let sample = (step * self.num_candidates + draw) as u64;
             let added = 0.5 + 0.5 * draw as f64 / self.num_candidates as f64;
             let warmer =
                 with_requests(Arc::clone(run.task_model()), &format!("warmer={added:.2}"), move |request| {
@@ -141,7 +143,7 @@ impl SIMBA {
                 });
             let mut job = |example: &Arc<Example>| {
                 let prompts = prompts(run, self.draw(pool, rng));
-                RolloutJob::new(prompts, Arc::clone(example)).with_sample(draw as u64)
+                RolloutJob::new(prompts, Arc::clone(example)).with_sample(sample)
             };
             let jobs: Vec<_> = batch.iter().map(&mut job).collect();
             let runner = run.runner_of(run.program(), Arc::new(warmer));
@@ -168,6 +170,7 @@ impl SIMBA {
     async fn improve(
         &self,
         run: &mut Run<'_>,
+        step: usize,
         pool: &Pool,
         buckets: &[Bucket],
         rng: &mut ChaCha8Rng,
@@ -196,7 +199,7 @@ impl SIMBA {
                 break;
             }
         }
-        new.extend(learn(run, self.temperature, lessons).await?);
+        new.extend(learn(run, self.temperature, step as u64, lessons).await?);
         Ok(new)
     }
 
