@@ -1,8 +1,6 @@
 //! Anthropic: `POST /v1/messages`.
 
-use promptopt_core::lm::{
-    Attempts, FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat, Sampling,
-};
+use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError, ResponseFormat, Sampling};
 use promptopt_core::money::Usage;
 use promptopt_lm::ProviderClient;
 use serde_json::{Value, json};

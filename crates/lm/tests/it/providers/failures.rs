@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmRequest};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError};
 use promptopt_lm::{Concurrency, ProviderClient, RateControl};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

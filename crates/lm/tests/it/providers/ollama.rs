@@ -1,6 +1,6 @@
 //! Ollama: `POST /api/chat`.
 
-use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError, LmRequest, ResponseFormat};
+use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError, ResponseFormat};
 use promptopt_core::money::Usage;
 use promptopt_lm::ProviderClient;
 use serde_json::{Value, json};
