@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::money::{Budget, Money, Price, Usage};
@@ -23,6 +23,9 @@ use crate::words::{money, short, time};
 const EMBEDDED_LATENCY: Duration = Duration::from_millis(110);
 /// Of a cap, the sealed test is left this share at most, unless its part of the whole work is larger.
 const MOST_FOR_TEST: u64 = 2;
+/// Of a run that no number bounds this many evaluations of the selection set are expected at most: what the largest
+/// preset of GEPA makes.
+const UNBOUNDED: u64 = 28;
 
 /// What each stage of a run is going to cost, from a low to a high figure.
 pub(crate) struct PricedForecast {
@@ -50,7 +53,7 @@ impl PricedForecast {
     ) -> anyhow::Result<Self> {
         let program = &*session.program;
         let forecast = strategy.estimate(program, train)?;
-        let forecast = forecast.context("the optimizer cannot say what it is going to call")?;
+        let forecast = forecast.unwrap_or_else(|| unbounded(program, strategy));
         // No prompt has more of them.
         let demos =
             ["max_bootstrapped_demos", "max_labeled_demos"].map(|option| section.number(option)).iter().sum();
@@ -239,6 +242,17 @@ impl PricedForecast {
             "unpriced_models": self.unpriced,
         })
     }
+}
+
+/// What is expected of a strategy that only money, tokens or time ends: the original's evaluation, and up to as many
+/// rollouts as [`UNBOUNDED`] evaluations take.
+fn unbounded(program: &dyn Evaluator, strategy: &dyn Strategy) -> Forecast {
+    let selection = strategy.options().valset.map_or(0, |valset| valset.len()) as u64;
+    let rollout = calls_of_a_rollout(program);
+    Forecast::default()
+        .with("baseline", ModelRole::Task, rollout.times(Between::new(selection, selection)))
+        .with("search", ModelRole::Task, rollout.times(Between::new(0, UNBOUNDED * selection)))
+        .with("instructions", ModelRole::Prompt, Between::new(0, UNBOUNDED * selection))
 }
 
 /// Original and optimized program on the test; one of them, where the original stays.

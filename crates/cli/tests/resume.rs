@@ -181,6 +181,10 @@ fn budgets_of_tokens_money_and_time_end_a_run_with_its_best() {
     assert_eq!((&object["stop"], &object["exhausted"]), (&"budget".into(), &"money".into()), "{text}");
     let (code, object, text) = run("max_tokens = 100", &optimizer("gepa"), &["--max-tokens", "10000"]);
     assert_eq!((code, &object["stop"]), (Some(0), &"budget".into()), "{text}");
+    // Nothing but the cap says how long this goes on.
+    let unbounded = "[optimizer]\nkind = \"gepa\"";
+    let (code, object, text) = run("max_tokens = 100", unbounded, &["--max-tokens", "10000"]);
+    assert_eq!((code, &object["stop"]), (Some(0), &"budget".into()), "{text}");
     let (code, _, text) = run("", &optimizer("copro"), &["--max-time", "soon"]);
     assert_eq!(code, Some(2), "{text}");
 }

@@ -10,7 +10,8 @@ use crate::{Error, Forecast, Halt, Run, RunOptions, Setup, StopReason, Strategy}
 /// Strategies one after the other in one run: each begins with the best prompts so far, and all share budget,
 /// board and store, so that nothing is bought twice. The options of the run are those of the first.
 ///
-/// Of what is left of a budget each strategy gets an equal share with those behind it; what it leaves goes to them.
+/// Of what is left of a budget each strategy gets an equal share with those behind it; what it leaves goes to them. Time
+/// is not shared out: each may take all that is left of it.
 #[derive(Clone)]
 pub struct Chain {
     name: String,

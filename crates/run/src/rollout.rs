@@ -182,11 +182,6 @@ impl<'a> RolloutRunner<'a> {
         self.ledger.remaining_by(spent, largest)
     }
 
-    /// Language-model calls spent on the ledger so far, by whoever shares it.
-    pub fn spent_calls(&self) -> u64 {
-        self.ledger.spent()
-    }
-
     /// Rollouts that may still be made; `None` without any limit. A call budget counts with the
     /// most calls that a rollout may take.
     pub fn affordable_rollouts(&self) -> Option<u64> {
