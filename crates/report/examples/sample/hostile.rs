@@ -158,7 +158,8 @@ pub(crate) fn of(texts: &[String]) -> Report {
     let mut test = TestReport::new(text(), estimate, estimate, third);
     test.examples = examples;
     let mut report = Report::new(text(), outcome);
-    report.title = text();
+    // The one that would close the title, where there is one.
+    report.title = texts.iter().find(|text| text.contains("</title>")).cloned().unwrap_or_else(text);
     report.model = text();
     report.prompt_model = Some(text());
     report.optimizer = text();
