@@ -2,17 +2,23 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
 use promptopt_core::data::{Example, Fields, Prediction};
-use promptopt_core::lm::{LmRequest, Message};
+use promptopt_core::lm::{LmRequest, Message, ResponseFormat};
 use promptopt_core::program::{CallContext, ModuleExt as _, Text, metric_fn, module_fn};
 use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
+use promptopt_gepa::GEPA;
 use promptopt_random_search::RandomSearch;
-use promptopt_run::{Halt, Optimizer as _, Outcome, Run, RunOptions, StopReason, Strategy, TrialKind};
+use promptopt_run::{Halt, Optimizer, Outcome, Run, RunOptions, StopReason, Strategy, TrialKind};
+use promptopt_simba::SIMBA;
 use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
+use serde_json::json;
+
+use crate::support::numbered;
 
 #[test]
 fn the_second_of_a_chain_begins_with_the_best_of_the_first() {
@@ -166,5 +172,70 @@ fn an_instruction_writer_stands_in_for_the_prompt_model_in_every_optimizer() {
         let instructions: HashSet<_> =
             outcome.candidates.iter().filter_map(|candidate| candidate.instruction("answer")).collect();
         assert!(instructions.len() > 1, "{} tried no other instruction", outcome.optimizer);
+    }
+}
+
+/// Reads the first format of nobody: answers in prose unless it is asked for JSON.
+fn prose(asked: Arc<AtomicUsize>) -> ScriptedLm {
+    ScriptedLm::new(move |request: &LmRequest| {
+        let text: String = request.messages.iter().map(|message| message.content.as_str()).collect();
+        if request.response_format == ResponseFormat::Text {
+            asked.fetch_add(1, Ordering::SeqCst);
+            return Ok("Well, let me see.".to_owned());
+        }
+        let asked = text.rsplit("question ").next().unwrap_or_default();
+        let number: String = asked.chars().take_while(char::is_ascii_digit).collect();
+        let good = text.contains("In full.") || number.len() < 2;
+        Ok(json!({"answer": if good { format!("answer {number}") } else { number }}).to_string())
+    })
+}
+
+#[test]
+fn a_format_that_does_not_fit_the_model_is_changed_after_the_baseline() {
+    let writer = || {
+        Arc::new(ScriptedLm::new(|request: &LmRequest| {
+            let text = format!("Answer question {}. In full.", request.sample_index % 97);
+            let wanted = |name: &str| request.messages[0].content.contains(name);
+            Ok(match ["proposed_instruction", "new_instruction"].into_iter().find(|name| wanted(name)) {
+                Some(name) => ScriptedLm::chat_reply([(name, text.as_str())]),
+                None => format!("```\n{text}\n```"),
+            })
+        }))
+    };
+    type Make<'m> = Box<dyn Fn(Arc<ScriptedLm>) -> Box<dyn Optimizer> + 'm>;
+    let optimizers: [Make<'_>; 5] = [
+        Box::new(|model| {
+            Box::new(MIPROv2::builder().task_model(model).prompt_model(writer()).num_trials(8).build())
+        }),
+        Box::new(|model| {
+            Box::new(COPRO::builder().task_model(model).prompt_model(writer()).depth(1).build())
+        }),
+        Box::new(|model| {
+            Box::new(GEPA::builder().task_model(model).prompt_model(writer()).max_metric_calls(150).build())
+        }),
+        Box::new(|model| Box::new(RandomSearch::builder().task_model(model).num_sets(4).build())),
+        Box::new(|model| {
+            Box::new(SIMBA::builder().task_model(model).prompt_model(writer()).max_steps(2).build())
+        }),
+    ];
+    for optimizer in optimizers {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let optimizer = optimizer(Arc::new(prose(Arc::clone(&asked))));
+        let mut program = toy::answerer().with_metric(toy::exact_answer());
+        let outcome = pollster::block_on(optimizer.compile(&mut program, numbered(60))).unwrap();
+        let name = &outcome.optimizer;
+        assert_eq!(asked.load(Ordering::SeqCst), outcome.baseline.n, "{name} asks in the other format");
+        assert!(outcome.candidates.len() > 1, "{name}");
+        for candidate in &outcome.candidates {
+            let format = candidate.prompts.get("answer").unwrap().format.as_deref();
+            assert_eq!(format, Some("json"), "{name}: {candidate:?}");
+        }
+        let note = outcome.notes.iter().filter(|note| note.contains("asks in `json`")).count();
+        assert_eq!(note, 1, "{name}: {:?}", outcome.notes);
+        assert_eq!(
+            program.candidate().prompts.get("answer").unwrap().format.as_deref(),
+            Some("json"),
+            "{name}"
+        );
     }
 }

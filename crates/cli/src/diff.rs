@@ -44,12 +44,18 @@ pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
                 output.text(format_args!("  {mark} {}", line(demo)))?;
             }
         }
+        if old.format != new.format {
+            let name =
+                |prompt: &Prompt| prompt.format.clone().unwrap_or_else(|| "as in the task file".to_owned());
+            output.text(format_args!("  format: {} -> {}", name(old), name(new)))?;
+        }
         changes.push(json!({
             "predictor": path,
             "instruction": {"before": old.instruction, "after": new.instruction},
             "demos_removed": removed,
             "demos_added": added,
             "demos_kept": kept,
+            "format": {"before": old.format, "after": new.format},
         }));
     }
     output.object(&json!({"command": "diff", "same": before == after, "predictors": changes}))

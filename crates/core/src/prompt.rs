@@ -45,7 +45,7 @@ impl Demo {
     }
 }
 
-/// Instruction and demos of one predictor.
+/// Instruction and demos of one predictor, and how it asks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Prompt {
@@ -54,18 +54,28 @@ pub struct Prompt {
     /// The demos, in the order in which they are shown.
     #[serde(default)]
     pub demos: Vec<Demo>,
+    /// The name of the format in which it asks, where that is not the predictor's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 impl Prompt {
     /// A prompt without demos.
     pub fn new(instruction: impl Into<String>) -> Self {
-        Self { instruction: instruction.into(), demos: Vec::new() }
+        Self { instruction: instruction.into(), ..Self::default() }
     }
 
     /// With these demos.
     #[must_use]
     pub fn with_demos(mut self, demos: Vec<Demo>) -> Self {
         self.demos = demos;
+        self
+    }
+
+    /// Asking in the format of this name.
+    #[must_use]
+    pub fn with_format(mut self, format: impl Into<Option<String>>) -> Self {
+        self.format = format.into();
         self
     }
 }
@@ -94,6 +104,17 @@ impl Prompts {
     /// The prompts with the paths of their predictors, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Prompt)> {
         self.0.iter().map(|(path, prompt)| (path.as_str(), prompt))
+    }
+
+    /// These prompts, asking in the given formats where they name none of their own.
+    #[must_use]
+    pub fn in_formats<'f>(mut self, formats: impl IntoIterator<Item = (&'f String, &'f String)>) -> Self {
+        for (path, format) in formats {
+            if let Some(prompt) = self.0.get_mut(path) {
+                prompt.format.get_or_insert_with(|| format.clone());
+            }
+        }
+        self
     }
 
     /// How many predictors have a prompt here.

@@ -24,6 +24,11 @@ pub struct Step {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether it asked once more in another format ([`Predictor::retry_format`]), because the first reply did not fit.
+    ///
+    /// [`Predictor::retry_format`]: crate::program::Predictor::retry_format
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retried: bool,
 }
 
 impl Step {

@@ -6,6 +6,8 @@ use promptopt_core::prompt::{Demo, Prompt};
 use promptopt_core::signature::Signature;
 use serde_json::Value;
 
+use crate::{ChatAdapter, JsonAdapter, PlainAdapter};
+
 /// Replies longer than this many bytes are not parsed.
 pub(crate) const MAX_REPLY_BYTES: usize = 256 * 1024;
 
@@ -61,6 +63,12 @@ pub trait Adapter: Send + Sync {
         messages.push(Message::user(self.user(signature, inputs, "", true)));
         messages
     }
+}
+
+/// The adapter of this name: `chat`, `json` or `plain`.
+pub fn adapter_of(name: &str) -> Option<&'static dyn Adapter> {
+    let all: [&'static dyn Adapter; 3] = [&ChatAdapter, &JsonAdapter, &PlainAdapter];
+    all.into_iter().find(|adapter| adapter.name() == name)
 }
 
 /// The value of an output in a demo, or the words that say it is missing.

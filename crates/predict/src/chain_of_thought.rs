@@ -84,6 +84,10 @@ impl Predictor for ChainOfThought {
         self.0.set_prompt(prompt);
     }
 
+    fn retry_format(&self) -> Option<&str> {
+        self.0.retry_format()
+    }
+
     fn settings(&self) -> String {
         self.0.settings()
     }

@@ -17,6 +17,16 @@ pub enum Error {
         /// The fields it was given.
         given: String,
     },
+    /// The prompt in force names a format that there is not.
+    #[error(
+        "the prompt of predictor `{predictor}` has the format `{format}`; there are `chat`, `json` and `plain`"
+    )]
+    UnknownFormat {
+        /// Path of the predictor.
+        predictor: String,
+        /// What the prompt names.
+        format: String,
+    },
     /// The model gave no reply.
     #[error("predictor `{predictor}` got no reply")]
     Model {

@@ -40,7 +40,7 @@ mod predict;
 mod python;
 mod value;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, adapter_of};
 pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;

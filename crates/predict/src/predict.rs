@@ -11,7 +11,7 @@ use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::Signature;
 use promptopt_core::trace::Step;
 
-use crate::{Adapter, ChatAdapter, Error, JsonAdapter};
+use crate::{Adapter, ChatAdapter, Error, JsonAdapter, adapter_of};
 
 /// A predictor: a signature, a prompt, and how to ask. By itself it is a whole program, too.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl Predict {
 
     /// The chat as it goes over the wire for some inputs, under the predictor's own prompt.
     pub fn chat(&self, inputs: &Fields) -> Vec<promptopt_core::lm::Message> {
-        self.adapter.chat(&self.signature, &self.prompt, inputs)
+        self.adapter_in(&self.prompt).unwrap_or(&*self.adapter).chat(&self.signature, &self.prompt, inputs)
     }
 
     /// Asks the context's model and records the step.
@@ -81,9 +81,8 @@ impl Predict {
     /// not fit the signature (also after the retry).
     pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
         let slot = context.begin_step();
-        let mut usage = Usage::default();
-        let result = self.ask(context, inputs, &mut usage).await;
-        let mut step = Step::new(self.path.clone()).with_inputs(self.own(inputs)).with_usage(usage);
+        let mut step = Step::new(self.path.clone()).with_inputs(self.own(inputs));
+        let result = self.ask(context, inputs, &mut step).await;
         match &result {
             Ok(prediction) => step.outputs = fields_of(prediction.fields().iter()),
             Err(error) => step.error = Some(full_text(error)),
@@ -102,7 +101,7 @@ impl Predict {
         &self,
         context: &CallContext,
         inputs: &Fields,
-        usage: &mut Usage,
+        step: &mut Step,
     ) -> Result<Prediction, Error> {
         if let Some(missing) = self.signature.inputs().iter().find(|field| !inputs.contains_key(&field.name))
         {
@@ -113,28 +112,40 @@ impl Predict {
                 given: if given.is_empty() { "nothing".to_owned() } else { given.join(", ") },
             });
         }
-        match self.ask_through(&*self.adapter, context, inputs, usage).await {
-            Err(Error::Reply { .. }) if self.retries() => {
-                self.ask_through(&JsonAdapter, context, inputs, usage).await
+        let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
+        let adapter = self.adapter_in(prompt)?;
+        match self.ask_through(adapter, prompt, context, inputs, &mut step.usage).await {
+            Err(Error::Reply { .. }) if self.retries(adapter) => {
+                step.retried = true;
+                self.ask_through(&JsonAdapter, prompt, context, inputs, &mut step.usage).await
             }
             result => result,
         }
     }
 
+    /// The adapter that a prompt asks through.
+    fn adapter_in(&self, prompt: &Prompt) -> Result<&dyn Adapter, Error> {
+        match &prompt.format {
+            Some(format) if format != self.adapter.name() => adapter_of(format)
+                .ok_or_else(|| Error::UnknownFormat { predictor: self.path.clone(), format: format.clone() }),
+            _ => Ok(&*self.adapter),
+        }
+    }
+
     /// Whether a reply that does not fit is asked for again. Where the first request is in JSON form
     /// already, a retry would only repeat it.
-    fn retries(&self) -> bool {
-        self.json_retry && self.adapter.response_format(&self.signature) == ResponseFormat::Text
+    fn retries(&self, first: &dyn Adapter) -> bool {
+        self.json_retry && first.response_format(&self.signature) == ResponseFormat::Text
     }
 
     async fn ask_through(
         &self,
         adapter: &dyn Adapter,
+        prompt: &Prompt,
         context: &CallContext,
         inputs: &Fields,
         usage: &mut Usage,
     ) -> Result<Prediction, Error> {
-        let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
         let request = LmRequest::new(adapter.chat(&self.signature, prompt, inputs))
             .with_sampling(self.sampling.clone())
             .with_response_format(adapter.response_format(&self.signature));
@@ -184,8 +195,13 @@ impl Predictor for Predict {
         self.prompt = prompt;
     }
 
+    fn retry_format(&self) -> Option<&str> {
+        let first = self.adapter_in(&self.prompt).ok()?;
+        self.retries(first).then(|| JsonAdapter.name())
+    }
+
     fn settings(&self) -> String {
-        format!("{} {:?} retry={}", self.adapter.name(), self.sampling, self.retries())
+        format!("{} {:?} retry={}", self.adapter.name(), self.sampling, self.retries(&*self.adapter))
     }
 }
 
@@ -212,7 +228,7 @@ impl Module for Predict {
     }
 
     fn calls_per_rollout(&self) -> u64 {
-        if self.retries() { 2 } else { 1 }
+        if self.retries(&*self.adapter) { 2 } else { 1 }
     }
 }
 

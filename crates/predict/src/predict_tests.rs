@@ -110,7 +110,7 @@ async fn what_does_not_fit_the_second_time_is_an_error_that_shows_the_reply() {
     let Error::Reply { predictor, source } = result.unwrap_err() else { panic!("a reply came") };
     assert_eq!((predictor.as_str(), source.reply.as_str()), ("route", "{\"dep"));
     assert_eq!(source.finish_reason, FinishReason::Length);
-    assert_eq!((usage.calls, step.usage.calls), (2, 2));
+    assert_eq!((usage.calls, step.usage.calls, step.retried), (2, 2, true));
     assert!(step.error.unwrap().contains("`route`") && step.outputs.is_empty());
 }
 
@@ -165,6 +165,28 @@ async fn the_prompt_in_force_is_the_contexts_and_else_its_own() {
     let of = |path: &str| [(path, Prompt::new("In force."))].into_iter().collect();
     assert_eq!(asked_with(of("route")).await, "In force.");
     assert_eq!(asked_with(of("other")).await, "Its own.");
+}
+
+#[tokio::test]
+async fn a_prompt_names_the_format_in_which_it_asks() {
+    let mut predict = route();
+    assert_eq!(predict.retry_format(), Some("json"));
+    predict.set_prompt(Prompt::new("Route it.").with_format("json".to_owned()));
+    assert_eq!(predict.retry_format(), None);
+    let (result, step, usage) = call(&predict, model([reply("{\"department\": \"sales\"}", 1)])).await;
+    assert_eq!(result.unwrap().get_str("department"), Some("sales"));
+    assert_eq!((usage.calls, step.retried), (1, false));
+    let (result, step, usage) = call(&predict, model([reply("no idea", 1)])).await;
+    assert!(matches!(result, Err(Error::Reply { .. })), "there is no other format to ask in");
+    assert_eq!((usage.calls, step.retried), (1, false));
+
+    predict.set_prompt(Prompt::new("Route it.").with_format("xml".to_owned()));
+    let (result, ..) = call(&predict, model([])).await;
+    let error = result.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the prompt of predictor `route` has the format `xml`; there are `chat`, `json` and `plain`"
+    );
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub(crate) struct PromptDiff {
     same: bool,
     demos_before: usize,
     demos_after: usize,
+    /// The format in which it asks now and did not before.
+    format: Option<String>,
     note: Option<String>,
 }
 
@@ -35,6 +37,11 @@ pub(crate) fn diffs(report: &Report) -> Vec<PromptDiff> {
                 diff,
                 demos_before: before.map_or(0, |prompt| prompt.demos.len()),
                 demos_after: after.demos.len(),
+                format: after
+                    .format
+                    .as_deref()
+                    .filter(|format| before.and_then(|prompt| prompt.format.as_deref()) != Some(format))
+                    .map(text::name),
                 note: old.note.or(new.note),
             }
         })

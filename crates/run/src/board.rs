@@ -60,6 +60,8 @@ pub struct Board {
     /// Calls and rollouts when each candidate was entered.
     discovered: Vec<(u64, u64)>,
     by_content: HashMap<ContentHash, usize>,
+    /// The formats in which predictors ask, by their paths, where these are not their own.
+    formats: BTreeMap<String, String>,
     /// The candidate with the highest score; of equals the first.
     best: Option<usize>,
     /// The names of all objectives that any score has come with.
@@ -85,7 +87,8 @@ impl Board {
 
     /// Enters a candidate, with the calls and rollouts made by then. One with the same prompts is the same
     /// candidate.
-    pub(crate) fn enter(&mut self, candidate: PromptCandidate, discovered: (u64, u64)) -> usize {
+    pub(crate) fn enter(&mut self, mut candidate: PromptCandidate, discovered: (u64, u64)) -> usize {
+        candidate.prompts = candidate.prompts.in_formats(&self.formats);
         let next = self.candidates.len();
         let index = *self.by_content.entry(candidate.content_hash()).or_insert(next);
         if index == next {
@@ -101,7 +104,19 @@ impl Board {
 
     /// The candidate with these prompts, if it was entered.
     pub fn find(&self, candidate: &PromptCandidate) -> Option<usize> {
-        self.by_content.get(&candidate.content_hash()).copied()
+        let prompts = candidate.prompts.clone().in_formats(&self.formats);
+        self.by_content.get(&prompts.content_hash()).copied()
+    }
+
+    /// Lets all candidates ask in these formats from now on. What is known of them stays.
+    pub(crate) fn ask_in(&mut self, formats: BTreeMap<String, String>) {
+        self.formats = formats;
+        self.by_content.clear();
+        for (index, (candidate, shared)) in self.candidates.iter_mut().zip(&mut self.prompts).enumerate() {
+            candidate.prompts = std::mem::take(&mut candidate.prompts).in_formats(&self.formats);
+            *shared = Arc::new(candidate.prompts.clone());
+            self.by_content.insert(candidate.content_hash(), index);
+        }
     }
 
     /// The pairs of these that are not known yet, and the jobs to make them.
@@ -130,7 +145,7 @@ impl Board {
         &mut self,
         candidates: impl Iterator<Item = usize> + Clone,
         pairs: Vec<(usize, usize)>,
-        traces: Vec<Option<Arc<Trace>>>,
+        traces: &[Option<Arc<Trace>>],
     ) {
         for ((candidate, example), trace) in pairs.into_iter().zip(traces) {
             let place = self.rows.get_mut(candidate).and_then(|row| row.get_mut(example));
@@ -146,7 +161,7 @@ impl Board {
                 *place = Some(Evidence {
                     score: trace.evidence(),
                     failed: trace.error.is_some(),
-                    zero: counts_as_zero(&trace),
+                    zero: counts_as_zero(trace),
                 });
             }
         }

@@ -68,6 +68,7 @@ mod division;
 mod error;
 mod evaluate;
 mod forecast;
+mod format;
 mod halt;
 mod instruction;
 mod layer;

@@ -15,7 +15,9 @@ use crate::{Error, Forecast, Outcome, Run, Strategy};
 pub trait Optimizer: Strategy {
     /// Finds better prompts for a program, installs them in it and says how it went.
     ///
-    /// The program's own prompts are always a candidate; they stay when nothing better is found.
+    /// The program's own prompts are always a candidate; they stay when nothing better is found. Where the model hardly
+    /// ever keeps to the format of a predictor, the prompts of all candidates, these too, ask in its
+    /// [`retry_format`](promptopt_core::program::Predictor::retry_format) from the baseline on.
     ///
     /// # Errors
     ///
@@ -42,7 +44,7 @@ impl<S: Strategy + ?Sized> Optimizer for S {
             ended => ended,
         };
         let outcome = run.close(self.name(), ended).await?;
-        if let Some(winner) = outcome.winner().filter(|_| outcome.improved()) {
+        if let Some(winner) = outcome.winner() {
             program.install(&winner.prompts)?;
         }
         Ok(outcome)

@@ -242,9 +242,17 @@ impl Run<'_> {
     ///
     /// [`Halt`] when the run ends before all are made; what was made is on the board.
     pub async fn score(&mut self, wanted: &[(usize, Vec<usize>)]) -> Result<(), Halt> {
+        self.score_into(wanted, &mut Vec::new()).await
+    }
+
+    /// The same for whoever wants the traces, too.
+    async fn score_into(
+        &mut self,
+        wanted: &[(usize, Vec<usize>)],
+        traces: &mut Vec<Option<Arc<Trace>>>,
+    ) -> Result<(), Halt> {
         let (pairs, jobs) = self.board.unknown(wanted);
-        let mut traces = Vec::with_capacity(jobs.len());
-        let ended = self.runner.run_into(&jobs, &mut traces).await;
+        let ended = self.runner.run_into(&jobs, traces).await;
         self.board.record(wanted.iter().map(|(candidate, _)| *candidate), pairs, traces);
         ended
     }

@@ -19,7 +19,6 @@ use crate::task_file::Format;
 pub(crate) struct PredictorChain {
     name: String,
     steps: Vec<Predict>,
-    adapters: Vec<Arc<dyn Adapter>>,
     /// The models of those steps that have one of their own.
     models: BTreeMap<String, Arc<dyn LanguageModel>>,
 }
@@ -27,15 +26,12 @@ pub(crate) struct PredictorChain {
 impl PredictorChain {
     /// The program of a blueprint. `embedded` says that it runs on the embedded model.
     pub(crate) fn new(name: &str, blueprint: &Blueprint, embedded: bool) -> Result<Self, Error> {
-        let adapters: Vec<Arc<dyn Adapter>> =
-            blueprint.steps.iter().map(|plan| adapter(format(plan, embedded))).collect();
         let steps = blueprint
             .steps
             .iter()
-            .zip(&adapters)
-            .map(|(plan, adapter)| predictor(plan, format(plan, embedded), Arc::clone(adapter)))
+            .map(|plan| predictor(plan, format(plan, embedded)))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { name: name.to_owned(), steps, adapters, models: BTreeMap::new() })
+        Ok(Self { name: name.to_owned(), steps, models: BTreeMap::new() })
     }
 
     /// Some steps on models of their own, by the names of the steps.
@@ -49,15 +45,15 @@ impl PredictorChain {
     /// The chat of every predictor as it goes over the wire. What a predictor takes from one before it
     /// is taken from the example where it is known there, and otherwise stands in pointed brackets.
     pub(crate) fn chats(&self, example: &Fields) -> Vec<(String, Vec<Message>)> {
-        let chat = |(step, adapter): (&Predict, &Arc<dyn Adapter>)| {
+        let chat = |step: &Predict| {
             let inputs = step.signature().inputs().iter().map(|field| {
                 let value = example.get(&field.name).cloned();
                 (field.name.clone(), value.unwrap_or_else(|| format!("<{}>", field.name).into()))
             });
             let inputs: Fields = inputs.collect();
-            (step.path().to_owned(), adapter.chat(step.signature(), step.prompt(), &inputs))
+            (step.path().to_owned(), step.chat(&inputs))
         };
-        self.steps.iter().zip(&self.adapters).map(chat).collect()
+        self.steps.iter().map(chat).collect()
     }
 }
 
@@ -73,11 +69,11 @@ fn adapter(format: Format) -> Arc<dyn Adapter> {
     }
 }
 
-fn predictor(plan: &StepPlan, format: Format, adapter: Arc<dyn Adapter>) -> Result<Predict, Error> {
+fn predictor(plan: &StepPlan, format: Format) -> Result<Predict, Error> {
     let sampling = plan.sampling.clone();
     // The plain format is for models that JSON is beyond, so a retry in it would be wasted.
     let set_up = |predict: Predict| {
-        let predict = predict.with_adapter(adapter).with_json_retry(format != Format::Plain);
+        let predict = predict.with_adapter(adapter(format)).with_json_retry(format != Format::Plain);
         if sampling == Sampling::default() { predict } else { predict.with_sampling(sampling) }
     };
     if plan.reasoning {

@@ -30,6 +30,12 @@ pub trait Predictor: Send + Sync {
         true
     }
 
+    /// The format in which it asks once more when a reply does not fit; `None` where it asks once only. A run in which
+    /// the first format hardly ever fits sets this one in the prompts ([`Prompt::format`]).
+    fn retry_format(&self) -> Option<&str> {
+        None
+    }
+
     /// What else decides how it asks, such as format and sampling. Part of every store key.
     fn settings(&self) -> String {
         String::new()

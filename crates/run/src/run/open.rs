@@ -7,12 +7,14 @@ use promptopt_core::lm::LanguageModel;
 use promptopt_core::money::Budget;
 use promptopt_core::program::{Evaluator, ModuleExt as _, check_program};
 use promptopt_core::prompt::Origin;
+use promptopt_core::trace::Trace;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
+use crate::format::unfit;
 use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind};
 
 /// Of the training examples, this part is held back for the winner's confirmation,
@@ -85,10 +87,30 @@ impl<'p> Run<'p> {
         original.origin = Origin::original();
         let original = self.enter(original);
         let everything = self.board.open(original);
-        match self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err() {
+        let mut traces = Vec::new();
+        let ended = self.score_into(&[(original, everything.clone())], &mut traces).await;
+        self.note_trial(TrialKind::BASELINE, original, &everything);
+        self.change_formats(&traces);
+        match ended.err() {
             Some(Halt::Failed(error)) => Err(error),
             halt if self.board.is_full(original) && self.board.mean(original).is_some() => Ok(halt),
             halt => Err(too_early(halt.as_ref().and_then(Halt::stop), self.board.first_failure())),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Lets predictors ask in another format from now on, where the model hardly ever kept to the first one.
+    fn change_formats(&mut self, traces: &[Option<Arc<Trace>>]) {
+        let formats = unfit(self.program, traces);
+        for (path, format) in &formats {
+            self.warn(format!(
+                "the replies to `{path}` hardly ever fit its format at the first attempt: from now on it asks in \
+                 `{format}`, which was read at the second"
+            ));
+        }
+        if !formats.is_empty() {
+            self.board.ask_in(formats);
         }
     }
 }
