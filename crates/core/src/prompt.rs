@@ -11,7 +11,7 @@ mod misfit;
 
 pub use candidate::{Origin, PromptCandidate};
 pub use demo::Demo;
-pub use misfit::{Misfit, fit_demos};
+pub use misfit::{Misfit, fit_demos, read_demos};
 
 /// Instruction and demos of one predictor.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

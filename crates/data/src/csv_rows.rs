@@ -41,19 +41,19 @@ pub(crate) fn rows<'r, R: Read + Send + 'r>(
 ) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
     let given = given_delimiter(options)?;
     let mut reader = decoded(BufReader::new(reader), name)?;
-    let mut first = first_line(&mut reader, name, options.max_row_bytes)?;
+    let mut before = Quotes::new(b',', false);
+    let mut first = first_line(&mut reader, name, options.max_row_bytes, &mut before)?;
     let declared = delimiter::declared(&first);
-    let mut skipped = Quotes::new(b',', false);
     if declared.is_some() {
-        skipped.take(&first);
-        first = first_line(&mut reader, name, options.max_row_bytes)?;
+        before.take(&first);
+        first = first_line(&mut reader, name, options.max_row_bytes, &mut before)?;
     }
     let mapping = Mapping::new(options)?;
-    let delimiter =
-        given.or(declared).unwrap_or_else(|| delimiter::found(&first, &mapping.needed().collect()));
+    let found = || delimiter::found(first.get(..LOOKED_AT).unwrap_or(&first), &mapping.needed().collect());
+    let delimiter = given.or(declared).unwrap_or_else(found);
     let with_quotes = options.quotes.unwrap_or(true);
     let mut quotes = Quotes::new(delimiter, with_quotes);
-    quotes.line = skipped.line;
+    quotes.line = before.line;
     let mut records = Records {
         reader: Cursor::new(first).chain(reader),
         parser: csv_core::ReaderBuilder::new().delimiter(delimiter).quoting(with_quotes).build(),
@@ -82,20 +82,25 @@ fn given_delimiter(options: &LoadOptions) -> Result<Option<u8>, DataError> {
     }
 }
 
-/// The first line that is not blank, with what stands before it; of a long one only the beginning.
-fn first_line(reader: &mut impl BufRead, name: &str, limit: usize) -> Result<Vec<u8>, DataError> {
+/// The first line that is not blank, or the beginning of a long one. Blank ones before it are stepped over.
+fn first_line(
+    reader: &mut impl BufRead,
+    name: &str,
+    limit: usize,
+    before: &mut Quotes,
+) -> Result<Vec<u8>, DataError> {
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let mut line = Vec::new();
-    while line.len() < limit.saturating_add(1).min(LOOKED_AT) {
+    while line.len() <= limit.min(LOOKED_AT) {
         let input = fill(reader, &beginning(name))?;
-        let is_blank = line.iter().all(u8::is_ascii_whitespace);
-        let blank =
-            if is_blank { input.iter().take_while(|byte| byte.is_ascii_whitespace()).count() } else { 0 };
+        let blank = if line.is_empty() { input.iter().take_while(|byte| is_break(byte)).count() } else { 0 };
+        before.take(input.get(..blank).unwrap_or_default());
         let rest = input.get(blank..).unwrap_or_default();
-        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-        let length = blank + end.map_or(rest.len(), |end| end + 1);
-        line.extend_from_slice(input.get(..length).unwrap_or_default());
-        reader.consume(length);
-        if end.is_some() || length == 0 {
+        let end = rest.iter().position(|byte| is_break(byte));
+        let length = end.map_or(rest.len(), |end| end + 1);
+        line.extend_from_slice(rest.get(..length).unwrap_or_default());
+        reader.consume(blank + length);
+        if end.is_some() || blank + length == 0 {
             break;
         }
     }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::data::{Fields, excerpt, shown};
 use crate::signature::{Field, FieldType, Signature};
 
 use super::Demo;
 
 /// Why demos cannot be those of a predictor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Misfit {
     /// Some lack fields of the signature and have others in their place, as after a rename. They would not be shown, or
@@ -31,27 +33,26 @@ pub enum Misfit {
         field: String,
         /// The field's type, in short form.
         kind: String,
-        /// The value, shortened.
-        found: String,
+        /// The value.
+        found: Value,
     },
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fields { count, of, lacks, has } => {
-                let has = if has.is_empty() { "nothing else".to_owned() } else { listed(has) };
-                write!(
-                    formatter,
-                    "{count} of {of} demos lack {} and have {has}: rename the fields in the signature or in the demos, \
-                     or remove these demos",
-                    listed(lacks)
-                )
-            }
+            Self::Fields { count, of, lacks, has } => write!(
+                formatter,
+                "{count} of {of} demos lack {} and have {}: rename the fields in the signature or in the demos, \
+                 or remove these demos",
+                listed(lacks),
+                listed(has)
+            ),
             Self::Value { demo, field, kind, found } => {
                 write!(
                     formatter,
-                    "demo {demo} has {found} in the field `{field}`, whose type is {kind}: correct the value or the type"
+                    "demo {demo} has {} in the field `{field}`, whose type is {kind}: correct the value or the type",
+                    shown(found)
                 )
             }
         }
@@ -62,9 +63,9 @@ fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{}`", excerpt(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// The demos of a predictor with their values as [`FieldType::read`] reads them; in a text field any value stays as it
-/// is. `program` are the signatures of all predictors of the program: a row of the data set that belongs to another
-/// predictor is no misfit, as DSPy gives whole rows to each.
+/// The demos of a predictor as [`read_demos`] reads them, after checking that they have its fields. `program` are the
+/// signatures of all predictors of the program: a row of the data set that belongs to another predictor is no misfit,
+/// as DSPy gives whole rows to each.
 ///
 /// # Errors
 ///
@@ -82,23 +83,28 @@ pub fn fit_demos<'s>(
         let has = unknown(first, signature).cloned().collect();
         return Err(Misfit::Fields { count: misfits.count(), of: demos.len(), lacks, has });
     }
-    demos.iter().enumerate().map(|(index, demo)| read(demo, index + 1, signature)).collect()
+    read_demos(demos, signature)
 }
 
-fn read(demo: &Demo, number: usize, signature: &Signature) -> Result<Demo, Misfit> {
-    let mut demo = demo.clone();
-    for field in signature.fields() {
-        let Some(value) = demo.fields.get_mut(&field.name).filter(|value| !value.is_null()) else { continue };
-        match field.kind.read(value.take()) {
-            Ok(read) => *value = read,
-            Err(as_it_is) if field.kind == FieldType::String => *value = as_it_is,
-            Err(found) => {
+/// The demos of a predictor with their values as [`FieldType::read`] reads them, whatever other fields they have. In a
+/// text field any value stays as it is: it is shown as text.
+///
+/// # Errors
+///
+/// [`Misfit::Value`] for the first value that means none of its field's type.
+pub fn read_demos(demos: &[Demo], signature: &Signature) -> Result<Vec<Demo>, Misfit> {
+    let mut demos = demos.to_vec();
+    for (index, demo) in demos.iter_mut().enumerate() {
+        for field in signature.fields().filter(|field| field.kind != FieldType::String) {
+            let value = demo.fields.get_mut(&field.name).filter(|value| !value.is_null());
+            let Some(value) = value else { continue };
+            *value = field.kind.read(value.take()).map_err(|found| {
                 let (field, kind) = (field.name.clone(), field.kind.to_string());
-                return Err(Misfit::Value { demo: number, field, kind, found: shown(&found) });
-            }
+                Misfit::Value { demo: index + 1, field, kind, found }
+            })?;
         }
     }
-    Ok(demo)
+    Ok(demos)
 }
 
 /// Whether a demo is a whole row of a data set rather than cut to the fields of a predictor.
@@ -112,10 +118,10 @@ fn is_shown(demo: &Demo, signature: &Signature) -> bool {
     has(signature.inputs(), &demo.fields) && has(signature.outputs(), &demo.fields)
 }
 
+/// A demo of known fields alone may be incomplete, and a row may have more columns than it takes.
 fn fits(demo: &Demo, signature: &Signature) -> bool {
-    let lacks_some = signature.fields().any(|field| !demo.fields.contains_key(&field.name));
-    let renamed = !is_row(demo) && lacks_some && unknown(demo, signature).next().is_some();
-    is_shown(demo, signature) && !renamed
+    let is_whole = || signature.fields().all(|field| demo.fields.contains_key(&field.name));
+    unknown(demo, signature).next().is_none() || is_shown(demo, signature) && (is_row(demo) || is_whole())
 }
 
 fn unknown<'d>(demo: &'d Demo, signature: &Signature) -> impl Iterator<Item = &'d String> {
@@ -124,7 +130,7 @@ fn unknown<'d>(demo: &'d Demo, signature: &Signature) -> impl Iterator<Item = &'
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -151,7 +157,7 @@ mod tests {
         check(
             "q -> n: enum[1, 2, 3]",
             &rows,
-            Ok(json!([{"q": "1", "n": "3", "id": 9}, {"q": ["x"], "n": null}])),
+            Ok(json!([{"q": 1, "n": "3", "id": 9}, {"q": ["x"], "n": null}])),
         );
         let wrong = "demo 1 has `3` in the field `n`, whose type is bool: correct the value or the type";
         check("q -> n: bool", &rows, Err(wrong));
