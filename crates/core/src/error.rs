@@ -28,6 +28,16 @@ pub enum Error {
         /// What does not fit, and what to do.
         misfit: Misfit,
     },
+    /// A value is not of its field's type.
+    #[error("the field `{field}`, whose type is {kind}, holds {found}: correct the value or the type")]
+    Value {
+        /// The field.
+        field: String,
+        /// Its type, in short form.
+        kind: String,
+        /// The value, shortened.
+        found: String,
+    },
     /// A text is not an amount of money.
     #[error("cannot parse `{text}` as an amount in dollars; write it like `0.05` or `$0.05`")]
     Money {

@@ -62,7 +62,7 @@ pub(crate) fn rows(
         .unwrap_or_else(|| Err(DataError::FeatureOff { path: path.to_owned(), feature: "parquet" }))
 }
 
-/// Loads all rows of a data file; [`open`] streams them.
+/// Loads all rows of a data file; [`open`] streams them, and its [`Rows::notes`] say what was left out.
 ///
 /// # Errors
 ///
