@@ -78,7 +78,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
         for seed in seeds.clone() {
             let section = section.clone().with_seed(seed);
             optimized(&mut session, &section, seed, &progress, &cancellation, &mut end).await?;
-            session.program.install(&before)?;
+            session.program.set_prompts(&before)?;
             if end.interrupted {
                 progress.finish();
                 return Err(interrupted(&end.finished, args.out.as_deref(), output)?);

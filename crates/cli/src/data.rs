@@ -24,6 +24,8 @@ pub(crate) struct Undivided {
     test: Option<Vec<Example>>,
     /// Which data set of the hub it was, at which commit; null for files.
     pub(crate) source: Value,
+    /// What was read otherwise than it stands.
+    notes: Vec<String>,
 }
 
 /// The parts of the data.
@@ -45,6 +47,8 @@ impl Undivided {
             .with_columns(data.columns.clone())
             .with_unknown_fields(data.unknown_fields.unwrap_or(default));
         options.limit = data.limit;
+        (options.delimiter, options.quotes) = (data.delimiter, data.quotes);
+        options.max_row_bytes = data.max_row_bytes.unwrap_or(options.max_row_bytes);
         if !metrics::needs_labels(&task.metric) {
             options.required.clear();
         }
@@ -54,23 +58,25 @@ impl Undivided {
     }
 
     fn read(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Self> {
-        let file = |part: &Option<Part>| -> anyhow::Result<Option<Vec<Example>>> {
-            Ok(part
-                .as_ref()
-                .and_then(Part::file)
-                .map(|path| promptopt_data::load(path, options))
-                .transpose()?)
+        let mut notes = Vec::new();
+        let mut load = |path: &Path| -> anyhow::Result<Vec<Example>> {
+            let mut rows = promptopt_data::open(path, options)?;
+            let examples = rows.by_ref().collect::<Result<_, _>>()?;
+            notes.extend(rows.notes());
+            Ok(examples)
         };
         let mut rows = match &data.hub {
             Some(_) => from_hub(data, options)?,
             None => {
                 let path = data.path.as_deref().or(data.train.as_ref().and_then(Part::file));
-                let pool = promptopt_data::load(path.unwrap_or(Path::new("")), options)?;
-                Self { pool, selection: None, test: None, source: Value::Null }
+                let pool = load(path.unwrap_or(Path::new("")))?;
+                Self { pool, selection: None, test: None, source: Value::Null, notes: Vec::new() }
             }
         };
+        let mut file = |part: &Option<Part>| part.as_ref().and_then(Part::file).map(&mut load).transpose();
         rows.selection = file(&data.selection)?;
         rows.test = rows.test.or(file(&data.test)?);
+        rows.notes.extend(notes);
         Ok(rows)
     }
 
@@ -91,10 +97,11 @@ impl Undivided {
     /// Divides the rows. Parts of different files that share inputs lose those they share.
     pub(crate) fn divide(self, data: &DataSection, args: &RunArgs) -> anyhow::Result<Parts> {
         let rows = self.all().count();
-        let Self { pool, selection, test, .. } = self;
+        let Self { pool, selection, test, notes, .. } = self;
         let has_files = selection.is_some() || test.is_some();
         let options = options(data, args, pool.len(), [selection.is_some(), test.is_some()]);
         let mut parts = divided(pool, &options)?;
+        parts.notes = notes;
         // A file may be sorted, so that its first rows say little of the others.
         let first = |rows: Vec<Example>, most: Option<usize>| -> anyhow::Result<Vec<Example>> {
             let all = SplitOptions::nothing().with_train(Portion::Ratio(1.0)).with_seed(data.seed);
@@ -203,12 +210,14 @@ fn from_hub(data: &DataSection, options: &LoadOptions) -> anyhow::Result<Undivid
         dataset.limit = data.limit;
         dataset
     };
-    let pool = dataset(hub.split.as_deref().unwrap_or("train"), hub.revision.as_ref()).load(options)?;
+    let mut pool = dataset(hub.split.as_deref().unwrap_or("train"), hub.revision.as_ref()).load(options)?;
     // Both splits are of one commit, whatever happens to the branch meanwhile.
     let of_test = |split: &str| dataset(split, Some(&pool.source.revision)).load(options);
-    let test = hub.test_split.as_deref().map(of_test).transpose()?;
+    let mut test = hub.test_split.as_deref().map(of_test).transpose()?;
+    pool.notes.extend(test.iter_mut().flat_map(|test| std::mem::take(&mut test.notes)));
     Ok(Undivided {
         source: serde_json::to_value(&pool.source)?,
+        notes: pool.notes,
         pool: pool.examples,
         selection: None,
         test: test.map(|test| test.examples),
@@ -235,6 +244,7 @@ mod tests {
             selection: selection.map(|count| rows("selection", count)),
             test: test.map(|count| rows("test", count)),
             source: Value::Null,
+            notes: Vec::new(),
         };
         let args: RunArgs = serde_json::from_str("{\"task\": \"task.toml\"}").unwrap();
         let parts = all.divide(&data, &args).unwrap();
@@ -265,7 +275,13 @@ mod tests {
             for data in ["path = \"a\"\ntest = \"t\"", "train = \"a\"\nselection = 0.3\ntest = 3"] {
                 let data: DataSection = toml::from_str(data).unwrap();
                 let test = data.test.as_ref().and_then(Part::file).map(|_| rows("test", 7));
-                let all = Undivided { pool: rows("pool", count), selection: None, test, source: Value::Null };
+                let all = Undivided {
+                    pool: rows("pool", count),
+                    selection: None,
+                    test,
+                    source: Value::Null,
+                    notes: Vec::new(),
+                };
                 let parts = all.divide(&data, &args).unwrap();
                 assert!(parts.report.unused <= 1 && parts.train.len() > parts.selection.len(), "{count}");
             }
@@ -276,8 +292,13 @@ mod tests {
     fn what_parts_share_is_removed_and_told() {
         let mut test = rows("test", 10);
         test.extend(rows("POOL ", 3));
-        let all =
-            Undivided { pool: rows("pool", 100), selection: None, test: Some(test), source: Value::Null };
+        let all = Undivided {
+            pool: rows("pool", 100),
+            selection: None,
+            test: Some(test),
+            source: Value::Null,
+            notes: Vec::new(),
+        };
         let data: DataSection =
             toml::from_str("path = \"a\"\ntrain = 0.9\nselection = 0.1\ntest = \"t\"").unwrap();
         let args: RunArgs = serde_json::from_str("{\"task\": \"task.toml\"}").unwrap();

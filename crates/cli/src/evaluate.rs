@@ -20,6 +20,9 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
     let mut session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
     let progress = Arc::new(Progress::new(output, &session.gauge, Budget::default()));
+    for note in &session.notes {
+        progress.line(&format!("note: {note}"));
+    }
     let test = session.open_test();
     progress.stage(
         "sealed test",

@@ -44,18 +44,57 @@ fn exported(args: &ExportArgs) -> anyhow::Result<(PredictorChain, String)> {
     Ok((chain, text))
 }
 
-/// The chats of a program, with the name of an input in double braces where it goes.
-fn chats(chain: &PredictorChain) -> Vec<(String, Vec<Message>)> {
-    let predictors = chain.predictors();
-    let inputs = predictors.iter().flat_map(|predictor| predictor.signature().inputs());
-    let holes: Fields =
-        inputs.map(|field| (field.name.clone(), format!("{{{{{}}}}}", field.name).into())).collect();
-    chain.chats(&holes)
+/// What stands around the name of an input where it goes.
+struct Marks(String, String);
+
+impl Marks {
+    /// Double braces, or the first marks with which no input is named in the prompts themselves: a row that became a
+    /// demo may hold anything.
+    fn of(chain: &PredictorChain) -> Self {
+        let with = |value: &dyn Fn(&str) -> String| -> Vec<String> {
+            let fields = Self::inputs(chain).map(|name| (name.to_owned(), value(name).into())).collect();
+            chain
+                .chats(&fields)
+                .into_iter()
+                .flat_map(|(_, chat)| chat)
+                .map(|message| message.content)
+                .collect()
+        };
+        let content = with(&|_| String::new());
+        let marks = (2..).flat_map(|count| {
+            [("{", "}"), ("<", ">")].map(|(open, close)| Self(open.repeat(count), close.repeat(count)))
+        });
+        let is_free = |marks: &Self| {
+            let mut holes = Self::inputs(chain).map(|name| marks.around(name));
+            !holes.any(|hole| content.iter().any(|text| text.contains(&hole)))
+        };
+        marks.into_iter().find(is_free).unwrap_or_else(|| Self("{{".to_owned(), "}}".to_owned()))
+    }
+
+    fn inputs(chain: &PredictorChain) -> impl Iterator<Item = &str> {
+        let signatures = chain.predictors().into_iter().map(Predictor::signature);
+        signatures.flat_map(|signature| signature.inputs()).map(|field| field.name.as_str())
+    }
+
+    fn around(&self, name: &str) -> String {
+        format!("{}{name}{}", self.0, self.1)
+    }
+
+    /// The chats of a program with a hole for each input.
+    fn chats(&self, chain: &PredictorChain) -> Vec<(String, Vec<Message>)> {
+        let holes: Fields =
+            Self::inputs(chain).map(|name| (name.to_owned(), self.around(name).into())).collect();
+        chain.chats(&holes)
+    }
 }
 
 fn text(chain: &PredictorChain) -> String {
-    let chats = chats(chain);
+    let marks = Marks::of(chain);
+    let chats = marks.chats(chain);
     let mut text = String::new();
+    if marks.0 != "{{" {
+        let _ = writeln!(text, "=== {} stands where an input goes\n", marks.around("field"));
+    }
     for (predictor, messages) in &chats {
         if chats.len() > 1 {
             let _ = writeln!(text, "=== {predictor}\n");
@@ -70,27 +109,31 @@ fn as_text(messages: &[Message]) -> String {
 }
 
 fn messages(chain: &PredictorChain) -> anyhow::Result<String> {
-    let predictors = chain.predictors();
+    let (predictors, marks) = (chain.predictors(), Marks::of(chain));
     let names = |fields: &[Field]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
     let one = |(predictor, (path, messages)): (&&dyn Predictor, (String, Vec<Message>))| {
         let signature = predictor.signature();
+        let holes =
+            signature.inputs().iter().map(|field| (field.name.clone(), marks.around(&field.name).into()));
         json!({
             "predictor": path,
             "inputs": names(signature.inputs()),
+            "placeholders": holes.collect::<Fields>(),
             "outputs": names(signature.outputs()),
             "messages": messages,
         })
     };
-    let all: Vec<Value> = predictors.iter().zip(chats(chain)).map(one).collect();
+    let all: Vec<Value> = predictors.iter().zip(marks.chats(chain)).map(one).collect();
     Ok(serde_json::to_string_pretty(&json!({ "predictors": all }))? + "\n")
 }
 
 fn markdown(chain: &PredictorChain) -> String {
+    let marks = Marks::of(chain);
     let mut page = format!("# {}\n", chain.name());
     if let Some(source) = chain.source() {
         let _ = write!(page, "\nThe predictors run one after the other:\n\n{}", fenced(&source));
     }
-    for (predictor, (path, messages)) in chain.predictors().iter().zip(chats(chain)) {
+    for (predictor, (path, messages)) in chain.predictors().iter().zip(marks.chats(chain)) {
         let signature = predictor.signature();
         let _ = write!(page, "\n## Predictor `{path}`\n\n| field | | type | meaning |\n|---|---|---|---|\n");
         for (way, fields) in [("input", signature.inputs()), ("output", signature.outputs())] {
@@ -115,7 +158,8 @@ fn markdown(chain: &PredictorChain) -> String {
         }
         let _ = write!(
             page,
-            "\n### As it is sent\n\n`{{{{field}}}}` stands where an input goes.\n\n{}",
+            "\n### As it is sent\n\n`{}` stands where an input goes.\n\n{}",
+            marks.around("field"),
             fenced(as_text(&messages).trim_end())
         );
     }

@@ -38,14 +38,14 @@ pub(crate) fn run(args: &ImportArgs, output: Output) -> anyhow::Result<()> {
 
 fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
     let task = TaskFile::read(&args.task)?;
-    let chain = session::chain(&task, &args.task)?;
+    let mut chain = session::chain(&task, &args.task)?;
+    let prompts_before = chain.candidate().prompts;
     let file = ProgramFile::read(&args.state)?;
     if !matches!(file, ProgramFile::Dspy(_)) {
         bail!("{} was not saved by DSPy; `--program` and `--from` take it as it is", args.state.display());
     }
-    let prompts = file.prompts(&chain, &args.map).with_context(|| {
-        format!("taking the prompts of {} for {}", args.state.display(), args.task.display())
-    })?;
+    file.install(&mut chain, &args.map, &args.state)
+        .with_context(|| format!("for {}", args.task.display()))?;
     let name = session::name(&task, &args.task);
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.imported.json")));
     let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
@@ -55,8 +55,8 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
         model: task.model.name.clone(),
         prompt_model: None,
         definition: Some(Definition::of(&task, embedded)),
-        prompts,
-        prompts_before: chain.candidate().prompts,
+        prompts: chain.candidate().prompts,
+        prompts_before,
         test: None,
         test_usage: Usage::default(),
         errors: Vec::new(),

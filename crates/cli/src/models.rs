@@ -118,6 +118,11 @@ async fn remote(
     name: &str,
     endpoints: &mut Endpoints,
 ) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    if section.context_length.is_some() {
+        bail!(
+            "`model.context_length` is for the embedded model; the server of `{name}` has its own: leave it out"
+        );
+    }
     let parsed = ModelName::parse(name, section.base_url.as_deref())?;
     let place = match &parsed {
         ModelName::Compatible { base_url, .. } => base_url.clone(),
@@ -142,6 +147,7 @@ async fn remote(
         .maybe_api_key_file(section.api_key_file.clone().filter(|_| !endpoints.idle))
         .sampling(sampling(section))
         .maybe_max_retries(section.max_retries)
+        .maybe_max_retry_after(seconds("max_retry_after", section.max_retry_after)?)
         .maybe_timeout(seconds("timeout", section.timeout)?)
         .maybe_hedge_after(seconds("hedge_after", section.hedge_after)?)
         .rate_control(endpoints.rate(place.as_deref(), section)?)
@@ -169,7 +175,7 @@ async fn embedded(section: &ModelSection, spec: Option<&str>) -> anyhow::Result<
         .temperature(section.temperature.unwrap_or(0.0))
         .max_tokens(section.max_tokens.unwrap_or(64))
         .seed(section.seed.unwrap_or(0))
-        .context_length(4096)
+        .context_length(section.context_length.unwrap_or(4096))
         .build();
     let model = LocalModel::load(options).await.context("loading the embedded model")?;
     // The end marker of the chat format is nothing the program needs to see.

@@ -6,4 +6,4 @@ mod file;
 
 pub(crate) use blueprint::Blueprint;
 pub(crate) use chain::PredictorChain;
-pub(crate) use file::{ProgramFile, is_task, layout, mapped, path_pair, prompts};
+pub(crate) use file::{ProgramFile, install, is_task, layout, mapped, path_pair};

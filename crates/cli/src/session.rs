@@ -98,8 +98,7 @@ impl Draft {
         let mut chain = PredictorChain::new(&name, &blueprint, models.program.is_embedded)
             .with_context(|| place.clone())?;
         if let Some(path) = from {
-            let prompts = program::prompts(path, &chain)?;
-            chain.install(&prompts).with_context(|| format!("taking the prompts of {}", path.display()))?;
+            program::install(path, &mut chain)?;
         }
         let (data, source) = (rows.hash(), rows.source.clone());
         let parts = rows.divide(&task.data, args)?;

@@ -2,7 +2,6 @@
 
 use anyhow::anyhow;
 use promptopt_core::lm::Message;
-use promptopt_core::program::ModuleExt as _;
 use serde_json::json;
 
 use crate::args::ShowArgs;
@@ -36,8 +35,7 @@ async fn chats(args: &ShowArgs) -> anyhow::Result<Vec<(String, Vec<Message>)>> {
     let blueprint = Blueprint::of(&task.program)?;
     let mut chain = session::chain(&task, &args.task)?;
     if let Some(path) = &args.program {
-        let prompts = program::prompts(path, &chain)?;
-        chain.install(&prompts)?;
+        program::install(path, &mut chain)?;
     }
     let rows = Undivided::load(&task, &blueprint).await?;
     let example = args.example.checked_sub(1).and_then(|index| rows.all().nth(index)).ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use promptopt_core::data::Example;
 use promptopt_core::money::{Budget, Usage};
@@ -30,6 +30,12 @@ pub(crate) fn optimizer(
     observer: Arc<dyn Observer>,
     cancellation: Cancellation,
 ) -> anyhow::Result<Arc<dyn Strategy>> {
+    if selection.is_empty() {
+        bail!(
+            "the selection part has no rows, and candidates are compared there: give `data.selection` in the task file \
+             a share or a count"
+        );
+    }
     let by_template = match section.proposer.unwrap_or_default() {
         ProposerKind::Template => true,
         ProposerKind::Model => false,

@@ -14,6 +14,8 @@ mod data;
 mod exchange;
 #[path = "command/mistakes.rs"]
 mod mistakes;
+#[path = "command/names.rs"]
+mod names;
 #[path = "command/summary.rs"]
 mod summary;
 #[path = "command/terminal.rs"]

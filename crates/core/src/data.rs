@@ -4,10 +4,12 @@ mod example;
 mod hash;
 mod prediction;
 mod score;
+mod shown;
 mod text;
 
 pub use example::{Example, Fields, fields_of};
 pub use hash::ContentHash;
 pub use prediction::Prediction;
 pub use score::Score;
+pub use shown::{excerpt, shown};
 pub use text::{plain_text, shorten};

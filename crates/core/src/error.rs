@@ -1,5 +1,7 @@
 //! What can go wrong in the shared parts.
 
+use crate::prompt::Misfit;
+
 /// An error of promptopt's core.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,6 +19,24 @@ pub enum Error {
     Program {
         /// What is wrong with it, and what to do.
         reason: String,
+    },
+    /// Demos do not fit the signature of their predictor.
+    #[error("the demos of the predictor `{predictor}` do not fit its signature: {misfit}")]
+    Demos {
+        /// The predictor's path.
+        predictor: String,
+        /// What does not fit, and what to do.
+        misfit: Misfit,
+    },
+    /// A value is not of its field's type.
+    #[error("the field `{field}`, whose type is {kind}, holds {found}: correct the value or the type")]
+    Value {
+        /// The field.
+        field: String,
+        /// Its type, in short form.
+        kind: String,
+        /// The value, shortened.
+        found: String,
     },
     /// A text is not an amount of money.
     #[error("cannot parse `{text}` as an amount in dollars; write it like `0.05` or `$0.05`")]

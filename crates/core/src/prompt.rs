@@ -3,47 +3,15 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{ContentHash, Fields};
+use crate::data::ContentHash;
 
 mod candidate;
+mod demo;
+mod misfit;
 
 pub use candidate::{Origin, PromptCandidate};
-
-/// A worked example inside a prompt.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Demo {
-    /// Inputs and outputs of the predictor. Missing outputs make it an incomplete demo.
-    #[serde(flatten)]
-    pub fields: Fields,
-    /// Whether a run of the program produced the outputs (and not a data set).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub augmented: bool,
-    /// The example it was made from. An example never sees its own demo.
-    #[serde(default, rename = "promptopt_source", skip_serializing_if = "Option::is_none")]
-    pub source: Option<ContentHash>,
-}
-
-impl Demo {
-    /// A demo that a data set gave.
-    pub fn new(fields: Fields) -> Self {
-        Self { fields, ..Self::default() }
-    }
-
-    /// The same as one that a run of the program produced.
-    #[must_use]
-    pub fn augmented(mut self) -> Self {
-        self.augmented = true;
-        self
-    }
-
-    /// With the example it was made from.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Option<ContentHash>>) -> Self {
-        self.source = source.into();
-        self
-    }
-}
+pub use demo::Demo;
+pub use misfit::{Misfit, fit_demos, read_demos};
 
 /// Instruction and demos of one predictor, and how it asks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 mod field_type;
+mod reading;
 
 pub use field_type::FieldType;
 

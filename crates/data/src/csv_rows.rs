@@ -1,19 +1,25 @@
 //! CSV and TSV: a header, then a record for each row.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Chain, Cursor, Read};
 
 use csv_core::ReadRecordResult;
 use promptopt_core::data::Fields;
 use serde_json::Value;
 
-use crate::mapping::RawRow;
-use crate::rows::{RowSource, Rows, beginning, fill, without_bom};
-use crate::{DataError, LoadOptions, Location, words};
+use crate::decoded::{Decoded, decoded};
+use crate::mapping::{Mapping, RawRow};
+use crate::quotes::Quotes;
+use crate::rows::{RowSource, Rows, beginning, fill};
+use crate::{DataError, LoadOptions, Location, delimiter, words};
 
-/// Reads rows from CSV text (RFC 4180, any line ends, a byte order mark is skipped). The first
+/// How much of a header is looked at to find its delimiter, in bytes.
+const LOOKED_AT: usize = 64 * 1024;
+
+/// Reads rows from CSV text (RFC 4180, any line ends; UTF-8 or UTF-16, a byte order mark is skipped). The first
 /// record is the header; names in it are trimmed, and the n-th column is called `column_n` where
-/// it has no name. `name` stands for the file in errors.
+/// it has no name. The delimiter is found in the header where the options give none, or in a line `sep=;` before it.
+/// Rows of empty cells are left out. `name` stands for the file in errors.
 ///
 /// # Errors
 ///
@@ -33,36 +39,79 @@ pub(crate) fn rows<'r, R: Read + Send + 'r>(
     name: &str,
     options: &LoadOptions,
 ) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
-    let delimiter = match options.delimiter.map(u8::try_from) {
-        None => b',',
-        Some(Ok(byte)) if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => byte,
-        Some(_) => {
-            let reason =
-                "the `delimiter` must be one ASCII character such as `;`, and no quote or line break";
-            return Err(DataError::InvalidOptions { reason: reason.to_owned() });
-        }
-    };
+    let given = given_delimiter(options)?;
+    let mut reader = decoded(BufReader::new(reader), name)?;
+    let mut before = Quotes::new(b',', false);
+    let mut first = first_line(&mut reader, name, options.max_row_bytes, &mut before)?;
+    let declared = delimiter::declared(&first);
+    if declared.is_some() {
+        before.take(&first);
+        first = first_line(&mut reader, name, options.max_row_bytes, &mut before)?;
+    }
+    let mapping = Mapping::new(options)?;
+    let found = || delimiter::found(first.get(..LOOKED_AT).unwrap_or(&first), &mapping.needed().collect());
+    let delimiter = given.or(declared).unwrap_or_else(found);
+    let with_quotes = options.quotes.unwrap_or(true);
+    let mut quotes = Quotes::new(delimiter, with_quotes);
+    quotes.line = before.line;
     let mut records = Records {
-        reader: BufReader::new(without_bom(reader, name)?),
-        parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
+        reader: Cursor::new(first).chain(reader),
+        parser: csv_core::ReaderBuilder::new().delimiter(delimiter).quoting(with_quotes).build(),
+        quotes,
         at: beginning(name),
-        line: 1,
         limit: options.max_row_bytes,
         text: vec![0; 4096],
         ends: vec![0; 64],
         count: 0,
         header: Vec::new(),
+        empty: None,
     };
     records.read_header()?;
     Ok(records)
 }
 
+fn given_delimiter(options: &LoadOptions) -> Result<Option<u8>, DataError> {
+    match options.delimiter.map(u8::try_from) {
+        None => Ok(None),
+        Some(Ok(byte)) if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(Some(byte)),
+        Some(_) => {
+            let reason =
+                "the `delimiter` must be one ASCII character such as `;`, and no quote or line break";
+            Err(DataError::InvalidOptions { reason: reason.to_owned() })
+        }
+    }
+}
+
+/// The first line that is not blank, or the beginning of a long one. Blank ones before it are stepped over.
+fn first_line(
+    reader: &mut impl BufRead,
+    name: &str,
+    limit: usize,
+    before: &mut Quotes,
+) -> Result<Vec<u8>, DataError> {
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let mut line = Vec::new();
+    while line.len() <= limit.min(LOOKED_AT) {
+        let input = fill(reader, &beginning(name))?;
+        let blank = if line.is_empty() { input.iter().take_while(|byte| is_break(byte)).count() } else { 0 };
+        before.take(input.get(..blank).unwrap_or_default());
+        let rest = input.get(blank..).unwrap_or_default();
+        let end = rest.iter().position(|byte| is_break(byte));
+        let length = end.map_or(rest.len(), |end| end + 1);
+        line.extend_from_slice(rest.get(..length).unwrap_or_default());
+        reader.consume(blank + length);
+        if end.is_some() || blank + length == 0 {
+            break;
+        }
+    }
+    Ok(line)
+}
+
 struct Records<R> {
-    reader: R,
+    reader: Chain<Cursor<Vec<u8>>, Decoded<BufReader<R>>>,
     parser: csv_core::Reader,
+    quotes: Quotes,
     at: Location,
-    /// The line that the next byte stands on.
-    line: u64,
     limit: usize,
     /// The cells of the record at hand, one behind the other.
     text: Vec<u8>,
@@ -71,12 +120,23 @@ struct Records<R> {
     /// How many cells the record has.
     count: usize,
     header: Vec<String>,
+    /// How many rows had only empty cells, and the line of the first.
+    empty: Option<(u64, u64)>,
 }
 
-impl<R: BufRead> RowSource for Records<R> {
+impl<R: Read> RowSource for Records<R> {
     fn next_row(&mut self) -> Result<Option<RawRow>, DataError> {
-        if !self.read_record()? {
-            return Ok(None);
+        loop {
+            if !self.read_record()? {
+                return Ok(None);
+            }
+            // An empty text is a value where it stands in quotes, and in a file of one column.
+            let says_so = self.quotes.seen || self.header.len() == 1;
+            if says_so || !self.cells().all(|cell| cell.trim_ascii().is_empty()) {
+                break;
+            }
+            let (count, first) = self.empty.unwrap_or((0, self.at.line));
+            self.empty = Some((count + 1, first));
         }
         self.at.row += 1;
         if self.count != self.header.len() {
@@ -88,11 +148,19 @@ impl<R: BufRead> RowSource for Records<R> {
             let text = self.decode(cell, || format!("column `{}`", words::shorten(column)))?;
             fields.insert(column.clone(), Value::from(text));
         }
-        Ok(Some(RawRow { at: self.at.clone(), fields, is_text: true }))
+        Ok(Some(RawRow::new(self.at.clone(), fields)))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let note = self.empty.map(|(count, line)| {
+            let rows = if count == 1 { "row has" } else { "rows have" };
+            format!("{}: {count} {rows} no value in any column (first in line {line}) and no example is made of it", self.at.file)
+        });
+        note.into_iter().collect()
     }
 }
 
-impl<R: BufRead> Records<R> {
+impl<R: Read> Records<R> {
     fn read_header(&mut self) -> Result<(), DataError> {
         if !self.read_record()? {
             return Ok(());
@@ -117,7 +185,8 @@ impl<R: BufRead> Records<R> {
     /// Reads the next record into `text` and `ends`; false at the end of the file.
     fn read_record(&mut self) -> Result<bool, DataError> {
         self.skip_line_breaks()?;
-        self.at.line = self.line;
+        self.at.line = self.quotes.line;
+        self.quotes.seen = false;
         let (mut read, mut written, mut ended) = (0, 0, 0);
         loop {
             let input = fill(&mut self.reader, &self.at)?;
@@ -127,14 +196,17 @@ impl<R: BufRead> Records<R> {
             let text = self.text.get_mut(written..).unwrap_or_default();
             let ends = self.ends.get_mut(ended..).unwrap_or_default();
             let (result, taken, wrote, closed) = self.parser.read_record(input, text, ends);
-            self.line += breaks(input.get(..taken).unwrap_or_default());
+            let is_sound = self.quotes.take(input.get(..taken).unwrap_or_default());
+            if !is_sound || input.is_empty() && self.quotes.is_open() {
+                return Err(self.unclosed(is_sound));
+            }
             self.reader.consume(taken);
             read += taken;
             written += wrote;
             ended += closed;
             if read > self.limit {
-                let at = Location { row: self.at.row + 1, ..self.at.clone() };
-                return Err(DataError::RowTooLarge { at, limit: self.limit });
+                let line = if self.quotes.is_open() { self.quotes.opened } else { self.at.line };
+                return Err(DataError::RowTooLarge { at: self.at_next(line), limit: self.limit });
             }
             match result {
                 ReadRecordResult::InputEmpty => {}
@@ -149,13 +221,24 @@ impl<R: BufRead> Records<R> {
         Ok(true)
     }
 
+    /// The place of the record at hand, which was not counted yet. Before the header is read it is the header.
+    fn at_next(&self, line: u64) -> Location {
+        let row = if self.header.is_empty() { 0 } else { self.at.row + 1 };
+        Location { row, line, ..self.at.clone() }
+    }
+
+    fn unclosed(&self, at_end: bool) -> DataError {
+        let fault = if at_end { "and is never closed" } else { "and its closing quote has text behind it" };
+        DataError::UnclosedQuote { at: self.at_next(self.quotes.opened), fault }
+    }
+
     /// Steps over blank lines and the rest of a line break, so that the line on which the next
     /// record begins is known.
     fn skip_line_breaks(&mut self) -> Result<(), DataError> {
         loop {
             let input = fill(&mut self.reader, &self.at)?;
             let length = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            self.line += breaks(input.get(..length).unwrap_or_default());
+            self.quotes.take(input.get(..length).unwrap_or_default());
             self.reader.consume(length);
             if length == 0 {
                 return Ok(());
@@ -179,10 +262,6 @@ impl<R: BufRead> Records<R> {
             what: what(),
         })
     }
-}
-
-fn breaks(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[cfg(test)]
@@ -216,6 +295,50 @@ mod tests {
         check(b",b\n0,\n", None, &[&[("column_1", "0"), ("b", "")]]);
         check(b"a;b\n1,0;2\n", Some(';'), &[&[("a", "1,0"), ("b", "2")]]);
         check(b"a\n\"\"\nx", None, &[&[("a", "")], &[("a", "x")]]);
+        check(b"a,b\rx,y\rz,w", None, &[&[("a", "x"), ("b", "y")], &[("a", "z"), ("b", "w")]]);
+        check(b"a,b\n5\" disk,\"x\" \n", None, &[&[("a", "5\" disk"), ("b", "x ")]]);
+        check(b"\xff\xfea\0;\0b\0\n\0\xe9\0;\0" as &[u8], None, &[&[("a", "\u{e9}"), ("b", "")]]);
+    }
+
+    #[test]
+    fn the_delimiter_is_found_or_given() {
+        for delimiter in [";", "\t", "|"] {
+            let text = format!("a{delimiter}b\n1,0{delimiter}2\n");
+            check(text.as_bytes(), None, &[&[("a", "1,0"), ("b", "2")]]);
+        }
+        check(b"sep=;\r\na;b\r\n1;2\r\n", None, &[&[("a", "1"), ("b", "2")]]);
+        // What is needed says more than how many cells there are.
+        let options = LoadOptions::default().with_inputs(vec!["b".to_owned()]);
+        let examples = rows(b"a, in EUR;b\n1;2\n", &options).unwrap();
+        assert_eq!(examples[0].get_str("b"), Some("2"));
+    }
+
+    #[test]
+    fn a_row_without_any_value_is_left_out_and_said() {
+        let mut rows =
+            read_csv(&b"a,b\n1,2\n,\n \n , \n3,\n"[..], "rows.csv", &LoadOptions::default()).unwrap();
+        let examples = rows.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(examples.len(), 2);
+        let says =
+            "rows.csv: 3 rows have no value in any column (first in line 3) and no example is made of it";
+        assert_eq!(rows.notes(), [says]);
+        check_error(b"a,b\n,\n", "rows.csv has no rows");
+        check(b"a,b\n\"\",\n", None, &[&[("a", ""), ("b", "")]]);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_named_where_it_opens() {
+        let says = "a quote opens a cell here and is never closed";
+        check_error(b"q,a\nx,y\nz,\"w\nu,v\nt,s\n", &format!("rows.csv, row 2 (line 3): {says}"));
+        check_error(b"q,a\r\n\"x\r\n\",\"y\r\nz", &format!("row 1 (line 3): {says}"));
+        check_error(b"q,a\rx,\"y\rz,w", &format!("row 1 (line 2): {says}"));
+        check_error(b"q,\"a\nx,y", &format!("header (line 1): {says}"));
+        check_error(b"q,a\nx,\"", &format!("row 1 (line 2): {says}"));
+        let says = "a quote opens a cell here and its closing quote has text behind it";
+        check_error(b"q,a\nx,\"y\nz,\"w\"\n", &format!("row 1 (line 2): {says}"));
+        check_error(b"q,a\n\"x\" y,z\n", &format!("row 1 (line 2): {says}"));
+        let plain = LoadOptions::default().with_quotes(false);
+        assert_eq!(rows(b"q,a\nx,\"y\nz,w\n", &plain).unwrap()[0].get_str("a"), Some("\"y"));
     }
 
     #[test]
@@ -270,6 +393,30 @@ mod tests {
             let examples = rows(text.as_bytes(), &LoadOptions::default()).unwrap();
             let read = examples.iter().map(|row| ["one", "two"].map(|name| row.get_str(name).unwrap().to_owned()));
             prop_assert_eq!(read.collect::<Vec<_>>(), cells);
+        }
+
+        #[test]
+        fn a_quote_too_many_is_found_in_its_line(
+            cells in prop::collection::vec(["[a;é]{0,5}", "[a;é]{0,5}"], 1..12),
+            ends in "(\n|\r|\r\n)",
+            broken in any::<prop::sample::Index>(),
+            right in any::<bool>(),
+        ) {
+            let broken = broken.index(cells.len());
+            let lines = cells.iter().enumerate().map(|(index, [one, two])| match (index == broken, right) {
+                (false, _) => format!("1{one},2{two}{ends}"),
+                (true, false) => format!("\"1{one},2{two}{ends}"),
+                (true, true) => format!("1{one},\"2{two}{ends}"),
+            });
+            let text = format!("one,two{ends}{}", lines.collect::<String>());
+            let read: Vec<_> = read_csv(text.as_bytes(), "rows.csv", &LoadOptions::default()).unwrap().collect();
+            prop_assert_eq!(read.len(), broken + 1);
+            match read.last() {
+                Some(Err(DataError::UnclosedQuote { at, .. })) => {
+                    prop_assert_eq!((at.row, at.line), (broken as u64 + 1, broken as u64 + 2));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
         }
 
         #[test]

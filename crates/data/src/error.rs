@@ -46,6 +46,17 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// It is no file that can be read as often as it takes.
+    #[error(
+        "the data file `{}` could not be opened, because it is {found}: write the rows to a file and give its path",
+        .path.display()
+    )]
+    NotAFile {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
     /// The file's name does not say what format it has.
     #[error(
         "the format of `{}` is not known by its extension: rename it to .jsonl, .ndjson, .json, .csv, .tsv or .parquet",
@@ -106,6 +117,14 @@ pub enum DataError {
         rows: u64,
         /// Why.
         source: io::Error,
+    },
+    /// A text is UTF-16 by its first bytes, and then it is not.
+    #[error("{file} is not valid UTF-16 after {rows} rows: save the file again, as UTF-8")]
+    NotUtf16 {
+        /// The file.
+        file: String,
+        /// How many rows had been read.
+        rows: u64,
     },
     /// A row is not UTF-8.
     #[error("{at}: the text is not UTF-8 (first at byte {byte} of {what}): convert the file to UTF-8")]
@@ -181,9 +200,21 @@ pub enum DataError {
         /// The bound in bytes.
         limit: usize,
     },
+    /// A quote in a CSV file is not closed where it should be. The location has the line on which it opens.
+    #[error(
+        "{at}: a quote opens a cell here {fault}: close it, and write a quote inside of quotes twice, or set `quotes` to \
+         false where quotes are letters like any other"
+    )]
+    UnclosedQuote {
+        /// The row, with the line of the quote.
+        at: Location,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// A CSV row has more or fewer cells than the header.
     #[error(
-        "{at}: the row has {found} {} where the header has {expected}: put cells with commas or line breaks in quotes, and close every quote",
+        "{at}: the row has {found} {} where the header has {expected}: put cells that hold the delimiter or line breaks in \
+         quotes, and set `delimiter` or `quotes` where the file is written otherwise",
         if *.found == 1 { "cell" } else { "cells" }
     )]
     UnequalLengths {

@@ -32,8 +32,11 @@ pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'stati
         io::ErrorKind::NotFound => DataError::NotFound { path: path.to_owned(), hint: similar(path) },
         _ => DataError::Open { path: path.to_owned(), source },
     };
-    if fs::metadata(path).map_err(cannot_open)?.is_dir() {
-        return Err(cannot_open(io::ErrorKind::IsADirectory.into()));
+    // A pipe would be waited for, and read only once.
+    let kind = fs::metadata(path).map_err(cannot_open)?.file_type();
+    if !kind.is_file() {
+        let found = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(DataError::NotAFile { path: path.to_owned(), found });
     }
     let format = Format::of(path).ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?;
     let file = File::open(path).map_err(cannot_open)?;
@@ -59,7 +62,7 @@ pub(crate) fn rows(
         .unwrap_or_else(|| Err(DataError::FeatureOff { path: path.to_owned(), feature: "parquet" }))
 }
 
-/// Loads all rows of a data file; [`open`] streams them.
+/// Loads all rows of a data file; [`open`] streams them, and its [`Rows::notes`] say what was left out.
 ///
 /// # Errors
 ///
@@ -155,6 +158,29 @@ mod tests {
         check_error(&path("nowhere/rows.csv"), "there is no folder");
         check_error(&path("notes.txt"), "rename it to .jsonl");
         check_error(&path("tickets.jsonl"), "tickets.jsonl, row 2 (line 2): invalid JSON");
-        check_error(folder.path(), "could not be opened");
+        check_error(folder.path(), "could not be opened, because it is a folder");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_a_device_is_refused_before_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("rows.jsonl");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [pipe.as_path(), Path::new("/dev/null"), Path::new("/dev/zero")] {
+            check_error(path, "because it is a pipe or a device: write the rows to a file");
+        }
+    }
+
+    #[test]
+    fn quotes_mean_something_in_csv_and_nothing_in_tsv() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tsv");
+        fs::write(&path, "a\tb\n\"x\ty\n").unwrap();
+        let read = |options: &LoadOptions| load(&path, options);
+        assert_eq!(read(&LoadOptions::default()).unwrap()[0].get_str("a"), Some("\"x"));
+        let error = read(&LoadOptions::default().with_quotes(true)).unwrap_err().to_string();
+        assert!(error.contains("row 1 (line 2): a quote opens a cell here"), "{error}");
     }
 }

@@ -43,7 +43,8 @@ impl Format {
             Self::Json => json_array::rows(reader, name, options).map(boxed),
             Self::Csv => csv_rows::rows(reader, name, options).map(boxed),
             Self::Tsv => {
-                let options = LoadOptions { delimiter: options.delimiter.or(Some('\t')), ..options.clone() };
+                let (delimiter, quotes) = (options.delimiter.or(Some('\t')), options.quotes.or(Some(false)));
+                let options = LoadOptions { delimiter, quotes, ..options.clone() };
                 csv_rows::rows(reader, name, &options).map(boxed)
             }
         };

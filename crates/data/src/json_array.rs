@@ -2,9 +2,10 @@
 
 use std::io::BufRead;
 
-use crate::jsonl::parse_row;
+use crate::decoded::{Decoded, decoded};
+use crate::json_row::{NotFinite, parse_row};
 use crate::mapping::RawRow;
-use crate::rows::{RowSource, Rows, beginning, fill, without_bom};
+use crate::rows::{RowSource, Rows, beginning, fill};
 use crate::{DataError, LoadOptions, Location};
 
 /// Reads rows from JSON text that is one array of objects. The text is never held as a whole: the
@@ -30,7 +31,8 @@ pub(crate) fn rows<'r, R: BufRead + Send + 'r>(
     options: &LoadOptions,
 ) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
     Ok(Elements {
-        reader: without_bom(reader, name)?,
+        reader: decoded(reader, name)?,
+        not_finite: NotFinite::default(),
         at: beginning(name),
         limit: options.max_row_bytes,
         place: Place::Before,
@@ -48,7 +50,8 @@ enum Place {
 }
 
 struct Elements<R> {
-    reader: R,
+    reader: Decoded<R>,
+    not_finite: NotFinite,
     at: Location,
     limit: usize,
     place: Place,
@@ -86,11 +89,11 @@ impl<R: BufRead> RowSource for Elements<R> {
         }
         let column = self.column;
         let element = self.element()?;
-        Ok(Some(RawRow {
-            at: self.at.clone(),
-            fields: parse_row(&element, &self.at, column)?,
-            is_text: false,
-        }))
+        Ok(Some(self.not_finite.noted(parse_row(&element, &self.at, column)?)))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.not_finite.notes(&self.at.file)
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::io::{BufRead, Read};
 
-use promptopt_core::data::Fields;
-use serde_json::Value;
-
+use crate::decoded::{Decoded, decoded};
+use crate::json_row::{NotFinite, parse_row};
 use crate::mapping::RawRow;
-use crate::rows::{RowSource, Rows, beginning, read_error, without_bom};
-use crate::{DataError, LoadOptions, Location, words};
+use crate::rows::{RowSource, Rows, beginning, read_error};
+use crate::{DataError, LoadOptions, Location};
 
 /// Reads rows from JSONL text: a JSON object on each line; blank lines are skipped, and so is a
-/// byte order mark. `name` stands for the file in errors.
+/// byte order mark. NaN and Infinity, which Python writes, are read as null. `name` stands for the file in errors.
 ///
 /// # Errors
 ///
@@ -30,15 +29,21 @@ pub(crate) fn rows<'r, R: BufRead + Send + 'r>(
     name: &str,
     options: &LoadOptions,
 ) -> Result<impl RowSource + Send + use<'r, R>, DataError> {
-    let reader = without_bom(reader, name)?;
-    Ok(Lines { reader, at: beginning(name), limit: options.max_row_bytes, line: Vec::new() })
+    Ok(Lines {
+        reader: decoded(reader, name)?,
+        at: beginning(name),
+        limit: options.max_row_bytes,
+        line: Vec::new(),
+        not_finite: NotFinite::default(),
+    })
 }
 
 struct Lines<R> {
-    reader: R,
+    reader: Decoded<R>,
     at: Location,
     limit: usize,
     line: Vec<u8>,
+    not_finite: NotFinite,
 }
 
 impl<R: BufRead> RowSource for Lines<R> {
@@ -63,9 +68,13 @@ impl<R: BufRead> RowSource for Lines<R> {
                 continue;
             }
             self.at.row += 1;
-            let fields = parse_row(&self.line, &self.at, 1).map_err(explain)?;
-            return Ok(Some(RawRow { at: self.at.clone(), fields, is_text: false }));
+            let row = parse_row(&self.line, &self.at, 1).map_err(explain)?;
+            return Ok(Some(self.not_finite.noted(row)));
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.not_finite.notes(&self.at.file)
     }
 }
 
@@ -82,35 +91,11 @@ fn explain(error: DataError) -> DataError {
     }
 }
 
-/// The fields of a row that begins at `at.line` and `column`.
-pub(crate) fn parse_row(bytes: &[u8], at: &Location, column: u64) -> Result<Fields, DataError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| DataError::NotUtf8 {
-        at: at.clone(),
-        byte: error.valid_up_to() + 1,
-        what: "the row".to_owned(),
-    })?;
-    match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(other) => Err(DataError::NotAnObject { at: at.clone(), found: words::show(&other) }),
-        Err(error) => {
-            let lines_down = (error.line() as u64).saturating_sub(1);
-            let first_column = if lines_down == 0 { column } else { 1 };
-            let reason = error.to_string();
-            Err(DataError::InvalidJson {
-                at: at.clone(),
-                line: at.line + lines_down,
-                column: (error.column() as u64 + first_column).saturating_sub(1).max(1),
-                reason: reason.split(" at line ").next().unwrap_or(&reason).to_owned(),
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use promptopt_core::data::Example;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -41,14 +41,16 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod assign;
-mod convert;
 mod csv_rows;
+mod decoded;
+mod delimiter;
 mod error;
 mod file;
 mod format;
 #[cfg(feature = "hub")]
 mod hub;
 mod json_array;
+mod json_row;
 mod jsonl;
 mod leakage;
 mod mapping;
@@ -60,6 +62,7 @@ mod parquet_rows;
 mod parquet_value;
 mod portion;
 mod quota;
+mod quotes;
 mod report;
 mod rows;
 mod sealed;

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use promptopt_core::data::{Example, Fields};
+use promptopt_core::data::{Example, Fields, shown};
 use serde_json::Value;
 
-use crate::{DataError, LoadOptions, Location, UnknownFields, convert, words};
+use crate::{DataError, LoadOptions, Location, UnknownFields, words};
 
 /// A row as a reader found it.
 pub(crate) struct RawRow {
@@ -13,8 +13,14 @@ pub(crate) struct RawRow {
     pub(crate) at: Location,
     /// Its columns.
     pub(crate) fields: Fields,
-    /// Whether all values are text cells, so that types mean conversion.
-    pub(crate) is_text: bool,
+    /// Whether it held numbers that JSON does not have, which were read as null.
+    pub(crate) not_finite: bool,
+}
+
+impl RawRow {
+    pub(crate) fn new(at: Location, fields: Fields) -> Self {
+        Self { at, fields, not_finite: false }
+    }
 }
 
 /// The rules of [`LoadOptions`], checked and ready for many rows.
@@ -44,7 +50,6 @@ impl Mapping {
     }
 
     /// The columns that every row must have.
-    #[cfg(feature = "parquet")]
     pub(crate) fn needed(&self) -> impl Iterator<Item = &str> {
         let column = |field: &'_ String| self.options.columns.get(field).map(String::as_str);
         self.required.iter().map(move |field| column(field).unwrap_or(field))
@@ -67,16 +72,12 @@ impl Mapping {
         self.check_required(&row, &fields)?;
         for (field, kind) in &self.options.types {
             let Some(value) = fields.get_mut(field) else { continue };
-            match value {
-                Value::String(text) if row.is_text => match convert::from_text(text, kind) {
-                    Some(converted) => *value = converted,
-                    None => return Err(wrong_type(&row.at, field, convert::describe(kind), value)),
-                },
-                // A null is an absent value; where one is needed, it was refused above.
-                Value::Null => {}
-                other if kind.admits(other) => {}
-                other => return Err(wrong_type(&row.at, field, convert::describe(kind), other)),
+            // A null is an absent value; where one is needed, it was refused above.
+            if value.is_null() {
+                continue;
             }
+            let found = kind.read(value.take());
+            *value = found.map_err(|found| wrong_type(&row, field, words::describe(kind), &found))?;
         }
         Ok(Example::new(fields, self.options.inputs.iter().cloned()))
     }
@@ -107,8 +108,8 @@ impl Mapping {
                 None => return Err(self.missing(row, field)),
                 Some(value @ Value::Null) => {
                     let expected =
-                        self.options.types.get(field).map_or("a value".to_owned(), convert::describe);
-                    return Err(wrong_type(&row.at, field, expected, value));
+                        self.options.types.get(field).map_or("a value".to_owned(), words::describe);
+                    return Err(wrong_type(row, field, expected, value));
                 }
                 Some(_) => {}
             }
@@ -152,8 +153,12 @@ impl Mapping {
     }
 }
 
-fn wrong_type(at: &Location, field: &str, expected: String, found: &Value) -> DataError {
-    DataError::WrongType { at: at.clone(), field: field.to_owned(), expected, found: words::show(found) }
+fn wrong_type(row: &RawRow, field: &str, expected: String, found: &Value) -> DataError {
+    let mut text = shown(found);
+    if found.is_null() && row.not_finite {
+        text += " (as which NaN and Infinity are read)";
+    }
+    DataError::WrongType { at: row.at.clone(), field: field.to_owned(), expected, found: text }
 }
 
 #[cfg(test)]
@@ -230,24 +235,37 @@ mod tests {
     }
 
     #[test]
-    fn json_values_must_be_of_the_type_as_they_stand() {
-        let typed = options("n: int -> label: enum[a, b], score: float", &[], UnknownFields::Keep);
-        check(json!({"n": 1, "label": "a", "score": 1}), &typed, json!({"n": 1, "label": "a", "score": 1}));
-        check_error(
-            json!({"n": "1", "label": "a", "score": 1}),
+    fn values_are_read_by_their_types_and_others_refused() {
+        let typed = options("n: int -> label: enum[1, b], score: float", &[], UnknownFields::Keep);
+        check(json!({"n": 1, "label": "b", "score": 1}), &typed, json!({"n": 1, "label": "b", "score": 1}));
+        check(
+            json!({"n": "1", "label": 1, "score": "1.10"}),
             &typed,
-            "`n` must be a whole number, but holds the text `1`",
+            json!({"n": 1, "label": "1", "score": 1.1}),
+        );
+        check_error(
+            json!({"n": "one", "label": "b", "score": 1}),
+            &typed,
+            "`n` must be a whole number, but holds the text `one`",
+        );
+        check_error(
+            json!({"n": 1.5, "label": "b", "score": 1}),
+            &typed,
+            "`n` must be a whole number, but holds `1.5`",
         );
         check_error(
             json!({"n": 1, "label": "c", "score": 1}),
             &typed,
-            "`label` must be one of `a`, `b`, but holds the text `c`",
+            "`label` must be one of `1`, `b`, but holds the text `c`",
         );
         check_error(
-            json!({"n": null, "label": "a", "score": 1}),
+            json!({"n": null, "label": "b", "score": 1}),
             &typed,
             "`n` must be a whole number, but holds `null`",
         );
+        let text = options("q -> a", &[], UnknownFields::Keep);
+        check(json!({"q": 7, "a": true}), &text, json!({"q": "7", "a": "true"}));
+        check_error(json!({"q": ["x"], "a": "b"}), &text, "`q` must be a text, but holds `[\"x\"]`");
     }
 
     #[test]

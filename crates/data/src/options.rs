@@ -37,17 +37,20 @@ pub struct LoadOptions {
     /// Further fields that every row must have, such as the outputs the metric compares. A field
     /// of [`columns`](Self::columns) must always be there. Default: none.
     pub required: Vec<String>,
-    /// Types of fields. A CSV cell is converted: numbers; `true`, `yes`, `1` and `false`, `no`, `0`
-    /// for bool, in any case; JSON for lists and objects. A JSON value must be of the type as it
-    /// stands. A field without a type is taken as it is. Default: none.
+    /// Types of fields. A value is read as [`FieldType::read`] says, in every format alike: `"3"` and `3.0` are an
+    /// int, `3` is one of `enum[1, 2, 3]`, `yes` and `1` are true, JSON text is a list or an object. A field without a
+    /// type is taken as it is. Default: none.
     pub types: BTreeMap<String, FieldType>,
     /// What to do with other fields. Default: keep them.
     pub unknown_fields: UnknownFields,
     /// Stop after this many rows. Default: none, read all.
     pub limit: Option<usize>,
     /// The delimiter of CSV files, an ASCII character. Default: none, which means a tab for
-    /// `.tsv` and a comma otherwise.
+    /// `.tsv`, and otherwise what the header shows: a comma, a semicolon, a tab or `|`.
     pub delimiter: Option<char>,
+    /// Whether quotes around a cell of a CSV file let it hold delimiters and line breaks. Without, a quote is a letter
+    /// like any other. Default: none, which means no for `.tsv` and yes otherwise.
+    pub quotes: Option<bool>,
     /// The largest size of one row in bytes. Default: [`DEFAULT_MAX_ROW_BYTES`].
     pub max_row_bytes: usize,
 }
@@ -62,6 +65,7 @@ impl Default for LoadOptions {
             unknown_fields: UnknownFields::Keep,
             limit: None,
             delimiter: None,
+            quotes: None,
             max_row_bytes: DEFAULT_MAX_ROW_BYTES,
         }
     }
@@ -114,6 +118,13 @@ impl LoadOptions {
     #[must_use]
     pub fn with_delimiter(mut self, delimiter: char) -> Self {
         self.delimiter = Some(delimiter);
+        self
+    }
+
+    /// With what quotes around a cell of a CSV file mean.
+    #[must_use]
+    pub fn with_quotes(mut self, quotes: bool) -> Self {
+        self.quotes = Some(quotes);
         self
     }
 

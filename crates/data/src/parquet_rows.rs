@@ -70,7 +70,7 @@ impl RowSource for ParquetRows {
                 self.at.row += 1;
                 let names = self.schema.get_fields().iter().map(|field| field.name().to_owned());
                 let fields = names.map(|name| (name, Value::from(""))).collect();
-                return Ok(Some(RawRow { at: self.at.clone(), fields, is_text: false }));
+                return Ok(Some(RawRow::new(self.at.clone(), fields)));
             }
         };
         let Some(row) = row else { return Ok(None) };
@@ -79,7 +79,7 @@ impl RowSource for ParquetRows {
         if fields.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>() > self.limit {
             return Err(DataError::RowTooLarge { at: self.at.clone(), limit: self.limit });
         }
-        Ok(Some(RawRow { at: self.at.clone(), fields, is_text: false }))
+        Ok(Some(RawRow::new(self.at.clone(), fields)))
     }
 }
 

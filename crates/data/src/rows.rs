@@ -1,7 +1,7 @@
 //! The stream of examples, whatever they are read from.
 
 use std::fmt;
-use std::io::{self, BufRead, Cursor, ErrorKind, Read};
+use std::io::{self, BufRead, ErrorKind};
 
 use promptopt_core::data::Example;
 
@@ -12,11 +12,20 @@ use crate::{DataError, LoadOptions, Location};
 pub(crate) trait RowSource {
     /// The next row, or `None` at the end.
     fn next_row(&mut self) -> Result<Option<RawRow>, DataError>;
+
+    /// What was read otherwise than it stands, or not at all, in words.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl<S: RowSource + ?Sized> RowSource for Box<S> {
     fn next_row(&mut self) -> Result<Option<RawRow>, DataError> {
         (**self).next_row()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        (**self).notes()
     }
 }
 
@@ -41,6 +50,12 @@ impl<'r> Rows<'r> {
     ) -> Result<Self, DataError> {
         let mapping = Mapping::new(options)?;
         Ok(Self { source: Box::new(source), mapping, file, limit: options.limit, count: 0, done: false })
+    }
+
+    /// What a user should know of the rows that were read so far: rows without any value, of which no example was
+    /// made, and numbers that JSON does not have.
+    pub fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 }
 
@@ -82,20 +97,6 @@ impl fmt::Debug for Rows<'_> {
     }
 }
 
-/// The reader without the byte order mark that some programs put in front of UTF-8.
-pub(crate) fn without_bom<R: Read>(
-    mut reader: R,
-    file: &str,
-) -> Result<io::Chain<Cursor<Vec<u8>>, R>, DataError> {
-    let mut start = Vec::new();
-    let read = reader.by_ref().take(3).read_to_end(&mut start);
-    read.map_err(|source| read_error(&beginning(file), source))?;
-    if start == b"\xef\xbb\xbf" {
-        start.clear();
-    }
-    Ok(Cursor::new(start).chain(reader))
-}
-
 /// The place before the first row of a file.
 pub(crate) fn beginning(file: &str) -> Location {
     Location { file: file.to_owned(), row: 0, line: 0 }
@@ -120,5 +121,8 @@ pub(crate) fn read_error(at: &Location, source: io::Error) -> DataError {
         Ok(error) => return error.into(),
         Err(source) => source,
     };
+    if source.kind() == ErrorKind::InvalidData {
+        return DataError::NotUtf16 { file: at.file.clone(), rows: at.row };
+    }
     DataError::Read { file: at.file.clone(), rows: at.row, source }
 }

@@ -1,34 +1,22 @@
-//! Words for messages: lists, shortened values, and the name that was probably meant.
+//! Words for messages: lists, what was expected, and the name that was probably meant.
 
-use serde_json::Value;
+pub(crate) use promptopt_core::data::excerpt as shorten;
+use promptopt_core::signature::FieldType;
 
-/// How much of a value a message shows, in characters.
-const SHOWN_CHARS: usize = 80;
 /// How many names a message lists.
 const SHOWN_NAMES: usize = 20;
 
-/// A text cut to what a message can show, with control characters escaped so that no data set can
-/// write to a terminal.
-pub(crate) fn shorten(text: &str) -> String {
-    let mut letters = text.chars();
-    let mut short = String::new();
-    for letter in letters.by_ref().take(SHOWN_CHARS) {
-        match letter.is_control() {
-            true => short.extend(letter.escape_default()),
-            false => short.push(letter),
-        }
-    }
-    if letters.next().is_some() {
-        short.push('…');
-    }
-    short
-}
-
-/// A value as a message shows it.
-pub(crate) fn show(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("the text `{}`", shorten(text)),
-        other => format!("`{}`", shorten(&other.to_string())),
+/// What a value of a type is, in words.
+pub(crate) fn describe(kind: &FieldType) -> String {
+    match kind {
+        FieldType::String => "a text".to_owned(),
+        FieldType::Integer => "a whole number".to_owned(),
+        FieldType::Float => "a number".to_owned(),
+        FieldType::Bool => "true or false".to_owned(),
+        FieldType::Enum(literals) => format!("one of {}", list(literals.iter().map(String::as_str))),
+        FieldType::List(item) => format!("a JSON list in which each item is {}", describe(item)),
+        FieldType::Object(_) => "a JSON object".to_owned(),
+        other => format!("of type {other}"),
     }
 }
 
@@ -61,13 +49,6 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_are_shortened_and_escaped() {
-        assert_eq!(shorten("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
-        assert_eq!(shorten(&"é".repeat(90)).chars().count(), 81);
-        assert_eq!(show(&serde_json::json!([1, "a"])), "`[1,\"a\"]`");
-    }
 
     #[test]
     fn lists_are_bounded() {

@@ -23,6 +23,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use promptopt_core::data::Example;
+use promptopt_core::signature::Signature;
 use promptopt_data::{DataError, LoadOptions, UnknownFields, load, open};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -167,6 +168,35 @@ fn lists_structs_and_maps_are_arrays_and_objects() {
             json!({"tags": ["x", null, "y"], "who": {"name": "Ann", "age": 7}, "counts": {"k": 1, "l": null}}),
             json!({"tags": [], "who": {"name": "Bo", "age": null}, "counts": {}}),
         ]
+    );
+}
+
+#[test]
+fn values_are_read_by_their_types_as_in_every_format() {
+    let schema = "message m { required int32 price (DECIMAL(9,2)); required int32 stars; required int32 good; \
+                  required double pages; }";
+    let bytes = file(schema, |index, column| {
+        match column {
+            ColumnWriter::Int32ColumnWriter(column) => {
+                column.write_batch(&[[110, 300], [3, 1], [0, 1]][index], None, None)
+            }
+            ColumnWriter::DoubleColumnWriter(column) => column.write_batch(&[12.0, 7.0], None, None),
+            _ => unreachable!(),
+        }
+        .unwrap();
+    });
+    let signature = Signature::parse("price: float, pages: int -> stars: enum[1, 2, 3], good: bool").unwrap();
+    let options = LoadOptions::for_signature(&signature);
+    let examples = load_bytes(&bytes, &options).unwrap();
+    let read = Value::from_iter(examples[0].fields().clone());
+    assert_eq!(read, json!({"price": 1.1, "stars": "3", "good": false, "pages": 12}));
+    let text = LoadOptions::for_signature(&Signature::parse("price, pages -> stars, good: bool").unwrap());
+    assert_eq!(load_bytes(&bytes, &text).unwrap()[1].get_str("price"), Some("3.00"));
+    let wrong = LoadOptions::for_signature(&Signature::parse("price: int, pages -> stars, good").unwrap());
+    let error = load_bytes(&bytes, &wrong).unwrap_err().to_string();
+    assert!(
+        error.contains("row 1: the field `price` must be a whole number, but holds the text `1.10`"),
+        "{error}"
     );
 }
 

@@ -1,5 +1,7 @@
 //! What can be wrong with a program state, or between it and a program.
 
+use promptopt_core::prompt::Misfit;
+
 use crate::program::MAX_BYTES;
 
 /// Why a program state could not be read, used or written.
@@ -87,9 +89,18 @@ pub enum Error {
         /// The file's name.
         found: String,
     },
+    /// Demos do not fit their predictor.
+    #[error("the demos of the predictor `{predictor}` do not fit its signature: {misfit}")]
+    Demos {
+        /// Our path of the predictor.
+        predictor: String,
+        /// What does not fit, and what to do.
+        misfit: Misfit,
+    },
     /// A value in a demo does not fit the type of its field.
     #[error(
-        "demo {demo} of the predictor `{predictor}` has {found} in the field `{field}`, whose type is {kind}"
+        "demo {demo} of the predictor `{predictor}` has {found} in the field `{field}`, whose type is {kind}: it holds \
+         {value}"
     )]
     DemoValue {
         /// Our path of the predictor.
@@ -102,6 +113,8 @@ pub enum Error {
         kind: String,
         /// The kind of value that was found.
         found: &'static str,
+        /// The value, shortened.
+        value: String,
     },
     /// A predictor cannot be where it should be in DSPy.
     #[error("the predictor `{predictor}` cannot be at `{path}` in DSPy: {reason}")]

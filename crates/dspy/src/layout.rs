@@ -103,8 +103,9 @@ impl Layout {
 
 impl Place {
     /// Where to look for the predictor in a file, most likely first.
-    pub(crate) fn candidates(&self) -> [String; 3] {
-        [self.dspy_path.clone(), self.path.clone(), format!("{}.predict", self.path)]
+    pub(crate) fn candidates(&self) -> [String; 4] {
+        let within = |name: &str| format!("{}.{name}", self.path);
+        [self.dspy_path.clone(), self.path.clone(), within("predict"), within("_predict")]
     }
 }
 

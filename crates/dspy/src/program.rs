@@ -4,7 +4,7 @@ use promptopt_core::prompt::{Prompt, Prompts};
 use serde_json::{Map, Value, json};
 
 use crate::layout::Place;
-use crate::state::{State, check_demos, new_state, object, put_prompt};
+use crate::state::{self, State, is_predictor, new_state, object, put_prompt};
 use crate::{Error, LONE, Layout, Versions};
 
 /// Program states larger than this many bytes are not read. Deeper than 127 levels they are not
@@ -57,7 +57,7 @@ impl DspyProgram {
         if layout.places().is_empty() {
             return Err(Error::NoPredictors);
         }
-        check_prompts(prompts, layout)?;
+        let prompts = checked(prompts, layout)?;
         let mut root = Map::new();
         for place in layout.places() {
             let basic = Prompt::new(place.signature.instructions());
@@ -83,10 +83,11 @@ impl DspyProgram {
     /// when the program is a predictor by itself.
     pub fn paths(&self) -> Vec<&str> {
         let is_text = self.root.get("signature").and_then(|signature| signature.get("instructions"));
-        if is_text.is_some_and(Value::is_string) || self.root.get("demos").is_some_and(Value::is_array) {
+        let older = self.root.get("signature_instructions");
+        let is_lone = [is_text, older].into_iter().flatten().any(Value::is_string);
+        if is_lone || self.root.get("demos").is_some_and(Value::is_array) {
             return vec![LONE];
         }
-        let is_predictor = |state: &Value| state.get("signature").is_some() || state.get("demos").is_some();
         self.root
             .iter()
             .filter(|(path, state)| *path != METADATA && is_predictor(state))
@@ -128,20 +129,20 @@ impl DspyProgram {
     /// [`Error::UnknownPrompt`] for a prompt without a predictor in the layout, and those of
     /// [`DspyProgram::prompts`]; predictors that only the file has are fine.
     pub fn update(&mut self, prompts: &Prompts, layout: &Layout) -> Result<(), Error> {
-        check_prompts(prompts, layout)?;
+        let prompts = checked(prompts, layout)?;
         let mut changes = Vec::new();
         for (place, path) in self.find(layout)? {
-            self.prompt(place, path)?;
+            let there = self.prompt(place, path)?;
             if let Some(prompt) = prompts.get(&place.path) {
-                changes.push((path.to_owned(), prompt));
+                changes.push((path.to_owned(), place, there, prompt));
             }
         }
-        for (path, prompt) in changes {
-            if path == LONE {
-                put_prompt(&mut self.root, prompt);
-            } else if let Some(Value::Object(state)) = self.root.get_mut(&path) {
-                put_prompt(state, prompt);
-            }
+        for (path, place, there, prompt) in changes {
+            let state = match self.root.get_mut(&path) {
+                Some(Value::Object(state)) => state,
+                _ => &mut self.root,
+            };
+            put_prompt(state, prompt, &there, &place.signature);
         }
         Ok(())
     }
@@ -179,20 +180,21 @@ impl DspyProgram {
         State::read(path, self.state(path)?)?.prompt(place)
     }
 
+    /// DSPy up to 2.5 keeps a lone `ChainOfThought` under the name that stands for a lone `Predict` here.
     fn state(&self, path: &str) -> Result<&Map<String, Value>, Error> {
-        match path {
-            LONE => Ok(&self.root),
-            _ => object(self.root.get(path), || format!("the predictor `{path}`")),
+        match self.root.get(path) {
+            None if path == LONE => Ok(&self.root),
+            state => object(state, || format!("the predictor `{path}`")),
         }
     }
 }
 
-/// Checks that every prompt belongs to a predictor and its demos fit.
-fn check_prompts(prompts: &Prompts, layout: &Layout) -> Result<(), Error> {
-    for (path, prompt) in prompts.iter() {
+/// The prompts with their demos read by the types of the fields, after checking that each belongs to a predictor.
+fn checked(prompts: &Prompts, layout: &Layout) -> Result<Prompts, Error> {
+    let one = |(path, prompt): (&str, &Prompt)| {
         let place = layout.places().iter().find(|place| place.path == path);
         let place = place.ok_or_else(|| Error::UnknownPrompt { predictor: path.to_owned() })?;
-        check_demos(&prompt.demos, place)?;
-    }
-    Ok(())
+        Ok((path.to_owned(), prompt.clone().with_demos(state::checked(&prompt.demos, place)?)))
+    };
+    prompts.iter().map(one).collect()
 }

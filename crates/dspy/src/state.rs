@@ -1,8 +1,8 @@
 //! The state of one predictor, and the prompt in it.
 
-use promptopt_core::data::Fields;
-use promptopt_core::prompt::{Demo, Prompt};
-use promptopt_core::signature::{FieldType, Signature};
+use promptopt_core::data::{Fields, shown as shown_value};
+use promptopt_core::prompt::{Demo, Misfit, Prompt, read_demos};
+use promptopt_core::signature::Signature;
 use serde_json::{Map, Value, json};
 
 use crate::layout::Place;
@@ -13,24 +13,46 @@ use crate::{Error, LONE};
 const AUGMENTED: &str = "augmented";
 /// Our mark of the example that a demo was made from, which is not for DSPy.
 const SOURCE: &str = "promptopt_source";
+/// Where DSPy keeps a signature. The second one is a `ChainOfThought`'s up to DSPy 2.5, and then it is the one in force.
+const SIGNATURES: [&str; 2] = ["signature", "extended_signature"];
+/// Where DSPy up to 2.4 keeps an instruction; likewise.
+const INSTRUCTIONS: [&str; 2] = ["signature_instructions", "extended_signature_instructions"];
+/// What a `ChainOfThought` writes first, and what it was called up to DSPy 2.5.
+const REASONING: [&str; 2] = ["reasoning", "rationale"];
+
+/// Whether this looks like the state of a predictor, in the form of any version of DSPy.
+pub(crate) fn is_predictor(state: &Value) -> bool {
+    state.get("demos").is_some() || SIGNATURES.iter().chain(&INSTRUCTIONS).any(|key| state.get(key).is_some())
+}
 
 /// A predictor's state in a file, checked for its shape.
 #[derive(Clone, Copy)]
 pub(crate) struct State<'a> {
     instruction: &'a str,
-    fields: &'a [Value],
+    /// Descriptions of the fields; DSPy up to 2.4 keeps none.
+    fields: Option<&'a [Value]>,
     demos: &'a [Value],
 }
 
 impl<'a> State<'a> {
     pub(crate) fn read(path: &str, state: &'a Map<String, Value>) -> Result<Self, Error> {
-        let signature = object(state.get("signature"), || at("signature", path))?;
-        let instruction = text(signature.get("instructions"), || at("signature.instructions", path))?;
-        let fields = list(signature.get("fields"), || at("signature.fields", path))?;
+        let in_force = |keys: [&'static str; 2]| {
+            keys.into_iter().rev().find(|key| state.get(*key).is_some_and(|value| !value.is_null()))
+        };
+        let (instruction, fields) = match (in_force(SIGNATURES), in_force(INSTRUCTIONS)) {
+            (None, Some(key)) => (text(state.get(key), || at(key, path))?, None),
+            (key, _) => {
+                let key = key.unwrap_or("signature");
+                let signature = object(state.get(key), || at(key, path))?;
+                let within = |part: &str| at(&format!("{key}.{part}"), path);
+                let fields = list(signature.get("fields"), || within("fields"))?;
+                for field in fields {
+                    object(Some(field), || format!("an item of {}", within("fields")))?;
+                }
+                (text(signature.get("instructions"), || within("instructions"))?, Some(fields))
+            }
+        };
         let demos = list(state.get("demos"), || at("demos", path))?;
-        for field in fields {
-            object(Some(field), || format!("an item of {}", at("signature.fields", path)))?;
-        }
         for demo in demos {
             object(Some(demo), || format!("an item of {}", at("demos", path)))?;
         }
@@ -40,14 +62,15 @@ impl<'a> State<'a> {
     /// The prompt in this state, after checking that the state belongs to such a predictor.
     pub(crate) fn prompt(&self, place: &Place) -> Result<Prompt, Error> {
         self.check_fields(place)?;
-        let demos: Vec<Demo> = self.demos.iter().filter_map(Value::as_object).map(read_demo).collect();
-        check_demos(&demos, place)?;
-        Ok(Prompt::new(self.instruction.to_owned()).with_demos(demos))
+        let demos = self.demos.iter().filter_map(Value::as_object);
+        let demos: Vec<Demo> = demos.map(|demo| self.read_demo(demo, &place.signature)).collect();
+        Ok(Prompt::new(self.instruction.to_owned()).with_demos(checked(&demos, place)?))
     }
 
     fn check_fields(&self, place: &Place) -> Result<(), Error> {
+        let Some(fields) = self.fields else { return Ok(()) };
         let names: Vec<&str> = place.signature.fields().map(|field| field.name.as_str()).collect();
-        let described: Vec<Option<&str>> = self.fields.iter().map(described_name).collect();
+        let described: Vec<Option<&str>> = fields.iter().map(described_name).collect();
         if names.len() != described.len() {
             let hint = match (described.contains(&Some("reasoning")), names.contains(&"reasoning")) {
                 (true, false) => ": in the file it reasons first, as a ChainOfThought does",
@@ -63,7 +86,8 @@ impl<'a> State<'a> {
             });
         }
         for (index, (name, described)) in names.iter().zip(described).enumerate() {
-            if let Some(found) = described.filter(|described| described != name) {
+            let same = |described: &&str| described == name || [*name, *described] == REASONING;
+            if let Some(found) = described.filter(|described| !same(described)) {
                 return Err(Error::FieldName {
                     predictor: place.path.clone(),
                     position: index + 1,
@@ -74,26 +98,43 @@ impl<'a> State<'a> {
         }
         Ok(())
     }
+
+    /// Whether the reasoning goes by its older name here.
+    fn has_rationale(&self, signature: &Signature) -> bool {
+        let described = |field: &Value| {
+            let text = field.get("description").and_then(Value::as_str).unwrap_or_default();
+            text.starts_with("${rationale}") || text.starts_with("${produce the ")
+        };
+        let [ours, older] = REASONING.map(|name| signature.field(name).is_some());
+        let shown = self.demos.iter().any(|demo| demo.get("rationale").is_some());
+        ours && !older && (shown || self.fields.unwrap_or_default().iter().any(described))
+    }
+
+    fn read_demo(&self, fields: &Map<String, Value>, signature: &Signature) -> Demo {
+        let [ours, older] = REASONING;
+        let renamed = self.has_rationale(signature);
+        let name = |name: &String| if renamed && name == older { ours.to_owned() } else { name.clone() };
+        let shown = fields.iter().filter(|(name, _)| is_shown(name, signature));
+        let mut demo = Demo::new(shown.map(|(key, value)| (name(key), value.clone())).collect());
+        demo.augmented = !is_shown(AUGMENTED, signature)
+            && fields.get(AUGMENTED).and_then(Value::as_bool).unwrap_or_default();
+        demo
+    }
 }
 
-/// Checks the demos' values against the types of their fields.
-pub(crate) fn check_demos(demos: &[Demo], place: &Place) -> Result<(), Error> {
-    for (index, demo) in demos.iter().enumerate() {
-        for field in place.signature.fields() {
-            if let Some(value) = demo.fields.get(&field.name)
-                && !fits(&field.kind, value)
-            {
-                return Err(Error::DemoValue {
-                    predictor: place.path.clone(),
-                    demo: index + 1,
-                    field: field.name.clone(),
-                    kind: field.kind.to_string(),
-                    found: kind_of(Some(value)),
-                });
+/// The demos with their values read by the types of the fields. DSPy keeps what a data set holds, so a number may be a
+/// text.
+pub(crate) fn checked(demos: &[Demo], place: &Place) -> Result<Vec<Demo>, Error> {
+    read_demos(demos, &place.signature).map_err(|misfit| {
+        let predictor = place.path.clone();
+        match misfit {
+            Misfit::Value { demo, field, kind, found } => {
+                let value = shown_value(&found);
+                Error::DemoValue { predictor, demo, field, kind, found: kind_of(Some(&found)), value }
             }
+            misfit => Error::Demos { predictor, misfit },
         }
-    }
-    Ok(())
+    })
 }
 
 /// The state of a predictor that DSPy has not seen yet.
@@ -108,7 +149,7 @@ pub(crate) fn new_state(signature: &Signature, prompt: &Prompt) -> Map<String, V
             json!({"prefix": default_prefix(&field.name), "description": description})
         })
         .collect();
-    let demos: Vec<Value> = prompt.demos.iter().map(write_demo).collect();
+    let demos: Vec<Value> = prompt.demos.iter().map(|demo| write_demo(demo, signature, false)).collect();
     [
         ("traces", json!([])),
         ("train", json!([])),
@@ -121,50 +162,58 @@ pub(crate) fn new_state(signature: &Signature, prompt: &Prompt) -> Map<String, V
     .collect()
 }
 
-/// Puts a prompt into a state. Demos that are there already keep the form they have.
-pub(crate) fn put_prompt(state: &mut Map<String, Value>, prompt: &Prompt) {
-    if let Some(Value::Object(signature)) = state.get_mut("signature") {
-        signature.insert("instructions".to_owned(), Value::from(prompt.instruction.as_str()));
+/// Puts a prompt into a state, wherever a version of DSPy looks for it. Demos that are there already keep the form they
+/// have; `there` is the prompt that was read from the state.
+pub(crate) fn put_prompt(
+    state: &mut Map<String, Value>,
+    prompt: &Prompt,
+    there: &Prompt,
+    signature: &Signature,
+) {
+    let older_name = State::read("", state).is_ok_and(|state| state.has_rationale(signature));
+    let instruction = || Value::from(prompt.instruction.as_str());
+    for key in SIGNATURES {
+        if let Some(Value::Object(signature)) = state.get_mut(key) {
+            signature.insert("instructions".to_owned(), instruction());
+        }
+    }
+    for key in INSTRUCTIONS {
+        if let Some(text) = state.get_mut(key) {
+            *text = instruction();
+        }
     }
     let Some(Value::Array(demos)) = state.get_mut("demos") else { return };
     demos.truncate(prompt.demos.len());
     for (index, demo) in prompt.demos.iter().enumerate() {
+        let is_same = |there: &Demo| {
+            there.augmented == demo.augmented && there.fields.iter().eq(shown(demo, signature))
+        };
         match demos.get_mut(index) {
-            Some(Value::Object(there)) if is_same(&read_demo(there), demo) => {}
-            Some(there) => *there = write_demo(demo),
-            None => demos.push(write_demo(demo)),
+            Some(_) if there.demos.get(index).is_some_and(is_same) => {}
+            Some(there) => *there = write_demo(demo, signature, older_name),
+            None => demos.push(write_demo(demo, signature, older_name)),
         }
     }
 }
 
-fn is_same(there: &Demo, demo: &Demo) -> bool {
-    there.augmented == demo.augmented && there.fields.iter().eq(shown(demo))
+/// Whether a key of a demo is a field: our mark and that of DSPy are none, unless the signature has one of their name.
+fn is_shown(name: &str, signature: &Signature) -> bool {
+    ![AUGMENTED, SOURCE].contains(&name) || signature.field(name).is_some()
 }
 
-fn shown(demo: &Demo) -> impl Iterator<Item = (&String, &Value)> {
-    demo.fields.iter().filter(|(name, _)| *name != AUGMENTED && *name != SOURCE)
+fn shown<'d>(demo: &'d Demo, signature: &Signature) -> impl Iterator<Item = (&'d String, &'d Value)> {
+    demo.fields.iter().filter(|(name, _)| is_shown(name, signature))
 }
 
-fn read_demo(fields: &Map<String, Value>) -> Demo {
-    let is_field = |name: &str| name != AUGMENTED && name != SOURCE;
-    let mut demo = Demo::new(
-        fields
-            .iter()
-            .filter(|(name, _)| is_field(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    );
-    demo.augmented = fields.get(AUGMENTED).and_then(Value::as_bool).unwrap_or_default();
-    demo
-}
-
-/// DSPy writes the mark of augmented demos in front.
-fn write_demo(demo: &Demo) -> Value {
+/// DSPy writes the mark of augmented demos in front. A field of that name has no room for it.
+fn write_demo(demo: &Demo, signature: &Signature, older_name: bool) -> Value {
     let mut fields = Fields::new();
-    if demo.augmented {
+    if demo.augmented && !is_shown(AUGMENTED, signature) {
         fields.insert(AUGMENTED.to_owned(), Value::Bool(true));
     }
-    fields.extend(shown(demo).map(|(name, value)| (name.clone(), value.clone())));
+    let [ours, older] = REASONING;
+    let name = |name: &String| if older_name && name == ours { older.to_owned() } else { name.clone() };
+    fields.extend(shown(demo, signature).map(|(key, value)| (name(key), value.clone())));
     Value::Object(fields)
 }
 
@@ -173,18 +222,6 @@ fn described_name(field: &Value) -> Option<&str> {
     let name = field.get("description")?.as_str()?.strip_prefix("${")?.strip_suffix('}')?;
     let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
     is_name.then_some(name)
-}
-
-/// Whether a demo may show a value in a field of a type. DSPy keeps what a data set holds, so
-/// numbers and truth values may be text; null is a value that is not supplied.
-fn fits(kind: &FieldType, value: &Value) -> bool {
-    let as_text = |text: &str| match kind {
-        FieldType::Integer => text.trim().parse::<i128>().is_ok(),
-        FieldType::Float => text.trim().parse::<f64>().is_ok(),
-        FieldType::Bool => ["true", "false"].contains(&text.trim().to_ascii_lowercase().as_str()),
-        _ => false,
-    };
-    value.is_null() || *kind == FieldType::String || kind.admits(value) || value.as_str().is_some_and(as_text)
 }
 
 fn at(key: &str, path: &str) -> String {

@@ -357,3 +357,136 @@ proptest! {
         }
     }
 }
+
+/// A `ChainOfThought` as DSPy 2.5 saves it: its optimizers write to `extended_signature`, which is what it runs on.
+fn of_2_5() -> Value {
+    let signature = |instructions: &str| {
+        json!({"instructions": instructions, "fields": [
+            {"prefix": "Question:", "description": "${question}"},
+            {"prefix": "Reasoning: Let's think step by step in order to", "description": "${reasoning}"},
+            {"prefix": "Answer:", "description": "${answer}"},
+        ]})
+    };
+    json!({
+        "lm": null, "traces": [], "train": [],
+        "demos": [{"augmented": true, "question": "q", "reasoning": "r", "answer": "a"}],
+        "signature": signature("OLD"), "extended_signature": signature("OPTIMIZED"),
+    })
+}
+
+/// The same as DSPy 2.4 saves it.
+fn of_2_4() -> Value {
+    json!({
+        "lm": null, "traces": [], "train": [],
+        "demos": [{"augmented": true, "question": "q", "rationale": "r", "answer": "a"}, {"question": "q2", "answer": "a2"}],
+        "signature_instructions": "OLD", "signature_prefix": "Answer:",
+        "extended_signature_instructions": "OPTIMIZED", "extended_signature_prefix": "Answer:",
+    })
+}
+
+fn thinking() -> Layout {
+    layout([("qa", "question -> reasoning, answer")])
+}
+
+#[test]
+fn states_of_older_versions_are_read_as_they_are_in_force() {
+    for state in [of_2_5(), of_2_4()] {
+        // Alone, as it is called by hand, in the attribute of a module, and flat.
+        for file in [
+            json!({"self": state}),
+            json!({"_predict": state}),
+            json!({"qa": state}),
+            json!({"qa._predict": state}),
+            state.clone(),
+        ] {
+            let program = DspyProgram::read(&file.to_string()).unwrap();
+            let prompts = program.prompts(&thinking()).unwrap();
+            let prompt = prompts.get("qa").unwrap();
+            assert_eq!(prompt.instruction, "OPTIMIZED", "{file:#}");
+            assert!(prompt.demos[0].augmented);
+            assert_eq!(
+                Value::Object(prompt.demos[0].fields.clone()),
+                json!({"question": "q", "reasoning": "r", "answer": "a"})
+            );
+        }
+    }
+    // Without the one of a `ChainOfThought` the plain one is in force.
+    for (mut state, key) in [(of_2_5(), "extended_signature"), (of_2_4(), "extended_signature_instructions")]
+    {
+        state.as_object_mut().unwrap().shift_remove(key);
+        let program = DspyProgram::read(&json!({"qa": state}).to_string()).unwrap();
+        assert_eq!(program.prompts(&thinking()).unwrap().get("qa").unwrap().instruction, "OLD");
+    }
+    let mut broken = of_2_5();
+    broken["extended_signature"] = json!("text");
+    let error = reason(&json!({"qa": broken}).to_string(), &thinking());
+    assert!(error.contains("the key `extended_signature` of the predictor `qa` is a text"), "{error}");
+}
+
+#[test]
+fn an_update_of_an_older_state_is_in_force_in_its_version() {
+    for (state, places) in [
+        (of_2_5(), ["/self/signature/instructions", "/self/extended_signature/instructions"]),
+        (of_2_4(), ["/self/signature_instructions", "/self/extended_signature_instructions"]),
+    ] {
+        let file = json!({ "self": state });
+        let mut program = DspyProgram::read(&file.to_string()).unwrap();
+        let same = program.prompts(&thinking()).unwrap();
+        program.update(&same, &thinking()).unwrap();
+        let mut expected = file.clone();
+        for place in places {
+            *expected.pointer_mut(place).unwrap() = json!("OPTIMIZED");
+        }
+        assert_eq!(program.to_json(), format!("{expected:#}\n"));
+        let demos = vec![demo(json!({"question": "n", "reasoning": "because", "answer": "m"})).augmented()];
+        let prompts = [("qa", Prompt::new("NEW").with_demos(demos))].into_iter().collect();
+        program.update(&prompts, &thinking()).unwrap();
+        let written: Value = serde_json::from_str(&program.to_json()).unwrap();
+        for place in places {
+            assert_eq!(written.pointer(place), Some(&json!("NEW")));
+        }
+        let name = if file.pointer("/self/demos/0/rationale").is_some() { "rationale" } else { "reasoning" };
+        assert_eq!(
+            written["self"]["demos"],
+            json!([{"augmented": true, "question": "n", name: "because", "answer": "m"}])
+        );
+    }
+}
+
+#[test]
+fn fields_may_have_the_names_of_marks() {
+    let layout = layout([("qa", "augmented, promptopt_source: bool -> metadata, demos: int")]);
+    let fields = json!({"augmented": "text", "promptopt_source": true, "metadata": "m", "demos": 3});
+    let prompts: Prompts =
+        [("qa", Prompt::new("Do.").with_demos(vec![demo(fields.clone())]))].into_iter().collect();
+    let program = DspyProgram::from_prompts(&prompts, &layout, &Versions::default()).unwrap();
+    let back = DspyProgram::read(&program.to_json()).unwrap();
+    assert_eq!(back.prompts(&layout).unwrap(), prompts);
+    // A demo that a run made loses its mark where a field has that name, and nothing else.
+    let ran = [("qa", Prompt::new("Do.").with_demos(vec![demo(fields).augmented()]))].into_iter().collect();
+    let program = DspyProgram::from_prompts(&ran, &layout, &Versions::default()).unwrap();
+    assert_eq!(program.prompts(&layout).unwrap(), prompts);
+}
+
+#[test]
+fn values_of_demos_are_read_by_their_types() {
+    let described = |demos: Value| {
+        let mut state: Value = serde_json::from_str(PREDICT).unwrap();
+        state["demos"] = demos;
+        state["signature"]["fields"] = json!([{"prefix": "Q:", "description": "the question"}, {"prefix": "A:", "description": "the answer"}]);
+        state.to_string()
+    };
+    let rated = layout([("qa", "question -> stars: enum[1, 2, 3]")]);
+    let numbers = described(json!([{"question": "q", "stars": 3}, {"question": 7, "stars": "2.0"}]));
+    let program = DspyProgram::read(&numbers).unwrap();
+    let prompts = program.prompts(&rated).unwrap();
+    let read: Vec<&Value> =
+        prompts.get("qa").unwrap().demos.iter().map(|demo| &demo.fields["stars"]).collect();
+    assert_eq!(read, ["3", "2"]);
+    // What means the same stays as it is in the file.
+    let mut updated = program.clone();
+    updated.update(&prompts, &rated).unwrap();
+    assert_eq!(updated, program);
+    let error = reason(&described(json!([{"question": "q", "stars": 4}])), &rated);
+    assert!(error.contains("demo 1 of the predictor `qa` has a number in the field `stars`, whose type is enum[1, 2, 3]: it holds `4`"), "{error}");
+}

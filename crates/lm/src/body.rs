@@ -54,9 +54,11 @@ impl BodyTemplate {
         for name in self.extra.keys() {
             let instead = match name.as_str() {
                 "model" => "use the option `model`",
-                "temperature" | "top_p" | "max_tokens" | "stop" | "seed" => "use the option `sampling`",
+                "temperature" | "top_p" | "max_tokens" | "stop" | "seed" => {
+                    "set it as a sampling parameter of the model"
+                }
                 "max_completion_tokens" => {
-                    "set `max_tokens` in the option `sampling`, and `max_tokens_field` for its name"
+                    "use `max_tokens`: it is sent under the name that the server takes"
                 }
                 "messages" | "n" | "response_format" => "it comes from each request",
                 "stream" | "stream_options" => "replies are always read whole",

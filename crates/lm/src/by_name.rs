@@ -43,6 +43,8 @@ pub struct ModelSettings {
     pub sampling: Sampling,
     /// Attempts after the first.
     pub max_retries: Option<u32>,
+    /// The longest wait that a server may ask for before a retry.
+    pub max_retry_after: Option<Duration>,
     /// Longest time for one whole attempt.
     pub timeout: Option<Duration>,
     /// After how long a request is sent a second time. For the OpenAI dialect only.
@@ -120,6 +122,7 @@ macro_rules! with_settings {
             .maybe_api_key_env(settings.api_key_env.clone())
             .sampling(settings.sampling.clone())
             .maybe_max_retries(settings.max_retries)
+            .maybe_max_retry_after(settings.max_retry_after)
             .maybe_timeout(settings.timeout)
             .maybe_rate_control(settings.rate_control.clone())
             .extra_body(settings.extra.clone());

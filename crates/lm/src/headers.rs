@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING, USER_AGENT,
+    TRANSFER_ENCODING,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -146,9 +146,6 @@ pub(crate) fn header_map(
             .map_err(|_| refuse("it is not the name of a header"))?;
         if [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
             return Err(refuse("the client sets it"));
-        }
-        if name == USER_AGENT {
-            return Err(refuse("use the option `user_agent`"));
         }
         let mut value = HeaderValue::from_str(header.value.expose_secret())
             .map_err(|_| refuse("its value holds characters that a header can not"))?;

@@ -53,7 +53,7 @@ impl KeyOrigin {
         match self {
             Self::None { variable } => {
                 format!(
-                    "no key was sent; set the environment variable `{variable}`, or give `api_key` or `api_key_file`"
+                    "no key was sent; set the environment variable `{variable}`, or name a file that holds the key as `api_key_file`"
                 )
             }
             Self::Given => "check the key given as `api_key`".to_owned(),

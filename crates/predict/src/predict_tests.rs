@@ -264,3 +264,31 @@ async fn a_chain_of_thought_reasons_before_it_answers() {
     let error = ChainOfThought::new("route", twice).err().unwrap();
     assert!(error.to_string().contains("`reasoning` stands twice"), "{error}");
 }
+
+#[test]
+fn prompts_are_installed_whole_or_not_at_all() {
+    use promptopt_core::program::ModuleExt as _;
+    use promptopt_core::prompt::{Demo, Prompts};
+
+    let rated = |signature: &str| Predict::new("rate", Signature::parse(signature).unwrap());
+    let demo = |fields: serde_json::Value| Demo::new(fields.as_object().unwrap().clone()).augmented();
+    let demos = vec![
+        demo(serde_json::json!({"ticket": "a", "stars": 3})),
+        demo(serde_json::json!({"ticket": "b", "stars": "2"})),
+    ];
+    let prompts: Prompts = [("rate", Prompt::new("Rate it.").with_demos(demos))].into_iter().collect();
+    let mut program = rated("ticket -> stars: enum[1, 2, 3]");
+    program.install(&prompts).unwrap();
+    assert_eq!(program.prompt().demos[0].fields["stars"], "3");
+    for (signature, says) in [
+        ("ticket -> grade: enum[1, 2, 3]", "2 of 2 demos lack `grade` and have `stars`"),
+        ("text -> stars: enum[1, 2, 3]", "2 of 2 demos lack `text` and have `ticket`"),
+        ("ticket -> stars: enum[1, 2]", "demo 1 has `3` in the field `stars`, whose type is enum[1, 2]"),
+    ] {
+        let mut renamed = rated(signature);
+        let before = renamed.prompt().clone();
+        let error = renamed.install(&prompts).unwrap_err().to_string();
+        assert!(error.contains("predictor `rate`") && error.contains(says), "{error}");
+        assert_eq!(renamed.prompt(), &before);
+    }
+}

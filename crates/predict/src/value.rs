@@ -30,9 +30,10 @@ pub fn parse_value(text: &str, kind: &FieldType) -> Result<Value, String> {
 
 /// A JSON value as a value of a type, where the difference is one of spelling.
 pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
-    if kind.admits(&value) {
-        return Ok(value);
-    }
+    let value = match kind.read(value) {
+        Ok(value) => return Ok(value),
+        Err(value) => value,
+    };
     let coerced = match (kind, &value) {
         (FieldType::String, other) => Some(Value::from(promptopt_core::data::plain_text(other))),
         (FieldType::Enum(literals), Value::String(text)) => literal(text, literals),

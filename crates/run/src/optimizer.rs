@@ -45,7 +45,7 @@ impl<S: Strategy + ?Sized> Optimizer for S {
         };
         let outcome = run.close(self.name(), ended).await?;
         if let Some(winner) = outcome.winner() {
-            program.install(&winner.prompts)?;
+            program.set_prompts(&winner.prompts)?;
         }
         Ok(outcome)
     }

@@ -31,7 +31,18 @@ pub(crate) struct StepPlan {
 
 impl Blueprint {
     pub(crate) fn of(section: &ProgramSection) -> anyhow::Result<Self> {
-        if section.predictors.is_empty() { Self::single(section) } else { Self::chain(section) }
+        let blueprint =
+            if section.predictors.is_empty() { Self::single(section) } else { Self::chain(section) }?;
+        for step in blueprint.steps.iter().filter(|step| step.reasoning) {
+            if step.signature.field("reasoning").is_some() {
+                bail!(
+                    "the predictor `{}` has a field `reasoning`, and `reasoning = true` adds an output of that name: \
+                     rename the field, or take `reasoning` out",
+                    step.name
+                );
+            }
+        }
+        Ok(blueprint)
     }
 
     fn single(section: &ProgramSection) -> anyhow::Result<Self> {
@@ -326,6 +337,18 @@ mod tests {
         );
         check("name = \"answer\"", "name = \"an answer\"", &["is not a name"]);
         check("values = [\"kind\", \"firm\"]", "type = \"text\"", &["field `tone`", "unknown type `text`"]);
+    }
+
+    #[test]
+    fn reasoning_is_added_to_no_field_of_that_name() {
+        for text in [
+            "signature = \"reasoning -> a\"\nreasoning = true",
+            "signature = \"q -> reasoning\"\nreasoning = true",
+        ] {
+            let error = blueprint(text).unwrap_err().to_string();
+            assert!(error.contains("`reasoning = true` adds an output"), "{error}");
+        }
+        assert!(blueprint("signature = \"reasoning -> a\"").is_ok());
     }
 
     #[test]

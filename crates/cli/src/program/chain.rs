@@ -14,11 +14,16 @@ use promptopt_predict::{Adapter, ChainOfThought, ChatAdapter, JsonAdapter, Plain
 use super::blueprint::{Blueprint, StepPlan};
 use crate::task_file::Format;
 
+/// What a predictor with reasoning writes before its outputs.
+const REASONING: &str = "reasoning";
+
 /// Predictors that run one after the other; each sees the inputs of the program and what those before
 /// it made.
 pub(crate) struct PredictorChain {
     name: String,
     steps: Vec<Predict>,
+    /// Whether a step writes a `reasoning` of ours before its outputs; a field of that name may also be the user's.
+    reasons: Vec<bool>,
     /// The models of those steps that have one of their own.
     models: BTreeMap<String, Arc<dyn LanguageModel>>,
 }
@@ -31,7 +36,8 @@ impl PredictorChain {
             .iter()
             .map(|plan| predictor(plan, format(plan, embedded)))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { name: name.to_owned(), steps, models: BTreeMap::new() })
+        let reasons = blueprint.steps.iter().map(|plan| plan.reasoning).collect();
+        Ok(Self { name: name.to_owned(), steps, reasons, models: BTreeMap::new() })
     }
 
     /// Some steps on models of their own, by the names of the steps.
@@ -96,16 +102,24 @@ impl Module for PredictorChain {
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
         let mut known = inputs.clone();
         let mut outputs = Fields::new();
-        for step in &self.steps {
+        let mut reasoning_is_ours = false;
+        for (step, reasons) in self.steps.iter().zip(&self.reasons) {
             let made = match self.models.get(step.path()) {
                 Some(model) => step.call(&context.on(Arc::clone(model)), &known).await,
                 None => step.call(context, &known).await,
             };
             let made = made?.into_fields();
             // Each predictor reasons for itself; only the last one's reasons go with the answer.
-            outputs.shift_remove("reasoning");
+            if std::mem::take(&mut reasoning_is_ours) {
+                outputs.shift_remove(REASONING);
+            }
             for (name, value) in made {
-                if name != "reasoning" || step.signature().inputs().iter().any(|field| field.name == name) {
+                if *reasons && name == REASONING {
+                    if outputs.contains_key(REASONING) {
+                        continue;
+                    }
+                    reasoning_is_ours = true;
+                } else {
                     known.insert(name.clone(), value.clone());
                 }
                 outputs.insert(name, value);
@@ -180,6 +194,40 @@ mod tests {
                 .collect();
             Ok(LmReply::text(text, Usage::call(1, 1)))
         }
+    }
+
+    #[tokio::test]
+    async fn a_field_may_be_called_reasoning_beside_the_reasoning_of_others() {
+        let section = toml::from_str(
+            r#"
+            signature = "ticket -> reasoning, reply"
+            [[predictors]]
+            name = "think"
+            signature = "ticket -> reasoning"
+            [[predictors]]
+            name = "answer"
+            signature = "ticket, reasoning -> draft"
+            [[predictors]]
+            name = "check"
+            signature = "draft -> reply"
+            reasoning = true
+            "#,
+        )
+        .unwrap();
+        let chain = PredictorChain::new("desk", &Blueprint::of(&section).unwrap(), false).unwrap();
+        let model = Arc::new(Naming("main", Mutex::default()));
+        let program = chain.with_metric(metric_fn(|_: &Example, _: &Prediction| 1.0));
+        let example = Example::new([("ticket", "Hi")], ["ticket"]);
+        let trace = run_once(&program, &CallContext::new(model.clone()), Arc::new(example)).await;
+        let prediction = trace.prediction.unwrap();
+        assert_eq!(prediction.get_str("reasoning"), Some("reasoning by main"));
+        assert_eq!(prediction.get_str("reply"), Some("reply by main"));
+        assert!(
+            model.1.lock().unwrap()[1].messages[1]
+                .content
+                .contains("[[ ## reasoning ## ]]\nreasoning by main")
+        );
+        assert_eq!(trace.steps[0].outputs.len() + trace.steps[2].outputs.len(), 3);
     }
 
     #[tokio::test]

@@ -71,10 +71,19 @@ impl ProgramFile {
                 )
             }
         };
-        let prompts =
-            file.prompts(&chain, map).with_context(|| format!("taking the prompts of {}", path.display()))?;
-        chain.install(&prompts)?;
+        file.install(&mut chain, map, path)?;
         Ok(chain)
+    }
+
+    /// Puts the prompts of a file into a program; `path` is where it was read.
+    pub(crate) fn install(
+        &self,
+        chain: &mut PredictorChain,
+        map: &PathMap,
+        path: &Path,
+    ) -> anyhow::Result<()> {
+        let installed = self.prompts(chain, map).and_then(|prompts| Ok(chain.install(&prompts)?));
+        installed.with_context(|| format!("taking the prompts of {}", path.display()))
     }
 
     /// The prompts of a file, for a program.
@@ -87,10 +96,9 @@ impl ProgramFile {
     }
 }
 
-/// The prompts of a file for a program, whoever wrote it.
-pub(crate) fn prompts(path: &Path, chain: &PredictorChain) -> anyhow::Result<Prompts> {
-    let prompts = ProgramFile::read(path)?.prompts(chain, &[]);
-    prompts.with_context(|| format!("taking the prompts of {}", path.display()))
+/// Puts the prompts of a file into a program, whoever wrote it.
+pub(crate) fn install(path: &Path, chain: &mut PredictorChain) -> anyhow::Result<()> {
+    ProgramFile::read(path)?.install(chain, &[], path)
 }
 
 /// Where DSPy keeps the predictors of a program in a file of its own. The only one there is the only one here.

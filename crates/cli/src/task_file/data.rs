@@ -25,6 +25,12 @@ pub(crate) struct DataSection {
     pub(crate) unknown_fields: Option<UnknownFields>,
     /// Read so many rows of each file. Default: all.
     pub(crate) limit: Option<usize>,
+    /// What separates the cells of a CSV file, such as `";"`. Default: what its header shows; a tab in `.tsv`.
+    pub(crate) delimiter: Option<char>,
+    /// Whether quotes around a cell of a CSV file let it hold delimiters and line breaks. Default: yes; in `.tsv` no.
+    pub(crate) quotes: Option<bool>,
+    /// The largest size of one row in bytes. Default: 16 MiB.
+    pub(crate) max_row_bytes: Option<usize>,
     /// What optimizers learn from: a count (`100`) or a share (`0.6`) of the rows, or a file of its own.
     pub(crate) train: Option<Part>,
     /// What candidates are compared on.

@@ -28,6 +28,9 @@ pub(crate) struct ModelSection {
     pub(crate) top_p: Option<f64>,
     /// The most tokens of a reply.
     pub(crate) max_tokens: Option<u32>,
+    /// Tokens of prompt and reply together that the embedded model has room for, at most as many as it was trained
+    /// with. Default: 4096.
+    pub(crate) context_length: Option<u32>,
     /// Texts at which a reply ends.
     #[serde(default)]
     pub(crate) stop: Vec<String>,
@@ -37,6 +40,8 @@ pub(crate) struct ModelSection {
     pub(crate) timeout: Option<f64>,
     /// Attempts after the first, for what is worth a retry. Default: 5.
     pub(crate) max_retries: Option<u32>,
+    /// The longest wait in seconds that a server may ask for before a retry. Default: 60.
+    pub(crate) max_retry_after: Option<f64>,
     /// Seconds after which a request is sent a second time, and the first reply taken. Costs up to
     /// twice as much. Default: never.
     pub(crate) hedge_after: Option<f64>,

@@ -112,3 +112,107 @@ fn a_data_set_of_the_hub_is_optimized_on() {
     assert!(!empty.path().join("task.run").exists());
     assert!(prints(folder.path(), &["export", "route.run"]).contains("# route"));
 }
+
+fn with_rows(task: &str, name: &str, rows: impl AsRef<[u8]>) -> tempfile::TempDir {
+    let folder = folder(&task.replace("tickets.jsonl", name));
+    std::fs::write(folder.path().join(name), rows).unwrap();
+    folder
+}
+
+/// What the task takes, once more with one option.
+fn with_option(folder: &Path, option: &str) {
+    let path = folder.join("task.toml");
+    let task = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, task.replace("[data]\n", &format!("[data]\n{option}\n"))).unwrap();
+}
+
+fn cells(delimiter: &str, end: &str) -> String {
+    let line = |n: usize| format!("text, number {n}{delimiter}{}{end}", ["billing", "sales"][n % 2]);
+    format!("ticket{delimiter}department{end}{}", (0..40).map(line).collect::<String>())
+}
+
+#[test]
+fn files_of_spreadsheets_are_read_and_what_an_error_advises_can_be_done() {
+    for (name, text) in [
+        ("rows.csv", cells(";", "\r\n")),
+        ("rows.csv", cells("\t", "\n")),
+        ("rows.csv", "\u{feff}".to_owned() + &cells("|", "\r")),
+        ("rows.tsv", cells("\t", "\n")),
+    ] {
+        let folder = with_rows(TASK, name, &text);
+        assert!(prints(folder.path(), &["eval", "task.toml"]).contains("n = 8"), "{text}");
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        let wide: Vec<u8> = b"\xff\xfe".iter().copied().chain(units).collect();
+        std::fs::write(
+            folder.path().join(name),
+            if text.starts_with('\u{feff}') { &wide[2..] } else { &wide },
+        )
+        .unwrap();
+        assert!(prints(folder.path(), &["eval", "task.toml"]).contains("n = 8"), "{text}");
+    }
+    // What separates the cells is no usual delimiter.
+    let folder = with_rows(TASK, "rows.csv", cells("^", "\n"));
+    refused(folder.path(), &["eval", "task.toml"], &["rows.csv, row 1 (line 2)"]);
+    with_option(folder.path(), "delimiter = \"^\"");
+    assert!(prints(folder.path(), &["eval", "task.toml"]).contains("n = 8"));
+    let folder =
+        with_rows(TASK, "rows.csv", cells(";", "\n").replace("text, number 7;", "\"text, number 7;"));
+    refused(
+        folder.path(),
+        &["eval", "task.toml"],
+        &["rows.csv, row 8 (line 9): a quote opens a cell here and is never closed", "set `quotes` to false"],
+    );
+    with_option(folder.path(), "quotes = false");
+    assert!(prints(folder.path(), &["eval", "task.toml"]).contains("n = 8"));
+    let folder = with_rows(TASK, "rows.csv", cells(";", "\n"));
+    with_option(folder.path(), "max_row_bytes = 20");
+    refused(folder.path(), &["eval", "task.toml"], &["larger than 20 bytes", "raise `max_row_bytes`"]);
+}
+
+#[test]
+fn what_was_read_otherwise_than_it_stands_is_said() {
+    let check = |name: &str, text: String, says: &str| {
+        let task = TASK.replace("[data]\n", "[data]\nunknown_fields = \"drop\"\n");
+        let folder = with_rows(&task, name, text);
+        for command in
+            [&["eval", "task.toml"][..], &["optimize", "task.toml", "--no-run", "--max-calls", "40"]]
+        {
+            let output = promptopt(folder.path(), command);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.contains(says), "{said}");
+        }
+    };
+    let row =
+        |n: usize, more: &str| format!("{{\"ticket\": \"text {n}\", \"department\": \"sales\"{more}}}\n");
+    let rows = |more: &str| (0..40).map(|n| row(n, if n == 3 { more } else { "" })).collect::<String>();
+    check(
+        "rows.jsonl",
+        rows(", \"price\": NaN"),
+        "rows.jsonl: 1 row holds NaN or Infinity (first in line 4)",
+    );
+    check(
+        "rows.csv",
+        cells(",", "\n").replace("text, ", "") + ",\n,\n",
+        "rows.csv: 2 rows have no value in any column (first in line 42)",
+    );
+    let folder = with_rows(TASK, "rows.jsonl", rows(", \"ticket\": \"another\""));
+    refused(
+        folder.path(),
+        &["eval", "task.toml"],
+        &["rows.jsonl, row 4 (line 4)", "the key `ticket` stands twice"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let folder = folder(&TASK.replace("tickets.jsonl", "pipe.jsonl"));
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe.jsonl")).status().unwrap().success());
+    for command in ["optimize", "eval", "estimate", "show"] {
+        refused(
+            folder.path(),
+            &[command, "task.toml"],
+            &["pipe.jsonl", "a pipe or a device: write the rows to a file"],
+        );
+    }
+}

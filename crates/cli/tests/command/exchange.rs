@@ -146,3 +146,99 @@ fn what_is_imported_holds_no_secret() {
     }
     assert!(said(folder.path(), &["export", "back.json"]).contains("# desk"));
 }
+
+/// A task whose program is in `best.json`, with these demos.
+fn with_demos(task: &str, demos: &Value) -> tempfile::TempDir {
+    let folder = folder(task);
+    said(folder.path(), &["export", "task.toml", "--format", "dspy", "--out", "state.json"]);
+    said(folder.path(), &["import", "state.json", "--task", "task.toml", "--out", "best.json"]);
+    let mut program = read(&folder.path().join("best.json"));
+    program["prompts"]["route"]["demos"] = demos.clone();
+    std::fs::write(folder.path().join("best.json"), program.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn nothing_in_a_prompt_can_pose_as_a_placeholder() {
+    let demos = serde_json::json!([
+        {"ticket": "{{ticket}} and {{{ticket}}}", "department": "sales"},
+        {"ticket": "<<ticket>>", "department": "sales"},
+    ]);
+    let folder = with_demos(TASK, &demos);
+    let count = |text: &str, part: &str| text.matches(part).count();
+    let text = said(folder.path(), &["export", "best.json", "--format", "text"]);
+    assert!(text.starts_with("=== <<<field>>> stands where an input goes\n\n--- system\n"), "{text}");
+    assert_eq!((count(&text, "<<<ticket>>>"), count(&text, "{{ticket}} and {{{ticket}}}")), (1, 1), "{text}");
+    let chat = json(folder.path(), &["export", "best.json", "--format", "messages"]);
+    let one = &chat["predictors"][0];
+    assert_eq!(one["placeholders"], serde_json::json!({"ticket": "<<<ticket>>>"}));
+    assert_eq!(count(&one["messages"].to_string(), "<<<ticket>>>"), 1, "{one:#}");
+    let page = said(folder.path(), &["export", "best.json"]);
+    assert!(page.contains("`<<<field>>>` stands where an input goes"), "{page}");
+    // An instruction may hold one, too.
+    let named = TASK.replace("Route the ticket.", "Put {{ticket}} in its place.");
+    let text = said(super::folder(&named).path(), &["export", "task.toml", "--format", "text"]);
+    assert_eq!((count(&text, "{{ticket}}"), count(&text, "<<ticket>>")), (1, 1), "{text}");
+}
+
+#[test]
+fn demos_of_renamed_fields_are_refused_wherever_a_program_is_taken() {
+    let demos = serde_json::json!([
+        {"ticket": "a", "team": "sales", "augmented": true},
+        {"ticket": "b", "team": "sales"},
+        {"ticket": "c", "department": "sales"},
+    ]);
+    let folder = with_demos(TASK, &demos);
+    let says = [
+        "best.json",
+        "predictor `route`",
+        "2 of 3 demos lack `department` and have `team`: rename the fields",
+    ];
+    let state = serde_json::json!({
+        "traces": [], "train": [], "demos": demos, "lm": null,
+        "signature": {"instructions": "Route.", "fields": [
+            {"prefix": "Ticket:", "description": "what they wrote"}, {"prefix": "Team:", "description": "who answers"},
+        ]},
+    });
+    std::fs::write(folder.path().join("state.json"), state.to_string()).unwrap();
+    for program in ["best.json", "state.json"] {
+        let says = [program, says[1], says[2]];
+        for command in [
+            &["eval", "task.toml", "--program", program][..],
+            &["show", "task.toml", "--program", program],
+            &["optimize", "task.toml", "--no-run", "--from", program],
+            &["estimate", "task.toml", "--from", program],
+            &["export", program, "--task", "task.toml"],
+        ] {
+            refused(folder.path(), command, &says);
+        }
+    }
+    refused(
+        folder.path(),
+        &["import", "state.json", "--task", "task.toml"],
+        &["state.json", says[1], says[2]],
+    );
+    assert!(!folder.path().join("route.imported.json").exists());
+}
+
+#[test]
+fn values_of_demos_are_read_by_their_types() {
+    let rated = TASK.replace("department: enum[billing, sales]", "stars: enum[1, 2, 3]");
+    let folder =
+        with_demos(&rated, &serde_json::json!([{"ticket": 7, "stars": 3}, {"ticket": "x", "stars": "2.0"}]));
+    let chat = json(folder.path(), &["export", "best.json", "--format", "messages"]);
+    let messages = chat["predictors"][0]["messages"].to_string();
+    for part in ["[[ ## stars ## ]]\\n3\\n", "[[ ## stars ## ]]\\n2\\n", "[[ ## ticket ## ]]\\n7"] {
+        assert!(messages.contains(part), "{messages}");
+    }
+    let folder = with_demos(&rated, &serde_json::json!([{"ticket": "x", "stars": 4}]));
+    refused(
+        folder.path(),
+        &["export", "best.json"],
+        &[
+            "best.json",
+            "predictor `route`",
+            "demo 1 has `4` in the field `stars`, whose type is enum[1, 2, 3]",
+        ],
+    );
+}

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ContentHash;
+use super::{ContentHash, shown};
+use crate::Error;
+use crate::signature::Signature;
 
 /// Named values in order. JSON is what data sets, demos and replies have in common.
 pub type Fields = serde_json::Map<String, Value>;
@@ -95,6 +97,26 @@ impl Example {
         self.part(false)
     }
 
+    /// The same example with its values read by the types of a signature's fields, as rows of a file are: `3` becomes
+    /// `"3"` for `enum[1, 2, 3]`, so that a label can be compared with what a program answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] for the first value that means none of its field's type.
+    pub fn typed(mut self, signature: &Signature) -> Result<Self, Error> {
+        for field in signature.fields() {
+            let value = self.fields.get_mut(&field.name).filter(|value| !value.is_null());
+            let Some(value) = value else { continue };
+            *value = field.kind.read(value.take()).map_err(|found| Error::Value {
+                field: field.name.clone(),
+                kind: field.kind.to_string(),
+                found: shown(&found),
+            })?;
+        }
+        self.hash = KnownHash::default();
+        Ok(self)
+    }
+
     fn part(&self, input: bool) -> Fields {
         fields_of(self.fields.iter().filter(|(name, _)| self.is_input(name) == input))
     }
@@ -102,5 +124,30 @@ impl Example {
     /// A hash of the content: equal examples have equal hashes, on every machine. Made once.
     pub fn content_hash(&self) -> ContentHash {
         *self.hash.0.get_or_init(|| ContentHash::of(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_by_the_types_of_a_signature() {
+        let signature = Signature::parse("ticket -> stars: enum[1, 2, 3], good: bool").unwrap();
+        let example = |stars: Value| {
+            Example::new([("ticket", json!(7)), ("stars", stars), ("id", json!(1))], ["ticket"])
+        };
+        let typed = example(json!(3)).typed(&signature).unwrap();
+        assert_eq!(Value::Object(typed.fields().clone()), json!({"ticket": "7", "stars": "3", "id": 1}));
+        assert_eq!(typed.inputs().len(), 1);
+        let hashed = example(json!(3));
+        assert_ne!(hashed.content_hash(), hashed.clone().typed(&signature).unwrap().content_hash());
+        let error = example(json!(4)).typed(&signature).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the field `stars`, whose type is enum[1, 2, 3], holds `4`: correct the value or the type"
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::{CallContext, Metric, WithMetric};
 use crate::Error;
 use crate::data::{Fields, Prediction};
 use crate::lm::LanguageModel;
-use crate::prompt::{Origin, Prompt, PromptCandidate, Prompts};
+use crate::prompt::{Origin, Prompt, PromptCandidate, Prompts, fit_demos};
 use crate::signature::Signature;
 
 /// What an optimizer sees of a predictor: a path, a signature and a prompt it may replace.
@@ -143,12 +143,33 @@ pub trait ModuleExt: Module {
         PromptCandidate::new(prompts, Origin::original())
     }
 
-    /// Installs prompts in the predictors they name.
+    /// Installs prompts in the predictors they name. The values of demos are read by the types of their fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Program`] when a path names no predictor, and [`Error::Demos`] when demos do not fit the predictor's
+    /// signature, as after a rename of its fields. Then nothing is installed.
+    fn install(&mut self, prompts: &Prompts) -> Result<(), Error> {
+        let predictors = self.predictors();
+        let signatures = predictors.iter().map(|one| one.signature());
+        let mut fitted = prompts.clone();
+        for predictor in &predictors {
+            let Some(prompt) = prompts.get(predictor.path()) else { continue };
+            let demos = fit_demos(&prompt.demos, predictor.signature(), signatures.clone());
+            let demos =
+                demos.map_err(|misfit| Error::Demos { predictor: predictor.path().to_owned(), misfit })?;
+            fitted.insert(predictor.path(), prompt.clone().with_demos(demos));
+        }
+        self.set_prompts(&fitted)
+    }
+
+    /// Puts prompts into the predictors they name as they are. What an optimizer made for this very program needs no
+    /// further check.
     ///
     /// # Errors
     ///
     /// [`Error::Program`] when a path names no predictor; then nothing is installed.
-    fn install(&mut self, prompts: &Prompts) -> Result<(), Error> {
+    fn set_prompts(&mut self, prompts: &Prompts) -> Result<(), Error> {
         let paths: Vec<String> = self.predictors().iter().map(|one| one.path().to_owned()).collect();
         for (path, _) in prompts.iter() {
             if !paths.iter().any(|known| known == path) {

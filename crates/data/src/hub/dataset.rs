@@ -94,6 +94,8 @@ pub struct HubExamples {
     pub source: HubSource,
     /// The rows.
     pub examples: Vec<Example>,
+    /// What a user should know of them, as [`Rows::notes`] says.
+    pub notes: Vec<String>,
 }
 
 impl HubDataset {
@@ -139,8 +141,9 @@ impl HubDataset {
     ///
     /// Those of [`load`](Self::load).
     pub fn load_from(&self, settings: &HubSettings, options: &LoadOptions) -> Result<HubExamples, DataError> {
-        let HubRows { source, rows } = self.open(settings, options)?;
-        Ok(HubExamples { source, examples: rows.collect::<Result<_, _>>()? })
+        let HubRows { source, mut rows } = self.open(settings, options)?;
+        let examples = rows.by_ref().collect::<Result<_, _>>()?;
+        Ok(HubExamples { source, examples, notes: rows.notes() })
     }
 
     /// Finds the files and reads rows from them as the iterator is driven.
@@ -173,6 +176,7 @@ impl HubDataset {
             }),
             pending: source.files.iter().cloned().collect(),
             current: None,
+            notes: Vec::new(),
             options: options.clone(),
         };
         let rows = Rows::new(files, format!("{}@{}", self.repo, source.revision), &options)?;
@@ -227,6 +231,8 @@ struct Files {
     source: Arc<Source>,
     pending: VecDeque<String>,
     current: Option<Box<dyn RowSource + Send>>,
+    /// Those of the files before it.
+    notes: Vec<String>,
     options: LoadOptions,
 }
 
@@ -239,8 +245,13 @@ impl RowSource for Files {
                 return Ok(Some(row));
             }
             let Some(path) = self.pending.pop_front() else { return Ok(None) };
-            self.current = Some(self.open(&path)?);
+            let next = self.open(&path)?;
+            self.notes.extend(self.current.replace(next).iter().flat_map(|read| read.notes()));
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.iter().cloned().chain(self.current.iter().flat_map(|read| read.notes())).collect()
     }
 }
 

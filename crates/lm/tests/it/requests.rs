@@ -132,3 +132,13 @@ async fn a_reply_in_json_is_read_whatever_its_content_type_says() {
     let (client, _) = client(&server.base_url);
     assert_eq!(client.complete(&ask(), &Attempts::any()).await.unwrap().first_text(), "x");
 }
+
+#[tokio::test]
+async fn a_user_agent_among_the_headers_takes_the_place_of_our_own() {
+    let server = Server::start([Answer::text("{}")]).await;
+    let client = ChatClient::builder().base_url(server.base_url.clone()).model("tiny").api_key("k");
+    let client = client.header("User-Agent", "tester/2").build().unwrap();
+    client.complete(&LmRequest::new(vec![Message::user("u")]), &Attempts::any()).await.unwrap();
+    let [seen] = server.seen().try_into().unwrap();
+    assert_eq!(seen.headers.get_all("user-agent").iter().collect::<Vec<_>>(), ["tester/2"]);
+}

@@ -1,0 +1,43 @@
+//! Names and values as a message shows them.
+
+use serde_json::Value;
+
+/// How much of a text a message shows, in characters.
+const SHOWN_CHARS: usize = 80;
+
+/// A text cut to what a message can show, with control characters escaped so that no data set can write to a terminal.
+pub fn excerpt(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut short = String::new();
+    for letter in letters.by_ref().take(SHOWN_CHARS) {
+        match letter.is_control() {
+            true => short.extend(letter.escape_default()),
+            false => short.push(letter),
+        }
+    }
+    if letters.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// A value as a message shows it.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("the text `{}`", excerpt(text)),
+        other => format!("`{}`", excerpt(&other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_short_and_without_controls() {
+        assert_eq!(excerpt("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
+        assert_eq!(excerpt(&"é".repeat(90)).chars().count(), 81);
+        assert_eq!(shown(&"a\n".into()), "the text `a\\n`");
+        assert_eq!(shown(&serde_json::json!([1, "a"])), "`[1,\"a\"]`");
+    }
+}
