@@ -71,6 +71,7 @@ mod native;
 mod only_model;
 mod parameter_refusal;
 mod parameter_support;
+mod payload;
 mod prices;
 mod provider;
 mod provider_error;

@@ -77,7 +77,10 @@ impl Redactor {
     }
 
     pub(crate) fn redact_reply(&self, reply: &mut LmReply) {
-        reply.completions.iter_mut().for_each(|completion| self.redact_in_place(&mut completion.text));
+        for completion in &mut reply.completions {
+            self.redact_in_place(&mut completion.text);
+            self.redact_in_place(&mut completion.reasoning);
+        }
     }
 
     fn redact_in_place(&self, text: &mut String) {
