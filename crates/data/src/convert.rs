@@ -27,6 +27,8 @@ pub(crate) fn from_text(text: &str, kind: &FieldType) -> Option<Value> {
                 .or_else(|| literals.iter().find(|literal| literal.as_str() == trimmed))
                 .map(|one| one.as_str().into())
         }
+        FieldType::Optional(_) if trimmed.is_empty() || trimmed == "null" => Some(Value::Null),
+        FieldType::Optional(item) => from_text(text, item),
         _ => serde_json::from_str(trimmed).ok().filter(|value| kind.admits(value)),
     }
 }
@@ -41,6 +43,7 @@ pub(crate) fn describe(kind: &FieldType) -> String {
         FieldType::Enum(literals) => format!("one of {}", words::list(literals.iter().map(String::as_str))),
         FieldType::List(item) => format!("a JSON list in which each item is {}", describe(item)),
         FieldType::Object(_) => "a JSON object".to_owned(),
+        FieldType::Optional(item) => format!("{}, or nothing", describe(item)),
         other => format!("of type {other}"),
     }
 }
@@ -76,5 +79,9 @@ mod tests {
         check("list[int]", "[1, \"2\"]", None);
         check("object", "{\"a\": 1}", Some(json!({"a": 1})));
         check("object", "[]", None);
+        check("optional[int]", " 7", Some(json!(7)));
+        check("optional[int]", "seven", None);
+        check("optional[str]", "", Some(json!(null)));
+        check("optional[enum[a, b]]", " b", Some(json!("b")));
     }
 }

@@ -208,12 +208,20 @@ mod tests {
     fn what_can_not_be_decoded_is_replaced() {
         for (text, expected) in [
             (r#"{"a": "ok \ud83d"}"#, json!({"a": "ok \u{fffd}"})),
-            (r#"{"a": "\ude00 \ud83d\ud83d\ude00 \ud83dx"}"#, json!({"a": "\u{fffd} \u{fffd}\u{1f600} \u{fffd}x"})),
+            (
+                r#"{"a": "\ude00 \ud83d\ud83d\ude00 \ud83dx"}"#,
+                json!({"a": "\u{fffd} \u{fffd}\u{1f600} \u{fffd}x"}),
+            ),
             (r#"{"a": "\u12", "b": "it\'s \x41"}"#, json!({"a": "\u{fffd}12", "b": "it's x41"})),
             ("{\"a\": \"one\ntwo\tthree\u{0}\"}", json!({"a": "one\ntwo\tthree\u{0}"})),
-            (r#"{"a": NaN, "b": [-Infinity, Infinity, nan, 1e999], "c": None}"#,
-             json!({"a": null, "b": [null, null, null, null], "c": null})),
-            (r#"{"a": NaN, "b": -1.5e3, "c": true, "d": "NaN"}"#, json!({"a": null, "b": -1500.0, "c": true, "d": "NaN"})),
+            (
+                r#"{"a": NaN, "b": [-Infinity, Infinity, nan, 1e999], "c": None}"#,
+                json!({"a": null, "b": [null, null, null, null], "c": null}),
+            ),
+            (
+                r#"{"a": NaN, "b": -1.5e3, "c": true, "d": "NaN"}"#,
+                json!({"a": null, "b": -1500.0, "c": true, "d": "NaN"}),
+            ),
         ] {
             assert_eq!(one(text.as_bytes()), expected, "{text}");
         }

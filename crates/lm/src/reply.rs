@@ -59,7 +59,8 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
             return Err(ReplyProblem::Failed(error));
         }
         if choices.iter().all(|choice| choice.reason() == FinishReason::ContentFilter) {
-            let words = choices.into_iter().map(|choice| choice.refusal).find(|words| !words.trim().is_empty());
+            let words =
+                choices.into_iter().map(|choice| choice.refusal).find(|words| !words.trim().is_empty());
             return Err(ReplyProblem::Refused(
                 words.unwrap_or_else(|| "its content filter left nothing of the reply".to_owned()),
             ));
@@ -84,7 +85,8 @@ impl Choice {
     fn read(&mut self, entry: &Value) -> Result<(), ReplyProblem> {
         let error = entry.get("error").and_then(ProviderError::from_error);
         let finish_reason = entry.get("finish_reason").and_then(Value::as_str).map(finish_reason);
-        let message = ["message", "delta"].iter().find_map(|name| entry.get(name).filter(|it| it.is_object()));
+        let message =
+            ["message", "delta"].iter().find_map(|name| entry.get(name).filter(|it| it.is_object()));
         match (message, entry.get("text")) {
             (Some(message), _) => self.read_message(message)?,
             (None, Some(Value::String(text))) => self.text.push_str(text),
@@ -103,7 +105,9 @@ impl Choice {
             Some(part @ (Value::String(_) | Value::Object(_))) => self.read_part(part),
             None | Some(Value::Null) => {}
             Some(_) => {
-                return Err(ReplyProblem::Malformed("`message.content` is neither text nor parts".to_owned()));
+                return Err(ReplyProblem::Malformed(
+                    "`message.content` is neither text nor parts".to_owned(),
+                ));
             }
         }
         let reasoning = ["reasoning_content", "reasoning", "thinking", "reasoning_details"]
@@ -113,8 +117,9 @@ impl Choice {
             .find(|words| !words.is_empty());
         self.reasoning.push_str(&reasoning.unwrap_or_default());
         self.refusal.push_str(message.get("refusal").and_then(Value::as_str).unwrap_or_default());
-        self.calls_tool |= message.get("tool_calls").and_then(Value::as_array).is_some_and(|it| !it.is_empty())
-            || message.get("function_call").is_some_and(Value::is_object);
+        self.calls_tool |=
+            message.get("tool_calls").and_then(Value::as_array).is_some_and(|it| !it.is_empty())
+                || message.get("function_call").is_some_and(Value::is_object);
         Ok(())
     }
 
@@ -125,8 +130,10 @@ impl Choice {
             self.reasoning.push_str(&words(part));
         } else if let Some(words) = part.get("refusal").and_then(Value::as_str) {
             self.refusal.push_str(words);
-        } else if let Some(text) =
-            part.as_str().or_else(|| part.get("text")?.as_str()).or_else(|| part.pointer("/text/value")?.as_str())
+        } else if let Some(text) = part
+            .as_str()
+            .or_else(|| part.get("text")?.as_str())
+            .or_else(|| part.pointer("/text/value")?.as_str())
         {
             self.text.push_str(text);
         }
@@ -158,7 +165,12 @@ fn words(value: &Value) -> String {
         Value::Array(parts) => parts.iter().map(words).collect(),
         Value::Object(part) => {
             let names = ["thinking", "text", "reasoning", "summary", "content"];
-            names.iter().filter_map(|name| part.get(*name)).map(words).find(|it| !it.is_empty()).unwrap_or_default()
+            names
+                .iter()
+                .filter_map(|name| part.get(*name))
+                .map(words)
+                .find(|it| !it.is_empty())
+                .unwrap_or_default()
         }
         _ => String::new(),
     }
@@ -189,7 +201,10 @@ fn read_usage(value: &Value) -> Option<Usage> {
     let total = tokens(["total_tokens", "total"]);
     let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
     let completion = completion.max(rest(prompt)).unwrap_or_default();
-    Some(Usage::call(prompt.or_else(|| rest(Some(completion).filter(|it| *it > 0))).unwrap_or_default(), completion))
+    Some(Usage::call(
+        prompt.or_else(|| rest(Some(completion).filter(|it| *it > 0))).unwrap_or_default(),
+        completion,
+    ))
 }
 
 /// A count of tokens, written as a number or as text. What no count can be is not told.
@@ -223,19 +238,32 @@ mod tests {
         check(json!({"message": {"content": null}, "finish_reason": "length"}), "", Length);
         check(json!({"message": {"tool_calls": []}, "finish_reason": "tool_calls"}), "", ToolCalls);
         let call = json!([{"type": "function", "function": {"name": "route", "arguments": "{}"}}]);
-        check(json!({"message": {"content": null, "tool_calls": call}, "finish_reason": "stop"}), "", ToolCalls);
-        check(json!({"message": {"content": "", "function_call": {"name": "x"}}, "finish_reason": "stop"}), "", ToolCalls);
+        check(
+            json!({"message": {"content": null, "tool_calls": call}, "finish_reason": "stop"}),
+            "",
+            ToolCalls,
+        );
+        check(
+            json!({"message": {"content": "", "function_call": {"name": "x"}}, "finish_reason": "stop"}),
+            "",
+            ToolCalls,
+        );
         check(json!({"message": {"content": "a", "tool_calls": call}, "finish_reason": "stop"}), "a", Stop);
         let parts = json!([{"type": "output_text", "text": "a", "annotations": []}, "b"]);
         check(json!({"message": {"content": parts}, "finish_reason": "stop"}), "ab", Stop);
-        check(json!({"message": {"content": {"type": "text", "text": "a"}}, "finish_reason": "stop"}), "a", Stop);
+        check(
+            json!({"message": {"content": {"type": "text", "text": "a"}}, "finish_reason": "stop"}),
+            "a",
+            Stop,
+        );
         check(json!({"text": "a", "finish_reason": "length"}), "a", Length);
         check(json!({"message": {"content": "a"}, "finish_reason": null}), "a", Other);
     }
 
     #[test]
     fn reasoning_is_told_from_the_answer() {
-        let think = |parts: Value| json!([{"type": "thinking", "thinking": parts}, {"type": "text", "text": "a"}]);
+        let think =
+            |parts: Value| json!([{"type": "thinking", "thinking": parts}, {"type": "text", "text": "a"}]);
         for message in [
             json!({"content": "a", "reasoning_content": "sales?"}),
             json!({"content": "a", "reasoning": "sales?", "reasoning_details": [{"type": "reasoning.text", "text": "sales?"}]}),
@@ -250,7 +278,10 @@ mod tests {
         }
         let only = json!({"choices": [{"message": {"content": null, "reasoning_content": "x"}, "finish_reason": "length"}]});
         let completion = read(only).unwrap().completions.remove(0);
-        assert_eq!(completion, Completion::new("").with_reasoning("x").with_finish_reason(FinishReason::Length));
+        assert_eq!(
+            completion,
+            Completion::new("").with_reasoning("x").with_finish_reason(FinishReason::Length)
+        );
     }
 
     #[test]
@@ -265,7 +296,8 @@ mod tests {
             chunk(json!({}), json!("stop")),
             json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}),
         ];
-        let expected = LmReply::new(vec![Completion::new("billing").with_reasoning("sales?")], Usage::call(3, 4));
+        let expected =
+            LmReply::new(vec![Completion::new("billing").with_reasoning("sales?")], Usage::call(3, 4));
         let stream = |chunks: &[Value], end: &str| {
             let events: String = chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect();
             read_reply(format!(": ping\r\n\r\n{events}{end}").as_bytes())
@@ -334,14 +366,27 @@ mod tests {
             let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
             assert_eq!(read(body.clone()).unwrap().usage, Usage::call(prompt, completion), "{body}");
         };
-        for usage in [json!(null), json!({}), json!({"prompt_tokens": "many"}), json!("x"), json!([]), json!(7)] {
+        for usage in
+            [json!(null), json!({}), json!({"prompt_tokens": "many"}), json!("x"), json!([]), json!(7)]
+        {
             check(usage, 0, 0);
         }
-        for none in [json!(null), json!(-4), json!(1e30), json!("NaN"), json!("inf"), json!(u64::MAX), json!([4]), json!("")] {
+        for none in [
+            json!(null),
+            json!(-4),
+            json!(1e30),
+            json!("NaN"),
+            json!("inf"),
+            json!(u64::MAX),
+            json!([4]),
+            json!(""),
+        ] {
             check(json!({"prompt_tokens": 3, "completion_tokens": none}), 3, 0);
             check(json!({"prompt_tokens": none, "completion_tokens": 4}), 0, 4);
         }
-        for (three, four) in [(json!(3.0), json!(4.0)), (json!("3"), json!(" 4 ")), (json!(2.5), json!("3.5"))] {
+        for (three, four) in
+            [(json!(3.0), json!(4.0)), (json!("3"), json!(" 4 ")), (json!(2.5), json!("3.5"))]
+        {
             check(json!({"prompt_tokens": three, "completion_tokens": four}), 3, 4);
             check(json!({"input_tokens": three, "output_tokens": four}), 3, 4);
         }

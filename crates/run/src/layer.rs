@@ -76,7 +76,10 @@ struct Paid {
 #[async_trait]
 impl LanguageModel for Paid {
     fn profile(&self) -> ModelProfile {
-        ModelProfile::clone(&self.known.profile)
+        let profile = ModelProfile::clone(&self.known.profile);
+        let added = added_limit(&profile, &self.account.0.budget, &LmRequest::default());
+        let max_tokens = profile.max_tokens.or(added);
+        profile.with_max_tokens(max_tokens)
     }
 
     async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {

@@ -280,7 +280,9 @@ impl Completion {
         let has_reasoning = !self.reasoning.trim().is_empty();
         let cut_off = || match max_tokens {
             Some(bound) => format!("the reply was cut off at max_tokens ({bound})"),
-            None => "the reply was cut off at the server's own bound, because no max_tokens is set".to_owned(),
+            None => {
+                "the reply was cut off at the server's own bound, because no max_tokens is set".to_owned()
+            }
         };
         let words = match self.finish_reason {
             FinishReason::Length if is_empty && has_reasoning => {

@@ -49,14 +49,10 @@ pub(super) fn apart(text: &str) -> Option<(String, String)> {
     let mut answer: Option<String> = None;
     for _ in 0..ROUNDS {
         let so_far = answer.as_deref().unwrap_or(text);
-        let Some(next) = channels(so_far).or_else(|| blocks(so_far)) else { break };
-        add(&mut thinking, &next.1);
-        answer = Some(next.0);
-    }
-    let framed = answer.as_deref().unwrap_or(text);
-    let bare = without_frame(framed);
-    if bare.len() < framed.len() {
-        answer = Some(bare.to_owned());
+        let next = channels(so_far).or_else(|| blocks(so_far)).or_else(|| without_frame(so_far));
+        let Some((rest, thought)) = next else { break };
+        add(&mut thinking, &thought);
+        answer = Some(rest);
     }
     Some((answer?, thinking))
 }
@@ -70,18 +66,16 @@ pub(super) fn add(thinking: &mut String, more: &str) {
     thinking.push_str(more);
 }
 
-fn without_frame(text: &str) -> &str {
-    let mut bare = text;
-    loop {
-        let trimmed = bare.trim();
-        let Some(next) =
-            FRAME.iter().find_map(|token| trimmed.strip_prefix(token).or_else(|| trimmed.strip_suffix(token)))
-        else {
-            // White space alone is not what this is about.
-            return if bare.len() == text.len() { text } else { trimmed };
-        };
-        bare = next;
+/// Takes the tokens of the template off both ends.
+fn without_frame(text: &str) -> Option<(String, String)> {
+    let mut bare = text.trim();
+    let mut found = false;
+    while let Some(next) =
+        FRAME.iter().find_map(|token| bare.strip_prefix(token).or_else(|| bare.strip_suffix(token)))
+    {
+        (bare, found) = (next.trim(), true);
     }
+    found.then(|| (bare.to_owned(), String::new()))
 }
 
 const CHANNEL: &str = "<|channel|>";
@@ -101,13 +95,15 @@ fn channels(text: &str) -> Option<(String, String)> {
         let (lead, name) = before.rsplit_once(CHANNEL).unwrap_or(("", before));
         let name = name.split_whitespace().next().unwrap_or_default();
         let is_final = name.starts_with("final");
-        if !(is_final || name.starts_with("analysis") || name.starts_with("commentary")) || is_spoken_of(lead) {
+        if !(is_final || name.starts_with("analysis") || name.starts_with("commentary")) || is_spoken_of(lead)
+        {
             break;
         }
         found = true;
         // Where the template has eaten the beginning, what stands before the first mark is thinking as well.
         add(&mut thinking, lead.split("<|").next().unwrap_or_default());
-        let ends = |at: &usize| behind.get(*at..).is_some_and(|rest| ENDS.iter().any(|end| rest.starts_with(end)));
+        let ends =
+            |at: &usize| behind.get(*at..).is_some_and(|rest| ENDS.iter().any(|end| rest.starts_with(end)));
         let end = behind.match_indices("<|").map(|(at, _)| at).find(ends).unwrap_or(behind.len());
         let (body, next) = behind.split_at(end);
         if is_final {
@@ -153,7 +149,8 @@ fn blocks(text: &str) -> Option<(String, String)> {
     if tags.is_empty() {
         return None;
     }
-    let mut reader = Reader { text, tags: &tags, kept: Kept::new(text), thinking: String::new(), from: 0, missing: 0 };
+    let mut reader =
+        Reader { text, tags: &tags, kept: Kept::new(text), thinking: String::new(), from: 0, missing: 0 };
     let mut next = 0;
     let mut found = false;
     while let Some(tag) = tags.get(next).copied() {
@@ -380,7 +377,11 @@ mod tests {
         check("<think>a <think>b</think> c</think>\nd", "d", "a <think>b\n\nc");
         check("<think>\n<think>\na\n</think>\nb", "b", "<think>\na");
         check("<think>a<reasoning>b</reasoning>c</think>d", "d", "a<reasoning>b</reasoning>c");
-        check("<thinking>I close with `</thinking>` then.</thinking>a", "a", "I close with `</thinking>` then.");
+        check(
+            "<thinking>I close with `</thinking>` then.</thinking>a",
+            "a",
+            "I close with `</thinking>` then.",
+        );
         check("<think>a</thinking>b", "b", "a");
     }
 
@@ -416,7 +417,8 @@ mod tests {
 
     #[test]
     fn channels_are_told_apart() {
-        let marked = "<|channel|>analysis<|message|>sales?<|end|><|start|>assistant<|channel|>final<|message|>billing";
+        let marked =
+            "<|channel|>analysis<|message|>sales?<|end|><|start|>assistant<|channel|>final<|message|>billing";
         check(marked, "billing", "sales?");
         check(&format!("{marked}<|return|>"), "billing", "sales?");
         check(&format!("<|start|>assistant{marked}"), "billing", "sales?");
@@ -429,19 +431,18 @@ mod tests {
     #[test]
     fn tokens_of_the_template_are_no_part_of_an_answer() {
         check("billing<|im_end|>", "billing", "");
-        check(
-            "<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>b<|end_of_solution|>",
-            "b",
-            "a",
-        );
+        check("<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>b<|end_of_solution|>", "b", "a");
         check("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "b", "a");
     }
 
     #[test]
     fn a_long_text_of_nothing_but_tags_takes_no_time() {
         let channel = "<|channel|>analysis<|message|>a";
-        for unit in ["<think>", "</think>", "x<think>", "`</think>` <think>", "\"<think>'</think>' ", channel] {
-            assert!(apart(&unit.repeat(1_000_000 / unit.len())).is_some(), "{unit}");
+        for unit in ["<think>", "</think>", "x<think>", "`</think>` <think>", "\"<think>'</think>' ", channel]
+        {
+            let text = unit.repeat(1_000_000 / unit.len());
+            let read = apart(&text).map_or(0, |(answer, thinking)| answer.len() + thinking.len());
+            assert!(read <= 2 * text.len(), "{unit}");
         }
     }
 

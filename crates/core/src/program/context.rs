@@ -157,9 +157,10 @@ impl CallContext {
         Ok(reply)
     }
 
-    /// The bound on the completions of a request, in tokens, where the request or the model has one.
-    pub fn max_tokens(&self, request: &LmRequest) -> Option<u32> {
-        request.sampling.max_tokens.or_else(|| self.model.profile().max_tokens)
+    /// The bound on a completion, in tokens, that holds where a request sets none; `None` where there is none, or it is
+    /// not known.
+    pub fn max_tokens(&self) -> Option<u32> {
+        self.model.profile().max_tokens
     }
 
     /// The run's draw, told apart from earlier requests of the run that were the same.

@@ -29,9 +29,7 @@ async fn half_an_emoji_is_read() {
 
 #[tokio::test]
 async fn a_stream_that_nobody_asked_for_is_read() {
-    let chunk = |delta: serde_json::Value, finish: Option<&str>| {
-        json!({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-    };
+    let chunk = |delta: serde_json::Value, finish: Option<&str>| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}});
     let events = [
         chunk(json!({"role": "assistant", "content": "<think>x</th"}), None),
@@ -41,7 +39,8 @@ async fn a_stream_that_nobody_asked_for_is_read() {
     ];
     let body: String = events.iter().map(|event| format!("data: {event}\r\n\r\n")).collect();
     for content_type in ["text/event-stream", "application/json"] {
-        let answer = Answer::new(200, format!("{body}data: [DONE]\r\n\r\n")).header("content-type", content_type);
+        let answer =
+            Answer::new(200, format!("{body}data: [DONE]\r\n\r\n")).header("content-type", content_type);
         let reply = reply(answer).await.unwrap();
         assert_eq!((reply.first_text(), reply.usage), ("Paris", Usage::call(11, 5)));
         assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
@@ -53,14 +52,18 @@ async fn an_error_in_a_stream_is_what_it_says() {
     let body = "data: {\"error\": {\"code\": 400, \"message\": \"no such model\"}}\n\ndata: [DONE]\n\n";
     for status in [200, 400] {
         let error = reply(Answer::new(status, body)).await.unwrap_err();
-        assert!(matches!(&error, LmError::InvalidRequest { status: 400, message } if message == "no such model"), "{error}");
+        assert!(
+            matches!(&error, LmError::InvalidRequest { status: 400, message } if message == "no such model"),
+            "{error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_words_of_a_refusal_are_said_and_bounded() {
     let words = "I can not help with that. ".repeat(1000);
-    let body = json!({"choices": [{"message": {"content": null, "refusal": words}, "finish_reason": "stop"}]});
+    let body =
+        json!({"choices": [{"message": {"content": null, "refusal": words}, "finish_reason": "stop"}]});
     let error = reply(Answer::new(200, body)).await.unwrap_err().to_string();
     assert!(error.contains("I can not help with that.") && error.len() < 600, "{error}");
 }
