@@ -97,4 +97,6 @@ pub use only_model::only_model;
 pub use prices::KnownPrices;
 pub use provider::Provider;
 pub use rate::{AdaptiveConcurrency, Concurrency, RateControl, RateControlBuilder};
+#[doc(hidden)]
+pub use reply::read_body;
 pub use timer::{SystemTimer, Timer};

@@ -18,6 +18,11 @@ pub(crate) enum ReplyProblem {
     Failed(ProviderError),
 }
 
+/// What is read from any body of a reply with a success status. Not for use: it is here for fuzzing.
+pub fn read_body(body: &[u8]) -> Option<LmReply> {
+    read_reply(body).ok().map(LmReply::read)
+}
+
 /// Reads a chat completion, whole or as a stream that nobody asked for.
 ///
 /// Numbers of `usage` that are missing, or are no numbers, are 0: not told. Choices are put in the order of their

@@ -92,6 +92,7 @@ impl Redactor {
 
 #[cfg(test)]
 mod tests {
+    use promptopt_core::money::Usage;
     use serde_json::json;
 
     use super::*;
@@ -106,6 +107,11 @@ mod tests {
         assert_eq!(redactor.redact("a sk-canary-long b sk-canary."), "a [redacted] b [redacted].");
         assert_eq!(redactor.redact(r#"{"a": "with\"quote"}"#), r#"{"a": "[redacted]"}"#);
         assert_eq!(redactor.redact("a short text"), "a short text");
+        let mut reply = LmReply::text("a sk-canary", Usage::default());
+        reply.completions[0].reasoning = "b sk-canary".to_owned();
+        redactor.redact_reply(&mut reply);
+        let redacted = &reply.completions[0];
+        assert_eq!((redacted.text.as_str(), redacted.reasoning.as_str()), ("a [redacted]", "b [redacted]"));
         let mut value = json!({"sk-canary": ["x sk-canary", {"deep": "with\"quote"}, 1, null]});
         redactor.redact_json(&mut value);
         assert_eq!(value, json!({"[redacted]": ["x [redacted]", {"deep": "[redacted]"}, 1, null]}));
