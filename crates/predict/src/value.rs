@@ -106,6 +106,9 @@ fn whole(text: &str) -> Option<Value> {
     if let Ok(number) = text.parse::<i64>() {
         return Some(Value::from(number));
     }
+    if let Ok(number) = text.parse::<u64>() {
+        return Some(Value::from(number));
+    }
     // `3.0` is a whole number to most models. Beyond 2^53 a float no longer says which one.
     let number = text.parse::<f64>().ok()?;
     (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then(|| Value::from(number as i64))
@@ -138,6 +141,7 @@ mod tests {
         check("1,234", "int", Some(json!(1234)));
         check("3.0", "int", Some(json!(3)));
         check("3.5", "int", None);
+        check("18446744073709551615", "int", Some(json!(u64::MAX)));
         check("1e400", "float", None);
         check("-2.5", "float", Some(json!(-2.5)));
         check("`Billing`.", "enum[billing, sales]", Some(json!("billing")));
