@@ -30,6 +30,11 @@ pub fn read_body(body: &[u8]) -> Option<LmReply> {
 /// [`FinishReason::ContentFilter`]. What the model thought aloud in a text is still in it.
 pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
     let payload = Payload::read(body).map_err(ReplyProblem::Malformed)?;
+    read_payload(&payload, body.len())
+}
+
+/// The same of values that were read from a body of `bytes` bytes.
+pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, ReplyProblem> {
     let mut choices: Vec<Choice> = Vec::new();
     let mut usage = Usage::call(0, 0);
     for value in &payload.values {
@@ -56,7 +61,7 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
         return Err(ReplyProblem::Malformed("it has no `choices`".to_owned()));
     }
     if payload.is_stream && !payload.is_done && choices.iter().all(|choice| choice.finish_reason.is_none()) {
-        return Err(ReplyProblem::Malformed(format!("the stream ends early, after {} bytes", body.len())));
+        return Err(ReplyProblem::Malformed(format!("the stream ends early, after {bytes} bytes")));
     }
     choices.sort_by_key(|choice| choice.index);
     if choices.iter().all(|choice| choice.text.is_empty()) {
