@@ -9,13 +9,14 @@ use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
 use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{LmRequest, Message, ResponseFormat};
+use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, ModuleExt as _, Text, metric_fn, module_fn};
 use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
 use promptopt_gepa::GEPA;
 use promptopt_random_search::RandomSearch;
 use promptopt_run::{Halt, Optimizer, Outcome, Run, RunOptions, StopReason, Strategy, TrialKind};
 use promptopt_simba::SIMBA;
-use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
+use promptopt_testkit::{HiddenRules, ScriptedLm, around, toy};
 use serde_json::json;
 
 use crate::support::numbered;
@@ -100,6 +101,37 @@ fn nobody_buys_candidates_that_differ_in_demos_that_are_ignored() {
         let instructions: Vec<&str> =
             candidate.prompts.iter().map(|(_, one)| one.instruction.as_str()).collect();
         assert!(seen.insert(instructions.join("\n")), "the same instructions were tried twice");
+    }
+}
+
+#[test]
+fn a_run_says_that_the_server_does_not_count_its_tokens() {
+    let task = HiddenRules::new(8, 3);
+    let notes = |told: fn(Usage) -> Usage, capped: bool| {
+        let model = around(task.model(3), move |next, request| async move {
+            let mut reply = next.complete(&request).await?;
+            reply.usage = told(reply.usage);
+            Ok(reply)
+        });
+        let optimizer = RandomSearch::builder()
+            .task_model(Arc::new(model))
+            .num_sets(2)
+            .maybe_max_tokens(capped.then_some(50_000_000))
+            .build();
+        let mut program = toy::answerer().with_metric(toy::exact_answer());
+        let outcome = pollster::block_on(optimizer.compile(&mut program, task.examples(40))).unwrap();
+        outcome.notes.join("\n")
+    };
+    let (none, half) =
+        (|usage: Usage| Usage::calls(usage.calls), |usage: Usage| Usage::call(usage.prompt_tokens, 0));
+    for untold in [none, half] {
+        let said = notes(untold, true);
+        assert!(said.contains("does not tell how many tokens") && said.contains("was booked"), "{said}");
+        let said = notes(untold, false);
+        assert!(said.contains("does not tell how many tokens") && !said.contains("booked"), "{said}");
+    }
+    for capped in [true, false] {
+        assert!(!notes(|usage| usage, capped).contains("does not tell"));
     }
 }
 

@@ -4,6 +4,7 @@ mod error;
 mod function;
 mod model;
 mod request;
+mod thinking;
 
 pub use error::{LmError, ReplyError};
 pub use function::{LmFn, WithRequests, lm_fn, with_requests};

@@ -16,6 +16,7 @@ pub(crate) fn describe(kind: &FieldType) -> String {
         FieldType::Enum(literals) => format!("one of {}", list(literals.iter().map(String::as_str))),
         FieldType::List(item) => format!("a JSON list in which each item is {}", describe(item)),
         FieldType::Object(_) => "a JSON object".to_owned(),
+        FieldType::Optional(item) => format!("{}, or nothing", describe(item)),
         other => format!("of type {other}"),
     }
 }

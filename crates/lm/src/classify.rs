@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use promptopt_core::lm::LmError;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
-use serde_json::Value;
 
 use crate::endpoint::without_secrets;
 use crate::format_support::{FormatRefusal, format_refusal};
 use crate::parameter_refusal::refused_parameters;
 use crate::parameter_support::Parameter;
+use crate::payload::Payload;
 use crate::provider_error::ProviderError;
 use crate::reply::ReplyProblem;
 use crate::retry_after::asked_wait;
@@ -55,7 +55,7 @@ pub(crate) struct Classifier {
 impl Classifier {
     /// The error for a reply with any status but a success.
     pub(crate) fn failed_status(&self, reply: &RawReply, now: SystemTime) -> AttemptError {
-        let json: Option<Value> = serde_json::from_slice(&reply.body).ok();
+        let json = Payload::read(&reply.body).ok().and_then(|payload| payload.values.into_iter().next());
         let asked = asked_wait(&reply.headers, json.as_ref(), now);
         let error = json.as_ref().and_then(ProviderError::from_body).unwrap_or_else(|| ProviderError {
             message: unstructured_words(&reply.body),
@@ -64,28 +64,31 @@ impl Classifier {
         if (300..400).contains(&reply.status) {
             return self.redirected(reply).into();
         }
-        let format_refusal = format_refusal(reply.status, &error);
-        let mut refused_parameters = refused_parameters(reply.status, &error);
-        let error = self.provider_error(reply.status, &error, asked);
-        if !matches!(error, LmError::InvalidRequest { .. }) {
-            refused_parameters.clear();
-        }
-        AttemptError { error, format_refusal, refused_parameters, may_be_billed: false }
+        self.refusal(reply.status, &error, asked)
     }
 
     /// The error for a reply with a success status that holds no completion.
     pub(crate) fn failed_reply(&self, problem: ReplyProblem, reply: &RawReply) -> AttemptError {
         let error = match problem {
             ReplyProblem::Refused(words) => LmError::Refused { message: self.words(&words) },
-            ReplyProblem::Failed(error) => match error.status {
-                Some(status) => self.provider_error(status, &error, None),
-                // Without a status the failure is the server's own, and passing for all we know.
-                None => self.provider_error(502, &error, None),
-            },
+            // Without a status the failure is the server's own, and passing for all we know.
+            ReplyProblem::Failed(error) => return self.refusal(error.status.unwrap_or(502), &error, None),
             ReplyProblem::Malformed(reason) => self.malformed(&reason, reply),
         };
         let may_be_billed = matches!(error, LmError::MalformedReply { .. });
         AttemptError::new(error, may_be_billed)
+    }
+
+    /// What a provider said with a status, and what it said of parts of the request.
+    fn refusal(&self, status: u16, words: &ProviderError, asked: Option<Duration>) -> AttemptError {
+        let error = self.provider_error(status, words, asked);
+        let is_open = matches!(error, LmError::InvalidRequest { .. } | LmError::Server { .. });
+        AttemptError {
+            format_refusal: format_refusal(status, words),
+            refused_parameters: if is_open { refused_parameters(status, words) } else { Vec::new() },
+            error,
+            may_be_billed: false,
+        }
     }
 
     fn provider_error(&self, status: u16, error: &ProviderError, asked: Option<Duration>) -> LmError {

@@ -54,14 +54,14 @@ impl<W: Wire> Client<W> {
             let result = match self.wire.write(request, &draft) {
                 Ok(body) => {
                     let tokens = estimated_tokens(request, draft.sampling.max_tokens);
-                    self.exchange(&Sendable { body, tokens }, &bill).await
+                    self.exchange(&Sendable { body, draft: draft.clone(), tokens }, &bill).await
                 }
                 Err(refusal) => Err(refusal),
             };
             match result {
                 Ok(mut reply) => {
                     reply.usage = bill.total(reply.usage);
-                    return Ok(reply);
+                    return Ok(reply.read());
                 }
                 Err(failure) if self.fall_back(request, &failure, &mut draft) => {}
                 Err(failure) => return Err(failure.error),

@@ -3,6 +3,7 @@
 use promptopt_core::lm::Sampling;
 
 use crate::MaxTokensField;
+use crate::classify::AttemptError;
 use crate::parameter_support::Parameter;
 
 /// The parts of one request that a server may refuse. It only ever loses parts, and changes the name of
@@ -18,6 +19,12 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) fn new(sampling: Sampling, max_tokens_field: MaxTokensField, with_format: bool) -> Self {
         Self { sampling, max_tokens_field, with_format, is_renamed: false }
+    }
+
+    /// Whether a failure is about a part that it can do without, so that the same request need not be tried again.
+    pub(crate) fn can_answer(&self, failure: &AttemptError) -> bool {
+        (self.with_format && failure.format_refusal.is_some())
+            || failure.refused_parameters.iter().any(|parameter| self.clone().give_up(*parameter))
     }
 
     /// Does without `parameter`, or without this name for it; says whether that makes another request.

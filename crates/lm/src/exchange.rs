@@ -8,6 +8,7 @@ use tracing::debug;
 use crate::bill::Bill;
 use crate::classify::AttemptError;
 use crate::client::Client;
+use crate::draft::Draft;
 use crate::hedge::race;
 use crate::rate::{Outcome, Permit};
 use crate::retry::{Decision, annotate};
@@ -16,6 +17,8 @@ use crate::wire::Wire;
 /// A request that is ready to be sent.
 pub(crate) struct Sendable<B> {
     pub(crate) body: B,
+    /// What it was written from.
+    pub(crate) draft: Draft,
     /// The tokens it is expected to take.
     pub(crate) tokens: u64,
 }
@@ -35,6 +38,7 @@ impl<W: Wire> Client<W> {
         loop {
             let failure = match self.attempt(request, attempt, bill).await {
                 Ok(reply) => return Ok(reply),
+                Err(failure) if request.draft.can_answer(&failure) => return Err(failure),
                 Err(failure) => failure,
             };
             match self.decide(&failure.error, attempt) {
@@ -74,7 +78,8 @@ impl<W: Wire> Client<W> {
             debug!(attempt, "no reply yet: sending the request a second time");
             Some(self.send(request, permit, attempt, bill, true))
         };
-        let is_final = |failure: &AttemptError| !failure.error.is_retryable();
+        let is_final =
+            |failure: &AttemptError| !failure.error.is_retryable() || request.draft.can_answer(failure);
         race(first, self.wire.peer().timer.sleep(hedge_after), second, is_final).await
     }
 

@@ -44,9 +44,10 @@ impl FormatSupport {
     }
 }
 
-/// Whether an error with this status objects to `response_format`, and to what about it.
+/// Whether an error objects to `response_format`, and to what about it. Servers say so with any status: beside the two
+/// that mean it (400, 422) the words must be those of a refusal, and not those of a crash.
 pub(crate) fn format_refusal(status: u16, error: &ProviderError) -> Option<FormatRefusal> {
-    if status != 400 && status != 422 {
+    if !may_be_about_the_request(status) {
         return None;
     }
     let message = error.message.to_lowercase();
@@ -55,14 +56,65 @@ pub(crate) fn format_refusal(status: u16, error: &ProviderError) -> Option<Forma
     if error.has_label(&["json_validate_failed"]) {
         return Some(FormatRefusal::ThisRequest);
     }
-    let names_it = error.param.starts_with("response_format")
-        || says(&["response_format", "response format", "json_schema", "json_object", "structured output"]);
-    if !names_it {
+    let names_it = error.param.starts_with("response_format") || says(&NAMES);
+    if !names_it || !(matches!(status, 400 | 422) || says(&REFUSALS)) {
         return None;
     }
-    let about_this_request = says(&["invalid schema", "invalid json schema", "must contain the word"]);
+    let about_this_request = says(&[
+        "invalid schema",
+        "invalid json schema",
+        "must contain the word",
+        "too complex",
+        "too many states",
+    ]);
     Some(if about_this_request { FormatRefusal::ThisRequest } else { FormatRefusal::Always })
 }
+
+/// Whether an error with this status can be about a part of the request: not about the key, the credit or the rate.
+pub(crate) fn may_be_about_the_request(status: u16) -> bool {
+    status >= 400 && !matches!(status, 401 | 402 | 403 | 429)
+}
+
+/// What servers call the format: those of the OpenAI dialect, Anthropic and Gemini.
+const NAMES: [&str; 17] = [
+    "output_config",
+    "output_format",
+    "response_schema",
+    "responseschema",
+    "responsejsonschema",
+    "response_mime_type",
+    "responsemimetype",
+    "response_format",
+    "response format",
+    "responseformat",
+    "json_schema",
+    "json schema",
+    "json_object",
+    "json mode",
+    "structured output",
+    "guided decoding",
+    "guided_json",
+];
+
+/// How they refuse it.
+const REFUSALS: [&str; 16] = [
+    "must be",
+    "should be",
+    "support",
+    "unavailable",
+    "not available",
+    "invalid",
+    "not valid",
+    "unknown",
+    "unrecognized",
+    "unexpected",
+    "not allowed",
+    "not permitted",
+    "not enabled",
+    "not implemented",
+    "expected one of",
+    "can't be used",
+];
 
 #[cfg(test)]
 mod tests {
@@ -83,7 +135,35 @@ mod tests {
         check(400, "Invalid schema for response_format 'x': 'required' is missing", "response_format", once);
         check(400, "'messages' must contain the word 'json' to use 'json_object'", "messages", once);
         check(400, "temperature must be below 2", "temperature", None);
+        check(400, "output_config: Extra inputs are not permitted", "", always);
+        check(400, "output_config.format.schema: Invalid schema", "", once);
+        check(400, "generation_config.response_schema: too many states", "", once);
+        check(400, "Unknown name \"responseJsonSchema\" at 'generation_config'", "", always);
         check(500, "response_format crashed", "", None);
+        check(429, "response_format is not supported at this rate", "", None);
+        check(401, "response_format is not supported for this key", "", None);
+    }
+
+    #[test]
+    fn the_words_decide_and_not_the_status() {
+        // From llama.cpp, LM Studio, DeepSeek, Groq, Mistral, vLLM, and an OpenAI-compatible gateway.
+        for words in [
+            "response_format type must be one of \"text\" or \"json_object\", but got: json_schema",
+            "'response_format.type' must be 'json_schema' or 'text'",
+            "This response_format type is unavailable now",
+            "response_format: invalid type: string \"text\", expected internally tagged enum ResponseFormat",
+            "This model does not support response format `json_schema`.",
+            "Structured output is not supported for this model",
+            "Guided decoding is not enabled on this server",
+            "JSON mode is not supported",
+            "Unsupported parameter: json_schema",
+            "not implemented: response_format",
+            "output_config: Extra inputs are not permitted",
+        ] {
+            for status in [400, 404, 422, 500, 501, 502, 503] {
+                check(status, words, "", Some(FormatRefusal::Always));
+            }
+        }
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod native;
 mod only_model;
 mod parameter_refusal;
 mod parameter_support;
+mod payload;
 mod prices;
 mod provider;
 mod provider_error;
@@ -96,4 +97,6 @@ pub use only_model::only_model;
 pub use prices::KnownPrices;
 pub use provider::Provider;
 pub use rate::{AdaptiveConcurrency, Concurrency, RateControl, RateControlBuilder};
+#[doc(hidden)]
+pub use reply::read_body;
 pub use timer::{SystemTimer, Timer};

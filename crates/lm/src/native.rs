@@ -4,6 +4,7 @@ mod builder;
 mod client;
 mod failure;
 mod key;
+mod mended;
 mod reply;
 mod request;
 mod wire;

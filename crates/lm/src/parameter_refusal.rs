@@ -1,14 +1,15 @@
 //! Tells from a provider's words which parameter the model does not take.
 
 use crate::MaxTokensField;
+use crate::format_support::may_be_about_the_request;
 use crate::parameter_support::Parameter;
 use crate::provider_error::ProviderError;
 
-/// The parameters that an error with this status calls unsupported, the likeliest first.
+/// The parameters that an error calls unsupported, the likeliest first, whatever its status.
 ///
 /// A value out of its range is not among them: it is the user's to mend.
 pub(crate) fn refused_parameters(status: u16, error: &ProviderError) -> Vec<Parameter> {
-    if status != 400 && status != 422 {
+    if !may_be_about_the_request(status) {
         return Vec::new();
     }
     let message = error.message.to_lowercase();
@@ -188,7 +189,15 @@ mod tests {
         check("stop_sequences and top_p_min are not supported", "", &[]);
         check("'temperature' was fine, but the model is not supported", "model", &[]);
         check("The model 'x' is not supported", "", &[]);
-        assert!(refused_parameters(500, &error("'seed' is not supported", "seed", &[])).is_empty());
+        assert!(refused_parameters(403, &error("'seed' is not supported", "seed", &[])).is_empty());
+        assert!(refused_parameters(500, &error("'seed' crashed the worker", "seed", &[])).is_empty());
+    }
+
+    #[test]
+    fn the_words_decide_and_not_the_status() {
+        for status in [400, 422, 500, 501, 503] {
+            assert_eq!(refused_parameters(status, &error("'seed' is not supported", "seed", &[])), [Seed]);
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use promptopt_core::lm::{Completion, FinishReason, LmReply};
 use promptopt_core::money::Usage;
 use serde_json::Value;
 
+use crate::payload::Payload;
 use crate::provider_error::ProviderError;
 
 /// Why a reply with a success status holds no completion.
@@ -17,110 +18,209 @@ pub(crate) enum ReplyProblem {
     Failed(ProviderError),
 }
 
-/// One entry of `choices`.
-struct Choice {
-    completion: Completion,
-    refusal: Option<String>,
-    error: Option<ProviderError>,
+/// What is read from any body of a reply with a success status. Not for use: it is here for fuzzing.
+pub fn read_body(body: &[u8]) -> Option<LmReply> {
+    read_reply(body).ok().map(LmReply::read)
 }
 
-/// Reads a chat completion.
+/// Reads a chat completion, whole or as a stream that nobody asked for.
 ///
-/// `usage` may be missing, as from some local servers: then the call counts and its tokens are 0.
-/// Choices are put in the order of their `index`. Some of several may have been withheld: they are
-/// empty completions with [`FinishReason::ContentFilter`].
+/// Numbers of `usage` that are missing, or are no numbers, are 0: not told. Choices are put in the order of their
+/// `index`. Some of several may have been withheld: they are empty completions with
+/// [`FinishReason::ContentFilter`]. What the model thought aloud in a text is still in it.
 pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
-    let body: Value = serde_json::from_slice(body).map_err(|error| {
-        ReplyProblem::Malformed(if error.is_eof() {
-            format!("the JSON ends early, after {} bytes", body.len())
-        } else {
-            format!("it is not JSON ({error})")
-        })
-    })?;
-    let choices = match body.get("choices").and_then(Value::as_array) {
-        Some(choices) if !choices.is_empty() => choices,
-        _ => {
-            return Err(match body.get("error").and_then(ProviderError::from_error) {
-                Some(error) => ReplyProblem::Failed(error),
-                None => ReplyProblem::Malformed("it has no `choices`".to_owned()),
-            });
-        }
-    };
-    let mut choices: Vec<&Value> = choices.iter().collect();
-    choices.sort_by_key(|choice| choice.get("index").and_then(Value::as_u64));
-    let choices = choices.into_iter().map(read_choice).collect::<Result<Vec<_>, _>>()?;
+    let payload = Payload::read(body).map_err(ReplyProblem::Malformed)?;
+    read_payload(&payload, body.len())
+}
 
-    let nothing_came = choices.iter().all(|choice| choice.completion.text.is_empty());
-    if nothing_came {
+/// The same of values that were read from a body of `bytes` bytes.
+pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, ReplyProblem> {
+    let mut choices: Vec<Choice> = Vec::new();
+    let mut usage = Usage::call(0, 0);
+    for value in &payload.values {
+        let entries = value.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let error = value.get("error").and_then(ProviderError::from_error);
+        if let Some(error) = error.filter(|_| entries.is_empty() || payload.is_stream) {
+            return Err(ReplyProblem::Failed(error));
+        }
+        for entry in entries {
+            let index = entry.get("index").and_then(Value::as_u64);
+            let known = choices.iter_mut().find(|choice| payload.is_stream && choice.index == index);
+            match known {
+                Some(choice) => choice.read(entry)?,
+                None => {
+                    let mut choice = Choice { index, ..Choice::default() };
+                    choice.read(entry)?;
+                    choices.push(choice);
+                }
+            }
+        }
+        usage = read_usage(value).unwrap_or(usage);
+    }
+    if choices.is_empty() {
+        return Err(ReplyProblem::Malformed("it has no `choices`".to_owned()));
+    }
+    if payload.is_stream && !payload.is_done && choices.iter().all(|choice| choice.finish_reason.is_none()) {
+        return Err(ReplyProblem::Malformed(format!("the stream ends early, after {bytes} bytes")));
+    }
+    choices.sort_by_key(|choice| choice.index);
+    if choices.iter().all(|choice| choice.text.is_empty()) {
         if let Some(error) = choices.iter().find_map(|choice| choice.error.clone()) {
             return Err(ReplyProblem::Failed(error));
         }
-        if choices.iter().all(Choice::is_withheld) {
-            let words = choices.into_iter().find_map(|choice| choice.refusal);
+        if choices.iter().all(|choice| choice.reason() == FinishReason::ContentFilter) {
+            let words =
+                choices.into_iter().map(|choice| choice.refusal).find(|words| !words.trim().is_empty());
             return Err(ReplyProblem::Refused(
                 words.unwrap_or_else(|| "its content filter left nothing of the reply".to_owned()),
             ));
         }
     }
-    Ok(LmReply::new(
-        choices.into_iter().map(|choice| choice.completion).collect(),
-        read_usage(body.get("usage")),
-    ))
+    Ok(LmReply::new(choices.into_iter().map(Choice::completion).collect(), usage))
+}
+
+/// One entry of `choices`, put together from all events where it came as a stream.
+#[derive(Debug, Default)]
+struct Choice {
+    index: Option<u64>,
+    text: String,
+    reasoning: String,
+    refusal: String,
+    calls_tool: bool,
+    finish_reason: Option<FinishReason>,
+    error: Option<ProviderError>,
 }
 
 impl Choice {
-    fn is_withheld(&self) -> bool {
-        self.completion.text.is_empty() && self.completion.finish_reason == FinishReason::ContentFilter
+    fn read(&mut self, entry: &Value) -> Result<(), ReplyProblem> {
+        let error = entry.get("error").and_then(ProviderError::from_error);
+        let finish_reason = entry.get("finish_reason").and_then(Value::as_str).map(finish_reason);
+        let message =
+            ["message", "delta"].iter().find_map(|name| entry.get(name).filter(|it| it.is_object()));
+        match (message, entry.get("text")) {
+            (Some(message), _) => self.read_message(message)?,
+            (None, Some(Value::String(text))) => self.text.push_str(text),
+            // A choice that failed has no message to speak of.
+            _ if error.is_some() || entry.get("delta").is_some() => {}
+            _ => return Err(ReplyProblem::Malformed("a choice has no `message`".to_owned())),
+        }
+        self.error = error.or(self.error.take());
+        self.finish_reason = finish_reason.or(self.finish_reason);
+        Ok(())
+    }
+
+    fn read_message(&mut self, message: &Value) -> Result<(), ReplyProblem> {
+        match message.get("content") {
+            Some(Value::Array(parts)) => parts.iter().for_each(|part| self.read_part(part)),
+            Some(part @ (Value::String(_) | Value::Object(_))) => self.read_part(part),
+            None | Some(Value::Null) => {}
+            Some(_) => {
+                return Err(ReplyProblem::Malformed(
+                    "`message.content` is neither text nor parts".to_owned(),
+                ));
+            }
+        }
+        let reasoning = ["reasoning_content", "reasoning", "thinking", "reasoning_details"]
+            .iter()
+            .filter_map(|name| message.get(name))
+            .map(words)
+            .find(|words| !words.is_empty());
+        self.reasoning.push_str(&reasoning.unwrap_or_default());
+        self.refusal.push_str(message.get("refusal").and_then(Value::as_str).unwrap_or_default());
+        self.calls_tool |=
+            message.get("tool_calls").and_then(Value::as_array).is_some_and(|it| !it.is_empty())
+                || message.get("function_call").is_some_and(Value::is_object);
+        Ok(())
+    }
+
+    /// Reads one part of a content.
+    fn read_part(&mut self, part: &Value) {
+        let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
+        if kind.contains("think") || kind.contains("reason") || part.get("thinking").is_some() {
+            self.reasoning.push_str(&words(part));
+        } else if let Some(words) = part.get("refusal").and_then(Value::as_str) {
+            self.refusal.push_str(words);
+        } else if let Some(text) = part
+            .as_str()
+            .or_else(|| part.get("text")?.as_str())
+            .or_else(|| part.pointer("/text/value")?.as_str())
+        {
+            self.text.push_str(text);
+        }
+    }
+
+    fn reason(&self) -> FinishReason {
+        let reason = self.finish_reason.unwrap_or(FinishReason::Other);
+        if !self.text.is_empty() {
+            reason
+        } else if !self.refusal.trim().is_empty() {
+            FinishReason::ContentFilter
+        } else if self.calls_tool && matches!(reason, FinishReason::Stop | FinishReason::Other) {
+            FinishReason::ToolCalls
+        } else {
+            reason
+        }
+    }
+
+    fn completion(self) -> Completion {
+        let reason = self.reason();
+        Completion::new(self.text).with_finish_reason(reason).with_reasoning(self.reasoning)
     }
 }
 
-fn read_choice(choice: &Value) -> Result<Choice, ReplyProblem> {
-    let error = choice.get("error").and_then(ProviderError::from_error);
-    let message = match choice.get("message") {
-        Some(message @ Value::Object(_)) => message,
-        // A choice that failed has no message to speak of.
-        _ if error.is_some() => &Value::Null,
-        _ => return Err(ReplyProblem::Malformed("a choice has no `message`".to_owned())),
-    };
-    let mut refusal = message.get("refusal").and_then(Value::as_str).map(str::to_owned);
-    let mut text = String::new();
-    match message.get("content") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(content)) => text.push_str(content),
-        Some(Value::Array(parts)) => {
-            for part in parts {
-                if let Some(part_text) = part.get("text").and_then(Value::as_str).or_else(|| part.as_str()) {
-                    text.push_str(part_text);
-                } else if let Some(words) = part.get("refusal").and_then(Value::as_str) {
-                    refusal = Some(words.to_owned());
-                }
-            }
+/// The words in what a model thought: a text, or parts with texts in them.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().map(words).collect(),
+        Value::Object(part) => {
+            let names = ["thinking", "text", "reasoning", "summary", "content"];
+            names
+                .iter()
+                .filter_map(|name| part.get(*name))
+                .map(words)
+                .find(|it| !it.is_empty())
+                .unwrap_or_default()
         }
-        Some(_) => {
-            return Err(ReplyProblem::Malformed("`message.content` is neither text nor parts".to_owned()));
-        }
+        _ => String::new(),
     }
-    let refusal = refusal.filter(|words| !words.trim().is_empty());
-    let finish_reason = match choice.get("finish_reason").and_then(Value::as_str) {
-        _ if refusal.is_some() && text.is_empty() => FinishReason::ContentFilter,
-        Some(reason) => finish_reason(reason),
-        None => FinishReason::Other,
-    };
-    Ok(Choice { completion: Completion::new(text).with_finish_reason(finish_reason), refusal, error })
 }
 
 fn finish_reason(reason: &str) -> FinishReason {
     match reason.to_ascii_lowercase().as_str() {
         "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "length" | "max_tokens" | "max_output_tokens" | "model_length" => FinishReason::Length,
-        "content_filter" | "safety" | "recitation" | "prohibited_content" => FinishReason::ContentFilter,
+        "length" | "max_tokens" | "max_output_tokens" | "max_length" | "model_length" | "token_limit" => {
+            FinishReason::Length
+        }
+        "content_filter" | "safety" | "recitation" | "prohibited_content" | "refusal" | "sensitive" => {
+            FinishReason::ContentFilter
+        }
+        "tool_calls" | "tool_use" | "function_call" => FinishReason::ToolCalls,
         _ => FinishReason::Other,
     }
 }
 
-fn read_usage(usage: Option<&Value>) -> Usage {
-    let tokens = |name: &str| usage.and_then(|usage| usage.get(name)).and_then(Value::as_u64).unwrap_or(0);
-    Usage::call(tokens("prompt_tokens"), tokens("completion_tokens"))
+/// The tokens that a value tells; `None` where it tells none. Some providers leave the tokens of hidden reasoning out of
+/// those of the completion, and count them in the total.
+fn read_usage(value: &Value) -> Option<Usage> {
+    let places = ["/usage", "/x_groq/usage", "/choices/0/usage"];
+    let usage = places.iter().filter_map(|place| value.pointer(place)).find(|usage| usage.is_object())?;
+    let tokens = |names: [&str; 2]| names.iter().filter_map(|name| usage.get(name)).find_map(read_tokens);
+    let prompt = tokens(["prompt_tokens", "input_tokens"]);
+    let completion = tokens(["completion_tokens", "output_tokens"]);
+    let total = tokens(["total_tokens", "total"]);
+    let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
+    let completion = completion.max(rest(prompt)).unwrap_or_default();
+    Some(Usage::call(
+        prompt.or_else(|| rest(Some(completion).filter(|it| *it > 0))).unwrap_or_default(),
+        completion,
+    ))
+}
+
+/// A count of tokens, written as a number or as text. What no count can be is not told.
+fn read_tokens(value: &Value) -> Option<u64> {
+    let count = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    (1.0..=f64::from(u32::MAX)).contains(&count).then(|| count.ceil() as u64)
 }
 
 #[cfg(test)]
@@ -141,13 +241,95 @@ mod tests {
 
     #[test]
     fn content_comes_as_text_as_parts_or_not_at_all() {
-        use FinishReason::{Length, Other, Stop};
+        use FinishReason::{Length, Other, Stop, ToolCalls};
         check(json!({"message": {"content": "a"}, "finish_reason": "stop"}), "a", Stop);
         let parts = json!([{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]);
         check(json!({"message": {"content": parts}, "finish_reason": "stop"}), "ab", Stop);
         check(json!({"message": {"content": null}, "finish_reason": "length"}), "", Length);
-        check(json!({"message": {"tool_calls": []}, "finish_reason": "tool_calls"}), "", Other);
+        check(json!({"message": {"tool_calls": []}, "finish_reason": "tool_calls"}), "", ToolCalls);
+        let call = json!([{"type": "function", "function": {"name": "route", "arguments": "{}"}}]);
+        check(
+            json!({"message": {"content": null, "tool_calls": call}, "finish_reason": "stop"}),
+            "",
+            ToolCalls,
+        );
+        check(
+            json!({"message": {"content": "", "function_call": {"name": "x"}}, "finish_reason": "stop"}),
+            "",
+            ToolCalls,
+        );
+        check(json!({"message": {"content": "a", "tool_calls": call}, "finish_reason": "stop"}), "a", Stop);
+        let parts = json!([{"type": "output_text", "text": "a", "annotations": []}, "b"]);
+        check(json!({"message": {"content": parts}, "finish_reason": "stop"}), "ab", Stop);
+        check(
+            json!({"message": {"content": {"type": "text", "text": "a"}}, "finish_reason": "stop"}),
+            "a",
+            Stop,
+        );
+        check(json!({"text": "a", "finish_reason": "length"}), "a", Length);
         check(json!({"message": {"content": "a"}, "finish_reason": null}), "a", Other);
+    }
+
+    #[test]
+    fn reasoning_is_told_from_the_answer() {
+        let think =
+            |parts: Value| json!([{"type": "thinking", "thinking": parts}, {"type": "text", "text": "a"}]);
+        for message in [
+            json!({"content": "a", "reasoning_content": "sales?"}),
+            json!({"content": "a", "reasoning": "sales?", "reasoning_details": [{"type": "reasoning.text", "text": "sales?"}]}),
+            json!({"content": "a", "reasoning_content": null, "reasoning": "sales?"}),
+            json!({"content": "a", "reasoning_details": [{"type": "reasoning.summary", "summary": "sales?"}]}),
+            json!({"content": think(json!([{"type": "text", "text": "sales?"}]))}),
+            json!({"content": think(json!("sales?"))}),
+            json!({"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "sales?"}]}, "a"]}),
+        ] {
+            let reply = read(json!({"choices": [{"message": message, "finish_reason": "stop"}]})).unwrap();
+            assert_eq!(reply.completions, [Completion::new("a").with_reasoning("sales?")], "{message}");
+        }
+        let only = json!({"choices": [{"message": {"content": null, "reasoning_content": "x"}, "finish_reason": "length"}]});
+        let completion = read(only).unwrap().completions.remove(0);
+        assert_eq!(
+            completion,
+            Completion::new("").with_reasoning("x").with_finish_reason(FinishReason::Length)
+        );
+    }
+
+    #[test]
+    fn a_stream_comes_to_the_same_as_a_whole_reply() {
+        let chunk = |delta: Value, finish: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+        let chunks = [
+            chunk(json!({"role": "assistant", "content": "", "reasoning_content": null}), json!(null)),
+            chunk(json!({"reasoning_content": "sal"}), json!(null)),
+            chunk(json!({"reasoning_content": "es?"}), json!(null)),
+            chunk(json!({"content": "bill"}), json!(null)),
+            chunk(json!({"content": [{"type": "text", "text": "ing"}]}), json!(null)),
+            chunk(json!({}), json!("stop")),
+            json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}),
+        ];
+        let expected =
+            LmReply::new(vec![Completion::new("billing").with_reasoning("sales?")], Usage::call(3, 4));
+        let stream = |chunks: &[Value], end: &str| {
+            let events: String = chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect();
+            read_reply(format!(": ping\r\n\r\n{events}{end}").as_bytes())
+        };
+        assert_eq!(stream(&chunks, "data: [DONE]\r\n\r\n").unwrap(), expected);
+        assert_eq!(stream(&chunks, "").unwrap(), expected);
+        let lines: String = chunks.iter().map(|chunk| format!("{chunk}\n")).collect();
+        assert_eq!(read_reply(lines.as_bytes()).unwrap(), expected);
+        // One that breaks off is no reply, and neither is one that ends in an error.
+        let Err(ReplyProblem::Malformed(reason)) = stream(&chunks[..4], "") else { panic!("read") };
+        assert!(reason.contains("the stream ends early"), "{reason}");
+        let failed = json!({"error": {"code": 502, "message": "down"}, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]});
+        let with_error = [&chunks[..4], &[failed]].concat();
+        assert!(matches!(stream(&with_error, ""), Err(ReplyProblem::Failed(_))));
+        // Some servers send one event with all of it.
+        let whole = json!({"choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]});
+        assert_eq!(stream(&[whole], "").unwrap().first_text(), "a");
+        let two = [(1, "b"), (0, "a"), (1, "b")].map(|(index, text)| {
+            json!({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": "stop"}]})
+        });
+        let texts: Vec<_> = stream(&two, "").unwrap().completions.into_iter().map(|one| one.text).collect();
+        assert_eq!(texts, ["a", "bb"]);
     }
 
     #[test]
@@ -189,11 +371,57 @@ mod tests {
     }
 
     #[test]
-    fn missing_usage_is_one_call_without_tokens() {
-        for usage in [json!(null), json!({}), json!({"prompt_tokens": "many"})] {
+    fn what_is_not_told_of_the_usage_is_nothing() {
+        let check = |usage: Value, prompt: u64, completion: u64| {
             let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
-            assert_eq!(read(body).unwrap().usage, Usage::call(0, 0));
+            assert_eq!(read(body.clone()).unwrap().usage, Usage::call(prompt, completion), "{body}");
+        };
+        for usage in
+            [json!(null), json!({}), json!({"prompt_tokens": "many"}), json!("x"), json!([]), json!(7)]
+        {
+            check(usage, 0, 0);
         }
+        for none in [
+            json!(null),
+            json!(-4),
+            json!(1e30),
+            json!("NaN"),
+            json!("inf"),
+            json!(u64::MAX),
+            json!([4]),
+            json!(""),
+        ] {
+            check(json!({"prompt_tokens": 3, "completion_tokens": none}), 3, 0);
+            check(json!({"prompt_tokens": none, "completion_tokens": 4}), 0, 4);
+        }
+        for (three, four) in
+            [(json!(3.0), json!(4.0)), (json!("3"), json!(" 4 ")), (json!(2.5), json!("3.5"))]
+        {
+            check(json!({"prompt_tokens": three, "completion_tokens": four}), 3, 4);
+            check(json!({"input_tokens": three, "output_tokens": four}), 3, 4);
+        }
+        check(json!({"prompt_tokens": 3, "total_tokens": 7}), 3, 4);
+        check(json!({"completion_tokens": 4, "total_tokens": 7}), 3, 4);
+        check(json!({"total_tokens": 7}), 0, 0);
+        // The total counts hidden reasoning that the completion does not.
+        check(json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 27}), 3, 24);
+        check(json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 5}), 3, 4);
+        let body = json!({"choices": [{"message": {"content": "a"}, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}]});
+        assert_eq!(read(body).unwrap().usage, Usage::call(3, 4));
+    }
+
+    #[test]
+    fn what_nobody_reads_does_not_spoil_a_reply() {
+        let body = r#"{"id": "\ud83d", "choices": [{"logprobs": {"a": [NaN, -Infinity, 1e999]}, "message": {"content":
+            "ok \ud83d\n[[ ## department ## ]]\nbilling"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": NaN,
+            "completion_tokens": 4}, "timings": {"x": [[[["#
+            .to_owned()
+            + &"[".repeat(500)
+            + &"]".repeat(504)
+            + "}}";
+        let reply = read_reply(body.as_bytes()).unwrap();
+        assert_eq!(reply.first_text(), "ok \u{fffd}\n[[ ## department ## ]]\nbilling");
+        assert_eq!(reply.usage, Usage::call(0, 4));
     }
 
     #[test]

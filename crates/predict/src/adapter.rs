@@ -3,7 +3,7 @@
 use promptopt_core::data::Fields;
 use promptopt_core::lm::{Message, ResponseFormat};
 use promptopt_core::prompt::{Demo, Prompt};
-use promptopt_core::signature::Signature;
+use promptopt_core::signature::{FieldType, Signature};
 use serde_json::Value;
 
 use crate::{ChatAdapter, JsonAdapter, PlainAdapter};
@@ -79,15 +79,59 @@ pub(crate) fn output_or_missing(outputs: &Fields, name: &str) -> Value {
     }
 }
 
-/// Checks that every output is there and puts them in the signature's order.
+/// Checks that every output is there and puts them in the signature's order. An optional one may be missing beside
+/// others.
 pub(crate) fn in_order(signature: &Signature, mut found: Fields) -> Result<Fields, String> {
     let mut outputs = Fields::with_capacity(signature.outputs().len());
+    let is_empty = found.is_empty();
     for field in signature.outputs() {
-        let value =
-            found.remove(&field.name).ok_or_else(|| format!("the field `{}` is missing", field.name))?;
+        let nothing = || (!is_empty && matches!(field.kind, FieldType::Optional(_))).then_some(Value::Null);
+        let value = found
+            .remove(&field.name)
+            .or_else(nothing)
+            .ok_or_else(|| format!("the field `{}` is missing", field.name))?;
         outputs.insert(field.name.clone(), value);
     }
     Ok(outputs)
+}
+
+/// The text behind a name or marker on its line, without what decorates that: `lead` is what stood before it, as in
+/// `**name:** value` or `### name: value`.
+pub(crate) fn undecorated<'a>(lead: &str, rest: &'a str) -> &'a str {
+    let bold = emphasis_at_end(lead.trim_end());
+    let mut value = rest.trim();
+    // Emphasis ends before the colon, behind it, or at the end of the line.
+    let mut is_open = !bold.is_empty();
+    if is_open && let Some(behind) = value.strip_prefix(bold) {
+        (value, is_open) = (behind, false);
+    }
+    // A colon belongs to the name where it touches it, or stands alone.
+    let is_alone = |behind: &&str| {
+        behind.is_empty() || behind.starts_with(|next: char| next.is_whitespace() || is_emphasis(next))
+    };
+    let touches = !rest.starts_with(char::is_whitespace);
+    if let Some(behind) = value.strip_prefix(':').filter(|behind| touches || is_alone(behind)) {
+        value = behind;
+    }
+    if is_open {
+        value = value.strip_prefix(bold).or_else(|| value.strip_suffix(bold)).unwrap_or(value);
+    }
+    value.trim()
+}
+
+/// The marks of emphasis that a text ends in.
+pub(crate) fn emphasis_at_end(text: &str) -> &str {
+    text.get(text.trim_end_matches(is_emphasis).len()..).unwrap_or_default()
+}
+
+/// Whether a line begins with nothing but what decorates a name: a heading, a list, a quotation, emphasis.
+pub(crate) fn is_decoration(lead: &str) -> bool {
+    let is_mark = |mark: char| mark.is_whitespace() || "#>-+.)".contains(mark) || is_emphasis(mark);
+    lead.len() <= 16 && lead.chars().all(|mark| is_mark(mark) || mark.is_ascii_digit())
+}
+
+fn is_emphasis(mark: char) -> bool {
+    "*_`".contains(mark)
 }
 
 /// Refuses replies over the bound.

@@ -1,10 +1,13 @@
 //! The chat format: fields between `[[ ## name ## ]]` markers.
 
 use promptopt_core::data::Fields;
-use promptopt_core::signature::{Field, Signature};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
 
-use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
+use crate::JsonAdapter;
+use crate::adapter::{
+    Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
+};
 use crate::python::{field_descriptions, objective, type_note, type_request, value_text};
 use crate::value::parse_value;
 
@@ -17,6 +20,10 @@ const COMPLETED: &str = "[[ ## completed ## ]]";
 /// Where a value itself holds the beginning of a marker, a backslash is put before it and taken
 /// off again when a reply is read: so data can not pose as a field, and what is rendered reads
 /// back as it was. Values without `[[ ##` are rendered byte for byte as DSPy 3.4 does.
+///
+/// A reply may decorate its markers (bold, a heading, a list, a colon behind them) and be free with
+/// spaces and letter case. Where no marker stands at the start of a line, those within lines count if
+/// each is there once. A reply without any marker is read as [`JsonAdapter`] does.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChatAdapter;
 
@@ -74,19 +81,39 @@ impl Adapter for ChatAdapter {
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {
         check_size(reply)?;
-        let mut found = Fields::new();
-        for (name, text) in sections(reply) {
-            let Some(field) = signature.outputs().iter().find(|field| field.name == name) else { continue };
-            if found.contains_key(name) {
-                continue;
-            }
-            let text = text.join("\n");
-            let value = parse_value(unescaped(up_to_end_marker(&text)).trim(), &field.kind)
-                .map_err(|reason| format!("the field `{name}` {reason}"))?;
-            found.insert(name.to_owned(), value);
-        }
-        in_order(signature, found)
+        let marks = marks(reply);
+        let at_lines: Vec<_> = marks.iter().filter(|mark| is_decoration(mark.lead)).copied().collect();
+        read(signature, reply, &at_lines).or_else(|reason| {
+            // Markers within lines count where each is there once, and no marker where there is one object.
+            let inline = || is_unambiguous(signature, &marks).then(|| read(signature, reply, &marks).ok())?;
+            let object = || marks.is_empty().then(|| JsonAdapter.parse(signature, reply).ok())?;
+            inline().or_else(object).ok_or(reason)
+        })
     }
+}
+
+/// The outputs in the sections that marks open.
+fn read(signature: &Signature, reply: &str, marks: &[Mark<'_>]) -> Result<Fields, String> {
+    let mut found = Fields::new();
+    for (index, mark) in marks.iter().enumerate() {
+        let Some(field) = field_of(signature, mark.name) else { continue };
+        if found.contains_key(&field.name) {
+            continue;
+        }
+        let end = marks.get(index + 1).map_or(reply.len(), |next| next.start);
+        let text = reply.get(mark.end..end).unwrap_or_default();
+        let (line, more) = text.split_once('\n').map_or((text, None), |(line, more)| (line, Some(more)));
+        let line = undecorated(mark.lead, line);
+        let text = match more {
+            Some(more) if line.is_empty() => more.to_owned(),
+            Some(more) => format!("{line}\n{more}"),
+            None => line.to_owned(),
+        };
+        let value = parse_value(unescaped(up_to_end_marker(&text)).trim(), &field.kind)
+            .map_err(|reason| format!("the field `{}` {reason}", field.name))?;
+        found.insert(field.name.clone(), value);
+    }
+    in_order(signature, found)
 }
 
 fn marker(name: &str) -> String {
@@ -100,46 +127,97 @@ fn section(field: &Field, value: &Value) -> String {
 /// Puts a backslash before every beginning of a marker.
 fn escaped(text: String) -> String {
     // One letter is found much sooner than a word.
-    if text.contains('[') { text.replace("[[ ##", "\\[[ ##") } else { text }
+    if !text.contains('[') {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    let mut from = 0;
+    for at in beginnings(&text) {
+        escaped.push_str(text.get(from..at).unwrap_or_default());
+        escaped.push('\\');
+        from = at;
+    }
+    escaped.push_str(text.get(from..).unwrap_or_default());
+    escaped
 }
 
 /// Takes one backslash off before every beginning of a marker.
 fn unescaped(text: &str) -> String {
-    text.replace("\\[[ ##", "[[ ##")
-}
-
-/// The sections of a reply: a marker at the start of a stripped line opens one, and text behind
-/// it on the line belongs to it.
-fn sections(reply: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in reply.split('\n') {
-        if let Some((name, rest)) = marker_at_start(line.trim()) {
-            sections.push((name, if rest.trim().is_empty() { vec![] } else { vec![rest.trim()] }));
-        } else if let Some((_, lines)) = sections.last_mut() {
-            lines.push(line);
-        }
+    let mut unescaped = String::with_capacity(text.len());
+    let mut from = 0;
+    for at in beginnings(text) {
+        let before = text.get(from..at).unwrap_or_default();
+        unescaped.push_str(before.strip_suffix('\\').unwrap_or(before));
+        from = at;
     }
-    sections
+    unescaped.push_str(text.get(from..).unwrap_or_default());
+    unescaped
 }
 
-fn marker_at_start(line: &str) -> Option<(&str, &str)> {
-    let (name, rest) = line.strip_prefix(OPEN)?.split_once(CLOSE)?;
-    let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-    is_name.then_some((name, rest))
+/// Where markers begin, with any number of spaces: `[[ ##`, `[[##`.
+fn beginnings(text: &str) -> impl Iterator<Item = usize> {
+    let begins = |at: &usize| {
+        let rest = text.get(*at..).and_then(|rest| rest.strip_prefix("[["));
+        rest.is_some_and(|rest| rest.trim_start_matches(' ').starts_with("##"))
+    };
+    text.match_indices('[').map(|(at, _)| at).filter(begins)
+}
+
+/// A marker in a reply.
+#[derive(Debug, Clone, Copy)]
+struct Mark<'a> {
+    name: &'a str,
+    /// Where it begins, with what decorates it.
+    start: usize,
+    end: usize,
+    /// What stands before it on its line.
+    lead: &'a str,
+}
+
+/// The markers of a reply: those that no backslash makes a part of a value. Models are free with spaces.
+fn marks(reply: &str) -> Vec<Mark<'_>> {
+    let marks = beginnings(reply).filter_map(|at| {
+        let before = reply.get(..at)?;
+        let (name, rest) = name_of(reply.get(at + 2..)?)?;
+        let lead = before.rsplit('\n').next().unwrap_or(before);
+        let decoration = if is_decoration(lead) { lead } else { emphasis_at_end(lead) };
+        let mark = Mark { name, start: at - decoration.len(), end: reply.len() - rest.len(), lead };
+        (!before.ends_with('\\')).then_some(mark)
+    });
+    marks.collect()
+}
+
+/// The name in a marker whose brackets were opened, and what is behind it.
+fn name_of(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.trim_start_matches(' ').strip_prefix("##")?.split_once("##")?;
+    let name = name.trim_matches(' ');
+    let is_name =
+        !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || "_ ".contains(letter));
+    Some((name, rest.trim_start_matches(' ').strip_prefix("]]")?)).filter(|_| is_name)
+}
+/// The output that a marker opens: the one of its name, or else the only one whose name is the same but for letter case
+/// and spaces.
+fn field_of<'a>(signature: &'a Signature, name: &str) -> Option<&'a Field> {
+    let outputs = signature.outputs();
+    let alike = |field: &&Field| field.name.eq_ignore_ascii_case(&name.replace(' ', "_"));
+    let mut alike = outputs.iter().filter(alike);
+    let exact = outputs.iter().find(|field| field.name == name);
+    exact.or_else(|| alike.next().filter(|_| alike.next().is_none()))
+}
+
+/// Whether every output has one marker.
+fn is_unambiguous(signature: &Signature, marks: &[Mark<'_>]) -> bool {
+    signature.outputs().iter().all(|field| {
+        let named = |mark: &&Mark<'_>| field_of(signature, mark.name).is_some_and(|it| it.name == field.name);
+        let count = marks.iter().filter(named).count();
+        count == 1 || (count == 0 && matches!(field.kind, FieldType::Optional(_)))
+    })
 }
 
 /// Models sometimes put the end marker on the line of the last value.
 fn up_to_end_marker(text: &str) -> &str {
-    let mut from = 0;
-    while let Some(found) = text.get(from..).and_then(|rest| rest.find(COMPLETED)) {
-        let at = from + found;
-        let before = text.get(..at).unwrap_or(text);
-        if !before.ends_with('\\') {
-            return before;
-        }
-        from = at + COMPLETED.len();
-    }
-    text
+    let end = marks(text).into_iter().find(|mark| mark.name.eq_ignore_ascii_case("completed"));
+    end.and_then(|end| text.get(..end.start)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -160,12 +238,89 @@ mod tests {
         check("q -> a", "[[ ## a ## ]]\nyes\n\n[[ ## completed ## ]]", Ok(r#"{"a":"yes"}"#));
         check("q -> a", "  [[ ## a ## ]] yes\nmore", Ok(r#"{"a":"yes\nmore"}"#));
         check("q -> a", "[[ ## a ## ]]\none\n[[ ## a ## ]]\ntwo", Ok(r#"{"a":"one"}"#));
-        check("q -> a", "text [[ ## a ## ]] inline is no marker", Err("`a` is missing"));
+        check("q -> a", "text [[ ## a ## ]] within a line", Ok(r#"{"a":"within a line"}"#));
         check("q -> a, b", "[[ ## b ## ]]\n2\n[[ ## a ## ]]\n1", Ok(r#"{"a":"1","b":"2"}"#));
         check("q -> a: enum[x, y]", "[[ ## a ## ]]\nx [[ ## completed ## ]]", Ok(r#"{"a":"x"}"#));
         check("q -> a: enum[x, y]", "[[ ## a ## ]]\nz", Err("`a`"));
         check("q -> a: int", "[[ ## a ## ]]\n7", Ok(r#"{"a":7}"#));
         check("q -> a", "", Err("`a` is missing"));
+    }
+
+    #[test]
+    fn markers_are_read_however_models_decorate_them() {
+        let enums = "q -> department: enum[billing, sales]";
+        for marker in [
+            "**[[ ## department ## ]]**\nbilling",
+            "**[[ ## department ## ]]** billing",
+            "**[[ ## department ## ]]:** billing",
+            "**[[ ## department ## ]]**: billing",
+            "**[[ ## department ## ]]: billing**",
+            "**[[ ## department ## ]] billing**",
+            "__[[ ## department ## ]]__\nbilling",
+            "`[[ ## department ## ]]`\nbilling",
+            "### [[ ## department ## ]]\nbilling",
+            "### **[[ ## department ## ]]**\n\nbilling",
+            "- [[ ## department ## ]] billing",
+            "1. [[ ## department ## ]]: billing",
+            "> [[ ## department ## ]]\nbilling",
+            "[[## department ##]]\nbilling",
+            "[[##department##]] billing",
+            "[[  ##  department  ##  ]]\nbilling",
+            "[[ ## department ## ]]: billing",
+            "[[ ## department ## ]]:billing",
+            "[[ ## Department ## ]]\nbilling",
+            "[[ ## DEPARTMENT ## ]]\nbilling",
+            "The department is [[ ## department ## ]] billing",
+            "The department is **[[ ## department ## ]]** billing [[ ## completed ## ]]",
+            "```\n[[ ## department ## ]]\nbilling\n```",
+        ] {
+            for end in [
+                "",
+                "\n\n[[ ## completed ## ]]",
+                "\n**[[ ## completed ## ]]**",
+                "\n### [[## Completed ##]]\nBye.",
+            ] {
+                check(enums, &format!("{marker}{end}"), Ok(r#"{"department":"billing"}"#));
+            }
+        }
+        check("q -> a", "**[[ ## a ## ]]**\nyes\n\n**[[ ## completed ## ]]**", Ok(r#"{"a":"yes"}"#));
+        check("q -> a", "[[ ## a ## ]]\nyes\n\n[[## completed ##]]", Ok(r#"{"a":"yes"}"#));
+        check("q -> a", "[[ ## a ## ]] :smile:", Ok(r#"{"a":":smile:"}"#));
+        check(
+            "q -> first_name, b",
+            "[[ ## First Name ## ]]\nAnn\n[[ ## b ## ]]\n2",
+            Ok(r#"{"first_name":"Ann","b":"2"}"#),
+        );
+        check(
+            "q -> a, b",
+            "[[ ## a ## ]] 1 [[ ## b ## ]] 2 [[ ## completed ## ]]",
+            Ok(r#"{"a":"1","b":"2"}"#),
+        );
+        check("q -> a, b", "So **[[ ## a ## ]]** 1 **[[ ## b ## ]]** 2", Ok(r#"{"a":"1","b":"2"}"#));
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_not_guessed() {
+        check("q -> a", "Is it [[ ## a ## ]] one or [[ ## a ## ]] two?", Err("`a` is missing"));
+        check("q -> a", "The value \\[[ ## a ## ]] is data", Err("`a` is missing"));
+        check("q -> a, b", "It is [[ ## a ## ]] 1 and that is all", Err("missing"));
+        check("q -> a, A", "[[ ## a ## ]]\n1\n[[ ## A ## ]]\n2", Ok(r#"{"a":"1","A":"2"}"#));
+    }
+
+    #[test]
+    fn a_reply_in_the_form_of_json_is_read_at_once() {
+        check("q -> a: int", "```json\n{\"a\": 7}\n```", Ok(r#"{"a":7}"#));
+        check("q -> a: enum[x, y]", "Sure! {\"a\": \"x\"}", Ok(r#"{"a":"x"}"#));
+        check("q -> a", "{\"b\": \"x\"}", Err("`a` is missing"));
+    }
+
+    #[test]
+    fn an_optional_output_may_be_null_or_missing_beside_others() {
+        check("q -> a: str?, b", "[[ ## a ## ]]\nNone\n[[ ## b ## ]]\nx", Ok(r#"{"a":null,"b":"x"}"#));
+        check("q -> a: str?, b", "[[ ## a ## ]]\n\n[[ ## b ## ]]\nx", Ok(r#"{"a":null,"b":"x"}"#));
+        check("q -> a: str?, b", "[[ ## b ## ]]\nx", Ok(r#"{"a":null,"b":"x"}"#));
+        check("q -> a: str?", "[[ ## a ## ]]\nnull", Ok(r#"{"a":null}"#));
+        check("q -> a: str?", "no marker", Err("`a` is missing"));
     }
 
     #[test]

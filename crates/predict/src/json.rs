@@ -2,7 +2,7 @@
 
 use promptopt_core::data::Fields;
 use promptopt_core::lm::ResponseFormat;
-use promptopt_core::signature::Signature;
+use promptopt_core::signature::{FieldType, Signature};
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
@@ -71,19 +71,20 @@ impl Adapter for JsonAdapter {
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {
         check_size(reply)?;
-        let object = match parse_json(reply) {
-            Ok(Value::Object(object)) => object,
-            Ok(_) | Err(_) => match braced(reply).map(parse_json) {
-                Some(Ok(Value::Object(object))) => object,
-                _ => return Err("there is no JSON object".to_owned()),
-            },
-        };
+        let object = object_in(signature, reply)?;
         let mut found = Fields::new();
         for field in signature.outputs() {
-            if let Some(value) = object.get(&field.name) {
-                let value = coerce(value.clone(), &field.kind)
-                    .map_err(|reason| format!("the field `{}` {reason}", field.name))?;
-                found.insert(field.name.clone(), value);
+            match entry(&object, &field.name) {
+                // Nothing is no text, and not the word for it either.
+                Some(Value::Null) if field.kind == FieldType::String => {
+                    found.insert(field.name.clone(), Value::Null);
+                }
+                Some(value) => {
+                    let value = coerce(value.clone(), &field.kind)
+                        .map_err(|reason| format!("the field `{}` {reason}", field.name))?;
+                    found.insert(field.name.clone(), value);
+                }
+                None => {}
             }
         }
         in_order(signature, found)
@@ -109,9 +110,57 @@ fn pretty(fields: Fields) -> String {
     format!("{:#}", Value::Object(fields))
 }
 
-/// From the first `{` to the last `}`.
-fn braced(text: &str) -> Option<&str> {
-    text.get(text.find('{')?..=text.rfind('}')?)
+/// Beginnings of objects that are tried in one reply.
+const MAX_OBJECTS: usize = 32;
+
+/// The object in a reply: the whole of it, what is between its first and last brace, or the one object among words and
+/// other braces that has all fields.
+fn object_in(signature: &Signature, reply: &str) -> Result<Fields, String> {
+    const NONE: &str = "there is no JSON object";
+    let has_all = |object: &Fields| signature.outputs().iter().all(|it| entry(object, &it.name).is_some());
+    let end = reply.rfind('}').map_or(reply.len(), |at| at + 1);
+    let from_brace = |from: usize| reply.get(from..end).map(parse_json)?.ok().and_then(object_of);
+    let whole = parse_json(reply).ok().and_then(object_of);
+    let whole = whole.or_else(|| from_brace(reply.find('{')?));
+    if let Some(object) = whole.as_ref().filter(|object| has_all(object)) {
+        return Ok(object.clone());
+    }
+    let mut complete: Vec<Fields> = Vec::new();
+    let mut behind = 0;
+    for (at, _) in reply.match_indices('{').take(MAX_OBJECTS) {
+        let mut values = serde_json::Deserializer::from_str(reply.get(at..).unwrap_or_default()).into_iter();
+        if at >= behind
+            && let Some(Ok(Value::Object(object))) = values.next()
+        {
+            behind = at + values.byte_offset();
+            complete.extend(Some(object).filter(|object| has_all(object) && !complete.contains(object)));
+        }
+    }
+    match complete.pop() {
+        Some(_) if !complete.is_empty() => Err("there are several JSON objects".to_owned()),
+        Some(object) => Ok(object),
+        None => {
+            let mut beginnings = reply.match_indices('{').skip(1).take(MAX_OBJECTS).map(|(at, _)| at);
+            let repaired = beginnings.find_map(|at| from_brace(at).filter(|object| has_all(object)));
+            repaired.or(whole).ok_or_else(|| NONE.to_owned())
+        }
+    }
+}
+
+/// An object, also where it is the only item of a list.
+fn object_of(value: Value) -> Option<Fields> {
+    match value {
+        Value::Object(object) => Some(object),
+        Value::Array(mut items) if items.len() == 1 => items.pop().and_then(object_of),
+        _ => None,
+    }
+}
+
+/// The value of a field: under its name, or else under the only key that is the same but for letter case.
+fn entry<'a>(object: &'a Fields, name: &str) -> Option<&'a Value> {
+    let mut alike =
+        object.iter().filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    object.get(name).or_else(|| alike.next().filter(|_| alike.next().is_none()))
 }
 
 #[cfg(test)]
@@ -135,5 +184,34 @@ mod tests {
         check(r#"{"a": 1}"#, Err("`b` is missing"));
         check(r#"{"a": "one", "b": []}"#, Err("`a`"));
         check("no object", Err("no JSON object"));
+        for reply in [
+            "[{\"a\": 1, \"b\": [\"x\"]}]",
+            "I use {braces} first.\n{\"a\": 1, \"b\": [\"x\"]}",
+            "I use {braces} first.\n{'a': 1, 'b': ['x'],}",
+            "{\"a\": 1, \"b\": [\"x\"]}\n\nHere {a} is the number.",
+            "{\"a\": 1, \"b\": [\"x\"]} and again {\"a\": 1, \"b\": [\"x\"]}",
+            "{\"A\": 1, \"B\": [\"x\"]}",
+            "Sure:\n```json\n{\n  a: 1, // one\n  b: [\"x\"],\n}\n```\nDone.",
+        ] {
+            check(reply, Ok(r#"{"a":1,"b":["x"]}"#));
+        }
+        check("{\"a\": 1, \"b\": []} or {\"a\": 2, \"b\": []}", Err("several JSON objects"));
+    }
+
+    #[test]
+    fn null_is_null_and_not_the_word() {
+        let read = |signature: &str, reply: &str| {
+            let found = JsonAdapter.parse(&Signature::parse(signature).unwrap(), reply);
+            found.map(|fields| Value::Object(fields).to_string())
+        };
+        assert_eq!(read("q -> a", r#"{"a": null}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a", r#"{"a": None}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: str?", r#"{"a": null}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: str?", r#"{"a": "null"}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: int?, b", r#"{"b": "x"}"#).unwrap(), r#"{"a":null,"b":"x"}"#);
+        assert_eq!(read("q -> a: int?", r#"{"a": "7"}"#).unwrap(), r#"{"a":7}"#);
+        assert!(read("q -> a: int", r#"{"a": null}"#).unwrap_err().contains("should be int, but is `null`"));
+        assert!(read("q -> a: list[str]", r#"{"a": ["x", null]}"#).is_err());
+        assert!(read("q -> a: int?", "{}").unwrap_err().contains("`a` is missing"));
     }
 }

@@ -3,7 +3,9 @@
 use promptopt_core::data::Fields;
 use promptopt_core::signature::{Field, FieldType, Signature};
 
-use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
+use crate::adapter::{
+    Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
+};
 use crate::python::value_text;
 use crate::value::parse_value;
 
@@ -97,26 +99,42 @@ impl Adapter for PlainAdapter {
     }
 }
 
-/// The text behind `name:` at the start of a line.
+/// The text behind `name:` at the start of a line, also where it is decorated as in `**Name:** value`.
 fn opened<'a>(line: &'a str, field: &Field) -> Option<&'a str> {
-    line.strip_prefix(field.name.as_str())?.trim_start().strip_prefix(':')
+    let exact = line.strip_prefix(field.name.as_str()).and_then(|rest| rest.trim_start().strip_prefix(':'));
+    exact.or_else(|| {
+        let start = line.find(|letter: char| letter.is_alphabetic())?;
+        let (lead, rest) = line.split_at_checked(start).filter(|(lead, _)| is_decoration(lead))?;
+        let (name, rest) = rest.split_at_checked(field.name.len())?;
+        let is_it = name.eq_ignore_ascii_case(&field.name)
+            && rest
+                .trim_start_matches(|mark: char| mark == ' ' || emphasis_at_end(lead).contains(mark))
+                .starts_with(':');
+        let value = undecorated(lead, rest);
+        is_it.then(|| value.strip_prefix(':').unwrap_or(value))
+    })
 }
 
 /// What there is to say of a field; nothing for text without a description.
 fn remark(field: &Field) -> Option<String> {
-    let kind = match &field.kind {
+    let description = Some(field.description.clone()).filter(|text| !text.is_empty());
+    let parts: Vec<String> = [description, type_words(&field.kind)].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("{}: {}", field.name, parts.join(", ")))
+}
+
+/// What a value of a type is; nothing for text.
+fn type_words(kind: &FieldType) -> Option<String> {
+    match kind {
         FieldType::String => None,
         FieldType::Enum(values) => Some(format!("one of {}", values.join(", "))),
         FieldType::Bool => Some("True or False".to_owned()),
         FieldType::Integer => Some("a whole number".to_owned()),
         FieldType::Float => Some("a number".to_owned()),
-        _ => Some(format!("JSON as in the schema {}", field.kind.json_schema())),
-    };
-    let parts: Vec<String> = [Some(field.description.clone()).filter(|text| !text.is_empty()), kind]
-        .into_iter()
-        .flatten()
-        .collect();
-    (!parts.is_empty()).then(|| format!("{}: {}", field.name, parts.join(", ")))
+        FieldType::Optional(item) => {
+            Some(type_words(item).map_or("text or null".to_owned(), |words| format!("{words}, or null")))
+        }
+        _ => Some(format!("JSON as in the schema {}", kind.json_schema())),
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +161,12 @@ mod tests {
         check("q -> a, b: int", "first\nmore\nb: 2", Ok(r#"{"a":"first\nmore","b":2}"#));
         check("q -> a, b: int", "b: 2\na: one", Ok(r#"{"a":"one","b":2}"#));
         check("q -> a, b: int", "only a", Err("`b` is missing"));
+        check("q -> a: enum[x, y]", "**A:** x", Ok(r#"{"a":"x"}"#));
+        check("q -> a", "A: yes", Ok(r#"{"a":"yes"}"#));
+        check("q -> a", "and so: yes", Ok(r#"{"a":"and so: yes"}"#));
+        check("q -> a, b: int", "- **a**: one\n- **b**: 2", Ok(r#"{"a":"one","b":2}"#));
+        check("q -> a: str?", "None", Ok(r#"{"a":null}"#));
+        check("q -> a: str?, b", "a: null\nb: x", Ok(r#"{"a":null,"b":"x"}"#));
     }
 
     #[test]

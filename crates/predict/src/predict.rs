@@ -149,20 +149,23 @@ impl Predict {
         let request = LmRequest::new(adapter.chat(&self.signature, prompt, inputs))
             .with_sampling(self.sampling.clone())
             .with_response_format(adapter.response_format(&self.signature));
+        let max_tokens = request.sampling.max_tokens;
         let reply = context
             .complete(request)
             .await
             .map_err(|source| Error::Model { predictor: self.path.clone(), source })?;
         *usage += reply.usage;
-        let text = reply.first_text();
-        adapter.parse(&self.signature, text).map(Prediction::new).map_err(|reason| Error::Reply {
-            predictor: self.path.clone(),
-            source: ReplyError::new(
-                self.path.clone(),
-                reason,
-                shorten(text, 2000),
-                reply.completions.first().map(|one| one.finish_reason).unwrap_or_default(),
-            ),
+        let completion = reply.completions.into_iter().next().unwrap_or_default();
+        adapter.parse(&self.signature, &completion.text).map(Prediction::new).map_err(|reason| {
+            // What ended the reply explains what it lacks.
+            let reason = match completion.shortfall(max_tokens.or_else(|| context.max_tokens())) {
+                Some(why) if completion.text.trim().is_empty() => why,
+                Some(why) => format!("{why}: {reason}"),
+                None => reason,
+            };
+            let reply = shorten(&completion.text, 2000);
+            let source = ReplyError::new(self.path.clone(), reason, reply, completion.finish_reason);
+            Error::Reply { predictor: self.path.clone(), source }
         })
     }
 }

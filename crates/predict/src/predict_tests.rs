@@ -1,7 +1,7 @@
 //! What a predictor asks, retries and records.
 
 use super::*;
-use crate::ChainOfThought;
+use crate::{ChainOfThought, PlainAdapter};
 use mockall::{Sequence, mock, predicate};
 use promptopt_core::lm::{
     Attempts, Completion, FinishReason, LmError, LmReply, Message, ModelProfile, ResponseFormat, lm_fn,
@@ -112,6 +112,69 @@ async fn what_does_not_fit_the_second_time_is_an_error_that_shows_the_reply() {
     assert_eq!(source.finish_reason, FinishReason::Length);
     assert_eq!((usage.calls, step.usage.calls, step.retried), (2, 2, true));
     assert!(step.error.unwrap().contains("`route`") && step.outputs.is_empty());
+}
+
+#[tokio::test]
+async fn why_a_reply_came_short_is_said_in_every_format() {
+    let ended = |text: &str, reason| Completion::new(text).with_finish_reason(reason);
+    let cases = [
+        (ended("", FinishReason::Length), "the reply was cut off at max_tokens (300)"),
+        (ended("[[ ## dep", FinishReason::Length), "the reply was cut off at max_tokens (300): "),
+        (
+            ended("<think>\nIs it sales or", FinishReason::Length),
+            "the reply was cut off at max_tokens (300), before the model had done reasoning",
+        ),
+        (ended("", FinishReason::ToolCalls), "the model called a tool and gave no answer"),
+        (ended("", FinishReason::ContentFilter), "the provider's content filter withheld the reply"),
+        (ended("I ca", FinishReason::ContentFilter), "the provider's content filter cut the reply short: "),
+        (
+            ended("", FinishReason::Stop).with_reasoning("[[ ## department ## ]]\nsales"),
+            "the model only reasoned and gave no answer",
+        ),
+        (ended(" ", FinishReason::Stop), "the reply is empty"),
+    ];
+    for (completion, words) in cases {
+        for adapter in
+            [Arc::new(ChatAdapter) as Arc<dyn Adapter>, Arc::new(JsonAdapter), Arc::new(PlainAdapter)]
+        {
+            let said = LmReply::new(vec![completion.clone()], Usage::call(1, 1));
+            let predict = route().with_json_retry(false).with_adapter(adapter);
+            let bounded = predict.clone().with_sampling(Sampling::default().with_max_tokens(300));
+            let (result, step, _) = call(&bounded, model([Ok(said.clone())])).await;
+            let Error::Reply { source, .. } = result.unwrap_err() else { panic!("{words}") };
+            assert!(source.reason.starts_with(words), "{}", source.reason);
+            assert!(step.error.unwrap().contains(words));
+
+            // The bound may be the model's.
+            let mut model = MockModel::new();
+            model.expect_profile().return_const(ModelProfile::new("mock").with_max_tokens(300));
+            model.expect_complete().return_once(move |_, _| Ok(said));
+            let (result, ..) = call(&predict, model).await;
+            let Error::Reply { source, .. } = result.unwrap_err() else { panic!("{words}") };
+            assert!(source.reason.starts_with(words), "{}", source.reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_draft_in_the_thinking_is_no_answer() {
+    let draft = "Maybe it is sales:\n[[ ## department ## ]]\nsales\n[[ ## completed ## ]]\n{\"department\": \"sales\"}\nNo.\n";
+    let answers = ["[[ ## department ## ]]\nbilling", "{\"department\": \"billing\"}", "department: billing"];
+    let adapters = [Arc::new(ChatAdapter) as Arc<dyn Adapter>, Arc::new(JsonAdapter), Arc::new(PlainAdapter)];
+    for (adapter, answer) in adapters.into_iter().zip(answers) {
+        for text in [
+            format!("<think>\n{draft}</think>\n\n{answer}"),
+            format!("{draft}</think>\n\n{answer}"),
+            format!("[THINK]{draft}[/THINK]{answer}"),
+            format!(
+                "<|channel|>analysis<|message|>{draft}<|end|><|start|>assistant<|channel|>final<|message|>{answer}"
+            ),
+        ] {
+            let predict = route().with_json_retry(false).with_adapter(Arc::clone(&adapter));
+            let (result, ..) = call(&predict, model([reply(&text, 1)])).await;
+            assert_eq!(result.unwrap().get_str("department"), Some("billing"), "{text}");
+        }
+    }
 }
 
 #[tokio::test]

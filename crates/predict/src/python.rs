@@ -19,6 +19,7 @@ pub(crate) fn type_name(kind: &FieldType) -> String {
         }
         FieldType::List(item) => format!("list[{}]", type_name(item)),
         FieldType::Object(_) => "dict[str, Any]".to_owned(),
+        FieldType::Optional(item) => format!("Union[{}, NoneType]", type_name(item)),
         _ => "str".to_owned(),
     }
 }

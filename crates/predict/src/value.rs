@@ -24,17 +24,28 @@ pub fn parse_value(text: &str, kind: &FieldType) -> Result<Value, String> {
         FieldType::Enum(_) | FieldType::Bool | FieldType::Integer | FieldType::Float => {
             coerce(Value::from(text), kind)
         }
+        FieldType::Optional(item) => match null_or(text, item) {
+            None => Ok(Value::Null),
+            Some(item) => parse_value(text, item),
+        },
         other => coerce(parse_json(text).map_err(|()| mismatch(text, other))?, kind),
     }
 }
 
 /// A JSON value as a value of a type, where the difference is one of spelling.
 pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
+    if let (FieldType::Optional(item), Value::String(text)) = (kind, &value) {
+        let item = null_or(text, item);
+        return item.map_or(Ok(Value::Null), |item| coerce(value, item));
+    }
     let value = match kind.read(value) {
         Ok(value) => return Ok(value),
         Err(value) => value,
     };
     let coerced = match (kind, &value) {
+        (FieldType::Optional(item), _) => return coerce(value, item),
+        // Nothing is no text.
+        (_, Value::Null) => None,
         (FieldType::String, other) => Some(Value::from(promptopt_core::data::plain_text(other))),
         (FieldType::Enum(literals), Value::String(text)) => literal(text, literals),
         (FieldType::Enum(literals), other) => literal(&other.to_string(), literals),
@@ -64,6 +75,13 @@ fn mismatch(text: &str, kind: &FieldType) -> String {
     format!("should be {kind}, but is `{}`", shorten(text.trim(), 80))
 }
 
+/// The type of what is there; `None` where the text stands for nothing, and is not itself one of a few literals.
+fn null_or<'a>(text: &str, item: &'a FieldType) -> Option<&'a FieldType> {
+    let is_literal = matches!(item, FieldType::Enum(literals) if literal(text, literals).is_some());
+    let is_nothing = ["", "null", "None"].iter().any(|nothing| bare(text).eq_ignore_ascii_case(nothing));
+    (is_literal || !is_nothing).then_some(item)
+}
+
 /// The text without the quotes, code marks and full stop that models put around short answers.
 fn bare(text: &str) -> &str {
     text.trim().trim_end_matches('.').trim_matches(['"', '\'', '`', '*']).trim_end_matches('.').trim()
@@ -87,6 +105,9 @@ fn truth(text: &str) -> Option<Value> {
 fn whole(text: &str) -> Option<Value> {
     let text = text.replace(',', "");
     if let Ok(number) = text.parse::<i64>() {
+        return Some(Value::from(number));
+    }
+    if let Ok(number) = text.parse::<u64>() {
         return Some(Value::from(number));
     }
     // `3.0` is a whole number to most models. Beyond 2^53 a float no longer says which one.
@@ -121,6 +142,7 @@ mod tests {
         check("1,234", "int", Some(json!(1234)));
         check("3.0", "int", Some(json!(3)));
         check("3.5", "int", None);
+        check("18446744073709551615", "int", Some(json!(u64::MAX)));
         check("1e400", "float", None);
         check("-2.5", "float", Some(json!(-2.5)));
         check("`Billing`.", "enum[billing, sales]", Some(json!("billing")));
@@ -129,6 +151,16 @@ mod tests {
         check("[1, \"2\"]", "list[int]", Some(json!([1, 2])));
         check("{a: 1", "object", Some(json!({"a": 1})));
         check("{}", "list[str]", None);
+        check("[\"a\", null]", "list[str]", None);
+        check("[\"a\", null]", "list[optional[str]]", Some(json!(["a", null])));
+        for nothing in ["null", "None", "", "`null`."] {
+            check(nothing, "optional[str]", Some(json!(null)));
+            check(nothing, "optional[list[int]]", Some(json!(null)));
+        }
+        check("none", "optional[enum[none, all]]", Some(json!("none")));
+        check("nothing", "optional[str]", Some(json!("nothing")));
+        check("7", "optional[int]", Some(json!(7)));
+        check("null", "str", Some(json!("null")));
         check(&"[".repeat(100_000), "list[int]", None);
     }
 }

@@ -76,7 +76,10 @@ struct Paid {
 #[async_trait]
 impl LanguageModel for Paid {
     fn profile(&self) -> ModelProfile {
-        ModelProfile::clone(&self.known.profile)
+        let profile = ModelProfile::clone(&self.known.profile);
+        let added = added_limit(&profile, &self.account.0.budget, &LmRequest::default());
+        let max_tokens = profile.max_tokens.or(added);
+        profile.with_max_tokens(max_tokens)
     }
 
     async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
@@ -155,15 +158,27 @@ pub fn most_prompt_tokens(request: &LmRequest) -> u64 {
     TOKENS_OF_A_REQUEST.saturating_add(messages).saturating_add((text + schema) as u64)
 }
 
-/// What a reply cost. One that names no tokens counts with all that it may have taken.
+/// What a reply cost. A number of tokens that it does not tell counts with all that it may have been.
 fn cost_of_reply(reply: &LmReply, ticket: &Ticket, price: Option<Price>) -> Usage {
-    let mut cost = price.map_or(reply.usage, |price| price.priced(reply.usage));
-    cost.calls = cost.calls.max(1);
-    if cost.total_tokens() == 0 {
+    let mut cost = reply.usage.with_calls(reply.usage.calls.max(1));
+    if !tells_tokens(reply) {
         let (attempts, bound) = ticket.reserved();
-        cost = bound.times(attempts.min(cost.calls)).with_calls(cost.calls);
+        let most = bound.times(attempts.min(cost.calls));
+        ticket.note_untold();
+        for (told, most) in [
+            (&mut cost.prompt_tokens, most.prompt_tokens),
+            (&mut cost.completion_tokens, most.completion_tokens),
+        ] {
+            *told = if *told == 0 { most } else { *told };
+        }
     }
-    cost
+    price.map_or(cost, |price| price.priced(cost))
+}
+
+/// Whether a reply says how many tokens were read and written. No request reads none, and what writes none says
+/// nothing of the reasoning behind it.
+fn tells_tokens(reply: &LmReply) -> bool {
+    reply.usage.prompt_tokens > 0 && reply.usage.completion_tokens > 0
 }
 
 /// What a failed request may have cost: all attempts but the last were such that may be billed.

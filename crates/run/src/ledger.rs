@@ -45,6 +45,8 @@ pub(crate) struct Books {
     largest: Usage,
     /// The limit that was met first.
     exhausted: Option<Limit>,
+    /// Whether a reply did not tell all of its tokens.
+    pub(crate) untold: bool,
 }
 
 impl Books {
@@ -185,6 +187,22 @@ impl Ledger {
             (Limit::WallTime, self.elapsed().as_secs_f64() / limit.as_secs_f64().max(f64::MIN_POSITIVE))
         });
         parts.chain(time).max_by(|one, other| one.1.total_cmp(&other.1)).map(|(name, _)| name)
+    }
+
+    /// What is to be known of tokens that replies did not tell; `None` where they told all of them.
+    pub(crate) fn untold(&self) -> Option<&'static str> {
+        let is_untold = self.with_books(|books| books.untold);
+        is_untold.then(|| match self.budget.limits_requests() {
+            true => {
+                "the server does not tell how many tokens its replies take, or not of all of them: where it does not, \
+                 the most that was reserved for the reply was booked, so the budget lasts for less than the tokens \
+                 that are counted here"
+            }
+            false => {
+                "the server does not tell how many tokens its replies take, or not of all of them, so the tokens that \
+                 are counted here are too few"
+            }
+        })
     }
 
     /// Notes that a limit had no room for something.

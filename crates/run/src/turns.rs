@@ -315,6 +315,11 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    /// Notes that the reply did not tell all of its tokens.
+    pub(crate) fn note_untold(&self) {
+        self.seat.turns.0.ledger.with_books(|books| books.untold = true);
+    }
+
     /// The permission for further attempts, each of which is reserved when it is asked for. `most` is how
     /// many there may be, the first included.
     pub(crate) fn attempts(&self, most: u32) -> Attempts {

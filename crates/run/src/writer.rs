@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::data::{Example, Fields, Prediction};
-use promptopt_core::lm::{LmError, LmRequest, Message, Sampling};
+use promptopt_core::lm::{LmError, LmRequest, Message, ReplyError, Sampling};
 use promptopt_core::program::{CallContext, Evaluator, Metric, Module, ModuleExt as _, Predictor, metric_fn};
 use promptopt_core::prompt::{Prompt, Prompts};
 use promptopt_core::signature::{Field, Signature};
@@ -241,11 +241,18 @@ impl Module for Desk {
             }
         };
         let request = LmRequest::new(messages).with_sampling(self.sampling.clone()).with_n(self.n);
+        let max_tokens = self.sampling.max_tokens.or_else(|| context.max_tokens());
         let reply = match context.complete(request).await {
             // The server takes no `n`; whoever asked sees that nothing came and asks for single texts.
             Err(LmError::InvalidRequest { .. }) if self.n > 1 => return Ok(predicted(Vec::new())),
             reply => reply?,
         };
+        if let [only] = reply.completions.as_slice()
+            && only.text.trim().is_empty()
+            && let Some(why) = only.shortfall(max_tokens)
+        {
+            return Err(ReplyError::new(self.name.clone(), why, "", only.finish_reason).into());
+        }
         let text = |reply: &str| match &self.signature {
             None => Some(reply.to_owned()),
             Some(signature) => {

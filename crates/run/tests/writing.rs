@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use promptopt_core::data::Fields;
-use promptopt_core::lm::{Completion, LanguageModel, LmError, LmReply, LmRequest, Message, Sampling, lm_fn};
+use promptopt_core::lm::{
+    Completion, FinishReason, LanguageModel, LmError, LmReply, LmRequest, Message, Sampling, lm_fn,
+};
 use promptopt_core::money::Usage;
 use promptopt_core::program::ModuleExt as _;
 use promptopt_run::{Assignment, Brief, Halt, Run, RunOptions, StopReason, Written};
@@ -77,6 +79,35 @@ fn bare_prompts_go_out_as_they_are_and_replies_come_back_as_they_are() {
     let requests = asked.lock().unwrap();
     assert_eq!(requests[1].messages, [Message::user("second prompt")]);
     assert_eq!(requests[1].sample_index, 7);
+}
+
+#[test]
+fn a_text_is_what_the_model_answered_and_else_it_is_said_why_there_is_none() {
+    let check = |completion: Completion, expected: Result<&str, &str>| {
+        let model = lm_fn("fixed", move |_: LmRequest| {
+            let reply = LmReply::new(vec![completion.clone()], Usage::call(10, 5));
+            async move { Ok(reply) }
+        });
+        let program = toy::answerer().with_metric(toy::exact_answer());
+        let mut run = Run::bare(&program, Arc::new(model));
+        let sampling = Sampling::default().with_max_tokens(300);
+        let written =
+            pollster::block_on(run.ask(&sampling, "reflect", vec![("prompt".to_owned(), 0)])).unwrap();
+        match (&written[0], expected) {
+            (Ok(text), Ok(expected)) => assert_eq!(text, expected),
+            (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    check(Completion::new("<think>\nBe rude.\n</think>\nBe kind."), Ok("Be kind."));
+    check(Completion::new("[THINK]Be rude.[/THINK]Be kind."), Ok("Be kind."));
+    let cut = Completion::new("<think>\nBe").with_finish_reason(FinishReason::Length);
+    check(cut, Err("cut off at max_tokens (300), before the model had done reasoning"));
+    check(
+        Completion::new("").with_finish_reason(FinishReason::ContentFilter),
+        Err("content filter withheld"),
+    );
+    check(Completion::new("").with_reasoning("Be kind."), Err("only reasoned and gave no answer"));
 }
 
 #[test]

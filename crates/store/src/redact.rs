@@ -77,7 +77,10 @@ impl Redactor {
     }
 
     pub(crate) fn redact_reply(&self, reply: &mut LmReply) {
-        reply.completions.iter_mut().for_each(|completion| self.redact_in_place(&mut completion.text));
+        for completion in &mut reply.completions {
+            self.redact_in_place(&mut completion.text);
+            self.redact_in_place(&mut completion.reasoning);
+        }
     }
 
     fn redact_in_place(&self, text: &mut String) {
@@ -89,6 +92,7 @@ impl Redactor {
 
 #[cfg(test)]
 mod tests {
+    use promptopt_core::money::Usage;
     use serde_json::json;
 
     use super::*;
@@ -103,6 +107,11 @@ mod tests {
         assert_eq!(redactor.redact("a sk-canary-long b sk-canary."), "a [redacted] b [redacted].");
         assert_eq!(redactor.redact(r#"{"a": "with\"quote"}"#), r#"{"a": "[redacted]"}"#);
         assert_eq!(redactor.redact("a short text"), "a short text");
+        let mut reply = LmReply::text("a sk-canary", Usage::default());
+        reply.completions[0].reasoning = "b sk-canary".to_owned();
+        redactor.redact_reply(&mut reply);
+        let redacted = &reply.completions[0];
+        assert_eq!((redacted.text.as_str(), redacted.reasoning.as_str()), ("a [redacted]", "b [redacted]"));
         let mut value = json!({"sk-canary": ["x sk-canary", {"deep": "with\"quote"}, 1, null]});
         redactor.redact_json(&mut value);
         assert_eq!(value, json!({"[redacted]": ["x [redacted]", {"deep": "[redacted]"}, 1, null]}));

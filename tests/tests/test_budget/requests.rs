@@ -8,7 +8,7 @@ use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{
     Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, lm_fn,
 };
-use promptopt_core::money::{Budget, Limit, Usage};
+use promptopt_core::money::{Budget, Limit, Money, Price, Usage};
 use promptopt_core::program::{CallContext, Evaluator, ModuleExt as _, Text, metric_fn, module_fn};
 use promptopt_run::{DEFAULT_MAX_TOKENS, Ledger, RolloutJob, RolloutRunner, StopReason};
 
@@ -133,6 +133,25 @@ async fn a_reply_without_usage_and_a_failure_that_may_be_billed_count_in_full() 
     assert_eq!(spent(|_, _| Ok(LmReply::text("", Usage::call(0, 0)))).await, (1, 15));
     assert_eq!(spent(|_, _| Err(LmError::MalformedReply { message: String::new() })).await, (1, 15));
     assert_eq!(spent(|_, _| Err(LmError::ContextLength { message: String::new() })).await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_number_that_a_reply_does_not_tell_counts_with_its_bound() {
+    let price = Price::new(Money::from_nanos(1_000_000_000), Money::from_nanos(10_000_000_000));
+    let spent = async |usage: Usage| {
+        let profile = told().with_token_counter(|_| 10).with_max_tokens(5).with_price(price);
+        let model = Told::new(profile, move |_, _| Ok(LmReply::text("fine", usage)));
+        let (_, ledger, _) = run(model, Budget::default().with_tokens(100_000), &[(1, 0)]).await;
+        let spent = ledger.spending();
+        (spent.prompt_tokens, spent.completion_tokens, spent.money)
+    };
+    let priced = |prompt, completion| (prompt, completion, Some(price.of(prompt, completion)));
+    assert_eq!(spent(Usage::call(7, 2)).await, priced(7, 2));
+    assert_eq!(spent(Usage::call(7, 0)).await, priced(7, 5));
+    assert_eq!(spent(Usage::call(0, 2)).await, priced(10, 2));
+    assert_eq!(spent(Usage::call(0, 0)).await, priced(10, 5));
+    // Of a call with attempts that were billed as well, each counts.
+    assert_eq!(spent(Usage::call(0, 0).with_calls(2)).await.0, 10, "a second attempt was never reserved");
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ impl Metric for Judge {
         if !(0.0..=1.0).contains(&score) {
             anyhow::bail!("the judge gave the score {score}, but it must be from 0 to 1");
         }
-        Ok(Score::new(score).with_feedback(said.get("feedback").map(plain_text).unwrap_or_default()))
+        let feedback = said.get("feedback").filter(|feedback| !feedback.is_null());
+        Ok(Score::new(score).with_feedback(feedback.map(plain_text).unwrap_or_default()))
     }
 
     fn models(&self) -> Vec<Arc<dyn LanguageModel>> {
@@ -169,6 +170,16 @@ mod tests {
         for part in ["Be kind.", "ticket: Help!", "reply: Sure.", "reply: No."] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_judge_thinks_aloud_is_no_verdict() {
+        let said = "<think>\n[[ ## feedback ## ]]\nBad.\n[[ ## score ## ]]\n0\n</think>\n[[ ## feedback ## ]]\nGood.\n\n\
+                    **[[ ## score ## ]]** 1";
+        let score = judged(said).await.0.unwrap();
+        assert_eq!((score.value, score.feedback.as_deref()), (1.0, Some("Good.")));
+        let score = judged(r#"{"feedback": null, "score": "0.5"}"#).await.0.unwrap();
+        assert_eq!((score.value, score.feedback.as_deref()), (0.5, Some("")));
     }
 
     #[tokio::test]

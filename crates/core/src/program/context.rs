@@ -125,6 +125,9 @@ impl CallContext {
     /// Under a budget it first waits for its turn and until what it may cost at most is reserved. A program
     /// should hold no lock of its own meanwhile that another run of it needs.
     ///
+    /// What the model thought aloud is no part of the texts that come back ([`LmReply::read`]), whichever model it is
+    /// and wherever the reply was kept.
+    ///
     /// The sample index of the request becomes that of this draw of the run, another one for every time
     /// that the run makes the same request.
     ///
@@ -146,12 +149,18 @@ impl CallContext {
             return Err(LmError::CallLimit { limit });
         }
         request.sample_index = self.sample_index(&request);
-        let mut reply = self.model.complete(&request, &Attempts::any()).await?;
+        let mut reply = self.model.complete(&request, &Attempts::any()).await?.read();
         if let Some(price) = self.price {
             reply.usage = price.priced(reply.usage);
         }
         self.with_record(|record| record.usage += reply.usage);
         Ok(reply)
+    }
+
+    /// The bound on a completion, in tokens, that holds where a request sets none; `None` where there is none, or it is
+    /// not known.
+    pub fn max_tokens(&self) -> Option<u32> {
+        self.model.profile().max_tokens
     }
 
     /// The run's draw, told apart from earlier requests of the run that were the same.

@@ -28,6 +28,8 @@ pub enum FieldType {
     List(Box<FieldType>),
     /// An object that adheres to a JSON schema.
     Object(Value),
+    /// A value of a type, or null.
+    Optional(Box<FieldType>),
 }
 
 impl FieldType {
@@ -41,9 +43,18 @@ impl FieldType {
         Self::List(Box::new(item))
     }
 
+    /// A type whose values may be null.
+    pub fn optional(item: FieldType) -> Self {
+        Self::Optional(Box::new(item))
+    }
+
     /// Whether a value of this type is more than one word or number: a list or an object.
     pub fn is_structured(&self) -> bool {
-        matches!(self, Self::List(_) | Self::Object(_))
+        match self {
+            Self::List(_) | Self::Object(_) => true,
+            Self::Optional(item) => item.is_structured(),
+            _ => false,
+        }
     }
 
     /// The JSON schema of this type.
@@ -56,6 +67,7 @@ impl FieldType {
             Self::Enum(values) => json!({"type": "string", "enum": values}),
             Self::List(item) => json!({"type": "array", "items": item.json_schema()}),
             Self::Object(schema) => schema.clone(),
+            Self::Optional(item) => json!({"anyOf": [item.json_schema(), {"type": "null"}]}),
         }
     }
 
@@ -72,11 +84,12 @@ impl FieldType {
                 value.as_array().is_some_and(|items| items.iter().all(|one| item.admits(one)))
             }
             Self::Object(_) => value.is_object(),
+            Self::Optional(item) => value.is_null() || item.admits(value),
         }
     }
 
     /// Reads the short form used in signatures and task files: `str`, `int`, `float`, `bool`,
-    /// `enum[a, b]` (or `literal[…]`), `list[str]`, `object`.
+    /// `enum[a, b]` (or `literal[…]`), `list[str]`, `object`, `optional[str]` (or `str?`).
     ///
     /// # Errors
     ///
@@ -88,6 +101,9 @@ impl FieldType {
     fn parse_within(text: &str, depth: usize) -> Result<Self, String> {
         let text = text.trim();
         let inside = depth.checked_sub(1).ok_or_else(|| format!("types nest at most {MAX_DEPTH} deep"))?;
+        if let Some(item) = text.strip_suffix('?') {
+            return Ok(Self::optional(Self::parse_within(item, inside)?));
+        }
         let lower = text.to_ascii_lowercase();
         if let Some((head, rest)) = text.split_once('[') {
             let inner =
@@ -95,7 +111,10 @@ impl FieldType {
             return match head.trim().to_ascii_lowercase().as_str() {
                 "enum" | "literal" => Self::parse_literals(inner),
                 "list" => Ok(Self::list(Self::parse_within(inner, inside)?)),
-                other => Err(format!("unknown type `{other}[…]`: use enum[a, b] or list[type]")),
+                "optional" => Ok(Self::optional(Self::parse_within(inner, inside)?)),
+                other => {
+                    Err(format!("unknown type `{other}[…]`: use enum[a, b], list[type] or optional[type]"))
+                }
             };
         }
         match lower.as_str() {
@@ -106,7 +125,8 @@ impl FieldType {
             "object" | "dict" => Ok(Self::Object(json!({"type": "object", "additionalProperties": true}))),
             "list" => Ok(Self::list(Self::String)),
             _ => Err(format!(
-                "unknown type `{text}`: use str, int, float, bool, enum[a, b], list[type] or object"
+                "unknown type `{text}`: use str, int, float, bool, enum[a, b], list[type], object or \
+                 optional[type]"
             )),
         }
     }
@@ -137,6 +157,7 @@ impl fmt::Display for FieldType {
             Self::Enum(values) => write!(formatter, "enum[{}]", values.join(", ")),
             Self::List(item) => write!(formatter, "list[{item}]"),
             Self::Object(_) => formatter.write_str("object"),
+            Self::Optional(item) => write!(formatter, "optional[{item}]"),
         }
     }
 }
@@ -147,10 +168,13 @@ mod tests {
 
     #[test]
     fn short_forms_are_read_and_written() {
-        for text in ["str", "int", "float", "bool", "enum[a, b]", "list[list[int]]", "object"] {
+        for text in
+            ["str", "int", "float", "bool", "enum[a, b]", "list[list[int]]", "object", "optional[list[str]]"]
+        {
             assert_eq!(FieldType::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "text", "enum[]", "enum[' ', \"\"]", "list[", "map[int]"] {
+        assert_eq!(FieldType::parse("int?"), FieldType::parse("Optional[int]"));
+        for text in ["", "?", "optional[]", "text", "enum[]", "enum[' ', \"\"]", "list[", "map[int]"] {
             assert!(FieldType::parse(text).is_err(), "{text}");
         }
         for depth in [16, 100_000] {
@@ -174,5 +198,8 @@ mod tests {
         assert!(!FieldType::list(FieldType::Integer).admits(&json!([1, "2"])));
         assert!(FieldType::literals(["a"]).admits(&json!("a")));
         assert!(!FieldType::literals(["a"]).admits(&json!("A")));
+        let optional = FieldType::optional(FieldType::String);
+        assert!(optional.admits(&json!(null)) && optional.admits(&json!("a")) && !optional.admits(&json!(1)));
+        assert!(!FieldType::String.admits(&json!(null)));
     }
 }

@@ -165,7 +165,7 @@ impl LanguageModel for LocalModel {
         if !self.queue.push(Job::new(request.clone(), reply)) {
             return Err(stopped());
         }
-        answer.await.map_err(|_| stopped())?
+        answer.await.map_err(|_| stopped())?.map(LmReply::read)
     }
 }
 

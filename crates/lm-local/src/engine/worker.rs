@@ -163,6 +163,8 @@ impl Writer<'_, '_> {
                 self.reader.step(self.slot, self.length + written - 1, token)?;
             }
         }
-        Ok(Some((Completion::new(text.finish()).with_finish_reason(finish_reason), written as u64)))
+        // The token that ends a completion is one, too: nothing written is not the same as nothing told.
+        let tokens = written.max(1) as u64;
+        Ok(Some((Completion::new(text.finish()).with_finish_reason(finish_reason), tokens)))
     }
 }

@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::wire::NativeWire;
 use crate::body::unsent;
 use crate::classify::{AttemptError, Classifier};
-use crate::format_support::FormatRefusal;
 use crate::parameter_support::Parameter;
 use crate::provider_error::ProviderError;
 use crate::reply::ReplyProblem;
@@ -59,7 +58,6 @@ impl NativeWire {
         let mut body = body.into_bytes();
         body.truncate(ERROR_BODY_LIMIT);
         let is_about_the_key = status == 400 && contains(&body, "API_KEY_INVALID");
-        let format_refusal = format_refusal(status, &body);
         let Peer { classifier, timer, .. } = &self.peer;
         let mut failure = classifier.failed_status(&RawReply { status, headers, body }, timer.now());
         if let (LmError::InvalidRequest { message, .. }, true) = (&failure.error, is_about_the_key) {
@@ -69,9 +67,6 @@ impl NativeWire {
         }
         // The bound on the completion has one name only in each of these APIs.
         failure.refused_parameters.retain(|parameter| !matches!(parameter, Parameter::MaxTokens(_)));
-        if matches!(failure.error, LmError::InvalidRequest { .. }) {
-            failure.format_refusal = failure.format_refusal.or(format_refusal);
-        }
         failure
     }
 
@@ -103,46 +98,6 @@ impl NativeWire {
     }
 }
 
-/// Whether an error with this status objects to the form that the reply was asked to have.
-fn format_refusal(status: u16, body: &[u8]) -> Option<FormatRefusal> {
-    const NAMES: [&str; 8] = [
-        "output_config",
-        "output_format",
-        "response_schema",
-        "response_json_schema",
-        "responsejsonschema",
-        "responsemimetype",
-        "response_mime_type",
-        "json mode",
-    ];
-    let says = |needles: &[&str]| needles.iter().any(|needle| contains(body, needle));
-    if status != 400 || !says(&NAMES) {
-        return None;
-    }
-    let is_about_the_schema =
-        says(&["invalid", "too complex", "too many"]) && !says(&["not support", "not permitted"]);
-    Some(if is_about_the_schema { FormatRefusal::ThisRequest } else { FormatRefusal::Always })
-}
-
 fn contains(body: &[u8], needle: &str) -> bool {
     String::from_utf8_lossy(body).to_lowercase().contains(&needle.to_lowercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(message: &str, expected: Option<FormatRefusal>) {
-        assert_eq!(format_refusal(400, message.as_bytes()), expected, "{message}");
-        assert_eq!(format_refusal(500, message.as_bytes()), None);
-    }
-
-    #[test]
-    fn a_format_that_is_not_known_is_told_from_a_schema_that_is_wrong() {
-        check("output_config: Extra inputs are not permitted", Some(FormatRefusal::Always));
-        check("JSON mode is not supported for this model", Some(FormatRefusal::Always));
-        check("output_config.format.schema: Invalid schema", Some(FormatRefusal::ThisRequest));
-        check("generation_config.response_schema: too many states", Some(FormatRefusal::ThisRequest));
-        check("temperature: range 0..1", None);
-    }
 }

@@ -6,10 +6,15 @@ use promptopt_core::money::Usage;
 
 use crate::reply::ReplyProblem;
 
-/// Reads a completion. A reply without `usage` counts as one call with 0 tokens.
+/// Reads a completion. Tokens that are not told are 0.
 pub(super) fn read_reply(response: ChatResponse) -> Result<LmReply, ReplyProblem> {
     let finish_reason = finish_reason(response.stop_reason.as_ref());
+    let calls_tool = !response.content.tool_calls().is_empty();
     let text = response.content.into_texts().concat();
+    let finish_reason = match finish_reason {
+        FinishReason::Stop | FinishReason::Other if calls_tool && text.is_empty() => FinishReason::ToolCalls,
+        reason => reason,
+    };
     if text.is_empty() && finish_reason == FinishReason::ContentFilter {
         let reason = response.stop_reason.as_ref().map_or("", StopReason::raw).to_owned();
         return Err(ReplyProblem::Refused(format!(
@@ -17,7 +22,10 @@ pub(super) fn read_reply(response: ChatResponse) -> Result<LmReply, ReplyProblem
         )));
     }
     let usage = usage(&response.usage);
-    Ok(LmReply::new(vec![Completion::new(text).with_finish_reason(finish_reason)], usage))
+    let completion = Completion::new(text)
+        .with_finish_reason(finish_reason)
+        .with_reasoning(response.reasoning_content.unwrap_or_default());
+    Ok(LmReply::new(vec![completion], usage))
 }
 
 fn finish_reason(reason: Option<&StopReason>) -> FinishReason {
@@ -25,6 +33,7 @@ fn finish_reason(reason: Option<&StopReason>) -> FinishReason {
         Some(StopReason::Completed(_) | StopReason::StopSequence(_)) => FinishReason::Stop,
         Some(StopReason::MaxTokens(_)) => FinishReason::Length,
         Some(StopReason::ContentFilter(_)) => FinishReason::ContentFilter,
+        Some(StopReason::ToolCall(_)) => FinishReason::ToolCalls,
         _ => FinishReason::Other,
     }
 }

@@ -59,7 +59,7 @@ impl Wire for NativeWire {
                 debug!(attempt, "reply");
                 self.reply(response)
             }
-            Ok(Err(error)) => Err(self.failure(error)),
+            Ok(Err(error)) => self.mended(&error).unwrap_or_else(|| Err(self.failure(error))),
             Err(_) => {
                 let message = format!("waiting for the reply from {}", self.peer.classifier.url);
                 Err(AttemptError::new(LmError::Timeout { after: self.timeout, message }, true))

@@ -56,3 +56,20 @@ async fn a_request_without_a_format_is_not_sent_twice() {
     client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert_eq!(server.seen().len(), 1);
 }
+
+#[tokio::test]
+async fn a_format_that_is_refused_with_any_status_costs_one_request_and_no_wait() {
+    let words = "response_format type must be one of \"text\" or \"json_object\", but got: json_schema";
+    let inside = json!({"error": {"code": 500, "message": words}});
+    let refusals = [400, 422, 500, 501, 503].map(|status| Answer::error(status, words));
+    for refusal in refusals.into_iter().chain([Answer::new(200, inside)]) {
+        let server = Server::start([refusal, Answer::text("{}")]).await;
+        let (client, clock) = client(&server.base_url);
+        for _ in 0..3 {
+            client.complete(&json_schema(), &Attempts::any()).await.unwrap();
+        }
+        let sent: Vec<_> = server.seen().iter().map(|seen| !seen.body["response_format"].is_null()).collect();
+        assert_eq!(sent, [true, false, false, false]);
+        assert!(clock.waits().is_empty());
+    }
+}

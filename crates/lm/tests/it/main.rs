@@ -15,6 +15,7 @@ mod parameters;
 #[cfg(feature = "providers")]
 mod providers;
 mod rate;
+mod replies;
 mod requests;
 mod retries;
 mod secrets;

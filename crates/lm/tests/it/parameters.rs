@@ -131,6 +131,15 @@ async fn an_unsupported_parameter_is_left_out_and_remembered() {
 }
 
 #[tokio::test]
+async fn an_unsupported_parameter_is_known_by_the_words_of_a_server_error() {
+    let server = Server::start([Answer::error(500, "'seed' is not supported"), Answer::text("x")]).await;
+    let (client, clock) = client(&server.base_url);
+    client.complete(&full(), &Attempts::any()).await.unwrap();
+    assert_eq!(bodies(&server), [full_without(&[]), full_without(&["seed"])]);
+    assert!(clock.waits().is_empty());
+}
+
+#[tokio::test]
 async fn several_refusals_are_met_in_one_request() {
     let server = Server::start([
         no_max_tokens(),

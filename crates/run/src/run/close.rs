@@ -41,6 +41,9 @@ impl Run<'_> {
         let (baseline, selected) = (self.board.estimate(0, LEVEL), self.board.estimate(best, LEVEL));
         let confirmation = self.confirmation(best, &stop).await?;
 
+        if let Some(untold) = self.ledger.untold() {
+            self.note(untold);
+        }
         let track = self.options.track_stats;
         let (reported, winner) = self.reported(best);
         let scores = reported.iter().filter(|_| track).map(|index| self.board.details(*index)).collect();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use promptopt_core::lm::{Attempts, LanguageModel, LmError};
+use promptopt_core::lm::{Attempts, FinishReason, LanguageModel, LmError};
+use promptopt_core::money::Usage;
 use promptopt_lm::{Concurrency, ProviderClient, RateControl};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -173,4 +174,43 @@ async fn clients_share_the_limits_of_a_provider() {
     let (first, second) = tokio::join!(one.complete(&chat_one, &any), other.complete(&chat_other, &any));
     assert!(first.is_ok() && second.is_ok());
     assert_eq!((rate.limit(), rate.in_flight()), (1, 0));
+}
+
+#[tokio::test]
+async fn half_a_character_or_a_stream_does_not_spoil_a_reply() {
+    let bodies = [
+        (
+            ANTHROPIC,
+            r#"{"id": "m", "content": [{"type": "thinking", "thinking": "Rome?"}, {"type": "text", "text": "Paris \ud83d"}],
+                "stop_reason": "max_tokens", "usage": {"input_tokens": 11, "output_tokens": 5}}"#,
+        ),
+        (
+            GEMINI,
+            r#"{"candidates": [{"content": {"parts": [{"text": "Rome?", "thought": true}, {"text": "Paris \ud83d"}]},
+                "finishReason": "MAX_TOKENS"}], "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 2,
+                "thoughtsTokenCount": 3, "totalTokenCount": 16}}"#,
+        ),
+        (
+            OLLAMA,
+            "{\"message\": {\"role\": \"assistant\", \"content\": \"Par\", \"thinking\": \"Rome?\"}, \"done\": false}\n\
+             {\"message\": {\"content\": \"is \\ud83d\"}, \"done\": true, \"done_reason\": \"length\", \
+             \"prompt_eval_count\": 11, \"eval_count\": 5}\n",
+        ),
+    ];
+    for (model, body) in bodies {
+        for content_type in ["application/json", "text/event-stream"] {
+            let server = Server::start([Answer::new(200, body).header("content-type", content_type)]).await;
+            let (client, clock) = client(model, &server.base_url);
+            let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
+            let completion = &reply.completions[0];
+            assert_eq!(
+                (completion.text.as_str(), completion.reasoning.as_str()),
+                ("Paris \u{fffd}", "Rome?"),
+                "{model}"
+            );
+            assert_eq!(completion.finish_reason, FinishReason::Length);
+            assert_eq!(reply.usage, Usage::call(11, 5));
+            assert!(clock.waits().is_empty() && server.seen().len() == 1);
+        }
+    }
 }
