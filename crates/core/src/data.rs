@@ -10,4 +10,4 @@ pub use example::{Example, Fields, fields_of};
 pub use hash::ContentHash;
 pub use prediction::Prediction;
 pub use score::Score;
-pub use text::{plain_text, shorten};
+pub use text::{is_unsafe, plain_text, printable, shorten};
