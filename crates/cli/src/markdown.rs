@@ -17,8 +17,8 @@ pub(crate) fn block(text: &str) -> String {
     let text = printable(text);
     let text = text.trim_end_matches('\n');
     let plain = entities(text);
-    let is_plain = plain.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">") == text;
-    if is_plain && !has_tags(text) && !text.contains("](") && !text.contains("![") {
+    // The entity of a colon stands where an address would run a script.
+    if !plain.contains("&#58;") && !has_tags(text) && !text.contains("](") && !text.contains("![") {
         let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
         let fence = "`".repeat(longest.max(2) + 1);
         return format!("{fence}text\n{text}\n{fence}\n");
@@ -52,8 +52,10 @@ fn entities(text: &str) -> String {
 
 /// Whether a text ends with the scheme of an address that a browser runs instead of fetching it.
 fn runs(text: &str) -> bool {
-    let lower = text.get(text.len().saturating_sub(10)..).unwrap_or_default().to_ascii_lowercase();
-    ["javascript", "vbscript", "data"].iter().any(|scheme| lower.ends_with(scheme))
+    ["javascript", "vbscript", "data"].iter().any(|scheme| {
+        let end = text.len().checked_sub(scheme.len()).and_then(|at| text.get(at..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(scheme))
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +79,7 @@ mod tests {
             "x <img src=x onerror=alert(1)> y",
             "![x](https://evil.example/p.png)",
             "[x](javascript:alert(1)) JaVaScript:alert(1)",
-            "data:text/html,<b>x",
+            "data:text/html,<b>x éééédata:text/html",
             "</script\n><!-- c --><?php",
             "```\n<script>\n```",
             "\u{1b}]8;;http://x\u{7}link\u{202e}",

@@ -32,9 +32,12 @@ pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'stati
         io::ErrorKind::NotFound => DataError::NotFound { path: path.to_owned(), hint: similar(path) },
         _ => DataError::Open { path: path.to_owned(), source },
     };
-    if fs::metadata(path).map_err(cannot_open)?.is_dir() {
+    let kind = fs::metadata(path).map_err(cannot_open)?.file_type();
+    if kind.is_dir() {
         return Err(cannot_open(io::ErrorKind::IsADirectory.into()));
     }
+    // A pipe would be waited for, and gives its rows only once.
+    promptopt_core::file::check(kind).map_err(cannot_open)?;
     let format = Format::of(path).ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?;
     let file = File::open(path).map_err(cannot_open)?;
     let name = path.display().to_string();
