@@ -23,7 +23,7 @@ pub(crate) fn block(text: &str) -> String {
         let fence = "`".repeat(longest.max(2) + 1);
         return format!("{fence}text\n{text}\n{fence}\n");
     }
-    format!("<pre>\n{}\n</pre>\n", plain.replace('[', "&#91;").replace('`', "&#96;"))
+    format!("<pre>\n{}\n</pre>\n", plain.replace('[', "&#91;").replace(']', "&#93;").replace('`', "&#96;"))
 }
 
 /// Whether anything in a text could be read as HTML.
@@ -96,7 +96,7 @@ mod tests {
         }
         // It is read as it was written.
         let page = block("<a> & [b] `c` data:x");
-        assert_eq!(page, "<pre>\n&lt;a&gt; &amp; &#91;b] &#96;c&#96; data&#58;x\n</pre>\n");
+        assert_eq!(page, "<pre>\n&lt;a&gt; &amp; &#91;b&#93; &#96;c&#96; data&#58;x\n</pre>\n");
         assert_eq!(block("the data: rows"), "```text\nthe data: rows\n```\n");
     }
 }
