@@ -114,37 +114,38 @@ pub(crate) fn without_named(source: &mut Value) {
     }
 }
 
-/// The quoted line of a file that could not be read, without what stands under the name of a secret.
+/// What is said of a file that could not be read, with lines of it, without what stands under the name of a secret.
 pub(crate) fn without_assignments(text: &str) -> String {
-    let line = |line: &str| {
-        let mut clean = String::new();
-        let mut rest = line;
-        while let Some((before, behind)) = rest.split_once('=') {
-            let name = before.trim_end().trim_end_matches(['"', '\'']);
-            let begins = name.rfind(|letter: char| !(letter.is_alphanumeric() || "-_".contains(letter)));
-            let name = name.get(begins.map_or(0, |at| at + 1)..).unwrap_or_default();
-            let behind = behind.trim_start();
-            let quote = behind.chars().next().filter(|quote| ['"', '\''].contains(quote));
-            let place = name.ends_with("_env") || name.ends_with("_file");
-            clean.push_str(before);
-            clean.push('=');
-            let (value, after) = match quote {
-                Some(quote) => {
-                    behind.get(1..).and_then(|rest| rest.split_once(quote)).unwrap_or((behind, ""))
-                }
-                None => (behind, ""),
-            };
-            let is_secret = is_secret_name(name) && !place || name == "headers" && quote.is_some();
-            if is_secret && !value.is_empty() {
-                clean.push_str(&format!(" {MASK}"));
-                rest = after;
-            } else {
-                rest = rest.get(before.len() + 1..).unwrap_or_default();
-            }
+    let mut found: Vec<&str> = text.split('\n').flat_map(assigned).collect();
+    // Longest first, so that a value that holds another is masked whole.
+    found.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    found.iter().fold(text.to_owned(), |text, value| text.replace(value, MASK))
+}
+
+/// The values in a line that stand under the name of a secret.
+fn assigned(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once('=') {
+        rest = behind;
+        let name = before.trim_end().trim_end_matches(['"', '\'']);
+        let name = name.rsplit(|letter: char| !(letter.is_alphanumeric() || "-_".contains(letter))).next();
+        let name = name.unwrap_or_default();
+        let behind = behind.trim_start();
+        let quote = behind.chars().next().filter(|quote| ['"', '\''].contains(quote));
+        let inside = behind.trim_start_matches(['"', '\'']);
+        let (value, after) = match quote {
+            Some(quote) => inside.split_once(quote).unwrap_or((inside, "")),
+            None => (behind, ""),
+        };
+        let place = name.ends_with("_env") || name.ends_with("_file");
+        let is_secret = is_secret_name(name) && !place || name == "headers" && quote.is_some();
+        if is_secret && !value.trim().is_empty() {
+            found.push(value.trim());
+            rest = after;
         }
-        clean + rest
-    };
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    }
+    found
 }
 
 /// What is secret in a task: of its models, and in the command lines of its metrics.
@@ -310,12 +311,16 @@ mod tests {
     #[test]
     fn a_quoted_line_does_not_show_its_secret() {
         let check = |line: &str, shown: &str| assert_eq!(without_assignments(line), shown);
-        check("4 | api_key = \"hunter2\" # mine", "4 | api_key = [redacted] # mine");
+        check("4 | api_key = \"hunter2\" # mine", "4 | api_key = \"[redacted]\" # mine");
         check(
             "4 | headers = { X-Auth = 'a=b', x-title = \"desk\" }",
-            "4 | headers = { X-Auth = [redacted], x-title = \"desk\" }",
+            "4 | headers = { X-Auth = '[redacted]', x-title = \"desk\" }",
         );
-        check("api_key = \"never ends", "api_key = [redacted]");
+        check("api_key = \"never ends", "api_key = \"[redacted]");
+        check(
+            "headers = \"X-Auth: s\"\ninvalid type: string \"X-Auth: s\"",
+            "headers = \"[redacted]\"\ninvalid type: string \"[redacted]\"",
+        );
         check("api_key_env = \"LAB_KEY\" max_tokens = 5", "api_key_env = \"LAB_KEY\" max_tokens = 5");
         check("\"x-api-key\" = abc\nunknown field", "\"x-api-key\" = [redacted]\nunknown field");
     }

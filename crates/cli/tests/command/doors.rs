@@ -90,7 +90,7 @@ fn reports_and_runs_replace_nothing_either() {
     ends(at, &["report", "best.json", "--out", "best.run/journal.redb"], 2, &["belongs to the run"]);
     ends(at, &["export", "best.json", "--out", "best.run/run.json"], 2, &["belongs to the run"]);
     refused(at, &["optimize", "task.toml", "--run", "task.toml"], &["task.toml"]);
-    refused(at, &["optimize", "task.toml", "--run", "."], &["tickets.jsonl"]);
+    refused(at, &["optimize", "task.toml", "--run", "."], &["in the run directory"]);
     // What the run was written to has become an input.
     let task = std::fs::read_to_string(at.join("task.toml")).unwrap();
     assert_eq!(contents(at), before);

@@ -80,7 +80,7 @@ fn check(folder: &Path, arguments: &[&str]) -> String {
 fn no_command_lets_texts_of_others_command_a_terminal() {
     let folder = folder("name = \"sim\"");
     let at = folder.path();
-    let odd = &format!("no\u{1b}]0;x\u{7}such\u{202e}file.toml");
+    let odd = "no\u{1b}]0;x\u{7}such\u{202e}file.toml";
     let said = check(at, &["optimize", "task.toml", "--out", "best.json", "-v"]);
     assert!(said.contains("␛]52;c;aGk=␇"), "it was never said: {said}");
     for arguments in [
@@ -210,10 +210,13 @@ fn a_real_terminal_gets_nothing_of_others_to_obey() {
     }
     let folder = folder("name = \"sim\"");
     let program = env!("CARGO_BIN_EXE_promptopt");
+    let task = std::fs::read_to_string(folder.path().join("task.toml")).unwrap();
+    let other = task.replace("instruction = \"Say it.", "instruction = \"Say it all.");
+    std::fs::write(folder.path().join("other.toml"), other).unwrap();
     let commands = [
         "optimize task.toml --out best.json -v",
         "show task.toml",
-        "diff task.toml best.json",
+        "diff task.toml other.toml",
         "export best.json --format text",
         "export best.json",
         "resume best.run",
