@@ -19,6 +19,7 @@ use crate::interrupt::cancel_on_interrupt;
 use crate::models::short_id;
 use crate::optimizers::{COMPARED, KINDS, Kind};
 use crate::output::Output;
+use crate::outputs::Inputs;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::task_file::OptimizerSection;
@@ -54,6 +55,10 @@ struct Finish {
 pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
     let mut session = Session::open(&args.run, None, &cancellation).await?;
+    if let Some(out) = &args.out {
+        let inputs = Inputs::of_task(&session.task, &args.run.task);
+        inputs.check("--out", out).map_err(Exit::configuration)?;
+    }
     let mut base = session.task.optimizer.clone();
     base.set("--max-calls", "max_calls", args.max_calls)?;
     let options = base.run_options()?;

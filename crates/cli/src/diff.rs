@@ -11,7 +11,7 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::args::DiffArgs;
 use crate::exit::Exit;
-use crate::output::{Output, colours};
+use crate::output::{Ink, Output};
 use crate::program::{ProgramFile, is_task};
 use crate::session;
 
@@ -19,7 +19,6 @@ pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
     let (before, after) = sides(args).map_err(Exit::configuration)?;
     let mut paths: Vec<&str> = before.iter().map(|(path, _)| path).collect();
     paths.extend(after.iter().map(|(path, _)| path).filter(|path| before.get(path).is_none()));
-    let marks = Marks::new(colours());
     let mut changes = Vec::new();
     for path in paths {
         let empty = Prompt::default();
@@ -30,8 +29,7 @@ pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
         if old.instruction == new.instruction {
             output.text("  the instruction is the same")?;
         } else {
-            let words = words(&old.instruction, &new.instruction, &marks);
-            output.text(words.lines().map(|line| format!("  | {line}\n")).collect::<String>().trim_end())?;
+            output.painted(&behind_a_bar(words(&old.instruction, &new.instruction)))?;
         }
         let kept = new.demos.len() - added.len();
         output.text(format_args!(
@@ -99,75 +97,59 @@ fn line(demo: &Demo) -> String {
     fields.collect::<Vec<_>>().join(" | ")
 }
 
-/// What stands around words that are gone, and words that are new.
-struct Marks {
-    removed: (&'static str, &'static str),
-    added: (&'static str, &'static str),
-}
-
-impl Marks {
-    fn new(colours: bool) -> Self {
-        match colours {
-            true => Self { removed: ("\u{1b}[31;9m", "\u{1b}[0m"), added: ("\u{1b}[32m", "\u{1b}[0m") },
-            false => Self { removed: ("[-", "-]"), added: ("{+", "+}") },
-        }
-    }
-}
-
 /// Texts that have less than this in common are shown one after the other.
 const REWRITTEN: f32 = 0.5;
 
-/// Both texts as one, with marks around what differs.
-fn words(before: &str, after: &str, marks: &Marks) -> String {
+/// Both texts as one, in pieces by what differs.
+fn words(before: &str, after: &str) -> Vec<(Ink, String)> {
     let diff = TextDiff::from_words(before, after);
     if diff.ratio() < REWRITTEN && !before.is_empty() && !after.is_empty() {
-        let side = |text: &str, (open, close): (&str, &str)| {
-            text.lines().map(|line| format!("{open}{}{close}\n", harmless(line))).collect::<String>()
+        let side = |text: &str, ink: Ink| -> Vec<(Ink, String)> {
+            let line = |line: &str| [(ink, line.to_owned()), (Ink::Plain, "\n".to_owned())];
+            text.lines().flat_map(line).collect()
         };
-        return side(before, marks.removed) + &side(after, marks.added);
+        return [side(before, Ink::Removed), side(after, Ink::Added)].concat();
     }
-    let mut text = String::new();
-    let mut open: Option<ChangeTag> = None;
-    let close = |text: &mut String, open: Option<ChangeTag>| match open {
-        Some(ChangeTag::Delete) => text.push_str(marks.removed.1),
-        Some(ChangeTag::Insert) => text.push_str(marks.added.1),
-        _ => {}
-    };
+    let mut pieces: Vec<(Ink, String)> = Vec::new();
     for change in diff.iter_all_changes() {
-        let tag = change.tag();
-        if open != Some(tag) {
-            close(&mut text, open);
-            match tag {
-                ChangeTag::Delete => text.push_str(marks.removed.0),
-                ChangeTag::Insert => text.push_str(marks.added.0),
-                ChangeTag::Equal => {}
-            }
-            open = Some(tag);
+        let ink = match change.tag() {
+            ChangeTag::Delete => Ink::Removed,
+            ChangeTag::Insert => Ink::Added,
+            ChangeTag::Equal => Ink::Plain,
+        };
+        match pieces.last_mut().filter(|(last, _)| *last == ink) {
+            Some((_, text)) => text.push_str(change.value()),
+            None => pieces.push((ink, change.value().to_owned())),
         }
-        text.push_str(&harmless(change.value()));
     }
-    close(&mut text, open);
-    text
+    pieces
 }
 
-/// The text without control characters: what some model wrote must not command the terminal.
-fn harmless(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control() || matches!(letter, '\n' | '\t')).collect()
+/// Pieces behind a bar in every line.
+fn behind_a_bar(mut pieces: Vec<(Ink, String)>) -> Vec<(Ink, String)> {
+    pieces.insert(0, (Ink::Plain, "  | ".to_owned()));
+    if let Some((_, last)) = pieces.last_mut() {
+        last.truncate(last.trim_end().len());
+    }
+    pieces.iter_mut().for_each(|(_, text)| *text = text.replace('\n', "\n  | "));
+    pieces
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::paint;
 
     #[test]
     fn words_that_differ_are_marked() {
-        let marks = Marks::new(false);
-        assert_eq!(
-            words("Route the ticket.", "Route the e-mail.", &marks),
-            "Route the [-ticket.-]{+e-mail.+}"
-        );
-        assert_eq!(words("a", "a b\u{1b}[2J", &marks), "a{+ b[2J+}");
-        assert_eq!(words("one two", "three\nfour", &marks), "[-one two-]\n{+three+}\n{+four+}\n");
-        assert!(words("a", "b", &Marks::new(true)).contains("\u{1b}[32mb"));
+        let check = |before: &str, after: &str, shown: &str| {
+            assert_eq!(paint(&words(before, after), false), shown);
+        };
+        check("Route the ticket.", "Route the e-mail.", "Route the [-ticket.-]{+e-mail.+}");
+        check("a", "a b\u{1b}[2J", "a{+ b␛[2J+}");
+        check("one two", "three\nfour", "[-one two-]\n{+three+}\n{+four+}\n");
+        assert!(paint(&words("a", "b"), true).contains("\u{1b}[32mb"));
+        let lines = behind_a_bar(words("a b c\nd e\n", "a b c\nd f\n"));
+        assert_eq!(paint(&lines, false), "  | a b c\n  | d [-e-]{+f+}");
     }
 }

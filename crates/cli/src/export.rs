@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::exit::Exit;
-use crate::output::Output;
-use crate::program::{PredictorChain, ProgramFile, layout, mapped};
+use crate::markdown::{block, inline};
+use crate::output::{Output, escaped};
+use crate::outputs::Inputs;
+use crate::program::{PredictorChain, ProgramFile, is_task, layout, mapped};
+use crate::task_file::TaskFile;
 
 pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
     let (chain, text) = exported(args).map_err(Exit::configuration)?;
@@ -24,7 +27,7 @@ pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
                 .with_context(|| format!("writing the prompt to {}", path.display()))?;
             output.text(format_args!("wrote {}", path.display()))?;
         }
-        None => output.text(text.trim_end())?,
+        None => output.data(text.trim_end())?,
     }
     let text = if args.out.is_some() { Value::Null } else { text.into() };
     output.object(&json!({"command": "export", "program": chain.name(), "file": args.out, "text": text}))
@@ -34,14 +37,28 @@ fn exported(args: &ExportArgs) -> anyhow::Result<(PredictorChain, String)> {
     if args.format != ExportFormat::Dspy && (args.into.is_some() || !args.map.is_empty()) {
         bail!("--into and --map are for `--format dspy`");
     }
+    if let Some(out) = &args.out {
+        inputs(args)?.check("--out", out)?;
+    }
     let chain = ProgramFile::load(&args.program, args.task.as_deref(), &[])?;
     let text = match args.format {
         ExportFormat::Text => text(&chain),
-        ExportFormat::Messages => messages(&chain)?,
+        ExportFormat::Messages => escaped(&messages(&chain)?).into_owned(),
         ExportFormat::Markdown => markdown(&chain),
-        ExportFormat::Dspy => dspy(&chain, args)?,
+        ExportFormat::Dspy => escaped(&dspy(&chain, args)?).into_owned(),
     };
     Ok((chain, text))
+}
+
+/// The files that an export reads.
+fn inputs(args: &ExportArgs) -> anyhow::Result<Inputs> {
+    let task = Some(&args.program).filter(|program| is_task(program)).or(args.task.as_ref());
+    let mut inputs = match task {
+        Some(path) => Inputs::of_task(&TaskFile::read(path)?, path),
+        None => Inputs::default(),
+    };
+    inputs = inputs.and("the program", &args.program);
+    Ok(args.into.iter().fold(inputs, |inputs, into| inputs.and("the program of --into,", into)))
 }
 
 /// What stands around the name of an input where it goes.
@@ -51,16 +68,10 @@ impl Marks {
     /// Double braces, or the first marks with which no input is named in the prompts themselves: a row that became a
     /// demo may hold anything.
     fn of(chain: &PredictorChain) -> Self {
-        let with = |value: &dyn Fn(&str) -> String| -> Vec<String> {
-            let fields = Self::inputs(chain).map(|name| (name.to_owned(), value(name).into())).collect();
-            chain
-                .chats(&fields)
-                .into_iter()
-                .flat_map(|(_, chat)| chat)
-                .map(|message| message.content)
-                .collect()
-        };
-        let content = with(&|_| String::new());
+        let fields = Self::inputs(chain).map(|name| (name.to_owned(), String::new().into())).collect();
+        let chats = chain.chats(&fields);
+        let content: Vec<&str> =
+            chats.iter().flat_map(|(_, chat)| chat).map(|message| message.content.as_str()).collect();
         let marks = (2..).flat_map(|count| {
             [("{", "}"), ("<", ">")].map(|(open, close)| Self(open.repeat(count), close.repeat(count)))
         });
@@ -129,53 +140,45 @@ fn messages(chain: &PredictorChain) -> anyhow::Result<String> {
 
 fn markdown(chain: &PredictorChain) -> String {
     let marks = Marks::of(chain);
-    let mut page = format!("# {}\n", chain.name());
+    let mut page = format!("# {}\n", inline(chain.name()));
     if let Some(source) = chain.source() {
-        let _ = write!(page, "\nThe predictors run one after the other:\n\n{}", fenced(&source));
+        let _ = write!(page, "\nThe predictors run one after the other:\n\n{}", block(&source));
     }
     for (predictor, (path, messages)) in chain.predictors().iter().zip(marks.chats(chain)) {
         let signature = predictor.signature();
-        let _ = write!(page, "\n## Predictor `{path}`\n\n| field | | type | meaning |\n|---|---|---|---|\n");
+        let _ = write!(
+            page,
+            "\n## Predictor `{}`\n\n| field | | type | meaning |\n|---|---|---|---|\n",
+            inline(&path)
+        );
         for (way, fields) in [("input", signature.inputs()), ("output", signature.outputs())] {
             for field in fields {
-                let meaning = cell(&field.description);
+                let meaning = inline(&field.description);
                 let _ = writeln!(
                     page,
                     "| `{}` | {way} | {} | {meaning} |",
-                    field.name,
-                    cell(&field.kind.to_string())
+                    inline(&field.name),
+                    inline(&field.kind.to_string())
                 );
             }
         }
         let prompt = predictor.prompt();
-        let _ = write!(page, "\n### Instruction\n\n{}", fenced(&prompt.instruction));
+        let _ = write!(page, "\n### Instruction\n\n{}", block(&prompt.instruction));
         if !prompt.demos.is_empty() {
             let _ = write!(page, "\n### Demonstrations\n");
         }
         for (number, demo) in prompt.demos.iter().enumerate() {
             let lines = demo.fields.iter().map(|(name, value)| format!("{name}: {}\n", plain_text(value)));
-            let _ = write!(page, "\n{}.\n\n{}", number + 1, fenced(&lines.collect::<String>()));
+            let _ = write!(page, "\n{}.\n\n{}", number + 1, block(&lines.collect::<String>()));
         }
         let _ = write!(
             page,
             "\n### As it is sent\n\n`{}` stands where an input goes.\n\n{}",
             marks.around("field"),
-            fenced(as_text(&messages).trim_end())
+            block(as_text(&messages).trim_end())
         );
     }
     page
-}
-
-/// A text in a table's cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
-}
-
-/// A text in a fence that is longer than any within it.
-fn fenced(text: &str) -> String {
-    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}text\n{}\n{fence}\n", text.trim_end_matches('\n'))
 }
 
 fn dspy(chain: &PredictorChain, args: &ExportArgs) -> anyhow::Result<String> {
@@ -192,16 +195,4 @@ fn dspy(chain: &PredictorChain, args: &ExportArgs) -> anyhow::Result<String> {
         .update(&prompts, &layout)
         .with_context(|| format!("putting the prompts into {}", into.display()))?;
     Ok(program.to_json())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fence_is_longer_than_any_in_the_text() {
-        assert_eq!(fenced("a"), "```text\na\n```\n");
-        assert_eq!(fenced("```\nb\n````"), "`````text\n```\nb\n````\n`````\n");
-        assert_eq!(cell("a|b\nc"), "a\\|b c");
-    }
 }

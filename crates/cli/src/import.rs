@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::ImportArgs;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::outputs::{Inputs, file_stem};
 use crate::program::ProgramFile;
 use crate::saved::{Definition, SavedProgram};
 use crate::secrets;
@@ -47,7 +48,10 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
     file.install(&mut chain, &args.map, &args.state)
         .with_context(|| format!("for {}", args.task.display()))?;
     let name = session::name(&task, &args.task);
-    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.imported.json")));
+    let default = || PathBuf::from(format!("{}.imported.json", file_stem(&name)));
+    let path = args.out.clone().unwrap_or_else(default);
+    let inputs = Inputs::of_task(&task, &args.task).and("the program of DSPy", &args.state);
+    inputs.check("--out", &path)?;
     let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
     let saved = SavedProgram {
         promptopt: env!("CARGO_PKG_VERSION").to_owned(),
@@ -63,5 +67,5 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
         configuration: Value::Null,
         outcome: Outcome::new("imported from DSPy"),
     };
-    Ok((saved.without_secrets(&secrets::redactor(&task, None))?, path))
+    Ok((saved.without_secrets(&secrets::redactor(&task))?, path))
 }

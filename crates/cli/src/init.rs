@@ -34,7 +34,8 @@ fn write(args: &InitArgs) -> anyhow::Result<Vec<String>> {
     for (name, _) in FILES {
         let path = args.folder.join(name);
         let path = path.strip_prefix(".").unwrap_or(&path);
-        if path.exists() {
+        // A link that leads nowhere is there as well.
+        if path.symlink_metadata().is_ok() {
             bail!(
                 "{} is there already and is left as it is; choose another folder, as in `promptopt init my-task`",
                 path.display()

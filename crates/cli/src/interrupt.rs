@@ -1,8 +1,11 @@
-//! Ctrl-C, and the request to end that a scheduler makes (SIGTERM).
-
-use std::io::Write as _;
+//! Ctrl-C, the request to end that a scheduler makes (SIGTERM), and a terminal that is closed (SIGHUP).
 
 use promptopt_core::program::Cancellation;
+
+use crate::metrics::end_processes;
+#[cfg(unix)]
+use crate::output::can_draw;
+use crate::output::say;
 
 /// The first Ctrl-C ends the run with the best so far; a second one ends the process. A thread of its own
 /// listens, so that it is heard while the run computes.
@@ -20,12 +23,10 @@ pub(crate) fn cancel_on_interrupt() -> Cancellation {
 async fn listen(flag: &Cancellation) {
     if interrupted().await {
         flag.cancel();
-        let _ = writeln!(
-            std::io::stderr(),
-            "\nending the run with the best so far; press Ctrl-C again to leave now"
-        );
+        say("\nending the run with the best so far; press Ctrl-C again to leave now");
     }
     if interrupted().await {
+        end_processes();
         std::process::exit(130);
     }
 }
@@ -37,10 +38,32 @@ async fn interrupted() -> bool {
     let Ok(mut end) = signal(SignalKind::terminate()) else {
         return tokio::signal::ctrl_c().await.is_ok();
     };
+    let mut hangup =
+        Some(SignalKind::hangup()).filter(|_| !ignores_hangups()).map(signal).and_then(Result::ok);
+    let closed = async {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         heard = tokio::signal::ctrl_c() => heard.is_ok(),
         heard = end.recv() => heard.is_some(),
+        heard = closed => heard.is_some(),
     }
+}
+
+/// Whether whoever started the process wants it to outlive its terminal, as `nohup` does. To listen would undo that.
+#[cfg(unix)]
+fn ignores_hangups() -> bool {
+    static IGNORED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    let status = || std::fs::read_to_string("/proc/self/status").ok();
+    let ignored = |status: String| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok().map(|mask| mask & 1 == 1)
+    };
+    // Where the system does not say so: `nohup` takes the streams away from the terminal.
+    *IGNORED.get_or_init(|| status().and_then(ignored).unwrap_or_else(|| !can_draw()))
 }
 
 #[cfg(not(unix))]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use promptopt_core::file::read_text;
 use promptopt_run::{Event, Observer};
 use promptopt_store::{EventLog, Journal, Manifest, Redactor, RunDirectory, StoreError};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::report;
-use crate::saved::SavedProgram;
+use crate::saved::{LARGEST, SavedProgram};
 
 /// The optimized program.
 pub(crate) const PROGRAM: &str = "program.json";
@@ -19,6 +20,8 @@ pub(crate) const PROGRAM: &str = "program.json";
 const OUTCOME: &str = "outcome.json";
 /// The report.
 pub(crate) const REPORT: &str = "report.html";
+/// The files of a run that nothing else may replace.
+pub(crate) const OWN: [&str; 6] = ["run.json", "journal.redb", "events.jsonl", "run.lock", OUTCOME, PROGRAM];
 /// Everything in a directory in which nothing happened yet.
 const NOTHING_YET: [&str; 4] = ["run.json", "journal.redb", "events.jsonl", "run.lock"];
 
@@ -179,16 +182,21 @@ pub(crate) fn choose(program: &Path) -> (PathBuf, Option<PathBuf>) {
         if !path.exists() {
             return (path, unfinished);
         }
-        if path.join("run.json").exists() && !is_finished(&path) {
+        if is_run(&path) && !is_finished(&path) {
             unfinished = Some(path);
         }
     }
     (folder.join(format!("{stem}.run")), unfinished)
 }
 
+/// Whether a folder is a run directory.
+pub(crate) fn is_run(folder: &Path) -> bool {
+    folder.join("run.json").exists()
+}
+
 /// Whether a run directory holds all that its run came to.
 fn is_finished(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path.join(OUTCOME)).unwrap_or_default();
+    let text = read_text(&path.join(OUTCOME), LARGEST).unwrap_or_default();
     serde_json::from_str::<Finished>(&text).is_ok_and(|outcome| outcome.finished)
 }
 

@@ -17,6 +17,7 @@ mod init;
 mod interrupt;
 mod keeping;
 mod kept;
+mod markdown;
 mod measure;
 mod meter;
 mod metrics;
@@ -25,6 +26,7 @@ mod models_command;
 mod optimize;
 mod optimizers;
 mod output;
+mod outputs;
 mod program;
 mod progress;
 mod pull;
@@ -40,22 +42,37 @@ mod summary;
 mod task_file;
 mod words;
 
-use std::io::Write as _;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
 
+use clap::error::Error as UsageError;
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
 use exit::Exit;
-use output::Output;
+use output::{Output, safe, say};
 
 pub use saved::{Definition, SavedProgram};
 
 /// The command: reads its arguments, does what they say, and tells the code to end with.
 pub async fn main() -> ExitCode {
-    let args = Args::parse();
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let variables = std::env::vars_os()
+        .map(|(name, value)| [name, value].map(|text| text.to_string_lossy().into_owned()));
+    secrets::learn_surroundings(&words, variables.map(|[name, value]| (name, value)));
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        match trace.status() {
+            BacktraceStatus::Captured => say(format_args!("{panic}\n{trace}")),
+            _ => say(panic),
+        }
+    }));
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&words, &error),
+    };
     let level = match (args.output.verbose, args.output.quiet) {
         (true, _) => "debug",
         (_, true) => "error",
@@ -65,8 +82,8 @@ pub async fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| secrets::CleanStderr(std::io::stderr()))
-        .with_ansi(output::error_colours())
+        .with_writer(output::Log)
+        .with_ansi(false)
         .without_time()
         .init();
     let output = Output::new(args.output);
@@ -76,11 +93,25 @@ pub async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let exit = Exit::of(&error);
-    let text = secrets::clean(&without_repetition(&error)).into_owned();
-    // Nobody is left to tell when even this cannot be written.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let text = secrets::clean_strictly(&without_repetition(&error)).into_owned();
+    say(format_args!("error: {text}"));
     let _ = output.object(&json!({"error": text, "exit_code": exit as u8}));
     ExitCode::from(exit as u8)
+}
+
+/// Says what is wrong with a command line, or what it asked to be told. Words of it are quoted then, so it is read
+/// again with words that may be shown.
+fn usage(words: &[String], error: &UsageError) -> ExitCode {
+    let safe = words.iter().map(|word| safe(word));
+    let said = Args::try_parse_from(safe).err();
+    match said.map(|said| said.print().map(|()| said.exit_code())) {
+        Some(Ok(code)) => ExitCode::from(u8::try_from(code).unwrap_or(Exit::Configuration as u8)),
+        Some(Err(closed)) if closed.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        _ => {
+            say(error);
+            ExitCode::from(Exit::Configuration as u8)
+        }
+    }
 }
 
 /// Checks a task file as the command does before anything is loaded.
@@ -112,13 +143,18 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
         Command::Import(options) => import::run(options, output),
         Command::Report(options) => report::run(options, output),
         Command::Models(options) => models_command::run(options, output).await,
-        Command::Model(command) => pull::run(command).await,
+        Command::Model(command) => pull::run(command, output).await,
         Command::Schema => schema::run(output),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Args::command(), "promptopt", &mut std::io::stdout().lock());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "promptopt", &mut script);
+            output.data(&String::from_utf8(script)?)
         }
-        Command::Man => Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout().lock())?),
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Args::command()).render(&mut page)?;
+            output.data(&String::from_utf8(page)?)
+        }
     }
 }
 

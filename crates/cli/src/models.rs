@@ -12,7 +12,7 @@ use promptopt_testkit::SimulatedLm;
 use secrecy::SecretString;
 
 use crate::data::Undivided;
-use crate::secrets::{is_secret_header, key_variable};
+use crate::secrets::{is_credential, key_variable};
 use crate::task_file::ModelSection;
 
 mod of_task;
@@ -132,10 +132,10 @@ async fn remote(
         _ => None,
     };
     let at_openai = matches!(&parsed, ModelName::Compatible { base_url: None, .. });
-    let has_header = section.headers.keys().any(|name| is_secret_header(name));
+    let has_header = section.headers.keys().any(|name| is_credential(name));
     let asks_for_key = at_openai && section.api_key_file.is_none() && !has_header;
     let header = |(name, value): (&String, &String)| {
-        (name.clone(), SecretString::from(value.clone()), is_secret_header(name))
+        (name.clone(), SecretString::from(value.clone()), is_credential(name))
     };
     let settings = ModelSettings::builder()
         .maybe_base_url(section.base_url.clone())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use promptopt_core::file::read_text;
 use promptopt_lm::ModelName;
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::args::ModelsArgs;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::secrets::key_variable;
+use crate::secrets::{LARGEST_KEY_FILE, key_variable};
 use crate::session;
 use crate::task_file::{ModelSection, TaskFile};
 
@@ -135,7 +136,7 @@ async fn reach(url: &reqwest::Url, client: &reqwest::Client) -> anyhow::Result<u
 /// Whether the key is where it should be.
 fn key(section: &ModelSection) -> String {
     if let Some(file) = &section.api_key_file {
-        let there = std::fs::read_to_string(file).is_ok_and(|text| !text.trim().is_empty());
+        let there = read_text(file, LARGEST_KEY_FILE).is_ok_and(|text| !text.trim().is_empty());
         return format!(
             "file {} {}",
             file.display(),

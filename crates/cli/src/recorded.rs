@@ -3,17 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use promptopt_core::secret::MASK;
 use promptopt_store::Manifest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::args::OptimizeArgs;
 use crate::report::utc_now;
+use crate::secrets::without_named;
 use crate::session::Facts;
 use crate::task_file::{OptimizerSection, TaskFile};
-
-/// What stands where a secret was taken out.
-const MASK: &str = "[redacted]";
 
 /// The configuration in `run.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,9 +69,11 @@ pub(crate) fn manifest(
     section: &OptimizerSection,
     facts: &Facts<'_>,
 ) -> anyhow::Result<Manifest> {
+    let mut task = facts.task.source.clone();
+    without_named(&mut task);
     let recorded = Recorded {
         command: command.clone(),
-        task: facts.task.source.clone(),
+        task,
         resolved: json!({
             "optimizer": section.to_json(),
             "data": facts.split.to_string(),

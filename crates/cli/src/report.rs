@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
+use promptopt_store::write_atomically;
 use serde_json::json;
 
 use crate::args::ReportArgs;
 use crate::exit::Exit;
 use crate::kept::{PROGRAM, REPORT};
 use crate::output::Output;
+use crate::outputs::Inputs;
 use crate::saved::SavedProgram;
+use crate::secrets::clean_strictly;
 
 pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
     let (program, page) = match args.program.is_dir() {
@@ -24,7 +27,10 @@ pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
             program.display()
         )));
     }
-    let page = write(&saved, &program, args.out.as_deref().or(page.as_deref()))?;
+    let page = args.out.clone().or(page).unwrap_or_else(|| program.with_extension("html"));
+    let inputs = Inputs::default().and("the program", &program);
+    inputs.check("--out", &page).map_err(Exit::configuration)?;
+    let page = write(&saved, &program, Some(&page))?;
     output.text(page.display())?;
     output.object(&json!({"command": "report", "report": page}))
 }
@@ -35,9 +41,8 @@ pub(crate) fn write(saved: &SavedProgram, program: &Path, out: Option<&Path>) ->
     // The file's own time, so that the same file makes the same page.
     let time =
         std::fs::metadata(program).and_then(|data| data.modified()).unwrap_or_else(|_| SystemTime::now());
-    saved
-        .report(utc(time))
-        .write(&page)
+    let text = self::page(saved, &utc(time))?;
+    write_atomically(&page, clean_strictly(&text).as_bytes())
         .with_context(|| format!("writing the report to {}", page.display()))?;
     Ok(page)
 }

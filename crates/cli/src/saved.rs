@@ -1,9 +1,10 @@
 //! The optimized program as a file.
 
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
+use promptopt_core::file::read_text;
 use promptopt_core::money::{Money, Usage};
 use promptopt_core::prompt::Prompts;
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
@@ -164,14 +165,12 @@ pub(crate) const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// Reads a text file of at most so many bytes; `what` says what it should be.
 pub(crate) fn bounded(path: &Path, most: u64, what: impl Fn() -> String) -> anyhow::Result<String> {
-    let reading = || format!("reading {}; is the path right?", what());
-    let file = std::fs::File::open(path).with_context(reading)?;
-    let mut text = String::new();
-    file.take(most + 1).read_to_string(&mut text).with_context(reading)?;
-    if text.len() as u64 > most {
-        bail!("{} is larger than {} MB; is it the right file?", what(), most / 1_000_000);
+    match read_text(path, most) {
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            bail!("{} is larger than {} MB; is it the right file?", what(), most / 1_000_000)
+        }
+        text => text.with_context(|| format!("reading {}; is the path right?", what())),
     }
-    Ok(text)
 }
 
 /// Writes JSON at once.

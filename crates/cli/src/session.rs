@@ -164,7 +164,7 @@ impl Session {
         cancellation: &Cancellation,
     ) -> anyhow::Result<Self> {
         let task = TaskFile::read(&args.task).map_err(Exit::configuration)?;
-        let redactor = secrets::redactor(&task, args.lm.as_deref());
+        let redactor = secrets::redactor(&task);
         let draft = Draft::of(args, from, task, Endpoints::default()).await?;
         let keeping = Keeping::new(None, redactor, &draft.task, args, cancellation.clone());
         draft.open(keeping.map_err(Exit::configuration)?)

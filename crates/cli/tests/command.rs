@@ -10,8 +10,12 @@
 mod costs;
 #[path = "command/data.rs"]
 mod data;
+#[path = "command/doors.rs"]
+mod doors;
 #[path = "command/exchange.rs"]
 mod exchange;
+#[path = "command/hostile.rs"]
+mod hostile;
 #[path = "command/mistakes.rs"]
 mod mistakes;
 #[path = "command/names.rs"]

@@ -16,6 +16,8 @@
 //! | [`lm`] | requests, replies, and the trait of a language model |
 //! | [`trace`] | what happened in one run of a program |
 //! | [`money`] | what calls cost and what a run may spend |
+//! | [`secret`] | the removal of keys and tokens from text |
+//! | [`file`] | small files, read whole |
 //!
 //! # The crates of promptopt
 //!
@@ -67,10 +69,12 @@
 
 pub mod data;
 mod error;
+pub mod file;
 pub mod lm;
 pub mod money;
 pub mod program;
 pub mod prompt;
+pub mod secret;
 pub mod signature;
 pub mod trace;
 

@@ -47,15 +47,12 @@ pub enum DataError {
         source: io::Error,
     },
     /// It is no file that can be read as often as it takes.
-    #[error(
-        "the data file `{}` could not be opened, because it is {found}: write the rows to a file and give its path",
-        .path.display()
-    )]
+    #[error("the data file `{}` could not be opened, because {reason}", .path.display())]
     NotAFile {
         /// The path that was asked for.
         path: PathBuf,
-        /// What is there.
-        found: &'static str,
+        /// What is there instead, and what to do.
+        reason: String,
     },
     /// The file's name does not say what format it has.
     #[error(

@@ -32,12 +32,10 @@ pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'stati
         io::ErrorKind::NotFound => DataError::NotFound { path: path.to_owned(), hint: similar(path) },
         _ => DataError::Open { path: path.to_owned(), source },
     };
-    // A pipe would be waited for, and read only once.
     let kind = fs::metadata(path).map_err(cannot_open)?.file_type();
-    if !kind.is_file() {
-        let found = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
-        return Err(DataError::NotAFile { path: path.to_owned(), found });
-    }
+    // A pipe would be waited for, and gives its rows only once.
+    promptopt_core::file::check(kind)
+        .map_err(|source| DataError::NotAFile { path: path.to_owned(), reason: source.to_string() })?;
     let format = Format::of(path).ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?;
     let file = File::open(path).map_err(cannot_open)?;
     let name = path.display().to_string();
@@ -169,7 +167,7 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
         assert!(made.success());
         for path in [pipe.as_path(), Path::new("/dev/null"), Path::new("/dev/zero")] {
-            check_error(path, "because it is a pipe or a device: write the rows to a file");
+            check_error(path, ", not a regular file; write what it gives to a file first");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use promptopt_core::lm::LmError;
+use promptopt_core::secret::Redactor;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 
 use crate::endpoint::without_secrets;
@@ -13,8 +14,8 @@ use crate::payload::Payload;
 use crate::provider_error::ProviderError;
 use crate::reply::ReplyProblem;
 use crate::retry_after::asked_wait;
-use crate::secrets::{KeyOrigin, Redactor};
-use crate::text::{EXCERPT_LIMIT, WORDS_LIMIT, html_title};
+use crate::secrets::KeyOrigin;
+use crate::text::{EXCERPT_LIMIT, WORDS_LIMIT, html_title, tidy};
 use crate::transport::RawReply;
 
 /// A failed attempt.
@@ -128,7 +129,7 @@ impl Classifier {
 
     fn redirected(&self, reply: &RawReply) -> LmError {
         let target = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
-        let target = self.redactor.tidy(&without_secrets(target), EXCERPT_LIMIT);
+        let target = tidy(&self.redactor, &without_secrets(target), EXCERPT_LIMIT);
         // Following would hand the key to whatever server the reply names.
         LmError::InvalidRequest {
             status: reply.status,
@@ -139,22 +140,22 @@ impl Classifier {
     fn malformed(&self, reason: &str, reply: &RawReply) -> LmError {
         let text = String::from_utf8_lossy(&reply.body);
         let content_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = self.redactor.tidy(content_type.unwrap_or("no content type"), 80);
+        let content_type = tidy(&self.redactor, content_type.unwrap_or("no content type"), 80);
         let message = if let Some(title) = html_title(&text) {
-            let title = self.redactor.tidy(title, EXCERPT_LIMIT);
+            let title = tidy(&self.redactor, title, EXCERPT_LIMIT);
             format!("{} answered with an HTML page \"{title}\"; check the base URL", self.url)
         } else if text.trim().is_empty() {
             format!("{} answered with an empty body ({content_type})", self.url)
         } else {
-            let excerpt = self.redactor.tidy(&text, EXCERPT_LIMIT);
-            let reason = self.redactor.tidy(reason, EXCERPT_LIMIT);
+            let excerpt = tidy(&self.redactor, &text, EXCERPT_LIMIT);
+            let reason = tidy(&self.redactor, reason, EXCERPT_LIMIT);
             format!("expected a chat completion, but {reason} ({content_type}): {excerpt}")
         };
         LmError::MalformedReply { message }
     }
 
     fn words(&self, message: &str) -> String {
-        let words = self.redactor.tidy(message, WORDS_LIMIT);
+        let words = tidy(&self.redactor, message, WORDS_LIMIT);
         if words.is_empty() { "the provider gave no reason".to_owned() } else { words }
     }
 }

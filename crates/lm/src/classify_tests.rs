@@ -4,10 +4,11 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::*;
+use crate::secrets::redactor;
 
 fn classifier() -> Classifier {
     Classifier {
-        redactor: Redactor::new(["sk-canary-123456"]),
+        redactor: redactor(vec!["sk-canary-123456".to_owned()]),
         url: "https://x.io/v1/chat/completions".into(),
         model: "tiny".into(),
         key: KeyOrigin::Variable("MY_KEY".into()),

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use promptopt_core::secret::{is_secret_name, secrets_in};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
 };
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::ConfigError;
 use crate::endpoint::Endpoint;
@@ -17,7 +19,7 @@ use crate::secrets::{DEFAULT_KEY_VARIABLE, KeyOrigin, key_from_file, key_from_va
 pub(crate) struct ExtraHeader {
     name: String,
     value: SecretString,
-    /// Whether the value is masked in messages.
+    /// Whether the value is the credentials of the request, so that no key has to be found for it.
     pub(crate) is_secret: bool,
 }
 
@@ -32,6 +34,11 @@ impl ExtraHeader {
 
     fn exposed(&self) -> String {
         self.value.expose_secret().to_owned()
+    }
+
+    /// Whether the value is masked in messages.
+    fn is_hidden(&self) -> bool {
+        self.is_secret || is_secret_name(&self.name)
     }
 
     fn is_authorization(&self) -> bool {
@@ -121,11 +128,12 @@ impl Credentials {
         Ok(Some(value))
     }
 
-    /// What is secret about requests with these credentials.
-    pub(crate) fn secrets(&self, endpoint: &Endpoint, headers: &[ExtraHeader]) -> Vec<String> {
+    /// What is secret about requests with these credentials and further parameters.
+    pub(crate) fn secrets(&self, endpoint: &Endpoint, headers: &[ExtraHeader], extra: &Value) -> Vec<String> {
         let mut secrets = endpoint.secrets();
         secrets.extend(self.key.iter().map(|key| key.expose_secret().to_owned()));
-        secrets.extend(headers.iter().filter(|header| header.is_secret).map(ExtraHeader::exposed));
+        secrets.extend(headers.iter().filter(|header| header.is_hidden()).map(ExtraHeader::exposed));
+        secrets.extend(secrets_in(extra));
         secrets
     }
 }
@@ -149,7 +157,7 @@ pub(crate) fn header_map(
         }
         let mut value = HeaderValue::from_str(header.value.expose_secret())
             .map_err(|_| refuse("its value holds characters that a header can not"))?;
-        value.set_sensitive(header.is_secret || name == AUTHORIZATION);
+        value.set_sensitive(header.is_hidden() || name == AUTHORIZATION);
         map.insert(name, value);
     }
     Ok(map)

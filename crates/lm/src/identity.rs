@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use promptopt_core::secret::Redactor;
 use serde_json::Value;
 
 use crate::body::BodyTemplate;
-use crate::secrets::Redactor;
 
 /// Place (host and path, or words of its own), model, default sampling and extra parameters. The order of the
 /// extra parameters does not show, so that the same settings from another file are the same client. A secret
@@ -50,7 +50,7 @@ mod tests {
             strict_schemas: true,
             extra: extra.as_object().cloned().unwrap(),
         };
-        identity(Endpoint::parse(base_url).unwrap().place(), &template, &Redactor::new(["sk-canary"]))
+        identity(Endpoint::parse(base_url).unwrap().place(), &template, &Redactor::new(["sk-canary".into()]))
     }
 
     #[test]

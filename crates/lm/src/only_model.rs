@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use crate::chat::USER_AGENT;
 use crate::endpoint::Endpoint;
 use crate::headers::{Credentials, ExtraHeader, header_map};
-use crate::secrets::Redactor;
-use crate::text::EXCERPT_LIMIT;
+use crate::secrets::redactor;
+use crate::text::{EXCERPT_LIMIT, tidy};
 use crate::transport::{Limits, cause, http_client};
 use crate::{ConfigError, ModelSettings};
 
@@ -46,10 +46,11 @@ pub async fn only_model(base_url: &str, settings: &ModelSettings) -> Result<Stri
     let (key, file) = (settings.api_key.clone(), settings.api_key_file.clone());
     let named = Credentials::named(key, file, settings.api_key_env.clone())?;
     let credentials = Credentials::find(named, &endpoint, &headers)?;
-    let redactor = Redactor::new(credentials.secrets(&endpoint, &headers));
+    let parameters = Value::Object(settings.extra.clone());
+    let redactor = redactor(credentials.secrets(&endpoint, &headers, &parameters));
     let url = list_url(&endpoint);
     let shown = format!("{}://{}/models", url.scheme(), endpoint.place());
-    let refuse = |reason: String| ConfigError::Models { reason: redactor.tidy(&reason, 2 * EXCERPT_LIMIT) };
+    let refuse = |reason: String| ConfigError::Models { reason: tidy(&redactor, &reason, 2 * EXCERPT_LIMIT) };
 
     let request =
         http_client(&endpoint, &limits, USER_AGENT)?.get(url).headers(header_map(&headers, &credentials)?);

@@ -1,31 +1,20 @@
-//! Where the key comes from, and the removal of secrets from text by their value.
+//! Where the key comes from.
 
 use std::env;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use promptopt_core::file::read_text;
+use promptopt_core::secret::Redactor;
+use secrecy::SecretString;
 
 use crate::ConfigError;
-use crate::text::{sanitise, shorten};
 
 /// The environment variable that is read when the user names none.
 pub(crate) const DEFAULT_KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
-/// Secrets shorter than this are placeholders for servers that want any key at all. Masking every `x`
-/// in a message would help nobody.
-const SHORTEST_SECRET: usize = 4;
-
-/// Part of a secret header's value that is masked even where it stands alone, in bytes.
-const SHORTEST_PART: usize = 8;
-
 /// The largest file that is read for a key, in bytes.
 const LARGEST_KEY_FILE: u64 = 64 * 1024;
-
-const MASK: &str = "[redacted]";
 
 /// Where the credentials of a request came from, so that an error can say what to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,20 +81,20 @@ pub(crate) fn key_from_variable(variable: &str) -> Result<Option<SecretString>, 
 
 /// The key in a file.
 pub(crate) fn key_from_file(file: &Path) -> Result<SecretString, ConfigError> {
-    let mut text = String::new();
-    let read =
-        File::open(file).and_then(|opened| opened.take(LARGEST_KEY_FILE + 1).read_to_string(&mut text));
     let refuse = |reason: &str| ConfigError::Key {
         origin: KeyOrigin::File(file.to_owned()).describe(),
         reason: reason.to_owned(),
     };
-    match read {
-        Err(source) => Err(ConfigError::KeyFile { file: file.to_owned(), source }),
-        Ok(length) if length as u64 > LARGEST_KEY_FILE => {
-            Err(refuse("it is too large to hold a key and nothing else"))
-        }
-        Ok(_) => trimmed(&text).ok_or_else(|| refuse("it is empty")),
-    }
+    let text = read_text(file, LARGEST_KEY_FILE).map_err(|source| match source.kind() {
+        ErrorKind::FileTooLarge => refuse("it is too large to hold a key and nothing else"),
+        _ => ConfigError::KeyFile { file: file.to_owned(), source },
+    })?;
+    trimmed(&text).ok_or_else(|| refuse("it is empty"))
+}
+
+/// What removes these secrets, and whatever looks like one, from messages.
+pub(crate) fn redactor(secrets: Vec<String>) -> Redactor {
+    Redactor::new(secrets.into_iter().map(SecretString::from)).strict()
 }
 
 /// A key without the line break that copying from a file leaves, or `None` when nothing is left.
@@ -114,98 +103,11 @@ pub(crate) fn trimmed(key: &str) -> Option<SecretString> {
     (!key.is_empty()).then(|| SecretString::from(key))
 }
 
-/// Removes secrets from text by their value.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Redactor {
-    /// Longest first, so that a secret that holds another is masked whole.
-    secrets: Vec<SecretString>,
-}
-
-impl Redactor {
-    /// A redactor for these secrets, for the words they consist of, and for both as URLs and JSON write
-    /// them.
-    pub(crate) fn new<T: AsRef<str>>(secrets: impl IntoIterator<Item = T>) -> Self {
-        let mut values = Vec::new();
-        for secret in secrets {
-            let secret = secret.as_ref();
-            if secret.len() >= SHORTEST_SECRET {
-                values.extend(spellings(secret));
-            }
-            let parts = secret.split_whitespace().filter(|part| part.len() >= SHORTEST_PART);
-            values.extend(parts.flat_map(spellings));
-        }
-        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        values.dedup();
-        Self { secrets: values.into_iter().map(SecretString::from).collect() }
-    }
-
-    /// `text` with every secret masked.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        for secret in &self.secrets {
-            if clean.contains(secret.expose_secret()) {
-                clean = clean.replace(secret.expose_secret(), MASK);
-            }
-        }
-        clean
-    }
-
-    /// Text from outside made fit for an error message: one line, printable, without secrets, short.
-    ///
-    /// The order matters: cleaning first, so that no stray character hides a secret; shortening last,
-    /// so that no half of a secret is left over.
-    pub(crate) fn tidy(&self, text: &str, limit: usize) -> String {
-        shorten(self.redact(&sanitise(text)), limit)
-    }
-}
-
-/// What has an escape in a URL.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// A secret as it is, and as it stands in a URL, in the query of a URL and in JSON.
-fn spellings(secret: &str) -> Vec<String> {
-    let percent_encoded = utf8_percent_encode(secret, ESCAPED).to_string();
-    let lower = percent_encoded.replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d");
-    let as_json = Value::from(secret).to_string();
-    let as_json = as_json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(secret);
-    // Many writers of JSON put a backslash before a slash, which is allowed and not needed.
-    let with_slashes = as_json.replace('/', "\\/");
-    vec![secret.to_owned(), percent_encoded, lower, as_json.to_owned(), with_slashes]
-}
-
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
-
-    #[test]
-    fn secrets_are_masked_by_value_before_the_text_is_cut() {
-        let redactor = Redactor::new(["sk-canary-123456", "Bearer token-abcdef"]);
-        assert_eq!(redactor.tidy("bad key sk-canary-123456!", 100), "bad key [redacted]!");
-        assert_eq!(redactor.tidy("got token-abcdef", 100), "got [redacted]");
-        assert_eq!(redactor.tidy("k\u{200b} sk-can\u{200b}ary-123456", 100), "k [redacted]");
-        assert_eq!(redactor.tidy("key sk-canary-123456", 8), "key [red…");
-    }
-
-    #[test]
-    fn a_secret_is_known_in_the_spelling_of_urls_and_of_json() {
-        let redactor = Redactor::new(["ab/cd+ef==", "say \"canary\""]);
-        for text in
-            ["ab/cd+ef==", "ab%2Fcd%2Bef%3D%3D", "ab%2fcd%2bef%3d%3d", r"ab\/cd+ef==", r#"say \"canary\""#]
-        {
-            assert_eq!(redactor.redact(&format!("<{text}>")), "<[redacted]>");
-        }
-    }
-
-    #[test]
-    fn a_placeholder_key_does_not_maim_messages() {
-        assert_eq!(Redactor::new(["x", ""]).redact("extra text"), "extra text");
-    }
-
-    #[test]
-    fn debug_output_holds_no_secret() {
-        let redactor = Redactor::new(["sk-canary-123456"]);
-        assert!(!format!("{redactor:?}").contains("canary"));
-    }
 
     #[test]
     fn blank_keys_are_no_keys() {

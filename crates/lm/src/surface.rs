@@ -27,7 +27,7 @@ macro_rules! client_surface {
             /// `text` with every secret of this client masked: the key, secret headers, the login and the query of
             /// the base URL. For what others write about its requests, such as a panic message.
             pub fn redact(&self, text: &str) -> String {
-                self.0.wire.peer().classifier.redactor.redact(text)
+                self.0.wire.peer().classifier.redactor.redact(text).into_owned()
             }
         }
 

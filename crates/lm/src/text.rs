@@ -1,5 +1,8 @@
 //! Cleaning of text that came from outside, before it goes into an error message.
 
+use promptopt_core::data::is_unsafe;
+use promptopt_core::secret::Redactor;
+
 /// Longest share of a provider's words in an error message, in characters.
 pub(crate) const WORDS_LIMIT: usize = 500;
 
@@ -12,6 +15,14 @@ pub(crate) fn sanitise(text: &str) -> String {
     let text: String =
         visible.map(|character| if character.is_control() { ' ' } else { character }).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Text from outside made fit for an error message: one line, printable, without secrets, short.
+///
+/// The order matters: cleaning first, so that no stray character hides a secret; shortening last,
+/// so that no half of a secret is left over.
+pub(crate) fn tidy(redactor: &Redactor, text: &str, limit: usize) -> String {
+    shorten(redactor.redact(&sanitise(text)).into_owned(), limit)
 }
 
 /// The first `limit` characters of `text`, with an ellipsis where something was cut.
@@ -45,17 +56,29 @@ pub(crate) fn html_title(text: &str) -> Option<&str> {
 /// Zero-width and bidirectional formatting characters: they carry no meaning in an error message, and
 /// could hide a key from redaction or turn a line around in a terminal.
 fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-    )
+    !character.is_control()
+        && (is_unsafe(character) || matches!(character, '\u{ad}' | '\u{200c}' | '\u{200d}'))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use crate::secrets::redactor;
+
     use super::*;
+
+    #[test]
+    fn secrets_are_masked_by_value_before_the_text_is_cut() {
+        let redactor = redactor(vec!["sk-canary-123456".to_owned(), "Bearer token-abcdef".to_owned()]);
+        let check = |text: &str, limit, shown: &str| assert_eq!(tidy(&redactor, text, limit), shown);
+        check("bad key sk-canary-123456!", 100, "bad key [redacted]!");
+        check("got token-abcdef", 100, "got [redacted]");
+        check("k\u{200b} sk-can\u{200b}ary-123456", 100, "k [redacted]");
+        check("key sk-canary-123456", 8, "key [red…");
+        // A key of somebody else, as a proxy repeats it.
+        check("key ghp_16C7e42F292c6912E7710c838347Ae178B4a", 100, "key [redacted]");
+    }
 
     #[test]
     fn control_characters_and_line_breaks_become_single_spaces() {

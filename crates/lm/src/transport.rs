@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use promptopt_core::lm::LmError;
+use promptopt_core::secret::Redactor;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::{Instant, timeout_at};
@@ -12,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::ConfigError;
 use crate::classify::AttemptError;
 use crate::endpoint::Endpoint;
-use crate::secrets::Redactor;
-use crate::text::WORDS_LIMIT;
+
+use crate::text::{WORDS_LIMIT, tidy};
 
 /// No error body needs to be longer; what goes beyond is cut off.
 pub(crate) const ERROR_BODY_LIMIT: usize = 64 * 1024;
@@ -126,7 +127,7 @@ pub(crate) fn no_connection(
     }
     // The library's own message holds the URL, and the URL can hold a password.
     let error = error.without_url();
-    let cause = redactor.tidy(&cause(&error), WORDS_LIMIT);
+    let cause = tidy(redactor, &cause(&error), WORDS_LIMIT);
     let lower = cause.to_lowercase();
     let hint = if is_refused(&error) {
         "; is the server running at this address?"

@@ -1,7 +1,8 @@
 //! The cache that runs share.
 
 use std::fmt;
-use std::fs;
+use std::fs::DirBuilder;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +57,7 @@ impl Cache {
     /// is checked.
     ///
     /// There is no cache (`None`) when the mode is [`CacheMode::Off`], or [`CacheMode::Read`] where
-    /// none was ever written. `max_bytes` has its effect where replies are added. Checking takes
+    /// none was ever written. What is created is private (0700, the file 0600). `max_bytes` has its effect where replies are added. Checking takes
     /// permission to write, in every mode.
     ///
     /// # Errors
@@ -78,7 +79,7 @@ impl Cache {
             CacheMode::ReadWrite => Some(max_bytes),
         };
         if !path.exists() {
-            fs::create_dir_all(directory).map_err(StoreError::io("creating", directory))?;
+            create_private(directory).map_err(StoreError::io("creating", directory))?;
             match ReplyDatabase::create(&path, StoreKind::Cache) {
                 // Another run was faster, and what it made serves both.
                 Err(_) if path.exists() => {}
@@ -144,6 +145,14 @@ impl Cache {
             }
         }
     }
+}
+
+/// Creates a directory for its owner alone. One that is there keeps its permissions: it may be shared.
+fn create_private(directory: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
 }
 
 impl fmt::Debug for Cache {

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use promptopt_core::file::read_text;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::files::{TEMPORARY_PREFIX, directory_of, sync_directory, write_atomically};
+use crate::events::private;
+use crate::files::{TEMPORARY_PREFIX, directory_of, sync_directory, write_privately};
 use crate::manifest::{SCHEMA, differences};
 use crate::{EventLog, Journal, Manifest, Redactor, StoreError};
 
@@ -31,7 +33,8 @@ const MAX_JSON_BYTES: u64 = 256 * 1024 * 1024;
 /// | `outcome.json` and other results | named by the caller | atomically |
 /// | `run.lock` | empty; locked while a process works here | never removed |
 ///
-/// Everything that is written goes through the [`Redactor`].
+/// Everything that is written goes through the [`Redactor`]: replies and results by the values of secrets,
+/// manifest, events and texts [strictly](Redactor::strict). The directory is private (0700, its files 0600).
 ///
 /// A resumed run replays, so its events come again: start it with an event of its own, and let
 /// readers begin at the last such event.
@@ -61,6 +64,7 @@ impl RunDirectory {
         let path = path.as_ref();
         create_directories(path)?;
         check_empty(path)?;
+        make_private(path);
         let lock = lock(path)?;
         // Another process may have started a run while this one waited.
         check_empty(path)?;
@@ -68,7 +72,7 @@ impl RunDirectory {
         let journal = start_journal(path)?.redactor(redactor.clone());
         let events = EventLog::open(path.join(EVENTS), redactor.clone())?;
         let mut value = serde_json::to_value(manifest).map_err(StoreError::json(&path.join(MANIFEST)))?;
-        redactor.redact_json(&mut value);
+        redactor.strict().redact_json(&mut value);
         write_json(&path.join(MANIFEST), &value)?;
         Ok(Self { path: path.to_owned(), manifest: manifest.clone(), redactor, journal, events, _lock: lock })
     }
@@ -87,6 +91,7 @@ impl RunDirectory {
         }
         let lock = lock(path)?;
         let manifest = read_manifest(path)?;
+        make_private(path);
         remove_leftovers(path)?;
         let journal = Journal::open(path.join(JOURNAL))?.redactor(redactor.clone());
         let events = EventLog::open(path.join(EVENTS), redactor.clone())?;
@@ -103,7 +108,7 @@ impl RunDirectory {
         let comparable = |manifest: &Manifest| -> Result<Value, StoreError> {
             let manifest = Manifest { created_at: String::new(), ..manifest.clone() };
             let mut value = serde_json::to_value(manifest).map_err(StoreError::json(&self.path))?;
-            self.redactor.redact_json(&mut value);
+            self.redactor.strict().redact_json(&mut value);
             Ok(value)
         };
         let differences = differences(&comparable(&self.manifest)?, &comparable(manifest)?);
@@ -162,7 +167,7 @@ impl RunDirectory {
     pub fn write_text(&self, name: &str, text: &str) -> Result<PathBuf, StoreError> {
         let path = self.result_path(name)?;
         self.events.sync()?;
-        write_atomically(&path, self.redactor.redact(text).as_bytes())?;
+        write_privately(&path, self.redactor.strict().redact(text).as_bytes())?;
         Ok(path)
     }
 
@@ -206,13 +211,23 @@ fn create_directories(path: &Path) -> Result<(), StoreError> {
     new.iter().try_for_each(|part| sync_directory(directory_of(part)))
 }
 
+/// Keeps everybody but the owner out of a directory, where the file system knows owners.
+#[cfg(unix)]
+fn make_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o700)) {
+        tracing::warn!(%error, path = %path.display(), "the run directory cannot be made private");
+    }
+}
+
+/// Elsewhere a directory has the permissions of the one that it is in.
+#[cfg(not(unix))]
+fn make_private(_path: &Path) {}
+
 /// Takes the lock of a directory, for as long as the file lives.
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
+    let file = private(OpenOptions::new().write(true).create(true).truncate(false))
         .open(&path)
         .map_err(StoreError::io("creating", &path))?;
     match file.try_lock() {
@@ -276,22 +291,25 @@ fn start_journal(directory: &Path) -> Result<Journal, StoreError> {
 fn write_json(path: &Path, value: &Value) -> Result<(), StoreError> {
     let mut text = serde_json::to_string_pretty(value).map_err(StoreError::json(path))?;
     text.push('\n');
-    write_atomically(path, text.as_bytes())
+    write_privately(path, text.as_bytes())
 }
 
 fn read_json(path: &Path) -> Result<Option<Value>, StoreError> {
-    let file = match File::open(path) {
+    let text = match read_text(path, MAX_JSON_BYTES) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(StoreError::io("opening", path))?,
+        Err(error) if error.kind() == ErrorKind::InvalidData => return Err(StoreError::corrupt(path, error)),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            let size = fs::metadata(path).map_err(StoreError::io("reading", path))?.len();
+            return Err(StoreError::TooLarge {
+                what: "JSON",
+                path: path.to_owned(),
+                size,
+                limit: MAX_JSON_BYTES,
+            });
+        }
+        text => text.map_err(StoreError::io("reading", path))?,
     };
-    let size = file.metadata().map_err(StoreError::io("reading", path))?.len();
-    if size > MAX_JSON_BYTES {
-        let path = path.to_owned();
-        return Err(StoreError::TooLarge { what: "JSON", path, size, limit: MAX_JSON_BYTES });
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_JSON_BYTES).read_to_end(&mut bytes).map_err(StoreError::io("reading", path))?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| StoreError::corrupt(path, error))
+    serde_json::from_str(&text).map(Some).map_err(|error| StoreError::corrupt(path, error))
 }
 
 /// Reads and checks the manifest of a run directory.

@@ -38,13 +38,14 @@ impl EventLog {
         let path = path.as_ref();
         let open = || -> io::Result<File> {
             let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+                private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path)?;
             let end = end_of_lines(&mut file)?;
             file.set_len(end)?;
             file.seek(SeekFrom::Start(end))?;
             Ok(file)
         };
         let file = open().map_err(StoreError::io("opening", path))?;
+        let redactor = redactor.strict();
         Ok(Self(Arc::new(Inner { path: path.to_owned(), redactor, file: Mutex::new(file) })))
     }
 
@@ -53,7 +54,7 @@ impl EventLog {
         &self.0.path
     }
 
-    /// Appends an event as a line, without its secrets. A short write to the system's memory, so it
+    /// Appends an event as a line, without its secrets and without what looks like one. A short write to the system's memory, so it
     /// may be called from an observer.
     ///
     /// # Errors
@@ -84,6 +85,13 @@ impl fmt::Debug for EventLog {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("EventLog").field("path", &self.path()).finish_non_exhaustive()
     }
+}
+
+/// A file that is made for its owner alone.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 fn append_line(file: &mut File, line: &[u8]) -> io::Result<()> {

@@ -65,20 +65,19 @@ mod key;
 mod manifest;
 mod model;
 mod record;
-mod redact;
 mod replies;
 
 pub use cache::{Cache, CacheMode};
 pub use directory::RunDirectory;
 pub use error::{StoreError, StoreKind};
 pub use events::EventLog;
-pub use files::write_atomically;
+pub use files::{check_replaceable, write_atomically};
 pub use journal::Journal;
 pub use key::reply_key;
 pub use manifest::{Difference, Manifest};
 pub use model::{StoredModel, StoredStats};
+pub use promptopt_core::secret::Redactor;
 pub use record::MAX_REPLY_BYTES;
-pub use redact::Redactor;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -53,7 +53,8 @@ pub(crate) fn build(
             },
             None => {
                 let command = section.command.as_deref().unwrap_or_default();
-                Box::new(CommandMetric::new(command, folder.to_owned(), section.timeout)?)
+                let handed_on = section.env.as_deref().unwrap_or_default();
+                Box::new(CommandMetric::new(command, folder.to_owned(), section.timeout, handed_on)?)
             }
         };
         objectives.push(Objective { name, weight: section.weight.unwrap_or(1.0), metric });
@@ -144,6 +145,10 @@ mod tests {
         check("[[metric]]\nweight = 0", "at least one a weight above 0");
         check("[[metric]]\n[[metric]]", "two metrics are called `exact`");
         check("[[metric]]\nkind = \"command\"\ncommand = []", "is empty");
+        check(
+            "[[metric]]\nkind = \"command\"\ncommand = [\"judge\"]\nenv = [\"NO_SUCH_VARIABLE\"]",
+            "`metric.env` names the variable NO_SUCH_VARIABLE, which is not set",
+        );
         for timeout in ["0", "-1", "nan", "inf", "1e300"] {
             let section = "[[metric]]\nkind = \"command\"\ncommand = [\"judge\"]\ntimeout = ";
             check(&format!("{section}{timeout}"), "`metric.timeout` must be a number of seconds above 0");
@@ -200,7 +205,7 @@ mod tests {
         )
         .await;
         let missing =
-            CommandMetric::new(&["no-such-program".to_owned()], folder.path().to_owned(), None).unwrap();
+            CommandMetric::new(&["no-such-program".to_owned()], folder.path().to_owned(), None, &[]).unwrap();
         let error = format!("{:#}", score(&missing, "x").await.unwrap_err());
         assert!(error.contains("is the program installed?"), "{error}");
     }

@@ -1,6 +1,7 @@
 //! A metric in any language: a program that is asked in JSON lines.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +14,11 @@ use promptopt_core::program::{CallContext, Metric};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{ChildStdin, Command};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
+
+use super::environment::environment;
+use super::processes::ProcessGroup;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -26,6 +30,7 @@ const MAX_STDERR: usize = 600;
 /// started again for the next question.
 pub(super) struct CommandMetric {
     command: Vec<String>,
+    environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
     timeout: Duration,
     running: AsyncMutex<Option<Running>>,
@@ -35,8 +40,8 @@ pub(super) struct CommandMetric {
 struct Running {
     stdin: ChildStdin,
     shared: Arc<Shared>,
-    /// Dropping it ends the process.
-    _child: Child,
+    /// Dropping it ends the process, and those that it started.
+    _group: ProcessGroup,
 }
 
 #[derive(Default)]
@@ -66,7 +71,13 @@ struct Answer {
 }
 
 impl CommandMetric {
-    pub(super) fn new(command: &[String], folder: PathBuf, timeout: Option<f64>) -> anyhow::Result<Self> {
+    /// `handed_on` names the variables that the program gets besides the usual ones.
+    pub(super) fn new(
+        command: &[String],
+        folder: PathBuf,
+        timeout: Option<f64>,
+        handed_on: &[String],
+    ) -> anyhow::Result<Self> {
         if command.first().is_none_or(|program| program.trim().is_empty()) {
             bail!(
                 "`metric.command` is empty: give the program and its arguments, such as [\"python3\", \"judge.py\"]"
@@ -76,8 +87,12 @@ impl CommandMetric {
         if timeout.is_zero() {
             bail!("`metric.timeout` must be a number of seconds above 0, and not endless");
         }
+        if let Some(missing) = handed_on.iter().find(|name| std::env::var_os(name).is_none()) {
+            bail!("`metric.env` names the variable {missing}, which is not set: set it, or leave it out");
+        }
         Ok(Self {
             command: command.to_vec(),
+            environment: environment(std::env::vars_os(), handed_on),
             folder,
             timeout,
             running: AsyncMutex::default(),
@@ -93,22 +108,25 @@ impl CommandMetric {
         let (program, arguments) = self.command.split_first().context("the command is empty")?;
         let folder =
             if self.folder.as_os_str().is_empty() { PathBuf::from(".") } else { self.folder.clone() };
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
+            .stderr(Stdio::piped());
+        let mut group = ProcessGroup::start(command)
             .with_context(|| format!("starting the metric `{}`; is the program installed?", self.name()))?;
+        let child = group.leader();
         let stdin = child.stdin.take().context("the metric has no standard input")?;
         let stdout = child.stdout.take().context("the metric has no standard output")?;
         let stderr = child.stderr.take().context("the metric has no standard error")?;
         let shared = Arc::new(Shared::default());
         let complaints = tokio::spawn(collect(stderr, Arc::clone(&shared)));
         tokio::spawn(listen(stdout, Arc::clone(&shared), complaints));
-        Ok(Running { stdin, shared, _child: child })
+        Ok(Running { stdin, shared, _group: group })
     }
 
     /// Sends a question, to a new process where the last one ended.

@@ -66,6 +66,8 @@ pub(crate) struct MetricSection {
     pub(crate) command: Option<Vec<String>>,
     /// `command`: seconds that one answer may take. Default: 60.
     pub(crate) timeout: Option<f64>,
+    /// `command`: names of environment variables to hand on, besides the usual ones such as `PATH`.
+    pub(crate) env: Option<Vec<String>>,
 }
 
 impl MetricKind {
@@ -137,7 +139,7 @@ fn owners(key: &str) -> &'static [&'static str] {
         "tolerance" | "relative_tolerance" => &["numeric"],
         "keys" => &["json"],
         "rubric" | "model" => &["judge"],
-        "command" | "timeout" => &["command"],
+        "command" | "timeout" | "env" => &["command"],
         "field" => &["exact", "normalized", "contains", "regex", "numeric", "f1", "json", "set", "judge"],
         _ => &[],
     }

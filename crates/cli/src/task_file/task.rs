@@ -13,6 +13,7 @@ use super::model::ModelForm;
 use super::optimizer::OptimizerForm;
 use super::shorthand::{maybe_name_or_table, name_or_table, one_or_many};
 use crate::saved::bounded;
+use crate::secrets::{self, without_assignments};
 
 use super::{CacheSection, DataSection, MetricSection, ModelSection, OptimizerSection, ProgramSection};
 
@@ -93,12 +94,14 @@ impl TaskFile {
         if let Some(folder) = path.parent() {
             task.resolve(folder);
         }
+        // From here on nothing that is said repeats them.
+        secrets::redactor(&task);
         Ok(task)
     }
 
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let mut task: Self =
-            toml::from_str(text).map_err(|error| anyhow!(with_suggestion(&error.to_string())))?;
+        let mut task: Self = toml::from_str(text)
+            .map_err(|error| anyhow!(with_suggestion(&without_assignments(&error.to_string()))))?;
         task.source = toml::from_str(text)?;
         task.checked()
     }

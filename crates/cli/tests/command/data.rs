@@ -212,7 +212,7 @@ fn a_pipe_is_refused_at_once() {
         refused(
             folder.path(),
             &[command, "task.toml"],
-            &["pipe.jsonl", "a pipe or a device: write the rows to a file"],
+            &["pipe.jsonl", "it is a pipe, not a regular file; write what it gives to a file first"],
         );
     }
 }

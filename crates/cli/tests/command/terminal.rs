@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use promptopt_testkit::{LoopbackServer, SimulatedLm};
@@ -10,18 +11,49 @@ use promptopt_testkit::{LoopbackServer, SimulatedLm};
 use super::{TASK, folder};
 
 /// A terminal that is gone when it is dropped.
-struct Terminal(String);
+pub(super) struct Terminal(String);
 
 impl Terminal {
     /// Starts a command in a terminal of its own.
     fn start(folder: &Path, command: &str) -> Self {
-        let name = format!("promptopt-{}", std::process::id());
+        let name = Self::name();
         let started = tmux(&name, &["new-session", "-d", "-s", "t", "-x", "80", "-y", "24", "sh"]);
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
         let terminal = Self(name);
         let typed = format!("cd {} && clear && {command}; echo \"ended with $?\"", folder.display());
         tmux(&terminal.0, &["send-keys", "-t", "t", &typed, "Enter"]);
         terminal
+    }
+
+    /// Runs a command in a terminal of its own, and gives each byte that the terminal got.
+    pub(super) fn raw(folder: &Path, command: &str) -> String {
+        let name = Self::name();
+        let output = folder.join("terminal.raw");
+        let shell = format!("{command}; echo \"ended with $?\"; sleep 100");
+        let path = output.display().to_string();
+        let started = tmux(&name, &["new-session", "-d", "-s", "t", "-x", "200", "-y", "50", "cat"]);
+        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+        let terminal = Self(name);
+        tmux(&terminal.0, &["set-option", "-g", "remain-on-exit", "on"]);
+        tmux(&terminal.0, &["pipe-pane", "-t", "t", &format!("cat > {path}")]);
+        let there = folder.display().to_string();
+        tmux(&terminal.0, &["respawn-pane", "-k", "-t", "t", "-c", &there, &shell]);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let raw = std::fs::read(&output).unwrap_or_default();
+            let raw = String::from_utf8_lossy(&raw).into_owned();
+            if raw.contains("ended with ") || Instant::now() > deadline {
+                std::fs::remove_file(&output).unwrap();
+                return raw;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A name that no other terminal has.
+    fn name() -> String {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        format!("promptopt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// What stands on it, with what has scrolled away where `all` says so.
@@ -43,7 +75,7 @@ fn tmux(name: &str, arguments: &[&str]) -> std::process::Output {
     command.env_remove("TMUX").env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8").output().unwrap()
 }
 
-fn is_missing() -> bool {
+pub(super) fn is_missing() -> bool {
     let missing = Command::new("tmux").arg("-V").output().is_err();
     let required = std::env::var_os("PROMPTOPT_REQUIRE_TMUX").is_some();
     assert!(!(missing && required), "tmux is not installed: apt install tmux");

@@ -5,13 +5,18 @@ use std::path::Path;
 use crate::harness::{Behaviour, Harness, command, optimizer, said};
 use crate::relay::Relay;
 
-/// Every secret of the task below: keys of a variable and of a file, a header, a login and a token of a URL.
-const CANARIES: [&str; 5] = [
+/// Every secret of the task below: keys of a variable and of a file, a header, a login and a token of a URL, then
+/// headers and a parameter that only their names tell of.
+const CANARIES: [&str; 9] = [
     "sk-canary-4711-variable",
     "fl-canary-1234-file",
     "hd-canary-0815-header",
     "pw-canary-2222-login",
     "tk-canary-3333-query",
+    "xa-canary-4444-auth",
+    "xk-canary-5555-key-v2",
+    "xs-canary-6666-session",
+    "ex-canary-7777-extra",
 ];
 
 /// How the login is sent: `ann:pw-canary-2222-login`.
@@ -22,7 +27,9 @@ const KEYS: [&str; 2] = ["api_key_env = \"LAB_KEY\"", "api_key_file = \"key\""];
 
 /// A task on two models, each with secrets of its own; `key` is where that of the first is.
 fn task(harness: &Harness, key: &str, program: &str, writer: &str) -> String {
-    let model = format!("{key}\nmax_retries = 1\nheaders = {{ x-lab-key = \"Lab hd-canary-0815-header\" }}");
+    let model = format!(
+        "{key}\nmax_retries = 1\nheaders = {{ x-lab-key = \"Lab hd-canary-0815-header\", X-Auth = \"xa-canary-4444-auth\", X-API-Key-V2 = \"xk-canary-5555-key-v2\", X-Session = \"xs-canary-6666-session\" }}\nextra = {{ api_key = \"ex-canary-7777-extra\" }}"
+    );
     let task = harness.task(&model, &optimizer("gepa")).replace(&harness.base_url(), program);
     format!("{task}\n[prompt_model]\nname = \"writer\"\nbase_url = \"{writer}\"\nmax_retries = 0\n")
 }

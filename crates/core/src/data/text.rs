@@ -1,4 +1,6 @@
-//! Values as text, and texts cut to a bound.
+//! Values as text, texts cut to a bound, and texts that may be shown.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -18,8 +20,38 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
     }
 }
 
+/// Whether a character commands a terminal or hides or reorders what stands beside it: control characters but
+/// line feed and tab, the controls of writing direction, separators of lines and paragraphs, and characters
+/// without width. Joiners (U+200C, U+200D) are none of them: Persian, Hindi and emoji need them.
+pub fn is_unsafe(character: char) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        other => other.is_control(),
+    }
+}
+
+/// A text from outside as it may stand on a terminal or a page: control characters become their pictures
+/// (U+241B for an escape), and what else [`is_unsafe`] becomes U+FFFD. A line may end with CR LF.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace("\r\n", "\n");
+    let shown = |character| match character {
+        character if !is_unsafe(character) => character,
+        '\u{7f}' => '\u{2421}',
+        character if character < ' ' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
+        _ => '\u{fffd}',
+    };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -27,5 +59,29 @@ mod tests {
         assert_eq!(shorten("äöü", 3), "äöü");
         assert_eq!(shorten("äöüß", 3), "äö…");
         assert_eq!(shorten("abc", 0), "…");
+    }
+
+    #[test]
+    fn what_commands_a_terminal_is_shown_and_not_obeyed() {
+        let check = |text: &str, shown: &str| assert_eq!(printable(text), shown);
+        check("\u{1b}]52;c;aGk=\u{7}", "␛]52;c;aGk=␇");
+        check("\u{9b}2J \u{9d}0;title\u{9c}", "\u{fffd}2J \u{fffd}0;title\u{fffd}");
+        check("a\r\nb\rc\0\u{7f}", "a\nb␍c␀␡");
+        check("user\u{202e}nimda\u{2066}\u{200f}\u{61c}", "user\u{fffd}nimda\u{fffd}\u{fffd}\u{fffd}");
+        check("a\u{2028}b\u{200b}c\u{feff}\u{e0041}", "a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}");
+        // Ordinary texts of the world, joiners and emoji among them.
+        for text in ["a\tb\n", "naïve", "می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}👧", "שלום", "文字"]
+        {
+            assert!(matches!(printable(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_safe_and_stays_so(text in any::<String>()) {
+            let shown = printable(&text);
+            prop_assert!(!shown.contains(is_unsafe));
+            prop_assert_eq!(printable(&shown), shown.clone());
+        }
     }
 }

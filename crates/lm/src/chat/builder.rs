@@ -18,7 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::headers::{Credentials, ExtraHeader, header_map};
 use crate::identity::identity;
 use crate::retry::RetryPolicy;
-use crate::secrets::Redactor;
+use crate::secrets::redactor;
 use crate::surface::builder_surface;
 use crate::transport::{Limits, Transport, http_client};
 use crate::wire::Peer;
@@ -142,11 +142,12 @@ impl ChatClient {
         let http = http_client(&endpoint, &conduct.limits, &user_agent)?;
         let named = Credentials::named(api_key, api_key_file, api_key_env)?;
         let credentials = Credentials::find(named, &endpoint, &headers)?;
-        let mut secrets = credentials.secrets(&endpoint, &headers);
+        let parameters = Value::Object(template.extra.clone());
+        let mut secrets = credentials.secrets(&endpoint, &headers, &parameters);
         if endpoint.has_login() {
             secrets.extend(basic_authorization(&http, &endpoint));
         }
-        let redactor = Redactor::new(secrets);
+        let redactor = redactor(secrets);
         let header_map = header_map(&headers, &credentials)?;
         let id = identity(endpoint.place(), &template, &redactor);
         let transport = Transport::new(http, &endpoint, header_map, conduct.limits.clone(), redactor.clone());

@@ -24,7 +24,7 @@ use crate::identity::identity;
 use crate::name::ModelName;
 use crate::provider::Dialect;
 use crate::retry::RetryPolicy;
-use crate::secrets::Redactor;
+use crate::secrets::redactor;
 use crate::surface::builder_surface;
 use crate::transport::{Limits, http_client};
 use crate::wire::Peer;
@@ -134,7 +134,8 @@ impl ProviderClient {
         let can_do_without = base_url.is_some() || dialect == Dialect::Ollama;
         let named = Credentials::named(api_key, api_key_file, api_key_env)?;
         let credentials = credentials(named, provider, &headers, can_do_without)?;
-        let redactor = Redactor::new(credentials.secrets(&endpoint, &headers));
+        let parameters = Value::Object(template.extra.clone());
+        let redactor = redactor(credentials.secrets(&endpoint, &headers, &parameters));
         let headers = extra_headers(dialect, &headers, &credentials)?;
 
         let http = http_client(&endpoint, &conduct.limits, &user_agent)?;

@@ -12,7 +12,7 @@ use crate::classify::{AttemptError, Classifier};
 use crate::parameter_support::Parameter;
 use crate::provider_error::ProviderError;
 use crate::reply::ReplyProblem;
-use crate::text::WORDS_LIMIT;
+use crate::text::{WORDS_LIMIT, tidy};
 use crate::transport::{ERROR_BODY_LIMIT, RawReply, no_connection};
 use crate::wire::Peer;
 
@@ -29,7 +29,7 @@ impl NativeWire {
             Error::ChatResponseGeneration { response_body, .. } => self.no_completion(&response_body),
             Error::ChatResponse { body, .. } => self.no_completion(&body),
             // The rest is about requests that can not be written for this provider.
-            error => unsent(self.peer.classifier.redactor.tidy(&error.to_string(), WORDS_LIMIT)).into(),
+            error => unsent(tidy(&self.peer.classifier.redactor, &error.to_string(), WORDS_LIMIT)).into(),
         }
     }
 

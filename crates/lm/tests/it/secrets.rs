@@ -78,3 +78,41 @@ async fn a_key_from_a_file_is_sent_without_its_line_break_and_never_shown() {
         assert_eq!(seen.headers["authorization"], format!("Bearer {CANARY}"));
     }
 }
+
+#[tokio::test]
+async fn whatever_looks_like_a_secret_is_masked_by_its_name_or_its_look() {
+    let names = ["X-Auth", "X-API-Key-V2", "X-Session", "Cookie", "x-access-token"];
+    let other = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    let value = |n: usize| format!("canary-{n}-of-header");
+    let echo: Vec<String> = (0..names.len()).map(value).collect();
+    let body = format!("{} extra-canary nested-canary {other}", echo.join(" "));
+    let server = Server::start([Answer::new(400, &body)]).await;
+    let mut builder = ChatClient::builder().base_url(&server.base_url).model("tiny").max_retries(0);
+    for (n, name) in names.into_iter().enumerate() {
+        builder = builder.header(name, value(n));
+    }
+    let client = builder
+        .extra("api_key", "extra-canary")
+        .extra("proxy", json!({"auth": {"user": "nested-canary"}}))
+        .build()
+        .unwrap();
+    let said = said(&client).await;
+    assert!(!said.contains("canary") && !said.contains(other), "{said}");
+    assert_eq!(server.seen()[0].headers["x-auth"], "canary-0-of-header");
+    // The name alone says nothing of who the request is from: the usual key is still looked for.
+    assert!(said.contains("400"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_is_read_from_a_regular_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, what) in [(pipe.as_path(), "a pipe"), (std::path::Path::new("/dev/zero"), "a device")] {
+        let built = ChatClient::builder().model("tiny").api_key_file(path).build();
+        let error = built.err().unwrap();
+        let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(said.contains(what) && said.contains(&path.display().to_string()), "{said}");
+    }
+}

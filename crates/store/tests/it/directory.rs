@@ -36,6 +36,51 @@ fn a_run_is_started_once_and_resumed_after() {
     assert_eq!(names, ["events.jsonl", "journal.redb", "run.json", "run.lock"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    // A directory that is there and empty may be used; then it is made private.
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = create(&path).unwrap();
+    run.events().append(&json!({"event": "any"})).unwrap();
+    run.write_result("outcome.json", &json!({})).unwrap();
+    run.write_text("report.html", "page").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    for entry in fs::read_dir(&path).unwrap().map(Result::unwrap) {
+        assert_eq!(mode(&entry.path()), 0o600, "{entry:?}");
+    }
+    drop(run);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    drop(open(&path).unwrap());
+    assert_eq!(mode(&path), 0o700);
+}
+
+#[test]
+fn what_looks_like_a_key_is_in_no_record_and_stays_in_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let key = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    let mut manifest = manifest(1);
+    manifest.configuration = json!({"metric": {"command": ["judge", key]}});
+    let run = RunDirectory::create(&path, &manifest, Redactor::default()).unwrap();
+    run.events().append(&json!({"event": "warning", "message": key})).unwrap();
+    run.write_text("report.html", key).unwrap();
+    for name in ["run.json", "events.jsonl", "report.html"] {
+        let text = fs::read_to_string(path.join(name)).unwrap();
+        assert!(text.contains("[redacted]") && !text.contains(key), "{text}");
+    }
+    // A program may be about such texts, so its prompts are kept as they are.
+    let program = run.write_result("program.json", &json!({"demo": key})).unwrap();
+    assert!(fs::read_to_string(program).unwrap().contains(key));
+    drop(run);
+    open(&path).unwrap().check(&manifest).unwrap();
+}
+
 #[test]
 fn what_is_no_run_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

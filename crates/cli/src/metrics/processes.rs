@@ -1,0 +1,63 @@
+//! Child processes that take their own children along when they end.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::process::{Child, Command};
+
+/// The leaders of all groups that live.
+static LEADERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// A process and those that it started, in a group of their own. So Ctrl-C, which the terminal sends to our group,
+/// leaves it to us when they end: with this value.
+///
+/// A process that founds another group or session leaves this one and is not ended.
+pub(super) struct ProcessGroup {
+    leader: Child,
+}
+
+impl ProcessGroup {
+    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let leader = command.kill_on_drop(true).spawn()?;
+        leaders.extend(leader.id());
+        Ok(Self { leader })
+    }
+
+    /// The process that was started.
+    pub(super) fn leader(&mut self) -> &mut Child {
+        &mut self.leader
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        // Nobody waited for the leader yet, so its number is still its own, even if it has ended.
+        if let Some(id) = self.leader.id() {
+            let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+            leaders.retain(|leader| *leader != id);
+            end(id);
+        }
+    }
+}
+
+/// Ends all groups, where the process is about to end without dropping anything.
+pub(crate) fn end_all() {
+    let leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+    leaders.iter().copied().for_each(end);
+}
+
+#[cfg(unix)]
+fn end(leader: u32) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        // A group that is gone already is what is wanted.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// Elsewhere the process alone is ended, when it is dropped.
+#[cfg(not(unix))]
+fn end(_leader: u32) {}
