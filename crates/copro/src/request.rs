@@ -53,6 +53,11 @@ impl<'a> Request<'a> {
         [Some(MODULE), Some(told), mistakes, variant.then_some(VARIANT)].into_iter().flatten().collect()
     }
 
+    /// The texts of a request that are the same for every task.
+    pub(crate) fn fixed_texts(&self) -> impl Iterator<Item = &'static str> {
+        [PROPOSE, REFINE].into_iter().chain([MODULE, INSTRUCTION, ATTEMPTS, MISTAKES, VARIANT, OUTPUT].map(|field| field.1))
+    }
+
     pub(crate) fn brief<'b>(&self, inputs: &'b [(&'b str, &'b str)]) -> Brief<'b> {
         let instruction = if self.is_first() { PROPOSE } else { REFINE };
         Brief::new("propose_instruction", instruction, inputs, OUTPUT)

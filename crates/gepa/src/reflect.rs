@@ -9,6 +9,8 @@ use promptopt_core::trace::{Trace, TraceText};
 use promptopt_run::Error;
 use serde::Serialize;
 
+/// What the prompt model is told, as a template.
+pub(crate) const REQUEST: &str = include_str!("../prompts/reflect.md");
 /// Values in a record are cut to this many characters.
 const MAX_VALUE_CHARS: usize = 2000;
 /// All records of a request together have at most so many characters; what is beyond is left out.
@@ -94,7 +96,7 @@ pub(crate) fn request(
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment
-        .render_str(include_str!("../prompts/reflect.md"), minijinja::value::Serde(values))
+        .render_str(REQUEST, minijinja::value::Serde(values))
         .map(|text| text.trim().to_owned())
         .map_err(|source| Error::stage("reflection", source))
 }

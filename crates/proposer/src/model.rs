@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use indexmap::IndexMap;
-use promptopt_core::data::{Fields, plain_text};
+use promptopt_core::data::Fields;
 use promptopt_core::lm::Sampling;
 use promptopt_core::prompt::Demo;
-use promptopt_run::proposal::{Flaw, cleaned};
+use promptopt_run::proposal::{Flaw, Judge};
 use promptopt_run::{Assignment, Brief, Halt, Run, Written};
 use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::SliceRandom as _;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::render::{self, PROPOSE_INSTRUCTION};
-use crate::{Attempt, Checker, Error, PredictorInfo, Study, Task, studies, template};
+use crate::{Attempt, Error, PredictorInfo, Study, Task, studies, template};
 
 /// What a [`ModelProposer`] tells the prompt model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -207,7 +207,7 @@ impl ModelProposer {
         let mut rng =
             ChaCha8Rng::seed_from_u64(task.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let tips = self.tips_for(predictor, count, &mut rng);
-        let checker = self.checker(predictor, task, study, &tips);
+        let judge = judge(predictor, task, study, &tips);
         let mut written: Vec<Option<String>> = vec![None; count];
         let mut known = task.known(&predictor.path);
         for attempt in 0..=self.options.retries {
@@ -230,11 +230,12 @@ impl ModelProposer {
                 run.note(format!("a proposal for `{}` failed: {failure}", predictor.path));
             }
             for ((_, place), text) in open.into_iter().zip(texts) {
-                let Ok(text) = text.map(|text| cleaned(&text)) else { continue };
-                let flaw = checker.flaw(&text).or_else(|| (!known.note(&text)).then_some(Flaw::Duplicate));
-                run.observe_proposal(&predictor.path, &text, flaw.map(Flaw::reason));
-                if flaw.is_none() {
-                    *place = Some(text);
+                let Ok(reply) = text else { continue };
+                let proposal = judge.read(&reply, &known);
+                run.observe_proposal(&predictor.path, &proposal.text, proposal.flaw.map(Flaw::reason));
+                if proposal.flaw.is_none() {
+                    known.note(&proposal.text);
+                    *place = Some(proposal.text);
                 }
             }
         }
@@ -261,20 +262,6 @@ impl ModelProposer {
             return Vec::new();
         }
         self.tips.select(&predictor.signature, rng, count.max(self.tips.len()))
-    }
-
-    fn checker(&self, predictor: &PredictorInfo, task: &Task, study: &Study, tips: &[&Tip]) -> Checker {
-        let values: Vec<String> = task
-            .examples
-            .iter()
-            .take(50)
-            .flat_map(|example| example.fields().values().map(plain_text).collect::<Vec<_>>())
-            .collect();
-        let fixed = INPUTS.iter().map(|(_, description)| *description);
-        let request = fixed.chain([PROPOSE_INSTRUCTION, OUTPUT.1]).chain(tips.iter().map(|tip| tip.text()));
-        let descriptions = study.data_summary.iter().chain(&study.program_description);
-        let material = descriptions.chain([&predictor.instruction]).chain(&values).map(String::as_str);
-        Checker::new(&predictor.signature, request, material)
     }
 
     /// What the prompt model is told for one proposal.
@@ -374,6 +361,19 @@ const OUTPUT: (&str, &str) = (
     "proposed_instruction",
     "An instruction that will be used to prompt a language model to perform this task.",
 );
+
+/// What judges the proposals for a predictor.
+fn judge(predictor: &PredictorInfo, task: &Task, study: &Study, tips: &[&Tip]) -> Judge {
+    let fixed = INPUTS.iter().map(|(_, description)| *description);
+    let request = fixed.chain([PROPOSE_INSTRUCTION, OUTPUT.1]).chain(tips.iter().map(|tip| tip.text()));
+    let descriptions = study.data_summary.iter().chain(&study.program_description).map(String::as_str);
+    let others = task.program.predictors.iter().flat_map(|other| other.signature.fields());
+    Judge::new(&predictor.signature, &predictor.instruction)
+        .about(others.map(|field| field.name.as_str()))
+        .shown(task.examples.iter().map(AsRef::as_ref))
+        .speaking_of(descriptions)
+        .requested_by(request)
+}
 
 /// The best of what was tried, the worst of them first.
 fn best_attempts<'a>(task: &'a Task, predictor: &PredictorInfo, most: usize) -> Vec<&'a Attempt> {
