@@ -8,7 +8,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use crate::attempts::Attempt;
-use crate::mistakes::Mistakes;
+use crate::mistakes::{Mistakes, numbered};
 
 const PROPOSE: &str = include_str!("../prompts/propose.md");
 const REFINE: &str = include_str!("../prompts/refine.md");
@@ -75,13 +75,14 @@ impl<'a> Request<'a> {
         } else {
             tell(ATTEMPTS, self.ranking());
         }
-        if let Some(mistakes) = self.mistakes.text(self.predictor.path(), rng) {
-            tell(MISTAKES, mistakes);
-        }
         if let Some(variant) = variant {
             tell(VARIANT, variant);
         }
-        Assignment::new(inputs).with_draw(draw)
+        let assignment = Assignment::new(inputs).with_draw(draw);
+        match self.mistakes.texts(self.predictor.path(), rng) {
+            none if none.is_empty() => assignment,
+            mistakes => assignment.with_records(MISTAKES.0, mistakes, numbered),
+        }
     }
 
     /// Whether there is nothing to rank yet.

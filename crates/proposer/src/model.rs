@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use indexmap::IndexMap;
-use promptopt_core::data::Fields;
+use promptopt_core::data::{ContentHash, Fields};
 use promptopt_core::lm::Sampling;
 use promptopt_core::prompt::Demo;
 use promptopt_run::proposal::{Flaw, Judge};
@@ -220,10 +220,8 @@ impl ModelProposer {
             for (slot, _) in &open {
                 // Another attempt brings another tip, so that it is another request.
                 let tip = tips.get((slot + attempt * count) % tips.len().max(1)).copied();
-                assignments.push(
-                    Assignment::new(self.request(predictor, task, study, *slot, tip, &mut rng)?)
-                        .with_draw((attempt * count + slot) as u64),
-                );
+                let request = self.request(predictor, task, study, *slot, tip, &mut rng)?;
+                assignments.push(request.with_draw((attempt * count + slot) as u64));
             }
             let texts = self.ask(run, assignments).await?;
             if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
@@ -273,7 +271,7 @@ impl ModelProposer {
         slot: usize,
         tip: Option<&Tip>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Fields, Error> {
+    ) -> Result<Assignment, Error> {
         let mut inputs = Fields::new();
         let mut tell = |name: &str, text: String| inputs.insert(name.to_owned(), Value::from(text));
         if let Some(summary) = &study.data_summary {
@@ -287,12 +285,10 @@ impl ModelProposer {
                 tell("module_description", role.clone());
             }
         }
-        if self.options.few_shot_aware {
-            let demos = self.shown_examples(predictor, task, slot, rng);
-            if !demos.is_empty() {
-                tell("task_demos", render::examples(&demos)?);
-            }
-        }
+        let demos = match self.options.few_shot_aware {
+            true => self.shown_examples(predictor, task, slot, rng),
+            false => Vec::new(),
+        };
         let attempts = best_attempts(task, predictor, self.options.history_in_context);
         if !attempts.is_empty() {
             tell("previous_instructions", render::tried(&attempts)?);
@@ -301,27 +297,29 @@ impl ModelProposer {
         if let Some(tip) = tip {
             tell("tip", tip.text().to_owned());
         }
-        Ok(inputs)
+        let assignment = Assignment::new(inputs);
+        Ok(if demos.is_empty() { assignment } else { assignment.with_records("task_demos", demos, render::blocks) })
     }
 
-    /// The demos of the slot's demo set, then examples of the data set.
+    /// The demos of the slot's demo set, then examples of the data set; each beside the row that it shows.
     fn shown_examples(
         &self,
         predictor: &PredictorInfo,
         task: &Task,
         slot: usize,
         rng: &mut ChaCha8Rng,
-    ) -> Vec<Fields> {
-        let own = |demo: &Demo| -> Fields {
+    ) -> Vec<(ContentHash, String)> {
+        let own = |demo: &Demo| {
             let known = predictor
                 .signature
                 .fields()
                 .filter_map(|field| Some((field.name.clone(), demo.fields.get(&field.name)?.clone())));
-            known.collect()
+            let row = demo.source.unwrap_or_else(|| ContentHash::of(&demo.fields));
+            (row, render::example(&known.collect()))
         };
         let sets: Vec<_> =
             task.demo_sets.get(&predictor.path).into_iter().flatten().filter(|set| !set.is_empty()).collect();
-        let mut shown: Vec<Fields> = Vec::new();
+        let mut shown = Vec::new();
         if let Some(set) = sets.get(slot % sets.len().max(1)) {
             shown.extend(set.iter().map(own));
         }
@@ -331,7 +329,7 @@ impl ModelProposer {
         let rows = examples.into_iter().filter(|example| {
             predictor.signature.outputs().iter().any(|field| example.get(&field.name).is_some())
         });
-        shown.extend(rows.map(|example| example.fields().clone()));
+        shown.extend(rows.map(|example| (example.content_hash(), render::example(example.fields()))));
         shown.truncate(self.options.examples_in_context);
         shown
     }

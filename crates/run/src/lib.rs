@@ -78,6 +78,7 @@ mod optimizer;
 pub mod options;
 mod outcome;
 pub mod proposal;
+mod records;
 mod rollout;
 mod rollout_cost;
 mod run;

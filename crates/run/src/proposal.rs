@@ -362,7 +362,8 @@ impl Judge {
         let is_choice = |field: &Field| matches!(field.kind, FieldType::Enum(_) | FieldType::Bool);
         let speaks_of_choice = self.outputs.iter().all(is_choice) && is_english(text);
         let known = if speaks_of_choice { &self.subject } else { &self.vocabulary };
-        spoken.iter().any(|word| self.subject.contains(word))
+        self.names_an_output(text)
+            || spoken.iter().any(|word| self.subject.contains(word))
             || stems(text).any(|stem| known.contains(&stem) || ACTS.contains(&stem.as_str()))
     }
 

@@ -10,6 +10,7 @@ use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::Trace;
 use serde::Serialize;
 
+use crate::records::Withheld;
 use crate::{
     Board, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutCost, RolloutJob, RolloutRunner,
     RolloutStore, RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
@@ -62,10 +63,11 @@ pub struct Run<'p> {
     /// The best mean when the last step began, and how many steps did not raise it.
     steps: Option<(f64, usize)>,
     trials: Vec<Trial>,
-    notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     details: Fields,
-    /// What the texts cost that the prompt model wrote.
+    /// What the texts cost that the prompt model wrote, and what it was not to be shown.
     writing: Usage,
+    pub(crate) withheld: Withheld,
     /// What rollouts of other programs came to, such as a teacher's.
     others: RolloutTotals,
     /// Whether the winner is to be measured once more.
@@ -118,6 +120,7 @@ impl<'p> Run<'p> {
             notes: Vec::new(),
             details: Fields::new(),
             writing: Usage::default(),
+            withheld: Withheld::default(),
             others: RolloutTotals::default(),
             confirm: false,
             options,

@@ -198,7 +198,7 @@ fn what_cannot_serve_is_told() {
     // The request again.
     cases.check(REQUEST, Err(Flaw::Echo));
     cases.check("You improve the instruction of one component in a system of language model calls.", Err(Flaw::Echo));
-    cases.check("# Present instruction\nRoute the ticket.\n\n# Your task\nRoute the ticket to billing.", Err(Flaw::Echo));
+    cases.check("Done.\n# Present instruction\nRoute the ticket.\n\n# Your task\nRoute the ticket to billing.", Err(Flaw::Echo));
     cases.check(&format!("{ONE} {REQUEST}"), Err(Flaw::Echo));
     // Answers to a row.
     for answer in [
@@ -247,6 +247,7 @@ fn what_fits_an_output_of_another_kind_is_an_answer_too() {
     answer("question -> answer", "Paris", Some(Flaw::Answer));
     answer("question -> answer", "The answer is Paris.", Some(Flaw::Answer));
     answer("question -> answer", "Name the capital as an answer.", None);
+    answer("question -> answer", "say Paris in the form asked for", None);
     answer("question -> answer", "When the text mentions amber, the answer is K4.", None);
 }
 

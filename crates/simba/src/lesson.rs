@@ -50,11 +50,15 @@ pub(crate) async fn learn(
         for predictor in program.predictors() {
             let module = format!("{}: {}", predictor.path(), predictor.signature());
             let instruction = lesson.prompts.get(predictor.path()).unwrap_or(predictor.prompt());
-            let runs = [&lesson.better, &lesson.worse].map(|trace| told(trace.as_deref()));
-            let texts = [module, instruction.instruction.clone()].into_iter().chain(runs);
+            let [better, worse] = [&lesson.better, &lesson.worse].map(|trace| told(trace.as_deref()));
+            let texts = [module, instruction.instruction.clone(), better.clone(), worse];
             let inputs = BRIEF.inputs.iter().zip(texts);
             let inputs = Fields::from_iter(inputs.map(|((name, _), text)| ((*name).to_owned(), text.into())));
-            assignments.push(Assignment::new(inputs).with_draw(draw));
+            // Both runs are of one row, without which there is no lesson.
+            let row = lesson.better.as_ref().or(lesson.worse.as_ref()).map(|trace| trace.example.content_hash());
+            let records = row.map(|row| (row, better)).into_iter().collect();
+            let assignment = Assignment::new(inputs).with_draw(draw);
+            assignments.push(assignment.with_records("better_run", records, |runs| runs.concat()));
         }
     }
     let mut rules = match assignments.is_empty() || run.options().instruction_writer.is_some() {

@@ -144,7 +144,8 @@ impl Evolution<'_> {
     /// The runs that the prompt model is shown: those of the minibatch, then others of the parent
     /// that are known already; what went wrong before what went well.
     fn reflective_data(&mut self, run: &Run<'_>, draft: &Draft) -> Vec<Arc<Trace>> {
-        let judged = |trace: &&Arc<Trace>| trace.evidence().is_some();
+        let judged =
+            |trace: &&Arc<Trace>| trace.evidence().is_some() && !run.is_withheld(&trace.example);
         let fresh: Vec<Arc<Trace>> = draft
             .minibatch
             .iter()
@@ -207,7 +208,8 @@ impl Evolution<'_> {
             let own =
                 run.board().candidates().get(*parent).map(|one| one.prompts.clone()).unwrap_or_default();
             // Another draw each time, so that no store takes a repeated request for the same one.
-            prompts.push((reflect::request(*predictor, &predictors, &own, runs)?, self.requests));
+            let request = reflect::request(*predictor, &predictors, &own, runs)?;
+            prompts.push(request.with_draw(self.requests));
             self.requests += 1;
         }
         let sampling = Sampling::default().with_temperature(self.options.temperature);
