@@ -1,6 +1,6 @@
 //! A run: what there is, what costs, and what is told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use promptopt_core::data::{Example, Fields};
 use promptopt_core::lm::LanguageModel;
@@ -10,6 +10,7 @@ use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::Trace;
 use serde::Serialize;
 
+use crate::refusals::Refusals;
 use crate::{
     Board, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutCost, RolloutJob, RolloutRunner,
     RolloutStore, RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
@@ -66,6 +67,8 @@ pub struct Run<'p> {
     details: Fields,
     /// What the texts cost that the prompt model wrote.
     writing: Usage,
+    /// What is known of requests for texts that the provider refuses.
+    writing_refusals: Arc<Mutex<Refusals>>,
     /// What rollouts of other programs came to, such as a teacher's.
     others: RolloutTotals,
     /// Whether the winner is to be measured once more.
@@ -118,6 +121,7 @@ impl<'p> Run<'p> {
             notes: Vec::new(),
             details: Fields::new(),
             writing: Usage::default(),
+            writing_refusals: Arc::default(),
             others: RolloutTotals::default(),
             confirm: false,
             options,
@@ -200,6 +204,7 @@ impl<'p> Run<'p> {
             .store(Arc::clone(&self.store))
             .ledger(Arc::clone(&self.ledger))
             .max_errors(Some(self.options.max_errors))
+            .beside(&self.runner)
             .cancellation(self.options.cancellation.clone())
             .observer(Arc::clone(&self.observer))
     }
@@ -370,6 +375,28 @@ impl Run<'_> {
         self.note(text);
     }
 
+    /// Says so where program or metric call models by themselves, which nobody could count.
+    pub(crate) fn note_uncounted(&mut self) {
+        let totals = self.runner.totals();
+        let failed = totals.failures.reply + totals.failures.errors();
+        if totals.made <= failed {
+            return;
+        }
+        let (program, calls) = (self.program, totals.usage.calls);
+        let who = if calls == 0 && !program.predictors().is_empty() && program.calls_per_rollout() > 0 {
+            "program"
+        } else if calls == totals.calls_of_steps && program.metric().calls_per_score() > 0 {
+            "metric"
+        } else {
+            return;
+        };
+        self.warn(format!(
+            "the {who} made no call that promptopt could count, although it says that it calls a model: what it calls by \
+             itself is in no budget and in no journal, and an outage of it looks like a bad prompt; call through the \
+             context (`CallContext::complete`, `CallContext::aside`)"
+        ));
+    }
+
     /// Puts a detail of the strategy's own into the outcome, in place of what stood there under that name.
     pub fn detail(&mut self, name: &str, value: impl Serialize) {
         self.details.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
@@ -416,6 +443,10 @@ impl Run<'_> {
         self.others.usage += totals.usage;
         self.others.reused += totals.reused;
         self.others.failures = self.others.failures + totals.failures;
+    }
+
+    pub(crate) fn writing_refusals(&self) -> Arc<Mutex<Refusals>> {
+        Arc::clone(&self.writing_refusals)
     }
 
     pub(crate) fn note_writing(&mut self, usage: Usage) {

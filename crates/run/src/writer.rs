@@ -175,6 +175,7 @@ impl Run<'_> {
             .concurrency(self.options().concurrency)
             .ledger(Arc::clone(self.ledger()))
             .cancellation(self.options().cancellation.clone())
+            .refusals(self.writing_refusals())
             .uncounted();
         let prompts: Arc<Prompts> = Arc::default();
         let job = |Assignment { inputs, draw }: Assignment| {
