@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Example, Fields, Prediction};
-use promptopt_core::lm::{LanguageModel, LmError};
+use promptopt_core::lm::{LanguageModel, LmError, Refusal};
 use promptopt_core::program::{CallContext, Evaluator, Metric, Module, Predictor};
 use promptopt_core::trace::{Failure, FailureKind, Trace};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{Assignment, Event, Halt, Run, StopReason};
@@ -104,53 +105,39 @@ impl Withheld {
     }
 }
 
-/// Why a request was refused for what stands in it.
+/// What a provider said of a request that it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) kind: RefusalKind,
+pub(crate) struct Refused {
+    pub(crate) reason: Refusal,
     pub(crate) why: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RefusalKind {
-    /// It is too long.
-    TooLong,
-    /// The provider withheld the reply.
-    Withheld,
-    /// The provider rejected it.
-    Rejected,
+    /// Whether every request would be refused if none ever went through.
+    fatal: bool,
 }
 
 const REFUSED: &str = "refused";
 const WHY: &str = "why";
-/// Each kind with its name in a trace.
-const KINDS: [(RefusalKind, &str); 3] =
-    [(RefusalKind::TooLong, "too long"), (RefusalKind::Withheld, "withheld"), (RefusalKind::Rejected, "rejected")];
+const FATAL: &str = "fatal";
 
-impl Refusal {
+impl Refused {
     /// What an error says of a request, where the content of it may be what brought it about.
     fn behind(error: &anyhow::Error) -> Option<Self> {
-        let kind = match error.chain().find_map(|cause| cause.downcast_ref::<LmError>())? {
-            LmError::ContextLength { .. } => RefusalKind::TooLong,
-            LmError::Refused { .. } => RefusalKind::Withheld,
-            LmError::InvalidRequest { status: 413, .. } => RefusalKind::TooLong,
-            LmError::InvalidRequest { status: 400 | 422, .. } => RefusalKind::Rejected,
-            _ => return None,
-        };
-        Some(Self { kind, why: format!("{error:#}") })
+        let lm = error.chain().find_map(|cause| cause.downcast_ref::<LmError>())?;
+        Some(Self { reason: lm.refusal()?, why: format!("{error:#}"), fatal: lm.is_fatal() })
     }
 
     /// The refusal that a trace tells of.
     pub(crate) fn of(trace: &Trace) -> Option<Self> {
         let prediction = trace.prediction.as_ref()?;
-        let name = prediction.get_str(REFUSED)?;
-        let (kind, _) = KINDS.into_iter().find(|(_, known)| *known == name)?;
-        Some(Self { kind, why: prediction.get_str(WHY).unwrap_or_default().to_owned() })
+        Some(Self {
+            reason: Refusal::deserialize(prediction.get(REFUSED)?).ok()?,
+            why: prediction.get_str(WHY).unwrap_or_default().to_owned(),
+            fatal: prediction.get(FATAL) == Some(&Value::Bool(true)),
+        })
     }
 
     fn into_prediction(self) -> Prediction {
-        let name = KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or("", |(_, name)| *name);
-        Prediction::from_iter([(REFUSED, Value::from(name)), (WHY, Value::from(self.why))])
+        let reason = serde_json::to_value(self.reason).unwrap_or_default();
+        Prediction::from_iter([(REFUSED, reason), (WHY, self.why.into()), (FATAL, self.fatal.into())])
     }
 }
 
@@ -169,7 +156,7 @@ impl Module for Listening<'_> {
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        self.0.run(context, inputs).await.or_else(|error| match Refusal::behind(&error) {
+        self.0.run(context, inputs).await.or_else(|error| match Refused::behind(&error) {
             Some(refusal) => Ok(refusal.into_prediction()),
             None => Err(error),
         })
@@ -216,19 +203,19 @@ impl Run<'_> {
             traces.extend(if told.is_some() { sent.next() } else { Some(nothing_to_show()) });
         }
         for trace in &traces {
-            self.withheld.has_written |= trace.error.is_none() && Refusal::of(trace).is_none();
+            self.withheld.has_written |= trace.error.is_none() && Refused::of(trace).is_none();
         }
         for ((assignment, shown), trace) in assignments.iter().zip(shown).zip(&mut traces) {
-            let (Some(refusal), Some(records), Some(shown)) = (Refusal::of(trace), &assignment.records, shown) else {
+            let (Some(refusal), Some(records), Some(shown)) = (Refused::of(trace), &assignment.records, shown) else {
                 continue;
             };
             *trace = self.with_fewer(program, assignment, records, shown, refusal).await?;
         }
-        for refusal in traces.iter().filter_map(|trace| Refusal::of(trace)) {
+        for refusal in traces.iter().filter_map(|trace| Refused::of(trace)) {
             // Where nothing has ever been written it is the set-up that is wrong, and not what a row holds.
             let has_answered =
                 self.runner().totals().made > 0 && Arc::ptr_eq(self.prompt_model(), self.task_model());
-            if refusal.kind == RefusalKind::Rejected && !self.withheld.has_written && !has_answered {
+            if refusal.fatal && !self.withheld.has_written && !has_answered {
                 return Err(Halt::Stopped(StopReason::Provider { message: refusal.why }));
             }
         }
@@ -243,7 +230,7 @@ impl Run<'_> {
         assignment: &Assignment,
         records: &Records,
         mut shown: Vec<usize>,
-        mut refusal: Refusal,
+        mut refusal: Refused,
     ) -> Result<Arc<Trace>, Halt> {
         let (mut written, mut found) = (None, 0);
         // What others of the same batch have brought to light is left out first.
@@ -253,7 +240,7 @@ impl Run<'_> {
         loop {
             if is_fewer {
                 let Some(trace) = self.resend(program, assignment, &shown).await? else { break };
-                match Refusal::of(&trace) {
+                match Refused::of(&trace) {
                     Some(again) => refusal = again,
                     None => return Ok(trace),
                 }
@@ -262,7 +249,7 @@ impl Run<'_> {
             if shown.is_empty() || found == MOST_FOUND || self.withheld.hopeless.contains(program.name()) {
                 break;
             }
-            let refused = if refusal.kind != RefusalKind::TooLong {
+            let refused = if refusal.reason != Refusal::Length {
                 self.find(program, assignment, &shown, &mut written).await?
             } else if let [only] = shown.as_slice() {
                 Some(*only).filter(|only| records.shortest() != Some(*only))
@@ -282,7 +269,7 @@ impl Run<'_> {
     }
 
     /// The first of what was too long, about half of it.
-    fn shortened(&mut self, name: &str, records: &Records, shown: &[usize], refusal: &Refusal) -> Vec<usize> {
+    fn shortened(&mut self, name: &str, records: &Records, shown: &[usize], refusal: &Refused) -> Vec<usize> {
         if self.withheld.room.is_none() {
             self.warn(format!(
                 "a request for `{name}` does not fit the prompt model's context window, so requests hold fewer \
@@ -331,7 +318,7 @@ impl Run<'_> {
         written: &mut Option<Arc<Trace>>,
     ) -> Result<Option<bool>, Halt> {
         let trace = self.resend(program, assignment, shown).await?;
-        let passes = trace.as_ref().map(|trace| Refusal::of(trace).is_none());
+        let passes = trace.as_ref().map(|trace| Refused::of(trace).is_none());
         let text = trace.filter(|trace| passes == Some(true) && trace.error.is_none());
         *written = text.or(written.take());
         Ok(passes)
@@ -351,12 +338,12 @@ impl Run<'_> {
         }
         let trace = self.send(program, vec![told]).await?.into_iter().next();
         self.withheld.has_written |=
-            trace.as_ref().is_some_and(|trace| trace.error.is_none() && Refusal::of(trace).is_none());
+            trace.as_ref().is_some_and(|trace| trace.error.is_none() && Refused::of(trace).is_none());
         Ok(trace)
     }
 
     /// Leaves a row out of all later requests, and says so.
-    fn withhold(&mut self, row: Option<ContentHash>, refusal: &Refusal) {
+    fn withhold(&mut self, row: Option<ContentHash>, refusal: &Refused) {
         self.withheld.rows.extend(row);
         let why = self.withheld.note.as_ref().map_or(refusal.why.as_str(), |(_, why)| why.as_str());
         let text = format!(
@@ -391,7 +378,7 @@ fn told(assignment: &Assignment, shown: Option<&[usize]>) -> Option<(Fields, u64
 }
 
 /// A text that was refused for good.
-fn refused(refusal: Refusal) -> Trace {
+fn refused(refusal: Refused) -> Trace {
     Trace::new(Example::default()).with_prediction(refusal.into_prediction())
 }
 

@@ -203,6 +203,7 @@ impl<'p> Run<'p> {
             .store(Arc::clone(&self.store))
             .ledger(Arc::clone(&self.ledger))
             .max_errors(Some(self.options.max_errors))
+            .beside(&self.runner)
             .cancellation(self.options.cancellation.clone())
             .observer(Arc::clone(&self.observer))
     }
@@ -371,6 +372,28 @@ impl Run<'_> {
         let text = text.into();
         self.observe(&Event::Warning { message: text.clone() });
         self.note(text);
+    }
+
+    /// Says so where program or metric call models by themselves, which nobody could count.
+    pub(crate) fn note_uncounted(&mut self) {
+        let totals = self.runner.totals();
+        let failed = totals.failures.reply + totals.failures.errors();
+        if totals.made <= failed {
+            return;
+        }
+        let (program, calls) = (self.program, totals.usage.calls);
+        let who = if calls == 0 && !program.predictors().is_empty() && program.calls_per_rollout() > 0 {
+            "program"
+        } else if calls == totals.calls_of_steps && program.metric().calls_per_score() > 0 {
+            "metric"
+        } else {
+            return;
+        };
+        self.warn(format!(
+            "the {who} made no call that promptopt could count, although it says that it calls a model: what it calls by \
+             itself is in no budget and in no journal, and an outage of it looks like a bad prompt; call through the \
+             context (`CallContext::complete`, `CallContext::aside`)"
+        ));
     }
 
     /// Puts a detail of the strategy's own into the outcome, in place of what stood there under that name.

@@ -13,7 +13,7 @@ use promptopt_core::trace::Trace;
 use promptopt_predict::{Adapter as _, ChatAdapter, Predict};
 use serde_json::Value;
 
-use crate::records::{Listening, Records, Refusal};
+use crate::records::{Listening, Records, Refused};
 use crate::{Halt, InstructionRequest, InstructionWriter, RolloutJob, RolloutRunner, Run};
 
 /// What is asked for: an instruction, described inputs, and one text as output.
@@ -156,7 +156,7 @@ impl Run<'_> {
         .with_metric(written());
         let traces = self.commission(&program, vec![assignment]).await?;
         let of = |trace: &Arc<Trace>| -> Vec<Written> {
-            match (&trace.error, Refusal::of(trace)) {
+            match (&trace.error, Refused::of(trace)) {
                 (None, None) => texts(trace).into_iter().map(Ok).collect(),
                 _ => vec![Err(failure(trace))],
             }
@@ -231,7 +231,7 @@ impl Run<'_> {
 /// Why a trace holds no text.
 fn failure(trace: &Trace) -> String {
     let error = trace.error.as_ref().map(|failure| failure.message.clone());
-    error.or_else(|| Refusal::of(trace).map(|refusal| refusal.why)).unwrap_or_else(|| "the reply holds no text".to_owned())
+    error.or_else(|| Refused::of(trace).map(|refused| refused.why)).unwrap_or_else(|| "the reply holds no text".to_owned())
 }
 
 /// Anything that was written counts; whether it serves is for the caller to check.

@@ -64,6 +64,7 @@ impl Run<'_> {
                 reused_rollouts: totals.reused + self.others.reused,
             },
             failures: totals.failures + self.others.failures,
+            reasons: self.runner.reasons(),
             stop,
             exhausted,
             notes: self.notes,

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
-use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind};
+use crate::{Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind};
 
 /// Of the training examples, this part is held back for the winner's confirmation,
 const HELD_BACK: usize = 5;
@@ -85,12 +85,23 @@ impl<'p> Run<'p> {
         original.origin = Origin::original();
         let original = self.enter(original);
         let everything = self.board.open(original);
-        match self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err() {
+        let ended = self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err();
+        self.note_uncounted();
+        match ended {
             Some(Halt::Failed(error)) => Err(error),
+            None if !self.runner.anything_went_through() && self.runner.totals().made > 0 => {
+                Err(all_refused(&self.runner))
+            }
             halt if self.board.is_full(original) && self.board.mean(original).is_some() => Ok(halt),
             halt => Err(too_early(halt.as_ref().and_then(Halt::stop), self.board.first_failure())),
         }
     }
+}
+
+/// The error of a run in which no row got a reply.
+fn all_refused(runner: &RolloutRunner<'_>) -> Error {
+    let first = runner.reasons().into_iter().next().map(|reason| reason.message);
+    Error::Model { message: format!("no row got a reply; the first error: {}", first.unwrap_or_default()) }
 }
 
 fn task_model(program: &dyn Evaluator, options: &RunOptions) -> Result<Arc<dyn LanguageModel>, Error> {
