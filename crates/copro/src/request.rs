@@ -55,7 +55,9 @@ impl<'a> Request<'a> {
 
     /// The texts of a request that are the same for every task.
     pub(crate) fn fixed_texts(&self) -> impl Iterator<Item = &'static str> {
-        [PROPOSE, REFINE].into_iter().chain([MODULE, INSTRUCTION, ATTEMPTS, MISTAKES, VARIANT, OUTPUT].map(|field| field.1))
+        [PROPOSE, REFINE]
+            .into_iter()
+            .chain([MODULE, INSTRUCTION, ATTEMPTS, MISTAKES, VARIANT, OUTPUT].map(|field| field.1))
     }
 
     pub(crate) fn brief<'b>(&self, inputs: &'b [(&'b str, &'b str)]) -> Brief<'b> {

@@ -298,7 +298,11 @@ impl ModelProposer {
             tell("tip", tip.text().to_owned());
         }
         let assignment = Assignment::new(inputs);
-        Ok(if demos.is_empty() { assignment } else { assignment.with_records("task_demos", demos, render::blocks) })
+        Ok(if demos.is_empty() {
+            assignment
+        } else {
+            assignment.with_records("task_demos", demos, render::blocks)
+        })
     }
 
     /// The demos of the slot's demo set, then examples of the data set; each beside the row that it shows.

@@ -59,7 +59,9 @@ pub(crate) fn program(info: &ProgramInfo) -> Result<String, Error> {
 
 /// An example or a demo as lines `name: value`.
 pub(crate) fn example(fields: &Fields) -> String {
-    let line = |(name, value): (&String, &Value)| format!("{name}: {}", shorten(&plain_text(value), MAX_VALUE_CHARS));
+    let line = |(name, value): (&String, &Value)| {
+        format!("{name}: {}", shorten(&plain_text(value), MAX_VALUE_CHARS))
+    };
     fields.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 

@@ -45,7 +45,11 @@ struct Student<'a, 'p> {
 
 impl Student<'_, '_> {
     /// Has one kind of text written; `None` where nothing came out, which a note says.
-    async fn ask(&mut self, brief: Brief<'_>, assignments: Vec<Assignment>) -> Result<Vec<Option<String>>, Halt> {
+    async fn ask(
+        &mut self,
+        brief: Brief<'_>,
+        assignments: Vec<Assignment>,
+    ) -> Result<Vec<Option<String>>, Halt> {
         let texts = self.run.write(self.sampling, brief, assignments).await?;
         if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
             self.run.note(format!("the prompt model could not write `{}`: {failure}", brief.output.0));
@@ -84,7 +88,8 @@ async fn describe_data(
         let records = batch.iter().map(record).collect();
         Assignment::default().with_records("examples", records, needed(render::blocks))
     };
-    let batches = shown.chunks(options.view_data_batch_size.max(1)).take(MAX_BATCHES).map(assignment).collect();
+    let batches =
+        shown.chunks(options.view_data_batch_size.max(1)).take(MAX_BATCHES).map(assignment).collect();
     let observations = student
         .ask(
             Brief::new(
@@ -123,10 +128,16 @@ async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task
     let code = render::program(&task.program)?;
     let example = match task.traces.first() {
         Some(trace) => Some((trace.example.content_hash(), trace.format_for_prompt(MAX_TRACE_VALUE))),
-        None => task.examples.first().map(|example| (example.content_hash(), render::example(example.fields()))),
+        None => {
+            task.examples.first().map(|example| (example.content_hash(), render::example(example.fields())))
+        }
     };
     let assignment = |inputs: Fields| {
-        Assignment::new(inputs).with_records("program_example", example.clone().into_iter().collect(), render::blocks)
+        Assignment::new(inputs).with_records(
+            "program_example",
+            example.clone().into_iter().collect(),
+            render::blocks,
+        )
     };
     let description = student
         .ask(

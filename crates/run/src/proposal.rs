@@ -81,7 +81,8 @@ impl Flaw {
 
 /// The flaw that a text has whatever it is for, if it has one.
 pub fn flaw(text: &str, max_chars: usize) -> Option<Flaw> {
-    const MARKERS: [&str; 7] = ["[[ ##", "## ]]", "<|im_", "<|start_", "<|eot_", "<start_of_turn>", "[/INST]"];
+    const MARKERS: [&str; 7] =
+        ["[[ ##", "## ]]", "<|im_", "<|start_", "<|eot_", "<start_of_turn>", "[/INST]"];
     if !text.chars().any(char::is_alphanumeric) {
         Some(Flaw::Empty)
     } else if text.chars().count() > max_chars {
@@ -286,8 +287,15 @@ impl Judge {
 
     /// Reads the instruction out of a reply, of those in it that are not known already.
     pub fn read(&self, reply: &str, known: &Known) -> Proposal {
-        let mut first = None;
+        let mut first: Option<Proposal> = None;
         for reading in readings(reply, self.fenced) {
+            // All of a reply is read where its blocks are examples, and not where they are what it is about.
+            let blocks = first.as_ref().and_then(|first| first.flaw);
+            if reading.kind == ReadingKind::Whole
+                && !matches!(blocks, None | Some(Flaw::Empty | Flaw::Answer))
+            {
+                break;
+            }
             let flaw = match reading.kind {
                 ReadingKind::Code => Some(Flaw::OtherText),
                 ReadingKind::Data => Some(Flaw::Answer),
@@ -298,11 +306,7 @@ impl Judge {
             if proposal.flaw.is_none() {
                 return proposal;
             }
-            let known = first.get_or_insert(proposal);
-            // All of a reply is read where its blocks are examples, and not where they are what it is about.
-            if !matches!(known.flaw, Some(Flaw::Empty | Flaw::Answer | Flaw::Duplicate)) {
-                break;
-            }
+            first.get_or_insert(proposal);
         }
         first.unwrap_or(Proposal { text: String::new(), flaw: Some(Flaw::Empty) })
     }
@@ -351,9 +355,9 @@ impl Judge {
     fn is_related(&self, text: &str) -> bool {
         // Acts that an instruction may ask for without naming what of.
         const ACTS: [&str; 28] = [
-            "class", "categ", "label", "choos", "selec", "decid", "deter", "ident", "assig", "route", "sort", "pick",
-            "predi", "judge", "detec", "answe", "respo", "outpu", "retur", "read", "think", "step", "analy", "evalu",
-            "reaso", "rate", "sugge", "match",
+            "class", "categ", "label", "choos", "selec", "decid", "deter", "ident", "assig", "route", "sort",
+            "pick", "predi", "judge", "detec", "answe", "respo", "outpu", "retur", "read", "think", "step",
+            "analy", "evalu", "reaso", "rate", "sugge", "match",
         ];
         let spoken = words(text);
         if spoken.len() < FEWEST_WORDS && text.is_ascii() {
@@ -402,7 +406,8 @@ impl Judge {
         let line = line.strip_prefix("the ").unwrap_or(&line);
         self.outputs.iter().any(|output| {
             let rest = line.strip_prefix(&output.name.to_lowercase());
-            let value = rest.and_then(|rest| [": ", " is: ", " is ", " = "].iter().find_map(|is| rest.strip_prefix(is)));
+            let value = rest
+                .and_then(|rest| [": ", " is: ", " is ", " = "].iter().find_map(|is| rest.strip_prefix(is)));
             value.is_some_and(|value| self.fits(output, value))
         })
     }
@@ -415,9 +420,7 @@ impl Judge {
             FieldType::Bool => ["true", "false", "yes", "no"].contains(&text.as_str()),
             FieldType::Integer | FieldType::Float => text.parse::<f64>().is_ok(),
             FieldType::List(_) => serde_json::from_str::<Vec<Value>>(&text).is_ok(),
-            _ => {
-                self.values.get(&output.name).is_some_and(|values| values.contains(&text))
-            }
+            _ => self.values.get(&output.name).is_some_and(|values| values.contains(&text)),
         }
     }
 }
@@ -430,11 +433,23 @@ fn said(text: &str) -> String {
 /// Whether a text declines the request, or asks for what it needs.
 fn declines(text: &str) -> bool {
     const BEGINNINGS: [&str; 10] = [
-        "i'm sorry", "i’m sorry", "i am sorry", "sorry, ", "i can't ", "i can’t ", "i cannot ", "i'm unable", "i am unable",
+        "i'm sorry",
+        "i’m sorry",
+        "i am sorry",
+        "sorry, ",
+        "i can't ",
+        "i can’t ",
+        "i cannot ",
+        "i'm unable",
+        "i am unable",
         "i apologize",
     ];
     const QUESTIONS: [&str; 6] = [
-        "could you please provide", "can you please provide", "could you provide", "you would like me to", "you'd like me to",
+        "could you please provide",
+        "can you please provide",
+        "could you provide",
+        "you would like me to",
+        "you'd like me to",
         "please share the",
     ];
     let lower = normalized(text);
@@ -456,7 +471,8 @@ fn is_letter(text: &str) -> bool {
     let signs = ["best regards", "kind regards", "sincerely", "yours truly"];
     lower.starts_with("subject: ") || greets && lower.lines().count() > 1 || {
         let last = lower.lines().rev().filter(|line| !line.trim().is_empty()).take(3);
-        let mut signed = last.filter(|line| signs.iter().any(|one| line.trim().trim_end_matches(',') == *one));
+        let mut signed =
+            last.filter(|line| signs.iter().any(|one| line.trim().trim_end_matches(',') == *one));
         signed.next().is_some()
     }
 }
@@ -467,6 +483,7 @@ fn is_program(text: &str) -> bool {
     let opens = first.ends_with([':', '{', ';']);
     let begins = |with: &[&str]| with.iter().any(|one| first.starts_with(one));
     begins(&["#include", "#!/", "<!DOCTYPE", "<html"])
-        || begins(&["def ", "class ", "function ", "public ", "async def ", "const ", "let ", "var "]) && opens
+        || begins(&["def ", "class ", "function ", "public ", "async def ", "const ", "let ", "var "])
+            && opens
         || begins(&["import ", "from "]) && text.lines().count() > 2 && first.split_whitespace().count() <= 4
 }

@@ -206,7 +206,9 @@ impl Run<'_> {
             self.withheld.has_written |= trace.error.is_none() && Refused::of(trace).is_none();
         }
         for ((assignment, shown), trace) in assignments.iter().zip(shown).zip(&mut traces) {
-            let (Some(refusal), Some(records), Some(shown)) = (Refused::of(trace), &assignment.records, shown) else {
+            let (Some(refusal), Some(records), Some(shown)) =
+                (Refused::of(trace), &assignment.records, shown)
+            else {
                 continue;
             };
             *trace = self.with_fewer(program, assignment, records, shown, refusal).await?;
@@ -304,7 +306,9 @@ impl Run<'_> {
         // Where nothing has passed, another record by itself tells whether anything does.
         let other = shown.last().filter(|other| !has_passed && Some(**other) != suspect);
         match other {
-            Some(other) if self.probe(program, assignment, &[*other], written).await? != Some(true) => Ok(None),
+            Some(other) if self.probe(program, assignment, &[*other], written).await? != Some(true) => {
+                Ok(None)
+            }
             _ => Ok(suspect),
         }
     }

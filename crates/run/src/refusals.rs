@@ -76,7 +76,7 @@ impl Refusals {
     }
 
     /// A row is at fault when it never went through, but another one did under the same prompts. Otherwise the prompts
-    /// are, such as by a demo that the provider objects to.
+    /// are, such as by a demo that the provider objects to. What is too long may always be so by its demos.
     fn judge(&mut self, one: Made<'_>) {
         let trace = Arc::make_mut(one.trace);
         let Some(failure) = &mut trace.error else { return };
@@ -85,12 +85,15 @@ impl Refusals {
             // The metric's model refused to judge this answer. Another answer may be judged.
             return;
         }
-        if self.rows.contains(&one.example) || !self.prompts.contains(&one.of_candidate) {
+        let is_too_long = failure.refusal == Some(Refusal::Length);
+        let has_demos = one.prompts.iter().any(|(_, prompt)| !prompt.demos.is_empty());
+        let went_through = self.rows.contains(&one.example) || !self.prompts.contains(&one.of_candidate);
+        if went_through || is_too_long && has_demos {
             failure.kind = FailureKind::Reply;
             return;
         }
         failure.kind = FailureKind::Provider;
-        let size = (failure.refusal == Some(Refusal::Length)).then(|| size_of(one.prompts));
+        let size = is_too_long.then(|| size_of(one.prompts));
         self.refused.insert(one.example, Refused { failure: failure.clone(), size });
     }
 

@@ -17,7 +17,9 @@ use crate::{
 };
 
 mod close;
+mod fit;
 mod open;
+mod own_instruction;
 
 /// A run: a program, its data, and everything that costs, counts, tells or stops.
 ///
@@ -68,6 +70,8 @@ pub struct Run<'p> {
     /// What the texts cost that the prompt model wrote, and what it was not to be shown.
     writing: Usage,
     pub(crate) withheld: Withheld,
+    /// The most demos of a predictor, where more did not fit the model's context window.
+    most_demos: Option<usize>,
     /// What rollouts of other programs came to, such as a teacher's.
     others: RolloutTotals,
     /// Whether the winner is to be measured once more.
@@ -121,6 +125,7 @@ impl<'p> Run<'p> {
             details: Fields::new(),
             writing: Usage::default(),
             withheld: Withheld::default(),
+            most_demos: None,
             others: RolloutTotals::default(),
             confirm: false,
             options,
@@ -217,7 +222,9 @@ impl Run<'_> {
     ///
     /// [`Halt`] when the run ends before all are made.
     pub async fn rollouts(&mut self, jobs: &[RolloutJob]) -> Result<Vec<Arc<Trace>>, Halt> {
-        self.runner.run(jobs).await
+        let traces = self.runner.run(jobs).await?;
+        self.note_fit(jobs, traces.iter().map(Some));
+        Ok(traces)
     }
 
     /// The same for whoever keeps what was made before the run ended; see [`RolloutRunner::run_into`].
@@ -230,13 +237,17 @@ impl Run<'_> {
         jobs: &[RolloutJob],
         traces: &mut Vec<Option<Arc<Trace>>>,
     ) -> Result<(), Halt> {
-        self.runner.run_into(jobs, traces).await
+        let before = traces.len();
+        let ended = self.runner.run_into(jobs, traces).await;
+        self.note_fit(jobs, traces.iter().skip(before).map(Option::as_ref));
+        ended
     }
 
-    /// Enters a candidate. One with the same prompts is the same candidate.
+    /// Enters a candidate. One with the same prompts is the same candidate. One with more demos than fit
+    /// ([`Run::most_demos`]) is entered with those that do.
     pub fn enter(&mut self, candidate: PromptCandidate) -> usize {
         let discovered = (self.ledger.spent(), self.runner.totals().made);
-        self.board.enter(candidate, discovered)
+        self.board.enter(self.fitted(candidate), discovered)
     }
 
     /// Rolls out candidates on selection examples (by index). Pairs that are known are not run again; all others run
@@ -249,6 +260,7 @@ impl Run<'_> {
         let (pairs, jobs) = self.board.unknown(wanted);
         let mut traces = Vec::with_capacity(jobs.len());
         let ended = self.runner.run_into(&jobs, &mut traces).await;
+        self.note_fit(&jobs, traces.iter().map(Option::as_ref));
         self.board.record(wanted.iter().map(|(candidate, _)| *candidate), pairs, traces);
         ended
     }

@@ -231,7 +231,9 @@ impl Run<'_> {
 /// Why a trace holds no text.
 fn failure(trace: &Trace) -> String {
     let error = trace.error.as_ref().map(|failure| failure.message.clone());
-    error.or_else(|| Refused::of(trace).map(|refused| refused.why)).unwrap_or_else(|| "the reply holds no text".to_owned())
+    error
+        .or_else(|| Refused::of(trace).map(|refused| refused.why))
+        .unwrap_or_else(|| "the reply holds no text".to_owned())
 }
 
 /// Anything that was written counts; whether it serves is for the caller to check.

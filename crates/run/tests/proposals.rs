@@ -19,7 +19,8 @@ fn tickets() -> Vec<Example> {
         ("Do you sell the battery controller in blue?", "sales"),
         ("The address on my bill is wrong, and it says only 8 seconds.", "billing"),
     ];
-    let row = |(ticket, department)| Example::new([("ticket", ticket), ("department", department)], ["ticket"]);
+    let row =
+        |(ticket, department)| Example::new([("ticket", ticket), ("department", department)], ["ticket"]);
     rows.into_iter().map(row).collect()
 }
 
@@ -80,6 +81,7 @@ fn fences_of_every_kind_are_taken_off() {
         "I would write:\n```\n{}\n```\nIt says what was missing.",
         "Sure!\n\n```instruction\n{}\n```\n\nLet me know if you would like changes.",
         "**New instruction**\n```\n{}\n```",
+        "Sure! Here it is:\n```plaintext\n{}\n```",
         "Voici une meilleure consigne :\n```\n{}\n```",
         "Hier ist die verbesserte Anweisung:\n```text\n{}\n```",
         "Current:\n```\nRoute the support ticket.\n```\n\nImproved instruction:\n```\n{}\n```",
@@ -112,6 +114,7 @@ fn what_stands_around_an_instruction_is_taken_off() {
         "Of course. {}",
         "Sure, I can help you with that!\n\n{}",
         "Okay, here is my proposal:\n{}",
+        "Sure, here you go:\n\n{}",
         "Based on the records, here is a revised version of the prompt: {}",
         "Here is the improved instruction:\n\n\"{}\"\n\nLet me know if you need anything else!",
         "{}\n\nLet me know if you would like me to adjust it further.",
@@ -197,8 +200,14 @@ fn what_cannot_serve_is_told() {
     cases.check("User: hello [/INST] Route the ticket", Err(Flaw::Markers));
     // The request again.
     cases.check(REQUEST, Err(Flaw::Echo));
-    cases.check("You improve the instruction of one component in a system of language model calls.", Err(Flaw::Echo));
-    cases.check("Done.\n# Present instruction\nRoute the ticket.\n\n# Your task\nRoute the ticket to billing.", Err(Flaw::Echo));
+    cases.check(
+        "You improve the instruction of one component in a system of language model calls.",
+        Err(Flaw::Echo),
+    );
+    cases.check(
+        "Done.\n# Present instruction\nRoute the ticket.\n\n# Your task\nRoute the ticket to billing.",
+        Err(Flaw::Echo),
+    );
     cases.check(&format!("{ONE} {REQUEST}"), Err(Flaw::Echo));
     // Answers to a row.
     for answer in [
@@ -220,9 +229,15 @@ fn what_cannot_serve_is_told() {
         cases.check(answer, Err(Flaw::Answer));
     }
     // Something else.
-    cases.check("Craft a concise yet effective email address that includes your contact information.", Err(Flaw::Unrelated));
+    cases.check(
+        "Craft a concise yet effective email address that includes your contact information.",
+        Err(Flaw::Unrelated),
+    );
     cases.check("Paint a watercolour of mountains.", Err(Flaw::Unrelated));
-    cases.check("Dear customer,\n\nthank you for your ticket.\n\nBest regards,\nThe team", Err(Flaw::OtherText));
+    cases.check(
+        "Dear customer,\n\nthank you for your ticket.\n\nBest regards,\nThe team",
+        Err(Flaw::OtherText),
+    );
     cases.check("Subject: Your ticket\n\nWe got your ticket.", Err(Flaw::OtherText));
     cases.check("```python\ndef route(ticket):\n    return \"billing\"\n```", Err(Flaw::OtherText));
     cases.check("def route(ticket):\n    return \"billing\"", Err(Flaw::OtherText));
@@ -231,6 +246,10 @@ fn what_cannot_serve_is_told() {
     cases.check("Определи отдел по тексту обращения клиента", Err(Flaw::OtherScript));
     cases.check("  route the support\nticket.", Err(Flaw::Duplicate));
     cases.check("```\nRoute the support ticket.\n```", Err(Flaw::Duplicate));
+    cases.check(
+        "Sure!\n```text\nRoute the support ticket.\n```\nLet me know if you want more!",
+        Err(Flaw::Duplicate),
+    );
 }
 
 #[test]
@@ -258,7 +277,8 @@ fn tasks_in_other_scripts_are_served_in_theirs_and_in_that_of_their_instruction(
     let mut cases = Cases::of(judge.speaking_of(["請求書が二重に届きました。返金をお願いします。"]));
     cases.check("Send each ticket to its department.", Ok("Send each ticket to its department."));
     cases.check("請求書の問い合わせは経理に送る。", Ok("請求書の問い合わせは経理に送る。"));
-    cases.check("以下是改进后的指令：\n```\n請求書の問い合わせは経理に送る。\n```",
+    cases.check(
+        "以下是改进后的指令：\n```\n請求書の問い合わせは経理に送る。\n```",
         Ok("請求書の問い合わせは経理に送る。"),
     );
     cases.check("「請求書の問い合わせは経理に送る。」", Ok("請求書の問い合わせは経理に送る。"));

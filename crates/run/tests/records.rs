@@ -82,7 +82,8 @@ fn asked_in_turn(
 #[test]
 fn a_refused_row_is_found_by_halves_and_costs_its_requests_once() {
     for error in [withheld, rejected] {
-        let (texts, calls, notes) = asked_in_turn(of_rows(&[5], error), vec![of(0..8), of(4..12), of([5, 6])]);
+        let (texts, calls, notes) =
+            asked_in_turn(of_rows(&[5], error), vec![of(0..8), of(4..12), of([5, 6])]);
         let without = |rows: std::ops::Range<usize>| text(rows.filter(|number| *number != 5));
         assert_eq!(texts, [without(0..8), without(4..12), text([6])]);
         // The prompt, three halves, and the prompt without the row.
@@ -114,9 +115,8 @@ fn prompts_of_one_batch_share_what_is_found_out() {
 
 #[test]
 fn a_prompt_that_is_too_long_shows_fewer_records_from_then_on() {
-    let too_long = |prompt: &str| {
-        (prompt.len() > 10).then(|| LmError::ContextLength { message: "at most 10".into() })
-    };
+    let too_long =
+        |prompt: &str| (prompt.len() > 10).then(|| LmError::ContextLength { message: "at most 10".into() });
     let (texts, calls, notes) = asked_in_turn(too_long, vec![of(0..8), of(1..9), of([7])]);
     // Records of three characters each.
     assert_eq!(texts, [text([0, 1]), text([1, 2]), text([7])]);
@@ -130,9 +130,8 @@ fn one_record_that_is_too_long_by_itself_is_left_out() {
     let record = |number: usize, length: usize| (row(number).content_hash(), "x".repeat(length));
     let put = |records: &[&str]| records.join(" ");
     let prompt = || Assignment::prompt_of(vec![record(1, 50), record(2, 4), record(3, 4)], put);
-    let too_long = |prompt: &str| {
-        (prompt.len() > 20).then(|| LmError::ContextLength { message: "at most 20".into() })
-    };
+    let too_long =
+        |prompt: &str| (prompt.len() > 20).then(|| LmError::ContextLength { message: "at most 20".into() });
     let (texts, calls, _) = asked_in_turn(too_long, vec![prompt(), prompt()]);
     assert_eq!(texts, [Ok("xxxx xxxx".to_owned()), Ok("xxxx xxxx".to_owned())]);
     assert_eq!(calls[1], 1);

@@ -55,7 +55,8 @@ pub(crate) async fn learn(
             let inputs = BRIEF.inputs.iter().zip(texts);
             let inputs = Fields::from_iter(inputs.map(|((name, _), text)| ((*name).to_owned(), text.into())));
             // Both runs are of one row, without which there is no lesson.
-            let row = lesson.better.as_ref().or(lesson.worse.as_ref()).map(|trace| trace.example.content_hash());
+            let row =
+                lesson.better.as_ref().or(lesson.worse.as_ref()).map(|trace| trace.example.content_hash());
             let records = row.map(|row| (row, better)).into_iter().collect();
             let assignment = Assignment::new(inputs).with_draw(draw);
             assignments.push(assignment.with_records("better_run", records, |runs| runs.concat()));
@@ -65,7 +66,8 @@ pub(crate) async fn learn(
         true => substituted(run, lessons.len()).await?.into_iter(),
         false => run.write(&sampling, BRIEF, assignments).await?.into_iter(),
     };
-    let fixed = BRIEF.inputs.iter().map(|(_, description)| *description).chain([BRIEF.instruction, BRIEF.output.1]);
+    let fixed =
+        BRIEF.inputs.iter().map(|(_, description)| *description).chain([BRIEF.instruction, BRIEF.output.1]);
     let judge = |predictor: &&dyn Predictor| Judge::of(run, *predictor).requested_by(fixed.clone());
     let judges: Vec<Judge> = program.predictors().iter().map(judge).collect();
     for Lesson { source, mut prompts, .. } in lessons {

@@ -144,8 +144,7 @@ impl Evolution<'_> {
     /// The runs that the prompt model is shown: those of the minibatch, then others of the parent
     /// that are known already; what went wrong before what went well.
     fn reflective_data(&mut self, run: &Run<'_>, draft: &Draft) -> Vec<Arc<Trace>> {
-        let judged =
-            |trace: &&Arc<Trace>| trace.evidence().is_some() && !run.is_withheld(&trace.example);
+        let judged = |trace: &&Arc<Trace>| trace.evidence().is_some() && !run.is_withheld(&trace.example);
         let fresh: Vec<Arc<Trace>> = draft
             .minibatch
             .iter()

@@ -36,8 +36,32 @@ impl Block<'_> {
     /// Whether it is in a programming language.
     pub(super) fn is_code(&self) -> bool {
         const LANGUAGES: [&str; 26] = [
-            "python", "py", "javascript", "js", "typescript", "ts", "java", "c", "cpp", "c++", "csharp", "cs", "go",
-            "rust", "rs", "ruby", "php", "bash", "sh", "shell", "sql", "kotlin", "swift", "scala", "r", "perl",
+            "python",
+            "py",
+            "javascript",
+            "js",
+            "typescript",
+            "ts",
+            "java",
+            "c",
+            "cpp",
+            "c++",
+            "csharp",
+            "cs",
+            "go",
+            "rust",
+            "rs",
+            "ruby",
+            "php",
+            "bash",
+            "sh",
+            "shell",
+            "sql",
+            "kotlin",
+            "swift",
+            "scala",
+            "r",
+            "perl",
         ];
         self.names(&LANGUAGES)
     }
@@ -120,7 +144,9 @@ pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
 /// Blocks with nothing but data between them are one, whose inner fences name nothing.
 fn joined<'t>(text: &'t str, blocks: Vec<Block<'t>>) -> Vec<Block<'t>> {
     let between = |pair: &[Block<'t>]| match pair {
-        [one, next] => text.get(one.to..next.from).unwrap_or_default().trim_start().starts_with(['{', '[', '<']),
+        [one, next] => {
+            text.get(one.to..next.from).unwrap_or_default().trim_start().starts_with(['{', '[', '<'])
+        }
         _ => false,
     };
     match (blocks.first(), blocks.last()) {

@@ -7,57 +7,220 @@ use super::words::words;
 
 /// The nouns that a model calls its proposal by, as their beginnings, in a few languages.
 const NOUNS: [&str; 20] = [
-    "instruc", "prompt", "version", "rewrite", "proposal", "suggestion", "revision", "advice", "rule", "consigne",
-    "anweisung", "anleitung", "instruk", "instruç", "istruzi", "инструкц", "指令", "指示", "提示", "プロンプト",
+    "instruc",
+    "prompt",
+    "version",
+    "rewrite",
+    "proposal",
+    "suggestion",
+    "revision",
+    "advice",
+    "rule",
+    "consigne",
+    "anweisung",
+    "anleitung",
+    "instruk",
+    "instruç",
+    "istruzi",
+    "инструкц",
+    "指令",
+    "指示",
+    "提示",
+    "プロンプト",
 ];
 /// Words that stand before such a noun, and nothing else does in a heading.
 const QUALIFIERS: [&str; 48] = [
-    "the", "my", "a", "an", "your", "our", "new", "improved", "refined", "better", "final", "revised", "updated",
-    "proposed", "optimized", "optimised", "rewritten", "suggested", "recommended", "enhanced", "here", "is", "s",
-    "are", "following", "below", "this", "sure", "certainly", "okay", "ok", "absolutely", "present", "current",
-    "of", "course", "best", "system", "whole", "complete", "full", "neue", "verbesserte", "nouvelle", "améliorée",
-    "nueva", "mejorada", "output",
+    "the",
+    "my",
+    "a",
+    "an",
+    "your",
+    "our",
+    "new",
+    "improved",
+    "refined",
+    "better",
+    "final",
+    "revised",
+    "updated",
+    "proposed",
+    "optimized",
+    "optimised",
+    "rewritten",
+    "suggested",
+    "recommended",
+    "enhanced",
+    "here",
+    "is",
+    "s",
+    "are",
+    "following",
+    "below",
+    "this",
+    "sure",
+    "certainly",
+    "okay",
+    "ok",
+    "absolutely",
+    "present",
+    "current",
+    "of",
+    "course",
+    "best",
+    "system",
+    "whole",
+    "complete",
+    "full",
+    "neue",
+    "verbesserte",
+    "nouvelle",
+    "améliorée",
+    "nueva",
+    "mejorada",
+    "output",
 ];
 /// How a sentence begins that hands something over.
 const OPENERS: [&str; 26] = [
-    "here is", "here's", "here’s", "here are", "below is", "the following is", "i would", "i'd", "i’d", "i suggest",
-    "i propose", "i recommend", "i have", "i've", "i’ve", "this is", "voici", "hier ist", "aquí", "aqui", "ecco", "вот",
-    "以下", "这是", "改善", "改进",
+    "here is",
+    "here's",
+    "here’s",
+    "here are",
+    "below is",
+    "the following is",
+    "i would",
+    "i'd",
+    "i’d",
+    "i suggest",
+    "i propose",
+    "i recommend",
+    "i have",
+    "i've",
+    "i’ve",
+    "this is",
+    "voici",
+    "hier ist",
+    "aquí",
+    "aqui",
+    "ecco",
+    "вот",
+    "以下",
+    "这是",
+    "改善",
+    "改进",
 ];
 /// Courtesies that a model begins with.
 const COURTESIES: [&str; 14] = [
-    "sure", "certainly", "absolutely", "of course", "okay", "ok", "no problem", "got it", "great", "understood",
-    "happy to help", "thank you", "thanks", "alright",
+    "sure",
+    "certainly",
+    "absolutely",
+    "of course",
+    "okay",
+    "ok",
+    "no problem",
+    "got it",
+    "great",
+    "understood",
+    "happy to help",
+    "thank you",
+    "thanks",
+    "alright",
 ];
 /// How a line begins that speaks to whoever asked, and no longer to whom the instruction is for.
 const FAREWELLS: [&str; 13] = [
-    "let me know", "please let me know", "i hope this", "i hope that", "hope this helps", "hope that helps",
-    "feel free to adjust", "feel free to modify", "feel free to ask", "feel free to let", "feel free to change",
-    "would you like me to", "is there anything else",
+    "let me know",
+    "please let me know",
+    "i hope this",
+    "i hope that",
+    "hope this helps",
+    "hope that helps",
+    "feel free to adjust",
+    "feel free to modify",
+    "feel free to ask",
+    "feel free to let",
+    "feel free to change",
+    "would you like me to",
+    "is there anything else",
 ];
 /// How a paragraph begins that speaks of the instruction,
 const COMMENTS: [&str; 30] = [
-    "this instruction", "this version", "this prompt", "this revised", "this improved", "this updated", "this new",
-    "this rewritten", "the new instruction", "the revised instruction", "the improved instruction",
-    "the updated instruction", "these changes", "explanation", "rationale", "why this", "key changes",
-    "key improvements", "changes made", "changes from", "what changed", "what i changed", "i made", "i added", "i kept",
-    "i changed", "i have added", "i've added", "note that this", "note: this",
+    "this instruction",
+    "this version",
+    "this prompt",
+    "this revised",
+    "this improved",
+    "this updated",
+    "this new",
+    "this rewritten",
+    "the new instruction",
+    "the revised instruction",
+    "the improved instruction",
+    "the updated instruction",
+    "these changes",
+    "explanation",
+    "rationale",
+    "why this",
+    "key changes",
+    "key improvements",
+    "changes made",
+    "changes from",
+    "what changed",
+    "what i changed",
+    "i made",
+    "i added",
+    "i kept",
+    "i changed",
+    "i have added",
+    "i've added",
+    "note that this",
+    "note: this",
 ];
 /// and what it says of it.
 const REMARKS: [&str; 24] = [
-    " improve", " designed", " should help", " will help", " helps", " provides", " adds", " added", " ensures", " makes",
-    " clarif", " guides", " emphas", " aims", " now ", " gives", " includes", " focus", " builds", " encourag",
-    " works", " changed", " changes", " kept",
+    " improve",
+    " designed",
+    " should help",
+    " will help",
+    " helps",
+    " provides",
+    " adds",
+    " added",
+    " ensures",
+    " makes",
+    " clarif",
+    " guides",
+    " emphas",
+    " aims",
+    " now ",
+    " gives",
+    " includes",
+    " focus",
+    " builds",
+    " encourag",
+    " works",
+    " changed",
+    " changes",
+    " kept",
 ];
 /// Where a model's turn ends; what it writes behind it was not asked for.
 const ENDS: [&str; 9] = [
-    "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>", "</s>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|endoftext|>",
+    "<|end|>",
+    "<|end_of_text|>",
+    "<|eom_id|>",
+    "<end_of_turn>",
+    "</s>",
     "[[ ## completed ## ]]",
 ];
 /// Where it begins.
 const BEGINNINGS: [&str; 6] = [
-    "<s>", "<|im_start|>assistant", "<start_of_turn>model", "<|assistant|>",
-    "<|start_header_id|>assistant<|end_header_id|>", "<|begin_of_text|>",
+    "<s>",
+    "<|im_start|>assistant",
+    "<start_of_turn>model",
+    "<|assistant|>",
+    "<|start_header_id|>assistant<|end_header_id|>",
+    "<|begin_of_text|>",
 ];
 /// The most words of a sentence that hands an instruction over.
 const PREFACE_WORDS: usize = 30;
@@ -89,7 +252,8 @@ pub(super) fn readings(reply: &str, fenced: bool) -> Vec<Reading> {
     let blocks = fence::blocks(text);
     let whole = Reading { text: bare(unfenced(text, &blocks)), kind: ReadingKind::Whole };
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return vec![whole] };
-    let (before, after) = (text.get(..first.from).unwrap_or_default(), text.get(last.to..).unwrap_or_default());
+    let (before, after) =
+        (text.get(..first.from).unwrap_or_default(), text.get(last.to..).unwrap_or_default());
     let introduced = bare(before).is_empty() || introduces(before, first);
     if !introduced && !(fenced && blocks.iter().any(|block| !block.is_data())) {
         // The blocks are parts of the instruction.
@@ -179,7 +343,9 @@ fn is_heading(line: &str) -> bool {
 fn hands_over(line: &str) -> bool {
     let opens = OPENERS.iter().any(|opener| line.contains(opener)) || courtesy(line).is_some();
     let all = words(line);
-    opens && all.len() <= PREFACE_WORDS && all.iter().any(|word| is_noun(word) || word == "answer")
+    let names_it = all.iter().any(|word| is_noun(word) || word == "answer");
+    let points = ["here it is", "here you go", "here goes"].iter().any(|one| line.contains(one));
+    all.len() <= PREFACE_WORDS && (opens && names_it || points)
 }
 
 /// The rest behind a courtesy that stands for itself.
@@ -238,7 +404,9 @@ fn without_wrapper(text: &str) -> Option<String> {
     }
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
     if lines().count() > 0 && lines().all(|line| line.starts_with('>')) {
-        let inner = text.lines().map(|line| line.strip_prefix('>').unwrap_or(line).strip_prefix(' ').unwrap_or(line.trim_start_matches('>')));
+        let inner = text.lines().map(|line| {
+            line.strip_prefix('>').unwrap_or(line).strip_prefix(' ').unwrap_or(line.trim_start_matches('>'))
+        });
         return Some(inner.collect::<Vec<_>>().join("\n"));
     }
     None
@@ -246,8 +414,14 @@ fn without_wrapper(text: &str) -> Option<String> {
 
 fn without_quotes(text: &str) -> Option<&str> {
     const QUOTES: [(&str, &str); 8] = [
-        ("\"", "\""), ("\u{201c}", "\u{201d}"), ("\u{201e}", "\u{201c}"), ("\u{ab}", "\u{bb}"), ("\u{300c}", "\u{300d}"),
-        ("`", "`"), ("**", "**"), ("'", "'"),
+        ("\"", "\""),
+        ("\u{201c}", "\u{201d}"),
+        ("\u{201e}", "\u{201c}"),
+        ("\u{ab}", "\u{bb}"),
+        ("\u{300c}", "\u{300d}"),
+        ("`", "`"),
+        ("**", "**"),
+        ("'", "'"),
     ];
     QUOTES.into_iter().find_map(|(open, close)| {
         let inner = text.strip_prefix(open)?.strip_suffix(close)?;
@@ -261,7 +435,8 @@ fn without_remarks(text: &str) -> Option<&str> {
     let text = text.trim_end_matches(['-', '=', '_']).trim_end();
     let (mut at, mut is_below_gap) = (0, false);
     for line in text.split_inclusive('\n') {
-        let said = line.trim_start_matches(|letter: char| "*_#>-( ".contains(letter)).trim_end().to_lowercase();
+        let said =
+            line.trim_start_matches(|letter: char| "*_#>-( ".contains(letter)).trim_end().to_lowercase();
         let begins = |with: &[&str]| with.iter().any(|one| said.starts_with(one));
         let comments = begins(&COMMENTS) && REMARKS.iter().any(|remark| said.contains(remark));
         if at > 0 && (begins(&FAREWELLS) || is_below_gap && comments) {
@@ -271,7 +446,10 @@ fn without_remarks(text: &str) -> Option<&str> {
         at += line.len();
     }
     let lower = text.to_lowercase();
-    let farewell = [". let me know if", "! let me know if", ". i hope this helps"].iter().filter_map(|one| lower.rfind(one)).min();
+    let farewell = [". let me know if", "! let me know if", ". i hope this helps"]
+        .iter()
+        .filter_map(|one| lower.rfind(one))
+        .min();
     let same = lower.len() == text.len();
     farewell.filter(|_| same).and_then(|at| text.get(..=at)).or(Some(text))
 }
