@@ -169,6 +169,8 @@ pub struct Proposal {
 pub struct Judge {
     fields: Vec<Field>,
     outputs: Vec<Field>,
+    /// Outputs of the other predictors of the program.
+    others: Vec<Field>,
     /// What the examples have in each output.
     values: HashMap<String, HashSet<String>>,
     /// Runs of words of the request, and its headings.
@@ -188,6 +190,7 @@ impl Judge {
         let mut judge = Self {
             fields: signature.fields().cloned().collect(),
             outputs: signature.outputs().to_vec(),
+            others: Vec::new(),
             values: HashMap::new(),
             request: HashSet::new(),
             headings: HashSet::new(),
@@ -221,6 +224,7 @@ impl Judge {
         let mut judge = Self::new(predictor.signature(), instruction);
         for other in run.program().predictors() {
             judge = judge.about(other.signature().fields().map(|field| field.name.as_str()));
+            judge.others.extend_from_slice(other.signature().outputs());
         }
         judge.shown(run.train().iter().map(AsRef::as_ref))
     }
@@ -328,8 +332,8 @@ impl Judge {
         })
     }
 
-    /// Whether an instruction says anything of what is to come out: names an output, a label of it, or a value that
-    /// the examples have in it.
+    /// Whether an instruction says anything of what is to come out: names an output of the program, a label of it, or
+    /// a value that the examples have in it.
     pub fn names_an_output(&self, instruction: &str) -> bool {
         let found: HashSet<String> = stems(instruction).chain(words(instruction)).collect();
         let text = said(instruction);
@@ -338,7 +342,7 @@ impl Judge {
             stems.peek().is_some() && stems.all(|stem| found.contains(&stem))
                 || !words.is_empty() && words.iter().all(|word| found.contains(word))
         };
-        self.outputs.iter().any(|output| {
+        self.outputs.iter().chain(&self.others).any(|output| {
             let labels = match &output.kind {
                 FieldType::Enum(labels) => labels.as_slice(),
                 _ => &[],
