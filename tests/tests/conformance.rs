@@ -44,6 +44,17 @@ fn chain(options: RunOptions) -> Box<dyn Optimizer> {
     Box::new(first.then(COPRO::builder().breadth(3).depth(2).build()))
 }
 
+/// All of them.
+pub(crate) const ALL: [(&str, fn(RunOptions) -> Box<dyn Optimizer>); 7] = [
+    ("MIPROv2", miprov2),
+    ("COPRO", copro),
+    ("GEPA", gepa),
+    ("GEPA in parallel", gepa_parallel),
+    ("random search", random_search),
+    ("SIMBA", simba),
+    ("chain", chain),
+];
+
 optimizer_contract!(of_miprov2, miprov2);
 optimizer_contract!(of_copro, copro);
 optimizer_contract!(of_gepa, gepa);

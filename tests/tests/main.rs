@@ -9,4 +9,6 @@ mod test_copro;
 mod test_faults;
 mod test_gepa;
 mod test_miprov2;
+mod test_proposals;
+mod test_rows;
 mod test_run;

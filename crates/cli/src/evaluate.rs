@@ -36,10 +36,12 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     progress.finish();
     let estimate = &evaluation.estimate;
     if estimate.missing > 0 {
-        let first = errors.first().map_or("none was recorded", |line| line.message.as_str());
-        output.text(format_args!("{} examples have no score; the first error: {first}", estimate.missing))?;
+        output.text(format_args!("{} examples have no score", estimate.missing))?;
     }
     output.text(format_args!("sealed test (n = {}): {}", estimate.n, summary::estimate(estimate)))?;
+    for line in summary::errors(&errors) {
+        output.text(line)?;
+    }
     output.text(format_args!(
         "{} calls, {} tokens read, {} written",
         usage.calls, usage.prompt_tokens, usage.completion_tokens

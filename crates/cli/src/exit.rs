@@ -92,9 +92,7 @@ impl Exit {
             // What a predictor says when its model gave no reply.
             RunError::TooEarly { reason, .. } if reason.contains(" got no reply: ") => Some(Self::Provider),
             // A metric that judges nothing at all is not set up rightly.
-            RunError::TooEarly { stop: None, reason } if reason.contains("the metric failed") => {
-                Some(Self::Configuration)
-            }
+            RunError::TooEarly { reason, .. } if reason.contains("the metric ") => Some(Self::Configuration),
             RunError::Option { .. } | RunError::Data { .. } => Some(Self::Configuration),
             RunError::Core(error) => Self::of_core(error),
             RunError::Model { .. } => Some(Self::Provider),

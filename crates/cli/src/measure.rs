@@ -31,7 +31,8 @@ pub(crate) async fn measure(
     prompts: &Prompts,
     test: &[Arc<Example>],
 ) -> anyhow::Result<Evaluation> {
-    checked(evaluate(run, &Arc::new(prompts.clone()), test).await.or_else(refused)?)
+    let evaluation = evaluate(run, &Arc::new(prompts.clone()), test).await;
+    checked(evaluation.or_else(|halt| refused(halt, run))?)
 }
 
 /// Two sets of prompts on the sealed test, row by row, so that where the budget ends it both have the same
@@ -58,18 +59,28 @@ pub(crate) async fn measure_both(
             }
             traces.truncate(2 * rows);
         }
-        Err(halt) => return refused(halt),
+        Err(halt) => return refused(halt, run),
     }
     let of = |first: usize| Evaluation::of(traces.iter().skip(first).step_by(2).cloned().collect());
     Ok([checked(of(0))?, checked(of(1))?])
 }
 
 /// The error of a test that could not be finished.
-fn refused<T>(halt: Halt) -> anyhow::Result<T> {
+fn refused<T>(halt: Halt, run: &Run<'_>) -> anyhow::Result<T> {
     match halt {
         Halt::Failed(error) => Err(error.into()),
         Halt::Stopped(StopReason::Cancelled) => Err(Exit::Interrupted.with(anyhow!("interrupted"))),
         Halt::Stopped(stop @ StopReason::Provider { .. }) => Err(Exit::Provider.with(anyhow!("{stop}"))),
+        Halt::Stopped(stop @ StopReason::MaxErrors { .. }) => {
+            let failures = run.runner().totals().failures;
+            let kind = [
+                (failures.provider, FailureKind::Provider),
+                (failures.metric, FailureKind::Metric),
+                (failures.program, FailureKind::Program),
+            ];
+            let most = kind.into_iter().rev().max_by_key(|(count, _)| *count).map(|(_, kind)| kind);
+            Err(of_kind(most, anyhow!("{stop}")))
+        }
         Halt::Stopped(stop) => bail!("{stop}"),
     }
 }
@@ -80,14 +91,19 @@ fn checked(evaluation: Evaluation) -> anyhow::Result<Evaluation> {
         let first = evaluation.traces.iter().flatten().find_map(|trace| trace.error.as_ref());
         let said = first.map_or("none was recorded", |failure| failure.message.as_str());
         let error = anyhow!("no example of the sealed test got a score; the first error: {said}");
-        return Err(match first.map(|failure| failure.kind) {
-            Some(FailureKind::Provider) => Exit::Provider.with(error),
-            // A metric that judges nothing at all is not set up rightly.
-            Some(FailureKind::Metric) => Exit::Configuration.with(error),
-            _ => error,
-        });
+        return Err(of_kind(first.map(|failure| failure.kind), error));
     }
     Ok(evaluation)
+}
+
+/// The error of a test that ended by failures of a kind.
+fn of_kind(kind: Option<FailureKind>, error: anyhow::Error) -> anyhow::Error {
+    match kind {
+        Some(FailureKind::Provider) => Exit::Provider.with(error),
+        // A metric that judges nothing at all is not set up rightly.
+        Some(FailureKind::Metric) => Exit::Configuration.with(error),
+        _ => error,
+    }
 }
 
 /// What failed on the sealed test, in words, each once.

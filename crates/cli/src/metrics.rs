@@ -1,5 +1,6 @@
 //! The metrics a task file can ask for.
 
+mod answer;
 mod build;
 mod command;
 mod environment;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use promptopt_core::data::{plain_text, shorten};
 use promptopt_core::prompt::Prompts;
-use promptopt_report::TestReport;
-use promptopt_run::{Outcome, StopReason};
+use promptopt_report::{ErrorLine, TestReport};
+use promptopt_run::{FailureReason, Outcome, StopReason};
 use promptopt_statistics::{Comparison, Estimate};
 use promptopt_store::StoredStats;
 use serde_json::{Value, json};
@@ -25,6 +25,24 @@ pub(crate) fn estimate(estimate: &Estimate) -> String {
         let _ = write!(text, ", {} missing", estimate.missing);
     }
     text
+}
+
+/// So many reasons of failures are named.
+const REASONS: usize = 5;
+
+/// Why rows failed, the most frequent reasons first.
+pub(crate) fn errors(lines: &[ErrorLine]) -> Vec<String> {
+    let named = lines.iter().take(REASONS).map(|line| reason(line.count, &line.message));
+    named.chain(others(lines.len())).collect()
+}
+
+fn reason(count: u64, message: &str) -> String {
+    format!("  {count} failed: {message}")
+}
+
+fn others(reasons: usize) -> Option<String> {
+    let others = reasons.saturating_sub(REASONS);
+    (others > 0).then(|| format!("  and {others} other reasons"))
 }
 
 /// Whether and how much better, in a sentence.
@@ -108,6 +126,15 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
             failures.reply, failures.program, failures.provider, failures.metric
         );
     }
+    for FailureReason { rollouts, message, rows_left_out, .. } in outcome.reasons.iter().take(REASONS) {
+        let _ = match rows_left_out {
+            0 => writeln!(text, "{}", reason(*rollouts, message)),
+            rows => writeln!(text, "  {rows} rows left out, whatever the prompt: {message}"),
+        };
+    }
+    if let Some(line) = others(outcome.reasons.len()) {
+        let _ = writeln!(text, "{line}");
+    }
     for note in &outcome.notes {
         let _ = writeln!(text, "note: {note}");
     }
@@ -137,6 +164,10 @@ impl Ending<'_> {
         let SavedProgram { outcome, task, test, test_usage, .. } = self.saved;
         let mut lines =
             vec![format!("{} on {task}\n\n{}", outcome.optimizer, optimization(outcome, test.as_ref()))];
+        if !self.saved.errors.is_empty() {
+            lines.push("on the sealed test:".to_owned());
+            lines.extend(errors(&self.saved.errors));
+        }
         if self.gauge.judge_calls() > 0 {
             lines.push(format!(
                 "of these calls the judge took {}, with {} tokens (on the sealed test, too)",
@@ -176,6 +207,10 @@ impl Ending<'_> {
             "cached_calls": self.replies.cached.calls,
             "stop": outcome.stop,
             "exhausted": outcome.exhausted,
+            "failures": outcome.failures,
+            "reasons": outcome.reasons,
+            "rows_left_out": outcome.rows_left_out(),
+            "errors": self.saved.errors,
             "notes": outcome.notes,
             "seconds": self.seconds,
         })

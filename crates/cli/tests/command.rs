@@ -20,6 +20,8 @@ mod hostile;
 mod mistakes;
 #[path = "command/names.rs"]
 mod names;
+#[path = "command/rows.rs"]
+mod rows;
 #[path = "command/summary.rs"]
 mod summary;
 #[path = "command/terminal.rs"]
@@ -94,6 +96,11 @@ fn prints(folder: &Path, arguments: &[&str]) -> String {
 
 /// A server that answers every request with the same bytes.
 fn server(reply: &'static str) -> String {
+    answering(move |_| reply.to_owned())
+}
+
+/// A server that answers each request by what it holds, in lower case.
+fn answering(reply: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -113,7 +120,7 @@ fn server(reply: &'static str) -> String {
                     break;
                 }
             }
-            let _ = stream.write_all(reply.as_bytes());
+            let _ = stream.write_all(reply(&String::from_utf8_lossy(&seen).to_lowercase()).as_bytes());
         }
     });
     format!("http://{address}/v1")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use promptopt_core::lm::Sampling;
-use promptopt_run::proposal::{Flaw, Known, cleaned};
+use promptopt_run::proposal::{Flaw, Judge, Known};
 use promptopt_run::{Halt, InstructionRequest, InstructionWriter, Run, Written};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -117,6 +117,7 @@ impl Author {
         let keep_back = full_evaluation(run);
         let path = request.predictor.path();
         let writer = run.options().instruction_writer.clone();
+        let judge = Judge::of(run, request.predictor).requested_by(request.fixed_texts());
         let mut authored = Authored::default();
         for round in 0..ROUNDS {
             let written = authored.instructions.len();
@@ -133,12 +134,14 @@ impl Author {
                 if authored.instructions.len() == count {
                     break;
                 }
-                let text = cleaned(&text);
-                let admitted = self.tried.entry(path.to_owned()).or_default().admit(&text);
-                run.observe_proposal(path, &text, admitted.err().map(Flaw::reason));
-                match admitted {
-                    Ok(()) => authored.instructions.push(text),
-                    Err(_) => authored.dropped += 1,
+                let tried = self.tried.entry(path.to_owned()).or_default();
+                let proposal = judge.read(&text, tried);
+                run.observe_proposal(path, &proposal.text, proposal.flaw.map(Flaw::reason));
+                if proposal.flaw.is_some() {
+                    authored.dropped += 1;
+                } else {
+                    tried.note(&proposal.text);
+                    authored.instructions.push(proposal.text);
                 }
             }
         }

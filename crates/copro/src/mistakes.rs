@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use promptopt_core::data::{Example, Fields};
+use promptopt_core::data::{ContentHash, Example, Fields};
 use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::{Trace, TraceText};
 use promptopt_evaluator::MinibatchSampler;
@@ -94,21 +94,25 @@ impl Mistakes {
         judged.filter(|(_, score)| *score < self.highest)
     }
 
-    /// A few of the mistakes in random order, the worst preferred, as text about one predictor.
-    pub(crate) fn text(&self, predictor: &str, rng: &mut impl Rng) -> Option<String> {
+    /// A few of the mistakes in random order, the worst preferred, as texts about one predictor, each beside its row.
+    pub(crate) fn texts(&self, predictor: &str, rng: &mut impl Rng) -> Vec<(ContentHash, String)> {
         let mut wrong: Vec<(&Trace, f64)> = self.wrong().collect();
         wrong.shuffle(rng);
         wrong.sort_by(|left, right| left.1.total_cmp(&right.1));
         wrong.truncate(2 * SHOWN);
         wrong.shuffle(rng);
-        let blocks: Vec<String> = wrong
-            .into_iter()
-            .take(SHOWN)
-            .enumerate()
-            .map(|(index, (trace, _))| format!("Mistake {}\n{}", index + 1, written(trace, predictor)))
-            .collect();
-        (!blocks.is_empty()).then(|| blocks.join("\n\n"))
+        let text = |(trace, _): (&Trace, f64)| (trace.example.content_hash(), written(trace, predictor));
+        wrong.into_iter().take(SHOWN).map(text).collect()
     }
+}
+
+/// Mistakes one below the other, or what stands in their place where none may be shown.
+pub(crate) fn numbered(mistakes: &[&str]) -> String {
+    if mistakes.is_empty() {
+        return "(none can be shown)".to_owned();
+    }
+    let number = |(index, text): (usize, &&str)| format!("Mistake {}\n{text}", index + 1);
+    mistakes.iter().enumerate().map(number).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A run as text: what the program was given, what the predictor made of what, what came out and
@@ -179,13 +183,16 @@ mod tests {
 
     #[test]
     fn what_scored_less_than_is_possible_is_a_mistake_and_the_worst_come_first() {
-        let text = |scores: &[f64]| mistakes(scores).text("answer", &mut ChaCha8Rng::seed_from_u64(1));
-        assert_eq!(text(&[1.0, 1.0]), None);
-        assert_eq!(text(&[]), None);
-        assert_eq!(text(&[1.0, 0.0, 0.5]).unwrap().matches("Mistake").count(), 2);
-        assert_eq!(text(&[100.0, 70.0, 1.0]).unwrap().matches("Mistake").count(), 2);
+        let text = |scores: &[f64]| {
+            let texts = mistakes(scores).texts("answer", &mut ChaCha8Rng::seed_from_u64(1));
+            numbered(&texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>())
+        };
+        assert_eq!(text(&[1.0, 1.0]), "(none can be shown)");
+        assert_eq!(text(&[]), "(none can be shown)");
+        assert_eq!(text(&[1.0, 0.0, 0.5]).matches("Mistake").count(), 2);
+        assert_eq!(text(&[100.0, 70.0, 1.0]).matches("Mistake").count(), 2);
         let many = [vec![0.5; 40], vec![0.25; 24]].concat();
-        let shown = text(&many).unwrap();
+        let shown = text(&many);
         assert_eq!(shown.matches("score: 0.25").count(), SHOWN);
     }
 }

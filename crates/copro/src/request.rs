@@ -8,7 +8,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use crate::attempts::Attempt;
-use crate::mistakes::Mistakes;
+use crate::mistakes::{Mistakes, numbered};
 
 const PROPOSE: &str = include_str!("../prompts/propose.md");
 const REFINE: &str = include_str!("../prompts/refine.md");
@@ -53,6 +53,13 @@ impl<'a> Request<'a> {
         [Some(MODULE), Some(told), mistakes, variant.then_some(VARIANT)].into_iter().flatten().collect()
     }
 
+    /// The texts of a request that are the same for every task.
+    pub(crate) fn fixed_texts(&self) -> impl Iterator<Item = &'static str> {
+        [PROPOSE, REFINE]
+            .into_iter()
+            .chain([MODULE, INSTRUCTION, ATTEMPTS, MISTAKES, VARIANT, OUTPUT].map(|field| field.1))
+    }
+
     pub(crate) fn brief<'b>(&self, inputs: &'b [(&'b str, &'b str)]) -> Brief<'b> {
         let instruction = if self.is_first() { PROPOSE } else { REFINE };
         Brief::new("propose_instruction", instruction, inputs, OUTPUT)
@@ -70,13 +77,14 @@ impl<'a> Request<'a> {
         } else {
             tell(ATTEMPTS, self.ranking());
         }
-        if let Some(mistakes) = self.mistakes.text(self.predictor.path(), rng) {
-            tell(MISTAKES, mistakes);
-        }
         if let Some(variant) = variant {
             tell(VARIANT, variant);
         }
-        Assignment::new(inputs).with_draw(draw)
+        let assignment = Assignment::new(inputs).with_draw(draw);
+        match self.mistakes.texts(self.predictor.path(), rng) {
+            none if none.is_empty() => assignment,
+            mistakes => assignment.with_records(MISTAKES.0, mistakes, numbered),
+        }
     }
 
     /// Whether there is nothing to rank yet.

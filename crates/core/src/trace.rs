@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
-use crate::lm::{LmError, ReplyError};
+use crate::lm::{LmError, Refusal, ReplyError};
 use crate::money::Usage;
 
 /// One call of one predictor inside a run.
@@ -93,24 +93,38 @@ pub struct Failure {
     /// Whether every further call would fail the same way.
     #[serde(default)]
     pub fatal: bool,
+    /// Why the provider refused a request, where it may be the fault of this row or prompt alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
 }
 
 impl Failure {
     /// A failure after which others may go well.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), fatal: false }
+        Self { kind, message: message.into(), fatal: false, refusal: None }
+    }
+
+    /// What a model's client said.
+    fn of_model(kind: FailureKind, message: String, error: &LmError) -> Self {
+        Self { kind, message, fatal: error.is_fatal(), refusal: error.refusal() }
     }
 
     /// The failure behind an error of the program: what the model's client or a reply parser said
-    /// is found anywhere in the chain of causes.
+    /// is found anywhere in the chain of causes. A broken connection of a program that calls somebody by itself is
+    /// a failure of the provider, too.
     pub fn from_program(error: &anyhow::Error) -> Self {
         let message = format!("{error:#}");
         if let Some(lm) = error.chain().find_map(|cause| cause.downcast_ref::<LmError>()) {
             let kind = if lm.is_caused_by_prompt() { FailureKind::Reply } else { FailureKind::Provider };
-            return Self { kind, message, fatal: lm.is_fatal() };
+            return Self::of_model(kind, message, lm);
         }
-        let reply = error.chain().any(|cause| cause.is::<ReplyError>());
-        let kind = if reply { FailureKind::Reply } else { FailureKind::Program };
+        let kind = if error.chain().any(|cause| cause.is::<ReplyError>()) {
+            FailureKind::Reply
+        } else if error.chain().any(is_outage) {
+            FailureKind::Provider
+        } else {
+            FailureKind::Program
+        };
         Self::new(kind, message)
     }
 
@@ -119,9 +133,7 @@ impl Failure {
     pub fn from_metric(error: &anyhow::Error) -> Self {
         let message = format!("the metric failed: {error:#}");
         match error.chain().find_map(|cause| cause.downcast_ref::<LmError>()) {
-            Some(lm) if !lm.is_caused_by_prompt() => {
-                Self { kind: FailureKind::Provider, message, fatal: lm.is_fatal() }
-            }
+            Some(lm) if !lm.is_caused_by_prompt() => Self::of_model(FailureKind::Provider, message, lm),
             _ => Self::metric(message),
         }
     }
@@ -130,6 +142,26 @@ impl Failure {
     pub fn metric(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Metric, message)
     }
+}
+
+/// Whether a cause is a connection that failed, whoever opened it.
+fn is_outage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
+        NetworkUnreachable, TimedOut,
+    };
+    cause.downcast_ref::<std::io::Error>().is_some_and(|error| {
+        matches!(
+            error.kind(),
+            ConnectionAborted
+                | ConnectionRefused
+                | ConnectionReset
+                | HostUnreachable
+                | NetworkDown
+                | NetworkUnreachable
+                | TimedOut
+        )
+    })
 }
 
 /// Failures by kind.
@@ -348,14 +380,15 @@ mod tests {
         };
         check(reply.into(), FailureKind::Reply, false);
         check(anyhow::anyhow!("index out of range"), FailureKind::Program, false);
+        // A program that calls somebody by itself: an outage says nothing about the prompt.
+        let outage = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        check(outage.into(), FailureKind::Provider, false);
+        check(std::io::Error::other("no such file").into(), FailureKind::Program, false);
     }
 
     #[test]
     fn only_the_prompts_own_failures_are_evidence() {
-        let failed = |kind| Trace {
-            error: Some(Failure { kind, message: String::new(), fatal: false }),
-            ..Trace::default()
-        };
+        let failed = |kind| Trace { error: Some(Failure::new(kind, "")), ..Trace::default() };
         assert_eq!(failed(FailureKind::Reply).evidence(), Some(0.0));
         assert_eq!(failed(FailureKind::Program).evidence(), Some(0.0));
         assert_eq!(failed(FailureKind::Provider).evidence(), None);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use promptopt_core::prompt::Prompts;
 use promptopt_core::trace::Trace;
 use promptopt_evaluator::MinibatchSampler;
+use promptopt_run::proposal::Judge;
 use promptopt_run::{Error, Halt, RolloutJob, Run};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -61,8 +62,9 @@ pub(crate) struct Evolution<'a> {
     failed_proposals: usize,
     /// Why the last of them failed.
     last_failure: Option<String>,
-    /// Requests for instructions so far.
+    /// Requests for instructions so far, and what judges the replies, by predictor.
     requests: u64,
+    judges: BTreeMap<String, Judge>,
 }
 
 impl<'a> Evolution<'a> {
@@ -90,6 +92,7 @@ impl<'a> Evolution<'a> {
             failed_proposals: 0,
             last_failure: None,
             requests: 0,
+            judges: BTreeMap::new(),
         };
         for candidate in 0..run.board().candidates().len() {
             evolution.settle(run, candidate);

@@ -6,9 +6,11 @@ use minijinja::{Environment, UndefinedBehavior};
 use promptopt_core::program::Predictor;
 use promptopt_core::prompt::Prompts;
 use promptopt_core::trace::{Trace, TraceText};
-use promptopt_run::Error;
+use promptopt_run::{Assignment, Error};
 use serde::Serialize;
 
+/// What the prompt model is told, as a template.
+pub(crate) const REQUEST: &str = include_str!("../prompts/reflect.md");
 /// Values in a record are cut to this many characters.
 const MAX_VALUE_CHARS: usize = 2000;
 /// All records of a request together have at most so many characters; what is beyond is left out.
@@ -62,54 +64,65 @@ pub(crate) fn request(
     components: &[&dyn Predictor],
     prompts: &Prompts,
     traces: &[Arc<Trace>],
-) -> Result<String, Error> {
-    #[derive(Serialize)]
-    struct Other {
-        path: String,
-        signature: String,
-    }
-    #[derive(Serialize)]
-    struct Values<'a> {
-        component: &'a str,
-        signature: String,
-        instruction: &'a str,
-        records: Vec<String>,
-        others: Vec<Other>,
-    }
+) -> Result<Assignment, Error> {
     let path = component.path();
     let instruction = prompts
         .get(path)
         .map_or(component.prompt().instruction.as_str(), |prompt| prompt.instruction.as_str());
-    let others = components
-        .iter()
-        .filter(|other| other.path() != path)
-        .map(|other| Other { path: other.path().to_owned(), signature: other.signature().to_string() });
-    let values = Values {
-        component: path,
+    let others = components.iter().filter(|other| other.path() != path);
+    let draft = Draft {
+        component: path.to_owned(),
         signature: component.signature().to_string(),
-        instruction,
-        records: bounded(traces.iter().map(|trace| record(trace, path))),
-        others: others.collect(),
+        instruction: instruction.to_owned(),
+        others: others.map(|other| (other.path().to_owned(), other.signature().to_string())).collect(),
     };
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment
-        .render_str(include_str!("../prompts/reflect.md"), minijinja::value::Serde(values))
-        .map(|text| text.trim().to_owned())
-        .map_err(|source| Error::stage("reflection", source))
+    draft.with_records(&[])?;
+    let records = traces.iter().map(|trace| (trace.example.content_hash(), record(trace, path)));
+    // Without a record there is nothing to learn from.
+    let put = move |records: &[&str]| match records {
+        [] => String::new(),
+        records => draft.with_records(records).unwrap_or_default(),
+    };
+    Ok(Assignment::prompt_of(bounded(records), put))
 }
 
-/// The first records that fit together; at least one.
-fn bounded(records: impl Iterator<Item = String>) -> Vec<String> {
+/// A request as far as it does not depend on the records.
+#[derive(Serialize)]
+struct Draft {
+    component: String,
+    signature: String,
+    instruction: String,
+    /// Path and signature of the other components.
+    others: Vec<(String, String)>,
+}
+
+impl Draft {
+    fn with_records(&self, records: &[&str]) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct Values<'a> {
+            draft: &'a Draft,
+            records: &'a [&'a str],
+        }
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment
+            .render_str(REQUEST, minijinja::value::Serde(Values { draft: self, records }))
+            .map(|text| text.trim().to_owned())
+            .map_err(|source| Error::stage("reflection", source))
+    }
+}
+
+/// The first records that fit together; at least one. Each stands beside the row that it tells of.
+fn bounded<T>(records: impl Iterator<Item = (T, String)>) -> Vec<(T, String)> {
     let mut room = MAX_RECORDS_CHARS;
     let mut fitting = Vec::new();
-    for record in records {
+    for (row, record) in records {
         let length = record.chars().count();
         if length > room && !fitting.is_empty() {
             break;
         }
         room = room.saturating_sub(length);
-        fitting.push(record);
+        fitting.push((row, record));
     }
     fitting
 }
@@ -164,15 +177,15 @@ mod tests {
             trace("Which river flows through Hamburg?", "Rhine", "Elbe", 0.0),
             trace("And through Cologne?", "Rhine", "Rhine", 1.0),
         ];
-        let text = request(components[0], &components, &Prompts::new(), &traces).unwrap();
-        insta::assert_snapshot!(text);
+        let request = request(components[0], &components, &Prompts::new(), &traces).unwrap();
+        insta::assert_snapshot!(request.inputs["prompt"].as_str().unwrap());
     }
 
     #[test]
     fn records_are_bounded_and_never_none() {
         let long = "x".repeat(MAX_RECORDS_CHARS + 1);
-        assert_eq!(bounded([long.clone(), "short".to_owned()].into_iter()), [long]);
-        assert_eq!(bounded(["a".to_owned(), "b".to_owned()].into_iter()).len(), 2);
+        assert_eq!(bounded([(1, long.clone()), (2, "short".to_owned())].into_iter()), [(1, long)]);
+        assert_eq!(bounded([(1, "a".to_owned()), (2, "b".to_owned())].into_iter()).len(), 2);
     }
 
     #[test]

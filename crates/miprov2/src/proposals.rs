@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use promptopt_evaluator::Search;
 use promptopt_proposer::{Attempt, ModelProposer, ProgramInfo, Study, Task};
+use promptopt_run::proposal::{Flaw, Known};
 use promptopt_run::{Halt, InstructionRequest, Run};
 use promptopt_trace_gen::{Bootstrapped, best_traces};
 
@@ -99,10 +100,14 @@ impl Proposals {
                     Vec::new()
                 }
             };
-            for text in &texts {
-                run.observe_proposal(&predictor.path, text, None);
+            let mut known = Known::from_iter(&request.taken);
+            let mut kept = Vec::new();
+            for text in texts {
+                let admitted = known.admit(&text);
+                run.observe_proposal(&predictor.path, &text, admitted.err().map(Flaw::reason));
+                kept.extend(admitted.is_ok().then_some(text));
             }
-            written.insert(predictor.path.clone(), texts);
+            written.insert(predictor.path.clone(), kept);
         }
         Ok(written)
     }

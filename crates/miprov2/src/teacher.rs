@@ -30,6 +30,11 @@ pub(crate) async fn bootstrap(
     let bootstrapping = sizes.bootstrap(options, run, taught.calls_per_rollout());
     let found = bootstrap_with(&runner, &taught.candidate().prompts, &train, &bootstrapping).await;
     run.note_rollouts(runner.totals());
+    if let Ok(Bootstrapped { too_long: Some((demos, why)), .. }) = &found {
+        run.note(format!(
+            "the teacher was shown {demos} demos, because more did not fit its context window: {why}"
+        ));
+    }
     found
 }
 

@@ -32,7 +32,6 @@
 //! The prompts are files in the crate's `prompts` folder. The crate knows nothing of search or
 //! evaluation.
 
-mod check;
 mod error;
 mod facts;
 mod model;
@@ -41,11 +40,9 @@ mod studies;
 mod task;
 mod template;
 
-pub use check::Checker;
 pub use error::Error;
 pub use facts::{DataFacts, OutputFacts};
 pub use model::{ModelProposer, ModelProposerOptions};
-pub use promptopt_run::proposal::Flaw;
 pub use task::{Attempt, PredictorInfo, ProgramInfo, Study, Task};
 pub use template::TemplateProposer;
 

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use indexmap::IndexMap;
-use promptopt_core::data::{Fields, plain_text};
+use promptopt_core::data::{ContentHash, Fields};
 use promptopt_core::lm::Sampling;
 use promptopt_core::prompt::Demo;
-use promptopt_run::proposal::{Flaw, cleaned};
+use promptopt_run::proposal::{Flaw, Judge};
 use promptopt_run::{Assignment, Brief, Halt, Run, Written};
 use promptopt_tips::{PromptingTips, Tip};
 use rand::seq::SliceRandom as _;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::render::{self, PROPOSE_INSTRUCTION};
-use crate::{Attempt, Checker, Error, PredictorInfo, Study, Task, studies, template};
+use crate::{Attempt, Error, PredictorInfo, Study, Task, studies, template};
 
 /// What a [`ModelProposer`] tells the prompt model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -207,7 +207,7 @@ impl ModelProposer {
         let mut rng =
             ChaCha8Rng::seed_from_u64(task.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let tips = self.tips_for(predictor, count, &mut rng);
-        let checker = self.checker(predictor, task, study, &tips);
+        let judge = judge(predictor, task, study, &tips);
         let mut written: Vec<Option<String>> = vec![None; count];
         let mut known = task.known(&predictor.path);
         for attempt in 0..=self.options.retries {
@@ -220,21 +220,20 @@ impl ModelProposer {
             for (slot, _) in &open {
                 // Another attempt brings another tip, so that it is another request.
                 let tip = tips.get((slot + attempt * count) % tips.len().max(1)).copied();
-                assignments.push(
-                    Assignment::new(self.request(predictor, task, study, *slot, tip, &mut rng)?)
-                        .with_draw((attempt * count + slot) as u64),
-                );
+                let request = self.request(predictor, task, study, *slot, tip, &mut rng)?;
+                assignments.push(request.with_draw((attempt * count + slot) as u64));
             }
             let texts = self.ask(run, assignments).await?;
             if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
                 run.note(format!("a proposal for `{}` failed: {failure}", predictor.path));
             }
             for ((_, place), text) in open.into_iter().zip(texts) {
-                let Ok(text) = text.map(|text| cleaned(&text)) else { continue };
-                let flaw = checker.flaw(&text).or_else(|| (!known.note(&text)).then_some(Flaw::Duplicate));
-                run.observe_proposal(&predictor.path, &text, flaw.map(Flaw::reason));
-                if flaw.is_none() {
-                    *place = Some(text);
+                let Ok(reply) = text else { continue };
+                let proposal = judge.read(&reply, &known);
+                run.observe_proposal(&predictor.path, &proposal.text, proposal.flaw.map(Flaw::reason));
+                if proposal.flaw.is_none() {
+                    known.note(&proposal.text);
+                    *place = Some(proposal.text);
                 }
             }
         }
@@ -263,20 +262,6 @@ impl ModelProposer {
         self.tips.select(&predictor.signature, rng, count.max(self.tips.len()))
     }
 
-    fn checker(&self, predictor: &PredictorInfo, task: &Task, study: &Study, tips: &[&Tip]) -> Checker {
-        let values: Vec<String> = task
-            .examples
-            .iter()
-            .take(50)
-            .flat_map(|example| example.fields().values().map(plain_text).collect::<Vec<_>>())
-            .collect();
-        let fixed = INPUTS.iter().map(|(_, description)| *description);
-        let request = fixed.chain([PROPOSE_INSTRUCTION, OUTPUT.1]).chain(tips.iter().map(|tip| tip.text()));
-        let descriptions = study.data_summary.iter().chain(&study.program_description);
-        let material = descriptions.chain([&predictor.instruction]).chain(&values).map(String::as_str);
-        Checker::new(&predictor.signature, request, material)
-    }
-
     /// What the prompt model is told for one proposal.
     fn request(
         &self,
@@ -286,7 +271,7 @@ impl ModelProposer {
         slot: usize,
         tip: Option<&Tip>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Fields, Error> {
+    ) -> Result<Assignment, Error> {
         let mut inputs = Fields::new();
         let mut tell = |name: &str, text: String| inputs.insert(name.to_owned(), Value::from(text));
         if let Some(summary) = &study.data_summary {
@@ -300,12 +285,10 @@ impl ModelProposer {
                 tell("module_description", role.clone());
             }
         }
-        if self.options.few_shot_aware {
-            let demos = self.shown_examples(predictor, task, slot, rng);
-            if !demos.is_empty() {
-                tell("task_demos", render::examples(&demos)?);
-            }
-        }
+        let demos = match self.options.few_shot_aware {
+            true => self.shown_examples(predictor, task, slot, rng),
+            false => Vec::new(),
+        };
         let attempts = best_attempts(task, predictor, self.options.history_in_context);
         if !attempts.is_empty() {
             tell("previous_instructions", render::tried(&attempts)?);
@@ -314,27 +297,33 @@ impl ModelProposer {
         if let Some(tip) = tip {
             tell("tip", tip.text().to_owned());
         }
-        Ok(inputs)
+        let assignment = Assignment::new(inputs);
+        Ok(if demos.is_empty() {
+            assignment
+        } else {
+            assignment.with_records("task_demos", demos, render::blocks)
+        })
     }
 
-    /// The demos of the slot's demo set, then examples of the data set.
+    /// The demos of the slot's demo set, then examples of the data set; each beside the row that it shows.
     fn shown_examples(
         &self,
         predictor: &PredictorInfo,
         task: &Task,
         slot: usize,
         rng: &mut ChaCha8Rng,
-    ) -> Vec<Fields> {
-        let own = |demo: &Demo| -> Fields {
+    ) -> Vec<(ContentHash, String)> {
+        let own = |demo: &Demo| {
             let known = predictor
                 .signature
                 .fields()
                 .filter_map(|field| Some((field.name.clone(), demo.fields.get(&field.name)?.clone())));
-            known.collect()
+            let row = demo.source.unwrap_or_else(|| ContentHash::of(&demo.fields));
+            (row, render::example(&known.collect()))
         };
         let sets: Vec<_> =
             task.demo_sets.get(&predictor.path).into_iter().flatten().filter(|set| !set.is_empty()).collect();
-        let mut shown: Vec<Fields> = Vec::new();
+        let mut shown = Vec::new();
         if let Some(set) = sets.get(slot % sets.len().max(1)) {
             shown.extend(set.iter().map(own));
         }
@@ -344,7 +333,7 @@ impl ModelProposer {
         let rows = examples.into_iter().filter(|example| {
             predictor.signature.outputs().iter().any(|field| example.get(&field.name).is_some())
         });
-        shown.extend(rows.map(|example| example.fields().clone()));
+        shown.extend(rows.map(|example| (example.content_hash(), render::example(example.fields()))));
         shown.truncate(self.options.examples_in_context);
         shown
     }
@@ -374,6 +363,19 @@ const OUTPUT: (&str, &str) = (
     "proposed_instruction",
     "An instruction that will be used to prompt a language model to perform this task.",
 );
+
+/// What judges the proposals for a predictor.
+fn judge(predictor: &PredictorInfo, task: &Task, study: &Study, tips: &[&Tip]) -> Judge {
+    let fixed = INPUTS.iter().map(|(_, description)| *description);
+    let request = fixed.chain([PROPOSE_INSTRUCTION, OUTPUT.1]).chain(tips.iter().map(|tip| tip.text()));
+    let descriptions = study.data_summary.iter().chain(&study.program_description).map(String::as_str);
+    let others = task.program.predictors.iter().flat_map(|other| other.signature.fields());
+    Judge::new(&predictor.signature, &predictor.instruction)
+        .about(others.map(|field| field.name.as_str()))
+        .shown(task.examples.iter().map(AsRef::as_ref))
+        .speaking_of(descriptions)
+        .requested_by(request)
+}
 
 /// The best of what was tried, the worst of them first.
 fn best_attempts<'a>(task: &'a Task, predictor: &PredictorInfo, most: usize) -> Vec<&'a Attempt> {

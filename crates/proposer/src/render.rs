@@ -4,6 +4,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use promptopt_core::data::{Fields, plain_text, shorten};
 use promptopt_core::signature::Field;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{Attempt, Error, ProgramInfo};
 
@@ -56,28 +57,17 @@ pub(crate) fn program(info: &ProgramInfo) -> Result<String, Error> {
     )
 }
 
-/// Examples or demos as blocks of `name: value` lines.
-pub(crate) fn examples<'a>(fields: impl IntoIterator<Item = &'a Fields>) -> Result<String, Error> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        name: &'a str,
-        value: String,
-    }
-    #[derive(Serialize)]
-    struct Values<'a> {
-        examples: Vec<Vec<Line<'a>>>,
-    }
-    let block = |fields: &'a Fields| {
-        fields
-            .iter()
-            .map(|(name, value)| Line { name, value: shorten(&plain_text(value), MAX_VALUE_CHARS) })
-            .collect()
+/// An example or a demo as lines `name: value`.
+pub(crate) fn example(fields: &Fields) -> String {
+    let line = |(name, value): (&String, &Value)| {
+        format!("{name}: {}", shorten(&plain_text(value), MAX_VALUE_CHARS))
     };
-    render(
-        "examples.jinja",
-        include_str!("../prompts/examples.jinja"),
-        Values { examples: fields.into_iter().map(block).collect() },
-    )
+    fields.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Examples as blocks, or what stands in their place where none may be shown.
+pub(crate) fn blocks(examples: &[&str]) -> String {
+    if examples.is_empty() { "(none)".to_owned() } else { examples.join("\n\n").trim().to_owned() }
 }
 
 /// What was tried, with its scores.

@@ -1,6 +1,8 @@
 //! Descriptions of data, program and predictors by the prompt model, each written once.
 
-use promptopt_core::data::Fields;
+use std::sync::Arc;
+
+use promptopt_core::data::{ContentHash, Example, Fields};
 use promptopt_core::lm::Sampling;
 use promptopt_run::{Assignment, Brief, Halt, Run};
 use rand::SeedableRng as _;
@@ -22,6 +24,11 @@ pub(crate) fn fields<const N: usize>(values: [(&str, String); N]) -> Fields {
     values.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
+/// Puts records together where there is nothing to be said without any.
+fn needed(put: impl Fn(&[&str]) -> String) -> impl Fn(&[&str]) -> String {
+    move |records| if records.is_empty() { String::new() } else { put(records) }
+}
+
 /// How many calls a study takes, at least and at most: a reply that does not fit is asked for again.
 pub(crate) fn study_calls(options: &ModelProposerOptions, examples: usize, predictors: usize) -> (u64, u64) {
     let batches = examples.div_ceil(options.view_data_batch_size.max(1)).min(MAX_BATCHES) as u64;
@@ -38,8 +45,11 @@ struct Student<'a, 'p> {
 
 impl Student<'_, '_> {
     /// Has one kind of text written; `None` where nothing came out, which a note says.
-    async fn ask(&mut self, brief: Brief<'_>, assignments: Vec<Fields>) -> Result<Vec<Option<String>>, Halt> {
-        let assignments = assignments.into_iter().map(Assignment::new).collect();
+    async fn ask(
+        &mut self,
+        brief: Brief<'_>,
+        assignments: Vec<Assignment>,
+    ) -> Result<Vec<Option<String>>, Halt> {
         let texts = self.run.write(self.sampling, brief, assignments).await?;
         if let Some(failure) = texts.iter().find_map(|text| text.as_ref().err()) {
             self.run.note(format!("the prompt model could not write `{}`: {failure}", brief.output.0));
@@ -73,10 +83,13 @@ async fn describe_data(
 ) -> Result<Option<String>, Halt> {
     let mut shown: Vec<_> = task.examples.iter().collect();
     shown.shuffle(&mut ChaCha8Rng::seed_from_u64(task.seed));
-    let mut batches = Vec::new();
-    for batch in shown.chunks(options.view_data_batch_size.max(1)).take(MAX_BATCHES) {
-        batches.push(fields([("examples", render::examples(batch.iter().map(|example| example.fields()))?)]));
-    }
+    let record = |example: &&Arc<Example>| (example.content_hash(), render::example(example.fields()));
+    let assignment = |batch: &[&Arc<Example>]| {
+        let records = batch.iter().map(record).collect();
+        Assignment::default().with_records("examples", records, needed(render::blocks))
+    };
+    let batches =
+        shown.chunks(options.view_data_batch_size.max(1)).take(MAX_BATCHES).map(assignment).collect();
     let observations = student
         .ask(
             Brief::new(
@@ -100,7 +113,11 @@ async fn describe_data(
                 &[("observations", "Observations made about the dataset.")],
                 ("summary", "The most important of the observations, put together."),
             ),
-            vec![fields([("observations", observations.join("\n\n"))])],
+            vec![Assignment::default().with_records(
+                "observations",
+                observations.iter().map(|text| (ContentHash::of(text), text.clone())).collect(),
+                needed(|texts| texts.join("\n\n")),
+            )],
         )
         .await?;
     // Where the summary fails, the observations themselves serve.
@@ -110,8 +127,17 @@ async fn describe_data(
 async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task: &Task) -> Result<(), Halt> {
     let code = render::program(&task.program)?;
     let example = match task.traces.first() {
-        Some(trace) => trace.format_for_prompt(MAX_TRACE_VALUE),
-        None => render::examples(task.examples.iter().take(1).map(|example| example.fields()))?,
+        Some(trace) => Some((trace.example.content_hash(), trace.format_for_prompt(MAX_TRACE_VALUE))),
+        None => {
+            task.examples.first().map(|example| (example.content_hash(), render::example(example.fields())))
+        }
+    };
+    let assignment = |inputs: Fields| {
+        Assignment::new(inputs).with_records(
+            "program_example",
+            example.clone().into_iter().collect(),
+            render::blocks,
+        )
     };
     let description = student
         .ask(
@@ -127,7 +153,7 @@ async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task
                 ],
                 ("program_description", "What the program is for, and how it goes about it."),
             ),
-            vec![fields([("program_code", code.clone()), ("program_example", example.clone())])],
+            vec![assignment(fields([("program_code", code.clone())]))],
         )
         .await?
         .into_iter()
@@ -139,12 +165,11 @@ async fn describe_program(student: &mut Student<'_, '_>, study: &mut Study, task
         .predictors
         .iter()
         .map(|predictor| {
-            fields([
+            assignment(fields([
                 ("program_code", code.clone()),
-                ("program_example", example.clone()),
                 ("program_description", description.clone()),
                 ("module", format!("{}: {}", predictor.path, predictor.signature)),
-            ])
+            ]))
         })
         .collect();
     let described = student

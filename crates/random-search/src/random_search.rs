@@ -44,13 +44,20 @@ impl Strategy for RandomSearch {
         let (train, base) = (run.train().to_vec(), run.base().prompts);
         let sizes = self.sizes(run);
         let found = bootstrap(run, &train, &sizes).await?;
-        let mut all = Vec::new();
-        for set in &found.sets {
-            let origin = Origin::new("demo set", format!("demo set {}", all.len()));
-            all.push(run.enter(PromptCandidate::new(set.put_into(&base), origin)));
+        loop {
+            let fitting = run.most_demos();
+            let mut all = Vec::new();
+            for set in &found.sets {
+                let origin = Origin::new("demo set", format!("demo set {}", all.len()));
+                all.push(run.enter(PromptCandidate::new(set.put_into(&base), origin)));
+            }
+            run.stage("race", format!("{} demo sets", all.len()));
+            race(run, &all, &RaceOptions::default()).await?;
+            // Sets that turned out not to fit the context window are tried again with fewer demos.
+            if run.most_demos() == fitting {
+                return Ok(());
+            }
         }
-        run.stage("race", format!("{} demo sets", all.len()));
-        race(run, &all, &RaceOptions::default()).await.map(drop)
     }
 }
 

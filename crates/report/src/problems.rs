@@ -27,15 +27,24 @@ struct Line {
 impl Problems {
     pub(crate) fn of(report: &Report) -> Option<Self> {
         let failures = Some(report.outcome.failures).filter(|failures| *failures != FailureCounts::default());
-        if failures.is_none() && report.errors.is_empty() {
+        let reasons = &report.outcome.reasons;
+        if failures.is_none() && report.errors.is_empty() && reasons.is_empty() {
             return None;
         }
-        let lines = report.errors.iter().take(MAX_LINES).map(|line| Line {
+        let of_search = reasons.iter().map(|reason| {
+            let message = match reason.rows_left_out {
+                0 => Cut::value(&reason.message),
+                rows => Cut::value(&format!("{rows} rows were left out: {}", reason.message)),
+            };
+            Line { kind: reason.kind, message, count: format::count(reason.rollouts) }
+        });
+        let of_test = report.errors.iter().map(|line| Line {
             kind: line.kind,
             message: Cut::value(&line.message),
             count: format::count(line.count),
         });
-        let note = format::first_of(MAX_LINES, report.errors.len(), "messages");
+        let lines = of_search.chain(of_test).take(MAX_LINES);
+        let note = format::first_of(MAX_LINES, reasons.len() + report.errors.len(), "messages");
         Some(Self { failures, lines: lines.collect(), note })
     }
 }

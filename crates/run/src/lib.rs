@@ -79,6 +79,8 @@ mod optimizer;
 pub mod options;
 mod outcome;
 pub mod proposal;
+mod records;
+mod refusals;
 mod rollout;
 mod rollout_cost;
 mod run;
@@ -105,7 +107,9 @@ pub use memory::MemoryStore;
 pub use observer::{Event, NoObserver, Observer};
 pub use optimizer::Optimizer;
 pub use options::{Auto, RunOptions, TimeLimit};
-pub use outcome::{CandidateScores, Confirmation, Outcome, Spending, StopReason, Trial, TrialKind};
+pub use outcome::{
+    CandidateScores, Confirmation, FailureReason, Outcome, Spending, StopReason, Trial, TrialKind,
+};
 pub use promptopt_statistics::{Comparison, Estimate};
 pub use rollout::{RolloutJob, RolloutRunner, RolloutTotals, run_once};
 pub use rollout_cost::RolloutCost;

@@ -7,7 +7,7 @@ use std::fmt;
 use promptopt_core::data::Fields;
 use promptopt_core::money::{Limit, Usage};
 use promptopt_core::prompt::PromptCandidate;
-use promptopt_core::trace::FailureCounts;
+use promptopt_core::trace::{FailureCounts, FailureKind};
 use promptopt_statistics::{Comparison, Estimate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -227,6 +227,33 @@ impl Confirmation {
     }
 }
 
+/// Why rollouts failed, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FailureReason {
+    /// Whose failure it was.
+    pub kind: FailureKind,
+    /// What happened, cut to 500 characters.
+    pub message: String,
+    /// How many rollouts failed with it.
+    pub rollouts: u64,
+    /// Rows that the provider refuses, whatever the prompt: they were not sent again, and have no score.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows_left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl FailureReason {
+    /// So many rollouts that failed for a reason.
+    pub fn new(kind: FailureKind, message: impl Into<String>, rollouts: u64) -> Self {
+        Self { kind, message: message.into(), rollouts, rows_left_out: 0 }
+    }
+}
+
 /// What a run of an optimizer came to. Everything but the scores of the sealed test, which an
 /// optimizer never sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -263,6 +290,9 @@ pub struct Outcome {
     pub spending: Spending,
     /// What failed.
     pub failures: FailureCounts,
+    /// Why it failed: each reason once, in the order in which they came, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<FailureReason>,
     /// Why the run ended.
     pub stop: StopReason,
     /// Which limit ended it, where [`Outcome::stop`] is [`StopReason::Budget`].
@@ -286,6 +316,11 @@ impl Outcome {
     /// A detail that the optimizer gave, as what it is; `None` where it gave none, or another one.
     pub fn detail<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         T::deserialize(self.details.get(name)?).ok()
+    }
+
+    /// How many rows the provider refuses, whatever the prompt: they were left out, and no score is about them.
+    pub fn rows_left_out(&self) -> u64 {
+        self.reasons.iter().map(|reason| reason.rows_left_out).sum()
     }
 
     /// Whether anything but the original won.

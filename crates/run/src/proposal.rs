@@ -1,10 +1,36 @@
-//! What comes back when an instruction is asked for: cleaned, and checked for what cannot be one. The same for every
-//! optimizer.
+//! What comes back when an instruction is asked for: read out of the reply, and judged. The same for every optimizer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use promptopt_core::data::{Example, plain_text};
+use promptopt_core::program::Predictor;
+use promptopt_core::signature::{Field, FieldType, Signature};
+use serde_json::Value;
+
+use crate::Run;
+
+mod fence;
+mod reply;
+mod words;
+
+use reply::{ReadingKind, readings};
+use words::{Letters, is_english, repetition, shingles, stems, words};
 
 /// The most characters of an instruction, where nothing else is said.
 pub const MAX_CHARS: usize = 6000;
+
+/// A run of words this long that also stands in the request is no coincidence.
+const SHINGLE: usize = 6;
+/// An instruction of which more than this share stands in the request is an echo of it,
+const MAX_ECHO: f64 = 0.4;
+/// and so is one with more such runs than a sentence has.
+const MAX_ECHOED: usize = 30;
+/// A text of which more than this share of three-word runs are repetitions repeats itself.
+const MAX_REPETITION: f64 = 0.5;
+/// The words of a shorter text do not tell what it is about.
+const FEWEST_WORDS: usize = 4;
+/// Of so many examples the values are read.
+const EXAMPLES_READ: usize = 50;
 
 /// Why a text cannot be a new instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +40,18 @@ pub enum Flaw {
     Empty,
     /// It is longer than any instruction has reason to be.
     TooLong,
-    /// It holds field markers of the chat format.
+    /// It holds markers of a chat format.
     Markers,
-    /// There is no text between fences, where it was asked for between fences.
-    NoFence,
-    /// The fence is not closed.
-    OpenFence,
     /// It says the same words over and over.
     Repetitive,
     /// It repeats the request it was written for.
     Echo,
+    /// It is an answer to an example.
+    Answer,
+    /// It declines, or asks for what was given.
+    Refusal,
+    /// It is a letter or a program.
+    OtherText,
     /// It shares no word with the fields, the data or the basic instruction.
     Unrelated,
     /// It is in another script than the task.
@@ -39,10 +67,11 @@ impl Flaw {
             Self::Empty => "empty",
             Self::TooLong => "too long",
             Self::Markers => "holds markers of the chat format",
-            Self::NoFence => "no instruction between fences",
-            Self::OpenFence => "the fence is not closed",
             Self::Repetitive => "repeats itself",
             Self::Echo => "an echo of the request",
+            Self::Answer => "an answer and not an instruction",
+            Self::Refusal => "the model declined or asked back",
+            Self::OtherText => "a letter or code and not an instruction",
             Self::Unrelated => "not about this task",
             Self::OtherScript => "in another script than the task",
             Self::Duplicate => "exists already",
@@ -52,11 +81,13 @@ impl Flaw {
 
 /// The flaw that a text has whatever it is for, if it has one.
 pub fn flaw(text: &str, max_chars: usize) -> Option<Flaw> {
+    const MARKERS: [&str; 7] =
+        ["[[ ##", "## ]]", "<|im_", "<|start_", "<|eot_", "<start_of_turn>", "[/INST]"];
     if !text.chars().any(char::is_alphanumeric) {
         Some(Flaw::Empty)
     } else if text.chars().count() > max_chars {
         Some(Flaw::TooLong)
-    } else if text.contains("[[ ##") || text.contains("## ]]") {
+    } else if MARKERS.iter().any(|marker| text.contains(marker)) {
         Some(Flaw::Markers)
     } else {
         None
@@ -86,6 +117,11 @@ impl Known {
         self.0.insert(normalized(instruction))
     }
 
+    /// Whether an instruction exists.
+    pub fn holds(&self, instruction: &str) -> bool {
+        self.0.contains(&normalized(instruction))
+    }
+
     /// All of them, in lower case and with single spaces.
     pub fn all(&self) -> Vec<String> {
         self.0.iter().cloned().collect()
@@ -103,146 +139,355 @@ pub fn normalized(instruction: &str) -> String {
     instruction.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// The instruction in a reply that was to stand between fences: the text between the first and the last fence of three
-/// backticks, without a language tag.
+/// What was read out of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proposal {
+    /// The instruction, without what stood around it.
+    pub text: String,
+    /// Why it cannot serve, if it cannot.
+    pub flaw: Option<Flaw>,
+}
+
+/// Reads the instruction for a predictor out of what a model replies, and says what cannot serve as one.
 ///
-/// # Errors
+/// What models write around an instruction is taken off: fences of any kind, prefaces, headings, quotes, remarks. A
+/// fenced part of an instruction stays in it. What is left is measured against the words of the task.
 ///
-/// Why the reply cannot be used. It is never taken as it is.
-pub fn fenced(reply: &str, max_chars: usize) -> Result<String, Flaw> {
-    const FENCE: &str = "```";
-    let (_, after) = reply.split_once(FENCE).ok_or(Flaw::NoFence)?;
-    let (inner, _) = after.rsplit_once(FENCE).ok_or(Flaw::OpenFence)?;
-    // A single word behind the opening fence is a language tag.
-    let is_tag = |line: &str| {
-        !line.is_empty()
-            && line.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-_.#".contains(letter))
-    };
-    let text = match inner.split_once('\n') {
-        Some((first, rest)) if is_tag(first.trim_end()) => rest,
-        _ => inner,
-    };
-    let text = text.trim();
-    flaw(text, max_chars).map_or_else(|| Ok(text.to_owned()), Err)
+/// ```
+/// use promptopt_core::signature::Signature;
+/// use promptopt_run::proposal::{Flaw, Judge, Known};
+///
+/// let signature = Signature::parse("ticket -> department: enum[billing, shipping]")?;
+/// let judge = Judge::new(&signature, "Route the ticket.");
+/// let proposal = judge.read("Sure! Here it is:\n```plaintext\nName the department.\n```", &Known::default());
+/// assert_eq!((proposal.text.as_str(), proposal.flaw), ("Name the department.", None));
+/// assert_eq!(judge.read("billing", &Known::default()).flaw, Some(Flaw::Answer));
+/// # Ok::<(), promptopt_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Judge {
+    fields: Vec<Field>,
+    outputs: Vec<Field>,
+    /// Outputs of the other predictors of the program.
+    others: Vec<Field>,
+    /// What the examples have in each output.
+    values: HashMap<String, HashSet<String>>,
+    /// Runs of words of the request, and its headings.
+    request: HashSet<String>,
+    headings: HashSet<String>,
+    /// Words of fields, labels and instruction, and of all that an instruction may speak of.
+    subject: HashSet<String>,
+    vocabulary: HashSet<String>,
+    letters: Letters,
+    max_chars: usize,
+    fenced: bool,
 }
 
-/// The text without the label, the quotes or the fence that models put around it.
-pub fn cleaned(reply: &str) -> String {
-    let mut text = reply.trim();
-    loop {
-        let inner = without_label(text).or_else(|| without_fence(text)).or_else(|| without_quotes(text));
-        match inner {
-            Some(inner) => text = inner.trim(),
-            None => return text.to_owned(),
-        }
-    }
-}
-
-/// Without a label of one to three words of which the last is "instruction", such as `**New
-/// instruction:**`.
-fn without_label(text: &str) -> Option<&str> {
-    let (label, rest) = text.split_once(':')?;
-    let is_label = {
-        let words: Vec<String> = label
-            .split(|letter: char| !letter.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(str::to_lowercase)
-            .collect();
-        let known =
-            ["the", "my", "a", "proposed", "new", "improved", "refined", "better", "final", "revised"];
-        words.split_last().is_some_and(|(last, before)| {
-            last == "instruction" && before.iter().all(|word| known.contains(&word.as_str()))
-        })
-    };
-    // What was opened in front of the label is closed behind it.
-    is_label.then(|| if label.contains('*') { rest.trim_start_matches('*') } else { rest })
-}
-
-fn without_fence(text: &str) -> Option<&str> {
-    let inner = text.strip_prefix("```")?.strip_suffix("```")?;
-    if inner.contains("```") {
-        return None;
-    }
-    // The first line of a fence may name a language.
-    Some(match inner.split_once('\n') {
-        Some((language, rest)) if !language.trim().contains(' ') => rest,
-        _ => inner,
-    })
-}
-
-fn without_quotes(text: &str) -> Option<&str> {
-    [('"', '"'), ('\u{201c}', '\u{201d}'), ('\u{ab}', '\u{bb}')].into_iter().find_map(|(open, close)| {
-        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
-        // Two quoted parts are no quoted whole.
-        (!inner.contains(open) && !inner.contains(close)).then_some(inner)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn what_models_put_around_an_instruction_is_taken_off() {
-        let check = |reply, expected| assert_eq!(cleaned(reply), expected, "{reply}");
-        check("  Answer in a word. \n", "Answer in a word.");
-        check("Instruction: Answer in a word.", "Answer in a word.");
-        check("**Proposed instruction:**\nAnswer.", "Answer.");
-        check("New Instruction: \"Answer in a word.\"", "Answer in a word.");
-        check("```\nAnswer.\n```", "Answer.");
-        check("```text\nAnswer now.\n```", "Answer now.");
-        check("```Answer now.```", "Answer now.");
-        check("\u{201c}Answer.\u{201d}", "Answer.");
-        check("Do this: answer.", "Do this: answer.");
-        check("\"yes\" or \"no\"", "\"yes\" or \"no\"");
-        check("", "");
-        check("\"", "\"");
-        check("```", "```");
-        check("Follow this instruction: answer.", "Follow this instruction: answer.");
-    }
-
-    #[test]
-    fn what_cannot_be_an_instruction_is_told() {
-        let mut known = Known::from_iter(["Answer the question."]);
-        let mut check = |text: &str, expected| assert_eq!(known.admit(text), expected, "{text}");
-        check("Answer in a word.", Ok(()));
-        check("Answer  in\na word.", Err(Flaw::Duplicate));
-        check(" Answer the question.\n", Err(Flaw::Duplicate));
-        check("answer the question.", Err(Flaw::Duplicate));
-        check("answer the questions.", Ok(()));
-        check(" \n", Err(Flaw::Empty));
-        check("?!", Err(Flaw::Empty));
-        check(&"word ".repeat(2000), Err(Flaw::TooLong));
-        check("[[ ## answer ## ]] yes", Err(Flaw::Markers));
-    }
-
-    fn check(reply: &str, expected: Result<&str, Flaw>) {
-        assert_eq!(fenced(reply, 20_000).as_deref(), expected.as_ref().map(|text| *text), "{reply:?}");
-    }
-
-    #[test]
-    fn replies_are_read_between_the_outer_fences() {
-        check("Here:\n```\nAnswer briefly.\n```\nDone.", Ok("Answer briefly."));
-        check("```markdown\nAnswer.\n\nBe exact.\n```", Ok("Answer.\n\nBe exact."));
-        check("```Answer briefly.```", Ok("Answer briefly."));
-        check("```text\nUse\n```json\n{}\n```\nas form.\n```", Ok("Use\n```json\n{}\n```\nas form."));
-        check("Answer briefly.", Err(Flaw::NoFence));
-        check("```\nAnswer briefly.", Err(Flaw::OpenFence));
-        check("``````", Err(Flaw::Empty));
-        check("```\n \n```", Err(Flaw::Empty));
-        check("```text\n```", Err(Flaw::Empty));
-        check("", Err(Flaw::NoFence));
-        check(&format!("```\n{}\n```", "long ".repeat(5000)), Err(Flaw::TooLong));
-    }
-
-    proptest! {
-        #[test]
-        fn no_reply_is_a_panic_and_none_keeps_a_fence_at_its_ends(reply in "[`a\n ]{0,40}") {
-            if let Ok(text) = fenced(&reply, 20_000) {
-                prop_assert!(text.contains('a') && text == text.trim());
+impl Judge {
+    /// A judge of instructions for a predictor with this signature, which has this instruction now.
+    pub fn new(signature: &Signature, instruction: &str) -> Self {
+        let mut judge = Self {
+            fields: signature.fields().cloned().collect(),
+            outputs: signature.outputs().to_vec(),
+            others: Vec::new(),
+            values: HashMap::new(),
+            request: HashSet::new(),
+            headings: HashSet::new(),
+            subject: HashSet::new(),
+            vocabulary: HashSet::new(),
+            letters: Letters::default(),
+            max_chars: MAX_CHARS,
+            fenced: false,
+        };
+        judge = judge.about([signature.instructions(), instruction]);
+        for field in judge.fields.clone() {
+            judge = judge.about([field.name.as_str(), field.description.as_str()]);
+            // Names and labels are often shorter than words that carry meaning.
+            let labels = match &field.kind {
+                FieldType::Enum(labels) => labels.as_slice(),
+                _ => &[],
+            };
+            for name in labels.iter().chain([&field.name]) {
+                judge = judge.about([name.as_str()]);
+                judge.subject.extend(words(name));
             }
         }
+        judge
     }
+
+    /// A judge of instructions for a predictor of a run: it knows all fields of the program, the instruction that the
+    /// search began with, and the training examples.
+    pub fn of(run: &Run<'_>, predictor: &dyn Predictor) -> Self {
+        let base = run.base();
+        let instruction = base.instruction(predictor.path()).unwrap_or_default();
+        let mut judge = Self::new(predictor.signature(), instruction);
+        for other in run.program().predictors() {
+            judge = judge.about(other.signature().fields().map(|field| field.name.as_str()));
+            judge.others.extend_from_slice(other.signature().outputs());
+        }
+        judge.shown(run.train().iter().map(AsRef::as_ref))
+    }
+
+    /// Texts that say what the task is, such as descriptions by whoever set it.
+    #[must_use]
+    pub fn about<'t>(mut self, texts: impl IntoIterator<Item = &'t str>) -> Self {
+        for text in texts {
+            self.subject.extend(stems(text));
+            self = self.speaking_of([text]);
+        }
+        self
+    }
+
+    /// Texts that an instruction may speak of.
+    #[must_use]
+    pub fn speaking_of<'t>(mut self, texts: impl IntoIterator<Item = &'t str>) -> Self {
+        for text in texts {
+            self.letters.count(text);
+            self.vocabulary.extend(stems(text));
+        }
+        self
+    }
+
+    /// Examples of the task; the first fifty are read.
+    #[must_use]
+    pub fn shown<'e>(mut self, examples: impl IntoIterator<Item = &'e Example>) -> Self {
+        for example in examples.into_iter().take(EXAMPLES_READ) {
+            for (name, value) in example.fields() {
+                let text = plain_text(value);
+                self = self.speaking_of([text.as_str()]);
+                if self.outputs.iter().any(|output| output.name == *name) {
+                    self.values.entry(name.clone()).or_default().insert(said(&text));
+                }
+            }
+        }
+        self
+    }
+
+    /// The fixed texts of the request (not the data in it).
+    #[must_use]
+    pub fn requested_by<'t>(mut self, request: impl IntoIterator<Item = &'t str>) -> Self {
+        for text in request {
+            self.request.extend(shingles(text, SHINGLE));
+            self.headings.extend(text.lines().filter(|line| line.starts_with('#')).map(normalized));
+        }
+        self
+    }
+
+    /// The most characters of an instruction. Default: [`MAX_CHARS`].
+    #[must_use]
+    pub fn with_max_chars(mut self, max_chars: usize) -> Self {
+        self.max_chars = max_chars;
+        self
+    }
+
+    /// The request asks for the instruction between fences, so what is between them is it, whatever stands around.
+    /// One without fences is still read.
+    #[must_use]
+    pub fn asked_between_fences(mut self) -> Self {
+        self.fenced = true;
+        self
+    }
+
+    /// Reads the instruction out of a reply, of those in it that are not known already.
+    pub fn read(&self, reply: &str, known: &Known) -> Proposal {
+        let mut first: Option<Proposal> = None;
+        for reading in readings(reply, self.fenced) {
+            // All of a reply is read where its blocks are examples, and not where they are what it is about.
+            let blocks = first.as_ref().and_then(|first| first.flaw);
+            if reading.kind == ReadingKind::Whole
+                && !matches!(blocks, None | Some(Flaw::Empty | Flaw::Answer))
+            {
+                break;
+            }
+            let flaw = match reading.kind {
+                ReadingKind::Code => Some(Flaw::OtherText),
+                ReadingKind::Data => Some(Flaw::Answer),
+                ReadingKind::Block | ReadingKind::Whole => self.flaw(&reading.text),
+            };
+            let flaw = flaw.or_else(|| known.holds(&reading.text).then_some(Flaw::Duplicate));
+            let proposal = Proposal { text: reading.text, flaw };
+            if proposal.flaw.is_none() {
+                return proposal;
+            }
+            first.get_or_insert(proposal);
+        }
+        first.unwrap_or(Proposal { text: String::new(), flaw: Some(Flaw::Empty) })
+    }
+
+    /// The flaw of an instruction as it is, if it has one.
+    pub fn flaw(&self, instruction: &str) -> Option<Flaw> {
+        let text = instruction.trim();
+        flaw(text, self.max_chars).or_else(|| {
+            let flaws = [
+                (Flaw::Repetitive, repetition(text) > MAX_REPETITION),
+                (Flaw::Answer, self.is_answer(text)),
+                (Flaw::Echo, self.is_echo(text)),
+                (Flaw::Refusal, declines(text)),
+                (Flaw::OtherText, is_letter(text) || is_program(text)),
+                (Flaw::OtherScript, !self.letters.admit(&Letters::of(text))),
+                (Flaw::Unrelated, !self.is_related(text)),
+            ];
+            flaws.into_iter().find(|(_, has)| *has).map(|(flaw, _)| flaw)
+        })
+    }
+
+    /// Whether an instruction says anything of what is to come out: names an output of the program, a label of it, or
+    /// a value that the examples have in it.
+    pub fn names_an_output(&self, instruction: &str) -> bool {
+        let found: HashSet<String> = stems(instruction).chain(words(instruction)).collect();
+        let text = said(instruction);
+        let names = |text: &str| {
+            let (mut stems, words) = (stems(text).peekable(), words(text));
+            stems.peek().is_some() && stems.all(|stem| found.contains(&stem))
+                || !words.is_empty() && words.iter().all(|word| found.contains(word))
+        };
+        self.outputs.iter().chain(&self.others).any(|output| {
+            let labels = match &output.kind {
+                FieldType::Enum(labels) => labels.as_slice(),
+                _ => &[],
+            };
+            let values = self.values.get(&output.name).into_iter().flatten();
+            names(&output.name)
+                || labels.iter().any(|label| names(label) || text.contains(&said(label)))
+                || values.filter(|value| value.chars().count() > 1).any(|value| names(value))
+        })
+    }
+
+    /// Whether a text shares words with the task. An English instruction for a choice has to speak of the choice: its
+    /// data may be about anything.
+    fn is_related(&self, text: &str) -> bool {
+        // Acts that an instruction may ask for without naming what of.
+        const ACTS: [&str; 28] = [
+            "class", "categ", "label", "choos", "selec", "decid", "deter", "ident", "assig", "route", "sort",
+            "pick", "predi", "judge", "detec", "answe", "respo", "outpu", "retur", "read", "think", "step",
+            "analy", "evalu", "reaso", "rate", "sugge", "match",
+        ];
+        let spoken = words(text);
+        if spoken.len() < FEWEST_WORDS && text.is_ascii() {
+            return true;
+        }
+        let is_choice = |field: &Field| matches!(field.kind, FieldType::Enum(_) | FieldType::Bool);
+        let speaks_of_choice = self.outputs.iter().all(is_choice) && is_english(text);
+        let known = if speaks_of_choice { &self.subject } else { &self.vocabulary };
+        self.names_an_output(text)
+            || spoken.iter().any(|word| self.subject.contains(word))
+            || stems(text).any(|stem| known.contains(&stem) || ACTS.contains(&stem.as_str()))
+    }
+
+    fn is_echo(&self, text: &str) -> bool {
+        let runs = shingles(text, SHINGLE);
+        let echoed = runs.iter().filter(|run| self.request.contains(*run)).count();
+        echoed > MAX_ECHOED
+            || echoed as f64 > MAX_ECHO * runs.len() as f64
+            || text.lines().filter(|line| self.headings.contains(&normalized(line))).count() > 1
+    }
+
+    /// Whether a text is what the predictor would answer, and not what it is to do.
+    fn is_answer(&self, text: &str) -> bool {
+        if let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) {
+            return self.outputs.iter().any(|output| fields.contains_key(&output.name));
+        }
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let valued = |text: &str| self.outputs.iter().any(|output| self.fits(output, text));
+        let labelled = |text: &str| {
+            let is_choice = |output: &&Field| matches!(output.kind, FieldType::Enum(_));
+            self.outputs.iter().filter(is_choice).any(|output| self.fits(output, text))
+        };
+        let named = |line: &&&str| {
+            let name = line.split(':').next().map(said).unwrap_or_default();
+            self.fields.iter().any(|field| line.contains(':') && field.name.to_lowercase() == name)
+        };
+        valued(text)
+            || lines.first().is_some_and(|line| labelled(line))
+            || lines.last().is_some_and(|line| lines.iter().all(|one| named(&one)) && self.states(line))
+            || lines.len() == 1 && self.states(text)
+    }
+
+    /// Whether a line gives an output a value, such as `department: billing`.
+    fn states(&self, line: &str) -> bool {
+        let line = said(line);
+        let line = line.strip_prefix("the ").unwrap_or(&line);
+        self.outputs.iter().any(|output| {
+            let rest = line.strip_prefix(&output.name.to_lowercase());
+            let value = rest
+                .and_then(|rest| [": ", " is: ", " is ", " = "].iter().find_map(|is| rest.strip_prefix(is)));
+            value.is_some_and(|value| self.fits(output, value))
+        })
+    }
+
+    /// Whether a text can be the value of an output, and hardly anything else.
+    fn fits(&self, output: &Field, text: &str) -> bool {
+        let text = said(text);
+        match &output.kind {
+            FieldType::Enum(labels) => labels.iter().any(|label| said(label) == text),
+            FieldType::Bool => ["true", "false", "yes", "no"].contains(&text.as_str()),
+            FieldType::Integer | FieldType::Float => text.parse::<f64>().is_ok(),
+            FieldType::List(_) => serde_json::from_str::<Vec<Value>>(&text).is_ok(),
+            _ => self.values.get(&output.name).is_some_and(|values| values.contains(&text)),
+        }
+    }
+}
+
+/// A value as it is compared: in lower case, without marks around it.
+fn said(text: &str) -> String {
+    normalized(text).trim_matches(|letter: char| "*_`\"'. ".contains(letter)).to_owned()
+}
+
+/// Whether a text declines the request, or asks for what it needs.
+fn declines(text: &str) -> bool {
+    const BEGINNINGS: [&str; 10] = [
+        "i'm sorry",
+        "i’m sorry",
+        "i am sorry",
+        "sorry, ",
+        "i can't ",
+        "i can’t ",
+        "i cannot ",
+        "i'm unable",
+        "i am unable",
+        "i apologize",
+    ];
+    const QUESTIONS: [&str; 6] = [
+        "could you please provide",
+        "can you please provide",
+        "could you provide",
+        "you would like me to",
+        "you'd like me to",
+        "please share the",
+    ];
+    let lower = normalized(text);
+    let spoken = words(text);
+    let speaks_of_itself = spoken.starts_with(&["as", "an", "ai"].map(str::to_owned))
+        || lower.starts_with("as a language model, i ");
+    let is_short = spoken.len() <= 80;
+    is_short
+        && (speaks_of_itself
+            || BEGINNINGS.iter().any(|one| lower.starts_with(one))
+            || QUESTIONS.iter().any(|one| lower.contains(one)))
+}
+
+/// Whether a text is written as a letter.
+fn is_letter(text: &str) -> bool {
+    let lower = text.trim_start().to_lowercase();
+    let first = lower.lines().next().unwrap_or_default().trim_end();
+    let greets = ["dear ", "hi ", "hello "].iter().any(|one| first.starts_with(one)) && first.ends_with(',');
+    let signs = ["best regards", "kind regards", "sincerely", "yours truly"];
+    lower.starts_with("subject: ") || greets && lower.lines().count() > 1 || {
+        let last = lower.lines().rev().filter(|line| !line.trim().is_empty()).take(3);
+        let mut signed =
+            last.filter(|line| signs.iter().any(|one| line.trim().trim_end_matches(',') == *one));
+        signed.next().is_some()
+    }
+}
+
+/// Whether a text begins as a program.
+fn is_program(text: &str) -> bool {
+    let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
+    let opens = first.ends_with([':', '{', ';']);
+    let begins = |with: &[&str]| with.iter().any(|one| first.starts_with(one));
+    begins(&["#include", "#!/", "<!DOCTYPE", "<html"])
+        || begins(&["def ", "class ", "function ", "public ", "async def ", "const ", "let ", "var "])
+            && opens
+        || begins(&["import ", "from "]) && text.lines().count() > 2 && first.split_whitespace().count() <= 4
 }

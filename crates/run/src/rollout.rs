@@ -2,22 +2,24 @@
 //!
 //! It needs no runtime: all rollouts of a batch are futures of one task.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::pin;
 
-use promptopt_core::data::{ContentHash, Example};
-use promptopt_core::lm::LanguageModel;
+use promptopt_core::data::{ContentHash, Example, shorten};
+use promptopt_core::lm::{LanguageModel, Refusal};
 use promptopt_core::money::{Limit, Price, Usage};
 use promptopt_core::program::{CallContext, Cancellation, Evaluator, ModuleExt as _};
 use promptopt_core::prompt::Prompts;
-use promptopt_core::trace::{Failure, FailureCounts, Trace};
+use promptopt_core::trace::{Failure, FailureCounts, FailureKind, Trace};
 
 use crate::layer::{Account, DEFAULT_MAX_TOKENS, Known};
+use crate::outcome::FailureReason;
+use crate::refusals::{self, Refusals};
 use crate::turns::{Others, Seat, Turns};
 use crate::{Error, Event, Halt, Ledger, NoObserver, Observer, RolloutKey, RolloutStore, StopReason};
 
@@ -59,6 +61,8 @@ pub struct RolloutTotals {
     pub reused: u64,
     /// Failures among those made.
     pub failures: FailureCounts,
+    /// Calls that the steps of the program made. The metric made the others.
+    pub calls_of_steps: u64,
 }
 
 /// Runs a program on examples: concurrently within a bound, through a store, within a budget, and
@@ -92,7 +96,15 @@ pub struct RolloutRunner<'a> {
     totals: Mutex<RolloutTotals>,
     /// What the rollouts were settled with, and the most that was reserved for a request of theirs.
     paid: Mutex<(Usage, Usage)>,
+    refusals: Arc<Mutex<Refusals>>,
+    /// Why rollouts failed, each reason once.
+    reasons: Arc<Mutex<Vec<FailureReason>>>,
 }
+
+/// So many reasons of failures are told apart.
+const MOST_REASONS: usize = 20;
+/// A reason is cut to so many characters.
+const LONGEST_REASON: usize = 500;
 
 impl<'a> RolloutRunner<'a> {
     /// A runner of `program` on `model`: eight rollouts at once, no store, no budget.
@@ -116,6 +128,8 @@ impl<'a> RolloutRunner<'a> {
             observer: Arc::new(NoObserver),
             totals: Mutex::default(),
             paid: Mutex::default(),
+            refusals: Arc::default(),
+            reasons: Arc::default(),
         }
     }
 
@@ -153,6 +167,16 @@ impl<'a> RolloutRunner<'a> {
     /// them.
     pub(crate) fn uncounted(mut self) -> Self {
         self.counts = false;
+        self
+    }
+
+    /// What failed is known together with another runner; what the provider refuses only where both run the same
+    /// program.
+    pub(crate) fn beside(mut self, other: &RolloutRunner<'_>) -> Self {
+        self.reasons = Arc::clone(&other.reasons);
+        if std::ptr::addr_eq(self.program, other.program) {
+            self.refusals = Arc::clone(&other.refusals);
+        }
         self
     }
 
@@ -198,6 +222,24 @@ impl<'a> RolloutRunner<'a> {
         self.with_totals(|totals| *totals)
     }
 
+    /// Whether any rollout got its replies: where none did, model or set-up is at fault.
+    pub fn anything_went_through(&self) -> bool {
+        self.with_refusals(|refusals| refusals.anything_went_through())
+    }
+
+    /// Why rollouts failed: each reason once, in the order in which they came, with the rows that the provider
+    /// refuses and that are not sent again. At most 20 reasons.
+    pub fn reasons(&self) -> Vec<FailureReason> {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.with_refusals(|refusals| {
+            for reason in reasons.iter_mut().filter(|reason| reason.kind == FailureKind::Provider) {
+                let is_same = |message: &str| shorten(message, LONGEST_REASON) == reason.message;
+                reason.rows_left_out = refusals.rows_left_out(is_same);
+            }
+        });
+        reasons
+    }
+
     /// Makes the rollouts of `jobs`, and gives their traces in the order of the jobs.
     ///
     /// A predictor that a job has no prompt for uses its own. Equal jobs are made once.
@@ -228,6 +270,11 @@ impl<'a> RolloutRunner<'a> {
         let mut plan = self.plan(jobs).await?;
         let ended = self.execute(&mut plan).await?;
         let stop = self.commit(&mut plan).or(ended);
+        for unit in plan.units.iter().filter(|unit| unit.refusal().is_some()) {
+            if let Some(trace) = &unit.trace {
+                self.keep(unit.key, trace).await?;
+            }
+        }
         let made = plan.places.iter().map(|unit| plan.units.get(*unit).and_then(|unit| unit.trace.clone()));
         traces.extend(made);
         stop.map_or(Ok(()), |stop| Err(Halt::Stopped(stop)))
@@ -246,6 +293,7 @@ impl<'a> RolloutRunner<'a> {
                 (Arc::new(prompts), hash)
             });
             let example = job.example.content_hash();
+            let of_candidate = *hash;
             // Known by what is really in force, so prompts that differ only in this example's own demo share the run.
             let (prompts, hash) = match prompts.without_source(example) {
                 Some(prompts) => {
@@ -259,11 +307,14 @@ impl<'a> RolloutRunner<'a> {
             let place = match by_key.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
-                    let trace = self.known(&key).await?;
+                    let trace = match self.with_refusals(|known| known.known(&job.example, &job.prompts)) {
+                        Some(refused) => Some(refused),
+                        None => self.known(&key).await?,
+                    };
                     if let Some(trace) = &trace {
                         self.note(trace, true);
                     }
-                    plan.units.push(Unit { job, key, known: trace.is_some(), trace });
+                    plan.units.push(Unit { job, of_candidate, key, known: trace.is_some(), trace });
                     *new.insert(plan.units.len() - 1)
                 }
             };
@@ -347,16 +398,23 @@ impl<'a> RolloutRunner<'a> {
             }
             let trace: Arc<Trace> = Arc::from(trace);
             self.note(&trace, false);
+            let failure = trace.error.clone();
+            if let Some(unit) = plan.units.get_mut(index) {
+                // Whose fault a refusal is, and so whether it is evidence, is known at the end of the batch.
+                if failure.as_ref().is_none_or(|failure| failure.refusal.is_none()) {
+                    self.keep(unit.key, &trace).await?;
+                }
+                unit.trace = Some(trace);
+            }
             // Nothing more is begun after an error that ends the run; which one it was is decided
             // in logical order, when all that was begun has come back.
-            if let Some(failure) = &trace.error {
-                errors.count(failure.kind);
-                let too_many = self.max_errors.is_some_and(|limit| errors.errors() > limit);
-                ending |= failure.fatal || too_many;
-            }
-            if let Some(unit) = plan.units.get_mut(index) {
-                self.keep(unit.key, &trace).await?;
-                unit.trace = Some(trace);
+            match failure {
+                Some(Failure { refusal: Some(_), .. }) => ending |= self.is_hopeless(plan),
+                Some(failure) => {
+                    errors.count(failure.kind);
+                    ending |= self.is_end(&failure, errors);
+                }
+                None => {}
             }
         }
         for unit in plan.units.iter_mut().skip(refused_from.unwrap_or(usize::MAX)).filter(|unit| !unit.known)
@@ -366,19 +424,64 @@ impl<'a> RolloutRunner<'a> {
         Ok(stop)
     }
 
+    /// Whether a run ends at a failure that is no refusal, `errors` being all so far.
+    fn is_end(&self, failure: &Failure, errors: FailureCounts) -> bool {
+        failure.fatal || self.max_errors.is_some_and(|limit| errors.errors() > limit)
+    }
+
+    /// Whether nothing ever went through, and the first rows are all refused: neither will the others.
+    fn is_hopeless(&self, plan: &Plan) -> bool {
+        let first = plan.units.iter().filter(|unit| !unit.known).take(refusals::FIRST);
+        let refused = first.filter(|unit| {
+            unit.refusal().is_some_and(|_| unit.failure().is_some_and(|failure| failure.fatal))
+        });
+        !self.anything_went_through() && refused.count() == refusals::FIRST
+    }
+
+    /// Learns from what was made up to the first error that ends the run whatever it is about: all of that was made
+    /// at any concurrency.
+    fn judge_refusals(&self, plan: &mut Plan) {
+        let mut errors = self.totals().failures;
+        let end = plan.units.iter().position(|unit| {
+            unit.failure().filter(|failure| failure.refusal.is_none()).is_some_and(|failure| {
+                errors.count(failure.kind);
+                self.is_end(failure, errors)
+            })
+        });
+        let certain = plan.units.iter_mut().take(end.unwrap_or(usize::MAX));
+        // What the store had got its replies once, unless it is a refusal.
+        let made = certain.filter_map(|unit| {
+            if unit.known && unit.trace.as_ref().is_some_and(|trace| trace.error.is_some()) {
+                return None;
+            }
+            Some(refusals::Made {
+                example: unit.job.example.content_hash(),
+                of_candidate: unit.of_candidate,
+                prompts: &unit.job.prompts,
+                trace: unit.trace.as_mut()?,
+            })
+        });
+        self.with_refusals(|refusals| refusals.learn(made));
+    }
+
     /// Counts failures in the order of the jobs. At an error that ends the run everything behind it
     /// is left out, whether or not it was made: what timing added must not show.
     fn commit(&self, plan: &mut Plan) -> Option<StopReason> {
+        if !self.is_hopeless(plan) {
+            self.judge_refusals(plan);
+        }
         let mut stop = None;
+        // A row that is left out counts once, under however many candidates it was sent in this batch.
+        let mut left_out = HashSet::new();
         for unit in &mut plan.units {
             if stop.is_some() {
                 unit.trace = None;
             }
-            let Some(failure) =
-                unit.trace.as_ref().filter(|_| !unit.known).and_then(|trace| trace.error.as_ref())
-            else {
+            let Some(failure) = unit.failure() else { continue };
+            if unit.is_left_out() && !left_out.insert(unit.job.example.content_hash()) {
                 continue;
-            };
+            }
+            self.note_reason(failure);
             let errors = self.with_totals(|totals| {
                 totals.failures.count(failure.kind);
                 totals.failures.errors()
@@ -469,6 +572,7 @@ impl<'a> RolloutRunner<'a> {
             } else {
                 totals.made += 1;
                 totals.usage += trace.usage;
+                totals.calls_of_steps += trace.steps.iter().map(|step| step.usage.calls).sum::<u64>();
             }
         });
         if self.counts && !reused {
@@ -476,6 +580,21 @@ impl<'a> RolloutRunner<'a> {
         }
         let calls = if reused { 0 } else { trace.usage.calls };
         self.observer.observe(&Event::Rollout { score: trace.score_value(), failure, reused, calls });
+    }
+
+    fn note_reason(&self, failure: &Failure) {
+        let message = shorten(&failure.message, LONGEST_REASON);
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = reasons.iter_mut().find(|one| one.kind == failure.kind && one.message == message);
+        if let Some(known) = known {
+            known.rollouts += 1;
+        } else if reasons.len() < MOST_REASONS {
+            reasons.push(FailureReason::new(failure.kind, message, 1));
+        }
+    }
+
+    fn with_refusals<T>(&self, work: impl FnOnce(&mut Refusals) -> T) -> T {
+        work(&mut self.refusals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with_totals<T>(&self, work: impl FnOnce(&mut RolloutTotals) -> T) -> T {
@@ -492,20 +611,10 @@ pub async fn run_once(program: &dyn Evaluator, context: &CallContext, example: A
         Err(error) => trace.error = Some(Failure::from_program(&error)),
         Ok(prediction) => {
             match program.metric().score(context, &trace.example, &prediction).await {
-                Ok(score) if score.value < 0.0 => {
-                    trace.error = Some(Failure::metric(format!(
-                        "the metric returned {}, but a score must be 0 or more, because a reply that cannot be used \
-                         counts as 0",
-                        score.value
-                    )));
-                }
-                Ok(score) if score.value.is_finite() => trace.score = Some(score),
-                Ok(score) => {
-                    trace.error = Some(Failure::metric(format!(
-                        "the metric returned {}, which is not a finite number",
-                        score.value
-                    )));
-                }
+                Ok(score) => match score.flaw() {
+                    None => trace.score = Some(score),
+                    Some(flaw) => trace.error = Some(Failure::metric(format!("the metric {flaw}"))),
+                },
                 Err(error) => trace.error = Some(Failure::from_metric(&error)),
             }
             trace.prediction = Some(prediction);
@@ -522,10 +631,31 @@ struct Plan {
 
 struct Unit {
     job: RolloutJob,
+    /// The hash of the candidate's prompts, before this example's own demo was left out.
+    of_candidate: ContentHash,
     key: RolloutKey,
     /// Whether the store had the trace.
     known: bool,
     trace: Option<Arc<Trace>>,
+}
+
+impl Unit {
+    /// Why it failed, if it was made now.
+    fn failure(&self) -> Option<&Failure> {
+        self.trace.as_ref().filter(|_| !self.known)?.error.as_ref()
+    }
+
+    /// Whether the provider refused the row, whatever the prompt.
+    fn is_left_out(&self) -> bool {
+        self.failure()
+            .is_some_and(|failure| failure.refusal.is_some() && failure.kind == FailureKind::Provider)
+            && self.trace.as_ref().is_some_and(|trace| trace.prediction.is_none())
+    }
+
+    /// Why the provider refused it, if it was made now.
+    fn refusal(&self) -> Option<Refusal> {
+        self.failure()?.refusal
+    }
 }
 
 /// What became of a rollout.

@@ -10,13 +10,16 @@ use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::Trace;
 use serde::Serialize;
 
+use crate::records::Withheld;
 use crate::{
     Board, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutCost, RolloutJob, RolloutRunner,
     RolloutStore, RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
 };
 
 mod close;
+mod fit;
 mod open;
+mod own_instruction;
 
 /// A run: a program, its data, and everything that costs, counts, tells or stops.
 ///
@@ -62,10 +65,13 @@ pub struct Run<'p> {
     /// The best mean when the last step began, and how many steps did not raise it.
     steps: Option<(f64, usize)>,
     trials: Vec<Trial>,
-    notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     details: Fields,
-    /// What the texts cost that the prompt model wrote.
+    /// What the texts cost that the prompt model wrote, and what it was not to be shown.
     writing: Usage,
+    pub(crate) withheld: Withheld,
+    /// The most demos of a predictor, where more did not fit the model's context window.
+    most_demos: Option<usize>,
     /// What rollouts of other programs came to, such as a teacher's.
     others: RolloutTotals,
     /// Whether the winner is to be measured once more.
@@ -118,6 +124,8 @@ impl<'p> Run<'p> {
             notes: Vec::new(),
             details: Fields::new(),
             writing: Usage::default(),
+            withheld: Withheld::default(),
+            most_demos: None,
             others: RolloutTotals::default(),
             confirm: false,
             options,
@@ -200,6 +208,7 @@ impl<'p> Run<'p> {
             .store(Arc::clone(&self.store))
             .ledger(Arc::clone(&self.ledger))
             .max_errors(Some(self.options.max_errors))
+            .beside(&self.runner)
             .cancellation(self.options.cancellation.clone())
             .observer(Arc::clone(&self.observer))
     }
@@ -213,7 +222,9 @@ impl Run<'_> {
     ///
     /// [`Halt`] when the run ends before all are made.
     pub async fn rollouts(&mut self, jobs: &[RolloutJob]) -> Result<Vec<Arc<Trace>>, Halt> {
-        self.runner.run(jobs).await
+        let traces = self.runner.run(jobs).await?;
+        self.note_fit(jobs, traces.iter().map(Some));
+        Ok(traces)
     }
 
     /// The same for whoever keeps what was made before the run ended; see [`RolloutRunner::run_into`].
@@ -226,13 +237,17 @@ impl Run<'_> {
         jobs: &[RolloutJob],
         traces: &mut Vec<Option<Arc<Trace>>>,
     ) -> Result<(), Halt> {
-        self.runner.run_into(jobs, traces).await
+        let before = traces.len();
+        let ended = self.runner.run_into(jobs, traces).await;
+        self.note_fit(jobs, traces.iter().skip(before).map(Option::as_ref));
+        ended
     }
 
-    /// Enters a candidate. One with the same prompts is the same candidate.
+    /// Enters a candidate. One with the same prompts is the same candidate. One with more demos than fit
+    /// ([`Run::most_demos`]) is entered with those that do.
     pub fn enter(&mut self, candidate: PromptCandidate) -> usize {
         let discovered = (self.ledger.spent(), self.runner.totals().made);
-        self.board.enter(candidate, discovered)
+        self.board.enter(self.fitted(candidate), discovered)
     }
 
     /// Rolls out candidates on selection examples (by index). Pairs that are known are not run again; all others run
@@ -253,6 +268,7 @@ impl Run<'_> {
     ) -> Result<(), Halt> {
         let (pairs, jobs) = self.board.unknown(wanted);
         let ended = self.runner.run_into(&jobs, traces).await;
+        self.note_fit(&jobs, traces.iter().map(Option::as_ref));
         self.board.record(wanted.iter().map(|(candidate, _)| *candidate), pairs, traces);
         ended
     }
@@ -376,6 +392,28 @@ impl Run<'_> {
         let text = text.into();
         self.observe(&Event::Warning { message: text.clone() });
         self.note(text);
+    }
+
+    /// Says so where program or metric call models by themselves, which nobody could count.
+    pub(crate) fn note_uncounted(&mut self) {
+        let totals = self.runner.totals();
+        let failed = totals.failures.reply + totals.failures.errors();
+        if totals.made <= failed {
+            return;
+        }
+        let (program, calls) = (self.program, totals.usage.calls);
+        let who = if calls == 0 && !program.predictors().is_empty() && program.calls_per_rollout() > 0 {
+            "program"
+        } else if calls == totals.calls_of_steps && program.metric().calls_per_score() > 0 {
+            "metric"
+        } else {
+            return;
+        };
+        self.warn(format!(
+            "the {who} made no call that promptopt could count, although it says that it calls a model: what it calls by \
+             itself is in no budget and in no journal, and an outage of it looks like a bad prompt; call through the \
+             context (`CallContext::complete`, `CallContext::aside`)"
+        ));
     }
 
     /// Puts a detail of the strategy's own into the outcome, in place of what stood there under that name.

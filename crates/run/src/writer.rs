@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::data::{Example, Fields, Prediction};
+use promptopt_core::data::{ContentHash, Example, Fields, Prediction};
 use promptopt_core::lm::{LmError, LmRequest, Message, ReplyError, Sampling};
 use promptopt_core::program::{CallContext, Evaluator, Metric, Module, ModuleExt as _, Predictor, metric_fn};
 use promptopt_core::prompt::{Prompt, Prompts};
@@ -13,6 +13,7 @@ use promptopt_core::trace::Trace;
 use promptopt_predict::{Adapter as _, ChatAdapter, Predict};
 use serde_json::Value;
 
+use crate::records::{Listening, Records, Refused};
 use crate::{Halt, InstructionRequest, InstructionWriter, RolloutJob, RolloutRunner, Run};
 
 /// What is asked for: an instruction, described inputs, and one text as output.
@@ -49,12 +50,45 @@ pub struct Assignment {
     pub inputs: Fields,
     /// Which draw of these inputs it is, from 0.
     pub draw: u64,
+    /// Which of the inputs is made of records.
+    pub(crate) records: Option<Records>,
 }
 
 impl Assignment {
     /// The first draw of these inputs.
     pub fn new(inputs: Fields) -> Self {
-        Self { inputs, draw: 0 }
+        Self { inputs, draw: 0, records: None }
+    }
+
+    /// A bare prompt, for [`Run::ask`].
+    pub fn prompt(text: impl Into<String>) -> Self {
+        Self::new(Fields::from_iter([(PROMPT.to_owned(), Value::from(text.into()))]))
+    }
+
+    /// A bare prompt that is put together of records; see [`Assignment::with_records`].
+    pub fn prompt_of(
+        records: Vec<(ContentHash, String)>,
+        put: impl Fn(&[&str]) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self::default().with_records(PROMPT, records, put)
+    }
+
+    /// With an input that `put` makes of records, each with the row that it tells of.
+    ///
+    /// Where the provider refuses the request, or it does not fit the context window, it is sent again with fewer of
+    /// them. A row that was refused is left out of every later request of the run. `put` gives an empty text where
+    /// there is nothing to ask without any record.
+    #[must_use]
+    pub fn with_records(
+        mut self,
+        field: &str,
+        records: Vec<(ContentHash, String)>,
+        put: impl Fn(&[&str]) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let records = Records::new(field, records, put);
+        self.inputs.insert(field.to_owned(), Value::from(records.text(&records.all())));
+        self.records = Some(records);
+        self
     }
 
     /// As another draw.
@@ -62,6 +96,13 @@ impl Assignment {
     pub fn with_draw(mut self, draw: u64) -> Self {
         self.draw = draw;
         self
+    }
+}
+
+impl From<(String, u64)> for Assignment {
+    /// A draw of a bare prompt.
+    fn from((prompt, draw): (String, u64)) -> Self {
+        Self::prompt(prompt).with_draw(draw)
     }
 }
 
@@ -115,16 +156,16 @@ impl Run<'_> {
         .with_metric(written());
         let traces = self.commission(&program, vec![assignment]).await?;
         let of = |trace: &Arc<Trace>| -> Vec<Written> {
-            match &trace.error {
-                Some(_) => vec![Err(failure(trace))],
-                None => texts(trace).into_iter().map(Ok).collect(),
+            match (&trace.error, Refused::of(trace)) {
+                (None, None) => texts(trace).into_iter().map(Ok).collect(),
+                _ => vec![Err(failure(trace))],
             }
         };
         Ok(traces.iter().flat_map(of).collect())
     }
 
-    /// Sends the prompt model every prompt as a single user message and gives back the replies as they are. The
-    /// number beside a prompt says which draw of it this is.
+    /// Sends the prompt model every prompt as a single user message and gives back the replies as they are. A prompt is
+    /// an [`Assignment::prompt`], or a text with the number of its draw.
     ///
     /// # Errors
     ///
@@ -133,15 +174,12 @@ impl Run<'_> {
         &mut self,
         sampling: &Sampling,
         name: &str,
-        prompts: Vec<(String, u64)>,
+        prompts: Vec<impl Into<Assignment>>,
     ) -> Result<Vec<Written>, Halt> {
         let program = Desk { name: name.to_owned(), signature: None, sampling: sampling.clone(), n: 1 }
             .with_metric(written());
-        let assignments = prompts.into_iter().map(|(prompt, draw)| Assignment {
-            inputs: Fields::from_iter([(PROMPT.to_owned(), Value::from(prompt))]),
-            draw,
-        });
-        let traces = self.commission(&program, assignments.collect()).await?;
+        let assignments = prompts.into_iter().map(Into::into).collect();
+        let traces = self.commission(&program, assignments).await?;
         let text = |trace: &Arc<Trace>| texts(trace).into_iter().next().ok_or_else(|| failure(trace));
         Ok(traces.iter().map(text).collect())
     }
@@ -165,24 +203,25 @@ impl Run<'_> {
         }
     }
 
-    /// Runs a program that writes on the prompt model.
-    async fn commission(
+    /// Sends what is to be written to the prompt model as it is, all at once.
+    pub(crate) async fn send(
         &mut self,
         program: &dyn Evaluator,
-        assignments: Vec<Assignment>,
+        inputs: Vec<(Fields, u64)>,
     ) -> Result<Vec<Arc<Trace>>, Halt> {
-        let runner = RolloutRunner::new(program, Arc::clone(self.prompt_model()))
+        let program = Listening(program);
+        let runner = RolloutRunner::new(&program, Arc::clone(self.prompt_model()))
             .concurrency(self.options().concurrency)
             .ledger(Arc::clone(self.ledger()))
             .cancellation(self.options().cancellation.clone())
             .uncounted();
         let prompts: Arc<Prompts> = Arc::default();
-        let job = |Assignment { inputs, draw }: Assignment| {
+        let job = |(inputs, draw): (Fields, u64)| {
             let names: Vec<_> = inputs.keys().cloned().collect();
             let example = Example::new(inputs, names);
             RolloutJob { sample: draw, ..RolloutJob::new(Arc::clone(&prompts), example.into()) }
         };
-        let jobs: Vec<_> = assignments.into_iter().map(job).collect();
+        let jobs: Vec<_> = inputs.into_iter().map(job).collect();
         let traces = runner.run(&jobs).await;
         self.note_writing(runner.totals().usage);
         traces
@@ -192,7 +231,9 @@ impl Run<'_> {
 /// Why a trace holds no text.
 fn failure(trace: &Trace) -> String {
     let error = trace.error.as_ref().map(|failure| failure.message.clone());
-    error.unwrap_or_else(|| "the reply holds no text".to_owned())
+    error
+        .or_else(|| Refused::of(trace).map(|refused| refused.why))
+        .unwrap_or_else(|| "the reply holds no text".to_owned())
 }
 
 /// Anything that was written counts; whether it serves is for the caller to check.

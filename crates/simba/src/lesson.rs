@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use promptopt_core::data::Fields;
 use promptopt_core::lm::Sampling;
+use promptopt_core::program::Predictor;
 use promptopt_core::prompt::{Origin, PromptCandidate, Prompts};
 use promptopt_core::trace::{Trace, TraceText};
-use promptopt_run::proposal::{MAX_CHARS, flaw};
+use promptopt_run::proposal::{Flaw, Judge, Known};
 use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, Run, Written};
 
 const BRIEF: Brief<'static> = Brief::new(
@@ -49,29 +50,40 @@ pub(crate) async fn learn(
         for predictor in program.predictors() {
             let module = format!("{}: {}", predictor.path(), predictor.signature());
             let instruction = lesson.prompts.get(predictor.path()).unwrap_or(predictor.prompt());
-            let runs = [&lesson.better, &lesson.worse].map(|trace| told(trace.as_deref()));
-            let texts = [module, instruction.instruction.clone()].into_iter().chain(runs);
+            let [better, worse] = [&lesson.better, &lesson.worse].map(|trace| told(trace.as_deref()));
+            let texts = [module, instruction.instruction.clone(), better.clone(), worse];
             let inputs = BRIEF.inputs.iter().zip(texts);
             let inputs = Fields::from_iter(inputs.map(|((name, _), text)| ((*name).to_owned(), text.into())));
-            assignments.push(Assignment::new(inputs).with_draw(draw));
+            // Both runs are of one row, without which there is no lesson.
+            let row =
+                lesson.better.as_ref().or(lesson.worse.as_ref()).map(|trace| trace.example.content_hash());
+            let records = row.map(|row| (row, better)).into_iter().collect();
+            let assignment = Assignment::new(inputs).with_draw(draw);
+            assignments.push(assignment.with_records("better_run", records, |runs| runs.concat()));
         }
     }
     let mut rules = match assignments.is_empty() || run.options().instruction_writer.is_some() {
         true => substituted(run, lessons.len()).await?.into_iter(),
         false => run.write(&sampling, BRIEF, assignments).await?.into_iter(),
     };
+    let fixed =
+        BRIEF.inputs.iter().map(|(_, description)| *description).chain([BRIEF.instruction, BRIEF.output.1]);
+    let judge = |predictor: &&dyn Predictor| Judge::of(run, *predictor).requested_by(fixed.clone());
+    let judges: Vec<Judge> = program.predictors().iter().map(judge).collect();
     for Lesson { source, mut prompts, .. } in lessons {
         let before = prompts.clone();
-        for (predictor, rule) in program.predictors().into_iter().zip(&mut rules) {
-            let path = predictor.path();
-            let flaw = rule.as_ref().map_or_else(
-                |why| Some(why.as_str()),
-                |text| flaw(text, MAX_CHARS).map(|flaw| flaw.reason()),
-            );
-            run.observe_proposal(path, rule.as_deref().unwrap_or_default(), flaw);
-            if let (None, Ok(rule), Some(prompt)) = (flaw, &rule, prompts.get(path)) {
+        for ((predictor, rule), judge) in program.predictors().into_iter().zip(&mut rules).zip(&judges) {
+            let (path, prompt) = (predictor.path(), prompts.get(predictor.path()));
+            let instruction = prompt.map_or("", |prompt| prompt.instruction.trim_end());
+            let rule = rule.map(|reply| judge.read(&reply, &Known::from_iter([instruction])));
+            let (text, dropped) = match &rule {
+                Ok(rule) => (rule.text.as_str(), rule.flaw.map(Flaw::reason)),
+                Err(why) => ("", Some(why.as_str())),
+            };
+            run.observe_proposal(path, text, dropped);
+            if let (None, Some(prompt)) = (dropped, prompt) {
                 let mut prompt = prompt.clone();
-                prompt.instruction = format!("{}\n\n{rule}", prompt.instruction.trim_end());
+                prompt.instruction = format!("{instruction}\n\n{text}");
                 prompts.insert(path, prompt);
             }
         }

@@ -181,8 +181,9 @@ impl SIMBA {
         for bucket in buckets {
             let Some(((best, better), (worst, worse))) = bucket.first().zip(bucket.last()) else { continue };
             let source = self.draw(pool, rng);
-            let prompts = self.thinned(&prompts(run, source), rng);
-            if self.max_demos > 0 && rng.random_bool(0.5) {
+            let max_demos = self.max_demos.min(run.most_demos().unwrap_or(usize::MAX));
+            let prompts = thinned(&prompts(run, source), max_demos, rng);
+            if max_demos > 0 && rng.random_bool(0.5) {
                 if *best >= low && *best > 0.0 {
                     let prompts = DemoSet::of_trace(better, run.program()).added_to(&prompts);
                     let origin = Origin::new("demo", "a demo of a run that went well");
@@ -202,24 +203,24 @@ impl SIMBA {
         new.extend(learn(run, self.temperature, step as u64, lessons).await?);
         Ok(new)
     }
+}
 
-    /// Prompts without some of their demos: each goes with a chance of one in as many as are kept, and one goes surely
-    /// where the prompt is full.
-    fn thinned(&self, prompts: &Prompts, rng: &mut ChaCha8Rng) -> Prompts {
-        let kept = if self.max_demos == 0 { 3 } else { self.max_demos };
-        let demos = prompts.iter().map(|(_, prompt)| prompt.demos.len()).max().unwrap_or(0);
-        let surely = (demos >= kept).then(|| rng.random_range(0..demos));
-        let gone: Vec<bool> =
-            (0..demos).map(|at| surely == Some(at) || rng.random_bool(1.0 / kept as f64)).collect();
-        let mut thinned = prompts.clone();
-        for (path, prompt) in prompts.iter() {
-            let mut prompt = prompt.clone();
-            let mut gone = gone.iter();
-            prompt.demos.retain(|_| gone.next() != Some(&true));
-            thinned.insert(path, prompt);
-        }
-        thinned
+/// Prompts without some of their demos: each goes with a chance of one in as many as are kept, and one goes surely
+/// where the prompt is full.
+fn thinned(prompts: &Prompts, max_demos: usize, rng: &mut ChaCha8Rng) -> Prompts {
+    let kept = if max_demos == 0 { 3 } else { max_demos };
+    let demos = prompts.iter().map(|(_, prompt)| prompt.demos.len()).max().unwrap_or(0);
+    let surely = (demos >= kept).then(|| rng.random_range(0..demos));
+    let gone: Vec<bool> =
+        (0..demos).map(|at| surely == Some(at) || rng.random_bool(1.0 / kept as f64)).collect();
+    let mut thinned = prompts.clone();
+    for (path, prompt) in prompts.iter() {
+        let mut prompt = prompt.clone();
+        let mut gone = gone.iter();
+        prompt.demos.retain(|_| gone.next() != Some(&true));
+        thinned.insert(path, prompt);
     }
+    thinned
 }
 
 /// Scores new candidates on a minibatch, takes them into the pool, and gives the best.

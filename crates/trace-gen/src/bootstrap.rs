@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use promptopt_core::data::{Example, Fields};
+use promptopt_core::lm::Refusal;
 use promptopt_core::program::Evaluator;
-use promptopt_core::prompt::{Demo, Prompts};
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
 use promptopt_core::signature::Signature;
-use promptopt_core::trace::Trace;
+use promptopt_core::trace::{Failure, Trace};
 use promptopt_run::{Halt, RolloutJob, RolloutRunner, Run};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -120,6 +121,9 @@ pub struct Bootstrapped {
     pub traces: Vec<Arc<Trace>>,
     /// How many of them passed.
     pub passed: usize,
+    /// Where labelled demos did not fit the context window: how many were shown in the end, and what the provider
+    /// said.
+    pub too_long: Option<(usize, String)>,
 }
 
 /// Rollouts of a wave are at least this many, so that a low pass rate does not mean many waves.
@@ -142,7 +146,11 @@ pub async fn bootstrap(
 ) -> Result<Bootstrapped, Halt> {
     run.stage("traces", format!("bootstrapping demos from {} training examples", examples.len()));
     let base = run.base().prompts;
-    bootstrap_with(run.runner(), &base, examples, options).await
+    let found = bootstrap_with(run.runner(), &base, examples, options).await?;
+    if let Some((fitting, why)) = &found.too_long {
+        run.limit_demos(*fitting, why);
+    }
+    Ok(found)
 }
 
 /// The same with another program that teaches, which has a runner of its own ([`Run::runner_of`]) and begins with
@@ -170,8 +178,7 @@ pub async fn bootstrap_with(
     let mut found = Bootstrapped::default();
     let wanted = options.wanted(!labeled.is_empty());
     if wanted > 0 && !examples.is_empty() {
-        let prompts = Arc::new(teaching_prompts(base, &labeled));
-        gather(runner, &prompts, &examples, wanted, options, &mut found).await?;
+        gather(runner, teaching_prompts(base, &labeled), &examples, wanted, options, &mut found).await?;
     }
     let pool: Vec<_> =
         found.traces.iter().filter(|trace| passes(trace, options.metric_threshold)).cloned().collect();
@@ -202,12 +209,13 @@ fn teaching_prompts(own: &Prompts, labeled: &DemoSet) -> Prompts {
 
 async fn gather(
     runner: &RolloutRunner<'_>,
-    prompts: &Arc<Prompts>,
+    prompts: Prompts,
     examples: &[Arc<Example>],
     wanted: usize,
     options: &BootstrapOptions,
     found: &mut Bootstrapped,
 ) -> Result<(), Halt> {
+    let mut prompts = Arc::new(prompts);
     let most = options.max_rollouts.unwrap_or(examples.len());
     let mut rest = examples.get(..most).unwrap_or(examples);
     while found.passed < wanted && !rest.is_empty() {
@@ -215,15 +223,36 @@ async fn gather(
         let made = found.traces.len();
         let expected = if made == 0 { missing } else { missing.saturating_mul(made) / found.passed.max(1) };
         let (wave, later) = rest.split_at(expected.max(MIN_WAVE).min(rest.len()));
-        rest = later;
-        let job = |example: &Arc<Example>| RolloutJob::new(Arc::clone(prompts), Arc::clone(example));
+        let job = |example: &Arc<Example>| RolloutJob::new(Arc::clone(&prompts), Arc::clone(example));
         let jobs: Vec<_> = wave.iter().map(job).collect();
-        for trace in runner.run(&jobs).await? {
+        let traces = runner.run(&jobs).await?;
+        // Where the demos do not fit, the same examples are run with half of them.
+        if let Some((shorter, demos, why)) = shortened(&prompts, &traces) {
+            (prompts, found.too_long) = (Arc::new(shorter), Some((demos, why)));
+            continue;
+        }
+        rest = later;
+        for trace in traces {
             found.passed += usize::from(passes(&trace, options.metric_threshold));
             found.traces.push(trace);
         }
     }
     Ok(())
+}
+
+/// Prompts with half of their demos, how many that are at most, and what the provider said, where most rollouts under
+/// them did not fit the context window.
+fn shortened(prompts: &Prompts, traces: &[Arc<Trace>]) -> Option<(Prompts, usize, String)> {
+    let is_too_long = |failure: &&Failure| failure.refusal == Some(Refusal::Length);
+    let too_long = traces.iter().filter_map(|trace| trace.error.as_ref()).filter(is_too_long);
+    let why = too_long.clone().next()?.message.clone();
+    let demos = prompts.iter().map(|(_, prompt)| prompt.demos.len()).max().filter(|demos| *demos > 0)?;
+    let half = |(path, prompt): (&str, &Prompt)| {
+        let mut prompt = prompt.clone();
+        prompt.demos.truncate(demos / 2);
+        (path.to_owned(), prompt)
+    };
+    (too_long.count() * 2 > traces.len()).then(|| (prompts.iter().map(half).collect(), demos / 2, why))
 }
 
 /// Sets without repetition, at most `limit`; the first is always kept. Sets that show the same are

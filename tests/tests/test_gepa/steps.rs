@@ -86,9 +86,30 @@ async fn failures_become_feedback() {
 }
 
 #[tokio::test]
-async fn a_reply_without_fences_is_never_adopted() {
-    let replies = vec!["always say yes".to_owned(), "```\nalways say yes".to_owned(), "``````".to_owned()];
-    let model = Arc::new(reflecting("always", replies));
+async fn a_reply_is_read_with_fences_of_any_kind_and_without() {
+    for reply in [
+        "always say yes",
+        "```\nalways say yes",
+        "```plaintext\nalways say yes\n```",
+        "~~~\nalways say yes\n~~~\nThat is all.",
+    ] {
+        let model = Arc::new(reflecting("always", vec![reply.to_owned()]));
+        let mut program = toy::answerer().with_model(model).with_metric(toy::exact_answer());
+        let optimizer = GEPA::builder().max_metric_calls(200).build();
+        optimizer.compile(&mut program, same_answer(40)).await.unwrap();
+        assert_eq!(
+            program.candidate().prompts.get("answer").unwrap().instruction,
+            "always say yes",
+            "{reply}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reply_without_an_instruction_is_never_adopted() {
+    let present = "```\nGiven the fields `question`, produce the fields `answer`.\n```";
+    let replies = ["``````", "yes", "answer: yes", present, "I'm sorry, but I can't help with that."];
+    let model = Arc::new(reflecting("always", replies.map(str::to_owned).to_vec()));
     let dropped = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&dropped);
     let optimizer = GEPA::builder()
@@ -102,8 +123,9 @@ async fn a_reply_without_fences_is_never_adopted() {
     let mut program = toy::answerer().with_model(model).with_metric(toy::exact_answer());
     let outcome = optimizer.compile(&mut program, same_answer(40)).await.unwrap();
     assert!(!outcome.improved());
-    let dropped = dropped.lock().unwrap();
-    assert_eq!(dropped[..3], ["no instruction between fences", "the fence is not closed", "empty"]);
+    let answer = "an answer and not an instruction";
+    let declined = "the model declined or asked back";
+    assert_eq!(dropped.lock().unwrap()[..6], ["empty", answer, answer, "unchanged", declined, "empty"]);
     // What the model writes after that is empty; it is not asked for ever.
     assert_eq!(outcome.stop, StopReason::Completed);
     assert!(

@@ -211,6 +211,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_bad_answer_spoils_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let bad = [
+            "print('{\"id\": %d, \"score\": NaN}' % q['id'])",
+            "print(json.dumps({'id': q['id'], 'score': 1e308}))",
+            "print(json.dumps({'id': q['id'], 'score': '1'}))",
+            "print(json.dumps({'id': q['id']}))",
+            "print('{\"id\": %d, \"score\"' % q['id'])",
+            "print(json.dumps({'id': q['id'] + 1000, 'score': 1}))",
+            "pass",
+            "raise ValueError('no such label')",
+            "print('a stray line')",
+        ];
+        for bad in bad {
+            let script = format!(
+                "import json, sys\nfor line in sys.stdin:\n    q = json.loads(line)\n    if q['prediction']['a'] == 'bad':\n        {bad}\n    else:\n        print(json.dumps({{'id': q['id'], 'score': 1}}))\n"
+            );
+            let metric = command(folder.path(), &script, 3.0);
+            let ask = |row| score(&*metric, row);
+            let scores = tokio::join!(ask("1"), ask("2"), ask("bad"), ask("3"), ask("4"));
+            let scores = [scores.0, scores.1, scores.2, scores.3, scores.4];
+            for (row, score) in scores.iter().enumerate() {
+                assert_eq!(score.is_ok(), row != 2, "{bad}: row {row}: {score:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn a_command_that_ended_is_started_again() {
         let folder = tempfile::tempdir().unwrap();
         let script = "import json, sys\nq = json.loads(sys.stdin.readline())\nprint(json.dumps({'id': q['id'], 'score': 1}))\n";

@@ -7,16 +7,16 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use promptopt_core::data::{Example, Prediction, Score, shorten};
 use promptopt_core::program::{CallContext, Metric};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
+use super::answer;
 use super::environment::environment;
 use super::processes::ProcessGroup;
 
@@ -51,23 +51,20 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
+    waiting: HashMap<u64, oneshot::Sender<Result<Score, NoAnswer>>>,
+    /// Answers so far, those included that nobody waited for.
+    answered: u64,
     ended: bool,
     stderr: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Answer {
-    id: u64,
-    #[serde(default)]
-    score: Option<f64>,
-    #[serde(default)]
-    feedback: Option<String>,
-    #[serde(default)]
-    objectives: BTreeMap<String, f64>,
-    #[serde(default)]
-    error: Option<String>,
+/// Why a question got no answer.
+#[derive(Debug)]
+enum NoAnswer {
+    /// The process ended, or wrote what is no answer at all. Whose fault it was is not known.
+    Ended(String),
+    /// What the process said of this one.
+    Said(String),
 }
 
 impl CommandMetric {
@@ -129,26 +126,68 @@ impl CommandMetric {
         Ok(Running { stdin, shared, _group: group })
     }
 
-    /// Sends a question, to a new process where the last one ended.
-    async fn ask(&self, id: u64, line: &str) -> anyhow::Result<oneshot::Receiver<Result<Answer, String>>> {
-        let mut running = self.running.lock().await;
+    /// Asks a process about a prediction.
+    async fn answer(
+        &self,
+        process: &AsyncMutex<Option<Running>>,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> Result<Score, NoAnswer> {
+        let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let question = json!({"id": id, "example": example.fields(), "prediction": prediction.fields()});
+        let mut before = None;
+        let exchange = async {
+            let (answer, answered) = self.ask(process, id, &format!("{question}\n")).await?;
+            before = Some(answered);
+            anyhow::Ok(answer.await)
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(Ok(answer))) => answer,
+            Ok(Ok(Err(_))) => Err(NoAnswer::Ended("the metric's process ended".to_owned())),
+            Ok(Err(error)) => Err(NoAnswer::Said(format!("{error:#}"))),
+            Err(_) => {
+                let mut process = process.lock().await;
+                let answered = process.as_ref().map_or(0, |running| {
+                    running.shared.with(|state| {
+                        state.waiting.remove(&id);
+                        state.answered
+                    })
+                });
+                // A process that is stuck would hold up every further question, too. One that answered others since
+                // only left this one out, or gave it a wrong id.
+                if before.is_none_or(|before| before == answered) {
+                    *process = None;
+                }
+                Err(NoAnswer::Said(format!("no answer within {} s", self.timeout.as_secs_f64())))
+            }
+        }
+    }
+
+    /// Sends a question, to a new process where the last one ended. Says how many answers there were before.
+    async fn ask(
+        &self,
+        process: &AsyncMutex<Option<Running>>,
+        id: u64,
+        line: &str,
+    ) -> anyhow::Result<(oneshot::Receiver<Result<Score, NoAnswer>>, u64)> {
+        let mut running = process.lock().await;
         if running.as_ref().is_none_or(|running| running.shared.with(|state| state.ended)) {
             *running = Some(self.start()?);
         }
         let process = running.as_mut().context("the metric did not start")?;
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(&process.shared);
-        shared.with(|state| match state.ended {
+        let answered = shared.with(|state| {
             // What ended in this very moment drops the sender, and the answer says so.
-            true => drop(sender),
-            false => {
+            if !state.ended {
                 state.waiting.insert(id, sender);
             }
+            state.answered
         });
         // A process that reads no more has ended, or will; its reader says why.
         let _ = process.stdin.write_all(line.as_bytes()).await;
         let _ = process.stdin.flush().await;
-        Ok(receiver)
+        Ok((receiver, answered))
     }
 }
 
@@ -167,7 +206,7 @@ impl Shared {
                 false => format!("{why}; it said: {}", stderr.lines().last().unwrap_or_default()),
             };
             for (_, sender) in state.waiting.drain() {
-                let _ = sender.send(Err(why.clone()));
+                let _ = sender.send(Err(NoAnswer::Ended(why.clone())));
             }
         });
     }
@@ -206,16 +245,19 @@ async fn listen(
         if text.trim().is_empty() {
             continue;
         }
-        match serde_json::from_str::<Answer>(text.trim()) {
-            Ok(answer) => {
-                let sender = shared.with(|state| state.waiting.remove(&answer.id));
-                // An answer that nobody waits for any more came too late.
-                let _ = sender.map(|sender| sender.send(Ok(answer)));
+        match answer::read(text.trim()) {
+            Some((id, said)) => {
+                // An answer that nobody waits for any more came too late, or has a wrong id.
+                let sender = shared.with(|state| {
+                    state.answered += 1;
+                    state.waiting.remove(&id)
+                });
+                let _ = sender.map(|sender| sender.send(said.map_err(NoAnswer::Said)));
             }
-            Err(error) => {
+            None => {
                 break format!(
-                    "the metric wrote a line that is no answer ({error}): {}; an answer is \
-                     {{\"id\": 1, \"score\": 0.5}}, and everything else belongs on standard error",
+                    "the metric wrote a line that is no answer: {}; an answer is {{\"id\": 1, \"score\": 0.5}}, and \
+                     everything else belongs on standard error",
                     shorten(text.trim(), 200)
                 );
             }
@@ -234,28 +276,14 @@ impl Metric for CommandMetric {
         example: &Example,
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
-        let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let question = json!({"id": id, "example": example.fields(), "prediction": prediction.fields()});
-        let exchange = async { Ok::<_, anyhow::Error>(self.ask(id, &format!("{question}\n")).await?.await) };
-        let answer = match tokio::time::timeout(self.timeout, exchange).await {
-            Err(_) => {
-                // A process that is stuck would hold up every further question, too.
-                *self.running.lock().await = None;
-                bail!("`{}` gave no answer within {} s", self.name(), self.timeout.as_secs_f64());
-            }
-            Ok(answer) => answer?,
-        };
-        let answer = match answer {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => bail!("`{}`: {why}", self.name()),
-            Err(_) => bail!("`{}`: the metric's process ended", self.name()),
-        };
-        if let Some(error) = answer.error {
-            bail!("`{}` says: {}", self.name(), shorten(&error, 500));
+        match self.answer(&self.running, example, prediction).await {
+            Ok(score) => Ok(score),
+            Err(NoAnswer::Said(why)) => bail!("`{}`: {why}", self.name()),
+            // Another question may have ended the process. So this one is asked again, alone in a process of its own.
+            Err(NoAnswer::Ended(_)) => match self.answer(&AsyncMutex::default(), example, prediction).await {
+                Ok(score) => Ok(score),
+                Err(NoAnswer::Said(why) | NoAnswer::Ended(why)) => bail!("`{}`: {why}", self.name()),
+            },
         }
-        let value = answer.score.ok_or_else(|| anyhow!("`{}` answered without a `score`", self.name()))?;
-        let mut score = Score::new(value);
-        (score.feedback, score.objectives) = (answer.feedback, answer.objectives);
-        Ok(score)
     }
 }

@@ -2,8 +2,21 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::FinishReason;
 use crate::money::Limit;
+
+/// Why a provider refuses one request while others go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// What it holds, such as a text that a policy withholds, or that the server cannot read.
+    Content,
+    /// It does not fit the context window, so a shorter prompt might.
+    Length,
+}
 
 /// Why a language model gave no reply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -132,7 +145,8 @@ impl LmError {
         )
     }
 
-    /// Whether every further request would fail the same way, so that a run should end at once.
+    /// Whether every further request would fail the same way, so that a run should end at once. Where
+    /// [`LmError::refusal`] gives a reason as well, that is so only as long as no other request went through.
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
@@ -144,6 +158,19 @@ impl LmError {
                 | Self::Budget { .. }
                 | Self::Unpriced { .. }
         )
+    }
+
+    /// Why the provider may have refused this one request while others go through; `None` where it was no refusal,
+    /// or one that every request would meet.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::ContextLength { .. } => Some(Refusal::Length),
+            Self::Refused { .. } | Self::Unauthorized { status: 403, .. } => Some(Refusal::Content),
+            // The others are about account, address or model, which every request shares.
+            Self::InvalidRequest { status: 401 | 402 | 404 | 405 | 407 | 410 | 429, .. } => None,
+            Self::InvalidRequest { status: 400..500, .. } => Some(Refusal::Content),
+            _ => None,
+        }
     }
 
     /// Whether a provider may bill the attempt that ended so, although it brought no reply.

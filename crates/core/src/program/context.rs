@@ -37,8 +37,13 @@ struct Inner {
     call_limit: Option<u64>,
     layer: Option<Arc<dyn Layer>>,
     calls: AtomicU64,
+    /// How many steps and how many different requests are remembered.
+    most_recorded: usize,
     record: Mutex<Record>,
 }
+
+/// Steps and requests that a context of no run remembers: a service may keep it for as long as it lives.
+const MOST_RECORDED: usize = 256;
 
 #[derive(Default)]
 struct Record {
@@ -56,9 +61,14 @@ struct Record {
 pub struct StepSlot(usize);
 
 impl CallContext {
-    /// A context in which every predictor uses its own prompt.
+    /// A context in which every predictor uses its own prompt. A service may share one for as long as it lives: it
+    /// records the first 256 steps, and those that begin after [`CallContext::take_record`] again. Of repeated
+    /// requests it tells the draws apart for the first 256 different ones.
     pub fn new(model: Arc<dyn LanguageModel>) -> Self {
-        Self::for_run(model, Arc::default(), Cancellation::new(), 0, None)
+        let price = model.profile().price;
+        let mut run = Inner::new(Arc::default(), Cancellation::new(), 0, None, None);
+        run.most_recorded = MOST_RECORDED;
+        Self { run: Arc::new(run), model, price, is_program: true }
     }
 
     /// A context for one run: the prompts in force, a flag that ends it, the sample index for
@@ -165,7 +175,7 @@ impl CallContext {
 
     /// The run's draw, told apart from earlier requests of the run that were the same.
     fn sample_index(&self, request: &LmRequest) -> u64 {
-        let (run, own) = (self.run.sample_index, request.sample_index);
+        let (run, own, most) = (self.run.sample_index, request.sample_index, self.run.most_recorded);
         let before = self.with_record(|record| {
             if record.first.is_none() && record.made.is_empty() {
                 record.first = Some(request.clone());
@@ -174,7 +184,11 @@ impl CallContext {
             if let Some(first) = record.first.take() {
                 record.made.insert(ContentHash::of(&first), 1);
             }
-            let made = record.made.entry(ContentHash::of(request)).or_default();
+            let key = ContentHash::of(request);
+            if record.made.len() >= most && !record.made.contains_key(&key) {
+                return 0;
+            }
+            let made = record.made.entry(key).or_default();
             *made += 1;
             *made - 1
         });
@@ -191,6 +205,9 @@ impl CallContext {
             return StepSlot(usize::MAX);
         }
         self.with_record(|record| {
+            if record.steps.len() >= self.run.most_recorded {
+                return StepSlot(usize::MAX);
+            }
             record.steps.push(None);
             StepSlot(record.steps.len() - 1)
         })
@@ -205,7 +222,8 @@ impl CallContext {
         });
     }
 
-    /// The steps so far in the order in which they began, and what all calls cost.
+    /// The steps so far in the order in which they began, and what all calls cost. A context of no run
+    /// ([`CallContext::new`]) has the first 256.
     pub fn record(&self) -> (Vec<Step>, Usage) {
         self.with_record(|record| (record.steps.iter().flatten().cloned().collect(), record.usage))
     }
@@ -240,7 +258,43 @@ impl Inner {
             call_limit,
             layer,
             calls: AtomicU64::new(0),
+            most_recorded: usize::MAX,
             record: Mutex::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::lm::{Message, lm_fn};
+
+    /// What is remembered after so many different requests, each a step: room for steps and for requests.
+    fn remembered(context: &CallContext, requests: usize) -> (usize, usize) {
+        for number in 0..requests {
+            let slot = context.begin_step();
+            let request = LmRequest::new(vec![Message::user(format!("question {number}"))]);
+            context.complete(request).now_or_never().unwrap().unwrap();
+            context.end_step(slot, Step::new("answer"));
+        }
+        context.with_record(|record| (record.steps.capacity(), record.made.capacity()))
+    }
+
+    #[test]
+    fn a_context_that_serves_does_not_grow_and_one_of_a_run_forgets_nothing() {
+        let model = || Arc::new(lm_fn("m", |_| async { Ok(LmReply::text("yes", Usage::call(1, 1))) }));
+        let serving = CallContext::new(model());
+        let before = remembered(&serving, 1_000);
+        assert_eq!(remembered(&serving, 10_000), before);
+        let (steps, usage) = serving.record();
+        assert_eq!((steps.len(), usage.calls), (MOST_RECORDED, 11_000));
+        serving.take_record();
+        remembered(&serving, 3);
+        assert_eq!(serving.record().0.len(), 3);
+        let of_run = CallContext::for_run(model(), Arc::default(), Cancellation::new(), 0, None);
+        remembered(&of_run, 1_000);
+        assert_eq!(of_run.record().0.len(), 1_000);
     }
 }

@@ -7,7 +7,7 @@ use promptopt_core::lm::Sampling;
 use promptopt_core::program::Predictor;
 use promptopt_core::prompt::{Origin, PromptCandidate};
 use promptopt_core::trace::Trace;
-use promptopt_run::proposal::{fenced, flaw};
+use promptopt_run::proposal::{Flaw, Judge, Known, flaw};
 use promptopt_run::{Error, Halt, InstructionRequest, InstructionWriter, Run};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
@@ -144,7 +144,7 @@ impl Evolution<'_> {
     /// The runs that the prompt model is shown: those of the minibatch, then others of the parent
     /// that are known already; what went wrong before what went well.
     fn reflective_data(&mut self, run: &Run<'_>, draft: &Draft) -> Vec<Arc<Trace>> {
-        let judged = |trace: &&Arc<Trace>| trace.evidence().is_some();
+        let judged = |trace: &&Arc<Trace>| trace.evidence().is_some() && !run.is_withheld(&trace.example);
         let fresh: Vec<Arc<Trace>> = draft
             .minibatch
             .iter()
@@ -207,15 +207,34 @@ impl Evolution<'_> {
             let own =
                 run.board().candidates().get(*parent).map(|one| one.prompts.clone()).unwrap_or_default();
             // Another draw each time, so that no store takes a repeated request for the same one.
-            prompts.push((reflect::request(*predictor, &predictors, &own, runs)?, self.requests));
+            let request = reflect::request(*predictor, &predictors, &own, runs)?;
+            prompts.push(request.with_draw(self.requests));
             self.requests += 1;
         }
         let sampling = Sampling::default().with_temperature(self.options.temperature);
         let replies = run.ask(&sampling, "reflect", prompts).await?;
-        let read = |reply: Result<String, String>| {
-            fenced(&reply?, MAX_INSTRUCTION_CHARS).map_err(|flaw| flaw.reason().to_owned())
-        };
-        Ok(wishes.into_iter().zip(replies.into_iter().map(read)).collect())
+        let mut granted = Vec::new();
+        for (wish, reply) in wishes.into_iter().zip(replies) {
+            let read = reply.and_then(|reply| self.read(run, &wish, &reply));
+            granted.push((wish, read));
+        }
+        Ok(granted)
+    }
+
+    /// The new instruction in a reply, or why there is none.
+    fn read(&mut self, run: &Run<'_>, wish: &Wish<'_>, reply: &str) -> Result<String, String> {
+        let judge = self.judges.entry(wish.predictor.path().to_owned()).or_insert_with(|| {
+            let judge = Judge::of(run, wish.predictor).requested_by([reflect::REQUEST]);
+            judge.with_max_chars(MAX_INSTRUCTION_CHARS).asked_between_fences()
+        });
+        let parent = run.board().candidates().get(wish.parent);
+        let present = parent.and_then(|parent| parent.instruction(wish.predictor.path()));
+        let proposal = judge.read(reply, &Known::from_iter(present));
+        match proposal.flaw {
+            None => Ok(proposal.text),
+            Some(Flaw::Duplicate) => Err("unchanged".to_owned()),
+            Some(flaw) => Err(flaw.reason().to_owned()),
+        }
     }
 
     /// Has a writer that stands in for the prompt model grant a wish.

@@ -29,6 +29,7 @@ impl Run<'_> {
         let leader = self.board.best().unwrap_or(0);
         let comparison = compare(&self.board.scores(0), &self.board.scores(leader), LEVEL)?;
         let best = if comparison.difference > 0.0 { leader } else { 0 };
+        let best = self.with_own_instruction(best, may_go_on(&stop)).await?;
         let judged = (best != 0).then(|| self.board.judge(best, LEVEL)).flatten();
         let full = self.board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();
         let expectation = judged.as_ref().map(|judged| format!("; {}", judged.expectation()));
@@ -67,6 +68,7 @@ impl Run<'_> {
                 reused_rollouts: totals.reused + self.others.reused,
             },
             failures: totals.failures + self.others.failures,
+            reasons: self.runner.reasons(),
             stop,
             exhausted,
             notes: self.notes,
@@ -113,17 +115,8 @@ impl Run<'_> {
         self.part = Budget::default();
         self.restrict();
         let examples = std::mem::take(&mut self.held_back);
-        let may_go_on = matches!(
-            stop,
-            StopReason::Completed
-                | StopReason::Budget
-                | StopReason::TargetReached
-                | StopReason::NoImprovement { .. }
-                | StopReason::StopFile
-                | StopReason::Other { .. }
-        );
         let affords = RolloutCost::is_enough(&self.runner, 2 * examples.len());
-        if examples.is_empty() || !may_go_on || !affords || self.ledger.is_out_of_time() {
+        if examples.is_empty() || !may_go_on(stop) || !affords || self.ledger.is_out_of_time() {
             self.note(format!(
                 "the winner was not measured once more: {}",
                 if examples.is_empty() {
@@ -158,4 +151,17 @@ impl Run<'_> {
             comparison: compare(&baseline.evidence(), &winner.evidence(), LEVEL)?,
         }))
     }
+}
+
+/// Whether a run that ended so may still measure its winner.
+fn may_go_on(stop: &StopReason) -> bool {
+    matches!(
+        stop,
+        StopReason::Completed
+            | StopReason::Budget
+            | StopReason::TargetReached
+            | StopReason::NoImprovement { .. }
+            | StopReason::StopFile
+            | StopReason::Other { .. }
+    )
 }

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
 use crate::format::unfit;
-use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind};
+use crate::{Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind};
 
 /// Of the training examples, this part is held back for the winner's confirmation,
 const HELD_BACK: usize = 5;
@@ -91,8 +91,12 @@ impl<'p> Run<'p> {
         let ended = self.score_into(&[(original, everything.clone())], &mut traces).await;
         self.note_trial(TrialKind::BASELINE, original, &everything);
         self.change_formats(&traces);
+        self.note_uncounted();
         match ended.err() {
             Some(Halt::Failed(error)) => Err(error),
+            None if !self.runner.anything_went_through() && self.runner.totals().made > 0 => {
+                Err(all_refused(&self.runner))
+            }
             halt if self.board.is_full(original) && self.board.mean(original).is_some() => Ok(halt),
             halt => Err(too_early(halt.as_ref().and_then(Halt::stop), self.board.first_failure())),
         }
@@ -113,6 +117,12 @@ impl Run<'_> {
             self.board.ask_in(formats);
         }
     }
+}
+
+/// The error of a run in which no row got a reply.
+fn all_refused(runner: &RolloutRunner<'_>) -> Error {
+    let first = runner.reasons().into_iter().next().map(|reason| reason.message);
+    Error::Model { message: format!("no row got a reply; the first error: {}", first.unwrap_or_default()) }
 }
 
 fn task_model(program: &dyn Evaluator, options: &RunOptions) -> Result<Arc<dyn LanguageModel>, Error> {

@@ -1,0 +1,322 @@
+//! What models reply when they are asked for an instruction, and the instruction in it or why there is none.
+
+use promptopt_core::data::Example;
+use promptopt_core::signature::Signature;
+use promptopt_run::proposal::{Flaw, Judge, Known};
+use proptest::prelude::*;
+
+/// Fixed words of a request.
+const REQUEST: &str = "You improve the instruction of one component in a system of language model calls. Below are its \
+                       present instruction and records of how it did under that instruction.\n\n# Present instruction\n\n\
+                       # Your task\nFind out from the records what the task asks for, and why the present instruction \
+                       fell short where it did.";
+const PRESENT: &str = "Route the support ticket.";
+
+fn tickets() -> Vec<Example> {
+    let rows = [
+        ("The invoice of May was charged twice.", "billing"),
+        ("Where is my parcel? Please send me an email with your contact information.", "shipping"),
+        ("Do you sell the battery controller in blue?", "sales"),
+        ("The address on my bill is wrong, and it says only 8 seconds.", "billing"),
+    ];
+    let row =
+        |(ticket, department)| Example::new([("ticket", ticket), ("department", department)], ["ticket"]);
+    rows.into_iter().map(row).collect()
+}
+
+/// A judge of instructions for the routing of tickets.
+fn judge() -> Judge {
+    let signature = Signature::parse("ticket -> department: enum[billing, shipping, sales]").unwrap();
+    Judge::new(&signature, PRESENT).requested_by([REQUEST]).shown(&tickets())
+}
+
+/// Replies that are read by one judge. All that come out otherwise than expected are told together.
+struct Cases {
+    judge: Judge,
+    wrong: Vec<String>,
+}
+
+impl Cases {
+    fn of(judge: Judge) -> Self {
+        Self { judge, wrong: Vec::new() }
+    }
+
+    fn check(&mut self, reply: &str, expected: Result<&str, Flaw>) {
+        let proposal = self.judge.read(reply, &Known::from_iter([PRESENT]));
+        let found = proposal.flaw.map_or(Ok(proposal.text.as_str()), Err);
+        if found != expected {
+            self.wrong.push(format!("{reply:?}\n  was read as {:?}: {:?}", proposal.text, proposal.flaw));
+        }
+    }
+}
+
+impl Drop for Cases {
+    fn drop(&mut self) {
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+    }
+}
+
+const ONE: &str = "Name the department that the ticket is for.";
+
+#[test]
+fn fences_of_every_kind_are_taken_off() {
+    let mut cases = Cases::of(judge());
+    for reply in [
+        "```\n{}\n```",
+        "```plaintext\n{}\n```",
+        "```text\n{}\n```",
+        "```markdown\n{}\n```",
+        "```Text\n{}\n```",
+        "```txt title=\"prompt\"\n{}\n```",
+        "~~~\n{}\n~~~",
+        "~~~md\n{}\n~~~",
+        "````\n{}\n````",
+        "```{}```",
+        "```{}\n```",
+        "```\n{}```",
+        "```plaintext\n{}",
+        "{}\n```",
+        "  ```\n  {}\n  ```",
+        "Here is what I would write.\n```\n{}\n```",
+        "I would write:\n```\n{}\n```\nIt says what was missing.",
+        "Sure!\n\n```instruction\n{}\n```\n\nLet me know if you would like changes.",
+        "**New instruction**\n```\n{}\n```",
+        "Sure! Here it is:\n```plaintext\n{}\n```",
+        "Voici une meilleure consigne :\n```\n{}\n```",
+        "Hier ist die verbesserte Anweisung:\n```text\n{}\n```",
+        "Current:\n```\nRoute the support ticket.\n```\n\nImproved instruction:\n```\n{}\n```",
+        "```json\n{\"proposed_instruction\": \"{}\"}\n```",
+    ] {
+        cases.check(&reply.replace("{}", ONE), Ok(ONE));
+    }
+}
+
+#[test]
+fn what_stands_around_an_instruction_is_taken_off() {
+    let mut cases = Cases::of(judge());
+    for reply in [
+        "{}",
+        "  {} \n",
+        "Instruction: {}",
+        "**Proposed Instruction:**\n{}",
+        "**Proposed Instruction:** {}",
+        "New Instruction: \"{}\"",
+        "# Improved Instruction\n\n{}",
+        "### Final instruction:\n{}",
+        "**Improved Instruction**\n\n{}",
+        "\u{201c}{}\u{201d}",
+        "\u{ab}{}\u{bb}",
+        "`{}`",
+        "**{}**",
+        "> {}",
+        "Sure! Here is the improved instruction:\n\n{}",
+        "Certainly! Here's an improved instruction for routing support tickets to the right department:\n\n{}",
+        "Of course. {}",
+        "Sure, I can help you with that!\n\n{}",
+        "Okay, here is my proposal:\n{}",
+        "Sure, here you go:\n\n{}",
+        "Based on the records, here is a revised version of the prompt: {}",
+        "Here is the improved instruction:\n\n\"{}\"\n\nLet me know if you need anything else!",
+        "{}\n\nLet me know if you would like me to adjust it further.",
+        "{} Let me know if you want changes!",
+        "{}\n\nThis instruction improves on the old one by naming the output.",
+        "{}\n\n**Why this works:** the prompt now names what is wanted.\n- It is short.\n- It is clear.",
+        "{}\n\n---\n\nExplanation: The new instruction adds the name of the output.",
+        "{}\n\nI hope this helps!",
+        "{}\n\n(This revised instruction clarifies the task.)",
+        "<instruction>{}</instruction>",
+        "I thought about it.\n<new_instruction>\n{}\n</new_instruction>\nDone.",
+        "{\"instruction\": \"{}\"}",
+        "<|im_start|>assistant\n{}<|im_end|>\n<|im_start|>user\nThanks!",
+        "{}</s>",
+        "{}\n\n[[ ## completed ## ]]",
+    ] {
+        cases.check(&reply.replace("{}", ONE), Ok(ONE));
+    }
+}
+
+#[test]
+fn an_instruction_stays_whole() {
+    let mut cases = Cases::of(judge());
+    for whole in [
+        "Route each ticket to one department:\n\n- billing: invoices, refunds\n- shipping: parcels\n- sales: anything else",
+        "1. Read the ticket.\n2. Choose the department.\n3. Write its name in lower case.",
+        "Classify the ticket. Respond in this format:\n```json\n{\"department\": \"billing\"}\n```\nWrite nothing else.",
+        "Classify the ticket.\n\nExample:\n```\nticket: Where is my parcel?\ndepartment: shipping\n```",
+        "Choose the department. Answer \"billing\" or \"sales\"",
+        "\"billing\" for invoices, \"shipping\" for parcels",
+        "Do this: name the department.",
+        "Follow this instruction: name the department.",
+        "Department rules: invoices go to billing, parcels to shipping.",
+        "If you need to choose between two departments, choose billing.\n\nFeel free to answer in one word.",
+        "Think about the ticket first.\n\nReasoning: <your reasoning>\n\nAnswer: <the department>",
+        "Treat the following as rules of the house:\n\n## Billing\nInvoices.\n\n## Shipping\nParcels.",
+        "OK tickets go to sales, and all others to billing.",
+        "Please provide the department for the ticket.",
+        "Dear and polite as you are, route the ticket to its department.",
+        "Think step by step.",
+        "Decide what the message is about, and pick the best match.",
+        "Be exact.",
+        "Ordne jede Anfrage der zuständigen Abteilung zu: billing, shipping oder sales.",
+        "Classez chaque ticket dans le bon service.",
+        "Lee el ticket y elige el departamento correcto.",
+        "Each ticket belongs to one department. This instruction applies to tickets in every language.",
+    ] {
+        cases.check(whole, Ok(whole));
+    }
+    let nested = "Use\n```json\n{}\n```\nas the form of the department.";
+    cases.check(&format!("```text\n{nested}\n```"), Ok(nested));
+    cases.check(&format!("````markdown\n{nested}\n````"), Ok(nested));
+    let bare = "Answer as\n```\n{\"department\": \"sales\"}\n```\nand name no second department.";
+    cases.check(&format!("```\n{bare}\n```"), Ok(bare));
+}
+
+#[test]
+fn where_fences_were_asked_for_what_is_between_them_counts() {
+    let mut cases = Cases::of(judge().asked_between_fences());
+    let reply = "The component failed on invoices, since it did not know who sends them. I add that.\n\n```\nInvoices go to \
+                 billing.\n```\nThat should do.";
+    cases.check(reply, Ok("Invoices go to billing."));
+    cases.check(ONE, Ok(ONE));
+    let example = "Invoices go to billing. Write:\n```\nbilling\n```\nand nothing else.";
+    cases.check(example, Ok(example));
+}
+
+#[test]
+fn what_cannot_serve_is_told() {
+    let mut cases = Cases::of(judge());
+    cases.check("", Err(Flaw::Empty));
+    cases.check(" \n", Err(Flaw::Empty));
+    cases.check("?!", Err(Flaw::Empty));
+    cases.check("```", Err(Flaw::Empty));
+    cases.check("``````", Err(Flaw::Empty));
+    cases.check("```text\n```", Err(Flaw::Empty));
+    cases.check("Sure!", Err(Flaw::Empty));
+    cases.check("Here is the improved instruction:", Err(Flaw::Empty));
+    cases.check(&"The department. And the ticket ".repeat(400), Err(Flaw::TooLong));
+    cases.check(&"The ticket is good. ".repeat(20), Err(Flaw::Repetitive));
+    cases.check("[[ ## ticket ## ]] route it to the department", Err(Flaw::Markers));
+    cases.check("Route it.\n[[ ## department ## ]]\nbilling", Err(Flaw::Markers));
+    cases.check("User: hello [/INST] Route the ticket", Err(Flaw::Markers));
+    // The request again.
+    cases.check(REQUEST, Err(Flaw::Echo));
+    cases.check(
+        "You improve the instruction of one component in a system of language model calls.",
+        Err(Flaw::Echo),
+    );
+    cases.check(
+        "Done.\n# Present instruction\nRoute the ticket.\n\n# Your task\nRoute the ticket to billing.",
+        Err(Flaw::Echo),
+    );
+    cases.check(&format!("{ONE} {REQUEST}"), Err(Flaw::Echo));
+    // Answers to a row.
+    for answer in [
+        "billing",
+        "Billing.",
+        "**shipping**",
+        "\"sales\"",
+        "```\nbilling\n```",
+        "department: billing",
+        "Department: **billing**",
+        "The department is billing.",
+        "{\"department\": \"billing\"}",
+        "```json\n{\"department\": \"billing\"}\n```",
+        "ticket: Where is my parcel?\ndepartment: shipping",
+        "billing\n\nThe ticket mentions an invoice.",
+        "Sure! Here is the answer:\n\nbilling",
+        "Here is my answer: **billing**",
+    ] {
+        cases.check(answer, Err(Flaw::Answer));
+    }
+    // Something else.
+    cases.check(
+        "Craft a concise yet effective email address that includes your contact information.",
+        Err(Flaw::Unrelated),
+    );
+    cases.check("Paint a watercolour of mountains.", Err(Flaw::Unrelated));
+    cases.check(
+        "Dear customer,\n\nthank you for your ticket.\n\nBest regards,\nThe team",
+        Err(Flaw::OtherText),
+    );
+    cases.check("Subject: Your ticket\n\nWe got your ticket.", Err(Flaw::OtherText));
+    cases.check("```python\ndef route(ticket):\n    return \"billing\"\n```", Err(Flaw::OtherText));
+    cases.check("def route(ticket):\n    return \"billing\"", Err(Flaw::OtherText));
+    cases.check("I'm sorry, but I can't help with that ticket.", Err(Flaw::Refusal));
+    cases.check("Could you please provide the ticket you want routed?", Err(Flaw::Refusal));
+    cases.check("Определи отдел по тексту обращения клиента", Err(Flaw::OtherScript));
+    cases.check("  route the support\nticket.", Err(Flaw::Duplicate));
+    cases.check("```\nRoute the support ticket.\n```", Err(Flaw::Duplicate));
+    cases.check(
+        "Sure!\n```text\nRoute the support ticket.\n```\nLet me know if you want more!",
+        Err(Flaw::Duplicate),
+    );
+}
+
+#[test]
+fn what_fits_an_output_of_another_kind_is_an_answer_too() {
+    let answer = |signature: &str, reply: &str, expected: Option<Flaw>| {
+        let signature = Signature::parse(signature).unwrap();
+        let rows = [Example::new([("question", "Capital of France?"), ("answer", "Paris")], ["question"])];
+        let judge = Judge::new(&signature, "").shown(&rows);
+        assert_eq!(judge.read(reply, &Known::default()).flaw, expected, "{reply}");
+    };
+    answer("question -> answer: int", "42", Some(Flaw::Answer));
+    answer("question -> answer: bool", "False", Some(Flaw::Answer));
+    answer("question -> answer: list[str]", "[\"a\", \"b\"]", Some(Flaw::Answer));
+    answer("question -> answer", "Paris", Some(Flaw::Answer));
+    answer("question -> answer", "The answer is Paris.", Some(Flaw::Answer));
+    answer("question -> answer", "Name the capital as an answer.", None);
+    answer("question -> answer", "say Paris in the form asked for", None);
+    answer("question -> answer", "When the text mentions amber, the answer is K4.", None);
+}
+
+#[test]
+fn tasks_in_other_scripts_are_served_in_theirs_and_in_that_of_their_instruction() {
+    let signature = Signature::parse("ticket -> department").unwrap();
+    let judge = Judge::new(&signature, "Route the ticket.");
+    let mut cases = Cases::of(judge.speaking_of(["請求書が二重に届きました。返金をお願いします。"]));
+    cases.check("Send each ticket to its department.", Ok("Send each ticket to its department."));
+    cases.check("請求書の問い合わせは経理に送る。", Ok("請求書の問い合わせは経理に送る。"));
+    cases.check(
+        "以下是改进后的指令：\n```\n請求書の問い合わせは経理に送る。\n```",
+        Ok("請求書の問い合わせは経理に送る。"),
+    );
+    cases.check("「請求書の問い合わせは経理に送る。」", Ok("請求書の問い合わせは経理に送る。"));
+    cases.check("山の絵を描く。", Err(Flaw::Unrelated));
+}
+
+#[test]
+fn an_instruction_that_says_nothing_of_the_outputs_is_noticed() {
+    let judge = judge();
+    let check = |text: &str, expected| assert_eq!(judge.names_an_output(text), expected, "{text}");
+    check("Route the ticket: buy only 8 seconds for the battery controller.", false);
+    check("Craft a concise yet effective email address that includes your contact information.", false);
+    check("Name the department.", true);
+    check("Tickets about parcels: shipping.", true);
+    check("Choose between departments.", true);
+}
+
+proptest! {
+    #[test]
+    fn no_reply_is_a_panic_and_what_is_read_has_no_fence_at_its_ends(reply in "[`~a\\n :#*\"{}<>]{0,40}") {
+        for judge in [judge(), judge().asked_between_fences()] {
+            let proposal = judge.read(&reply, &Known::default());
+            if proposal.flaw.is_none() {
+                prop_assert!(proposal.text.contains('a') && proposal.text == proposal.text.trim());
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_is_a_panic(reply in "\\PC{0,60}", around in "[`~>:\\n]{0,6}") {
+        judge().read(&format!("{around}{reply}{around}"), &Known::default());
+    }
+
+    #[test]
+    fn what_was_read_is_read_again_as_itself(number in 0..1000, reply in "[a-z ]{0,30}") {
+        let text = format!("Name the department of ticket {number} {reply}").trim().to_owned();
+        let once = judge().read(&format!("Sure! Here is the new instruction:\n```text\n{text}\n```"), &Known::default());
+        prop_assert_eq!(&once.text, &text);
+        prop_assert_eq!(judge().read(&once.text, &Known::default()).text, text);
+    }
+}
