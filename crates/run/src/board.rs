@@ -218,10 +218,14 @@ impl Board {
         self.rows.get(candidate).map_or_else(Vec::new, |row| row.spread(all, value))
     }
 
+    /// Calls and rollouts when a candidate was entered.
+    pub(crate) fn discovery(&self, candidate: usize) -> (u64, u64) {
+        self.discovered.get(candidate).copied().unwrap_or_default()
+    }
+
     /// All that is known of a candidate.
     pub fn details(&self, candidate: usize) -> CandidateScores {
-        let (calls_at_discovery, rollouts_at_discovery) =
-            self.discovered.get(candidate).copied().unwrap_or_default();
+        let (calls_at_discovery, rollouts_at_discovery) = self.discovery(candidate);
         CandidateScores {
             examples: self.scores(candidate).as_slice().to_vec(),
             objectives: self
