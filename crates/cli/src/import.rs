@@ -1,6 +1,7 @@
 //! `promptopt import`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use promptopt_core::money::Usage;
@@ -54,6 +55,7 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
     inputs.check("--out", &path)?;
     let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
     let saved = SavedProgram {
+        aside: Arc::default(),
         promptopt: env!("CARGO_PKG_VERSION").to_owned(),
         task: name,
         model: task.model.name.clone(),

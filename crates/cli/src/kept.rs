@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::report;
-use crate::saved::{LARGEST, SavedProgram};
+use crate::saved::{CANDIDATES, LARGEST, SavedProgram};
 
 /// The optimized program.
 pub(crate) const PROGRAM: &str = "program.json";
@@ -107,6 +107,9 @@ impl Kept {
     pub(crate) fn write(&self, saved: &SavedProgram, finished: bool) -> anyhow::Result<()> {
         let Some(Folder { directory, .. }) = &self.0 else { return Ok(()) };
         directory.write_result(PROGRAM, saved)?;
+        if !saved.aside.is_empty() {
+            directory.write_text(CANDIDATES, &saved.candidate_lines()?)?;
+        }
         let ended = Ended { finished, outcome: &saved.outcome, test: &saved.test, errors: &saved.errors };
         directory.write_result(OUTCOME, &ended)?;
         Ok(())

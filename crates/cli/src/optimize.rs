@@ -200,7 +200,7 @@ impl Work<'_> {
         };
         let (model, prompt_model) =
             (session.model.model.profile().id, session.prompt_model.model.profile().id);
-        let saved = SavedProgram {
+        let mut saved = SavedProgram {
             promptopt: env!("CARGO_PKG_VERSION").to_owned(),
             task: session.name.clone(),
             prompt_model: Some(prompt_model).filter(|id| *id != model),
@@ -213,7 +213,9 @@ impl Work<'_> {
             errors: Vec::new(),
             configuration: configuration(&self.args.task, &session, &self.section),
             outcome,
+            aside: Arc::default(),
         };
+        saved.set_aside();
         let seconds = self.started.elapsed().as_secs_f64();
         Ok(Optimized { session, saved, forecast, for_test, observer, progress, seconds })
     }

@@ -20,7 +20,10 @@ pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
         true => (args.program.join(PROGRAM), Some(args.program.join(REPORT))),
         false => (args.program.clone(), None),
     };
-    let saved = SavedProgram::read(&program)?;
+    let mut saved = SavedProgram::read(&program)?;
+    if args.program.is_dir() {
+        saved.read_candidates(&args.program).map_err(Exit::configuration)?;
+    }
     if saved.outcome.candidates.is_empty() {
         return Err(Exit::Configuration.with(anyhow!(
             "{} was imported, so there is no run to report; `promptopt optimize` makes one",

@@ -1,15 +1,17 @@
 //! The optimized program as a file.
 
-use std::io::ErrorKind;
+use std::io::{BufRead as _, ErrorKind, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::file::read_text;
 use promptopt_core::money::{Money, Usage};
-use promptopt_core::prompt::Prompts;
+use promptopt_core::prompt::{PromptCandidate, Prompts};
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
-use promptopt_run::Outcome;
+use promptopt_run::{CandidateScores, Outcome};
 use promptopt_store::Redactor;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -50,9 +52,26 @@ pub struct SavedProgram {
     /// What it takes to make the same run again.
     #[serde(default)]
     pub configuration: Value,
-    /// Everything the optimizer did.
+    /// Everything the optimizer did. Of a large run, demos and scores are those of the original and the winner.
     pub outcome: Outcome,
+    /// What a large run knows of all candidates, which stands in a file of its own in the run directory.
+    #[serde(skip)]
+    pub(crate) aside: Arc<Vec<Aside>>,
 }
+
+/// What is known of a candidate, on a line of [`CANDIDATES`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Aside {
+    candidate: PromptCandidate,
+    scores: CandidateScores,
+}
+
+/// The file in a run directory that holds what is known of every candidate, one a line, where the program does not.
+pub(crate) const CANDIDATES: &str = "candidates.jsonl";
+
+/// So many scores of single examples, and so many bytes of prompts, stand in the program's file at most.
+const MOST_SCORES: usize = 100_000;
+const MOST_PROMPTS: usize = 4_000_000;
 
 /// What a program is: what the task file says of it, and how its requests are written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +107,59 @@ impl SavedProgram {
         Ok(PredictorChain::new(&self.task, &Blueprint::of(&section)?, definition.embedded)?)
     }
 
+    /// Sets aside what makes the file of a large run larger than anybody can use.
+    pub(crate) fn set_aside(&mut self) {
+        let Outcome { candidates, scores, best, .. } = &mut self.outcome;
+        let of_row = |row: &CandidateScores| row.examples.len() * (1 + row.objectives.len());
+        let (many_scores, long_prompts) = (
+            scores.iter().map(of_row).sum::<usize>() > MOST_SCORES,
+            candidates.iter().map(|one| length(&one.prompts)).sum::<usize>() > MOST_PROMPTS,
+        );
+        if !many_scores && !long_prompts {
+            return;
+        }
+        let mut aside = Vec::with_capacity(candidates.len());
+        for (at, candidate) in candidates.iter_mut().enumerate() {
+            let mut known = Aside { candidate: candidate.clone(), scores: CandidateScores::default() };
+            let is_wanted = at == 0 || at == *best;
+            if long_prompts && !is_wanted {
+                candidate.prompts = Prompts::default();
+            }
+            if let Some(scores) = scores.get_mut(at) {
+                let (calls, rollouts) = (scores.calls_at_discovery, scores.rollouts_at_discovery);
+                known.scores = scores.clone();
+                if many_scores && !is_wanted {
+                    *scores = CandidateScores::default().with_discovery(calls, rollouts);
+                }
+            }
+            aside.push(known);
+        }
+        self.aside = Arc::new(aside);
+    }
+
+    /// What is known of all candidates, one a line.
+    pub(crate) fn candidate_lines(&self) -> anyhow::Result<String> {
+        let mut lines = String::new();
+        for known in self.aside.iter() {
+            lines.push_str(&serde_json::to_string(known)?);
+            lines.push('\n');
+        }
+        Ok(lines)
+    }
+
+    /// Reads what the program's file does not hold from its run directory.
+    pub(crate) fn read_candidates(&mut self, directory: &Path) -> anyhow::Result<()> {
+        let path = directory.join(CANDIDATES);
+        let Ok(file) = std::fs::File::open(&path) else { return Ok(()) };
+        let reading = || format!("reading {}", path.display());
+        let mut aside = Vec::new();
+        for line in std::io::BufReader::new(file).lines() {
+            aside.push(serde_json::from_str(&line.with_context(reading)?).with_context(reading)?);
+        }
+        self.aside = Arc::new(aside);
+        Ok(())
+    }
+
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
         serde_json::from_str(text)
@@ -102,9 +174,14 @@ impl SavedProgram {
 
     /// The same without secrets, whoever repeated them.
     pub(crate) fn without_secrets(&self, redactor: &Redactor) -> anyhow::Result<Self> {
-        let mut value = serde_json::to_value(self)?;
-        redactor.redact_json(&mut value);
-        serde_json::from_value(value).context("removing secrets from the outcome")
+        fn clean<T: Serialize + DeserializeOwned>(value: &T, redactor: &Redactor) -> anyhow::Result<T> {
+            let mut value = serde_json::to_value(value)?;
+            redactor.redact_json(&mut value);
+            serde_json::from_value(value).context("removing secrets from the outcome")
+        }
+        let aside: anyhow::Result<Vec<Aside>> =
+            self.aside.iter().map(|known| clean(known, redactor)).collect();
+        Ok(Self { aside: Arc::new(aside?), ..clean(self, redactor)? })
     }
 
     /// Reads the file that the command wrote.
@@ -141,7 +218,12 @@ impl SavedProgram {
         if let Some(object) = configuration.as_object_mut() {
             object.insert("model".to_owned(), self.model.clone().into());
         }
-        let mut report = Report::new(self.task.clone(), self.outcome.clone());
+        let mut outcome = self.outcome.clone();
+        if !self.aside.is_empty() {
+            outcome.candidates = self.aside.iter().map(|known| known.candidate.clone()).collect();
+            outcome.scores = self.aside.iter().map(|known| known.scores.clone()).collect();
+        }
+        let mut report = Report::new(self.task.clone(), outcome);
         report.model = short_id(&self.model);
         report.prompt_model = self.prompt_model.as_deref().map(short_id);
         report.optimizer = self.outcome.optimizer.clone();
@@ -158,6 +240,17 @@ impl SavedProgram {
         ];
         report
     }
+}
+
+/// How long some prompts are, about.
+fn length(prompts: &Prompts) -> usize {
+    let demo = |demo: &promptopt_core::prompt::Demo| -> usize {
+        demo.fields.iter().map(|(name, value)| name.len() + value.as_str().map_or(8, str::len)).sum()
+    };
+    let prompt = |prompt: &promptopt_core::prompt::Prompt| {
+        prompt.instruction.len() + prompt.demos.iter().map(demo).sum::<usize>()
+    };
+    prompts.iter().map(|(_, one)| prompt(one)).sum()
 }
 
 /// The largest program that is read, in bytes: it holds every candidate and every row of the test.
@@ -178,4 +271,69 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
     Ok(promptopt_store::write_atomically(path, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::prompt::{Demo, Origin, Prompt};
+
+    use super::*;
+
+    /// A program with so many candidates on so many rows, each with a demo of so many bytes.
+    fn saved(candidates: usize, rows: usize, demo: usize) -> SavedProgram {
+        let candidate = |number: usize| {
+            let fields = [("ticket".to_owned(), "x".repeat(demo).into())].into_iter().collect();
+            let prompt = Prompt::new(format!("way {number}")).with_demos(vec![Demo::new(fields)]);
+            PromptCandidate::new(Prompts::from_iter([("route", prompt)]), Origin::original())
+        };
+        let scores = |number: usize| {
+            CandidateScores::new(vec![Some((number % 2) as f64); rows]).with_discovery(number as u64, 0)
+        };
+        let mut outcome = Outcome::new("GEPA");
+        outcome.candidates = (0..candidates).map(candidate).collect();
+        outcome.scores = (0..candidates).map(scores).collect();
+        outcome.best = candidates - 1;
+        let outcome = serde_json::to_value(outcome).unwrap();
+        let file = serde_json::json!({
+            "promptopt": "0", "task": "t", "model": "m", "prompts": {}, "test": null, "outcome": outcome,
+        });
+        let mut saved = SavedProgram::parse(&file.to_string(), Path::new("p.json")).unwrap();
+        saved.set_aside();
+        saved
+    }
+
+    #[test]
+    fn a_large_run_is_read_back_whole_from_two_small_files() {
+        let check = |candidates: usize, rows: usize, demo: usize, is_large: bool| {
+            let all = saved(candidates, rows, demo);
+            assert_eq!(!all.aside.is_empty(), is_large);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("program.json");
+            all.write(&path).unwrap();
+            std::fs::write(folder.path().join(CANDIDATES), all.candidate_lines().unwrap()).unwrap();
+            let bytes = std::fs::metadata(&path).unwrap().len();
+            assert!(bytes < 8_000_000, "{bytes}");
+            let mut read = SavedProgram::read(&path).unwrap();
+            read.read_candidates(folder.path()).unwrap();
+            let report = read.report(String::new());
+            assert_eq!(report.outcome.scores.len(), candidates);
+            for (number, (candidate, scores)) in
+                report.outcome.candidates.iter().zip(&report.outcome.scores).enumerate()
+            {
+                assert_eq!(candidate.instruction("route"), Some(&*format!("way {number}")));
+                assert_eq!(scores.examples, vec![Some((number % 2) as f64); rows]);
+            }
+            // Without the run directory, original and winner are whole, and the others are named.
+            let alone = SavedProgram::read(&path).unwrap().outcome;
+            assert_eq!(
+                alone.winner().unwrap().instruction("route"),
+                Some(&*format!("way {}", candidates - 1))
+            );
+            assert_eq!((alone.candidates.len(), alone.scores[1].calls_at_discovery), (candidates, 1));
+            assert_eq!(alone.scores[candidates - 1].examples.len(), rows);
+        };
+        check(5, 40, 100, false);
+        check(300, 1_000, 100, true);
+        check(1_000, 20, 10_000, true);
+    }
 }

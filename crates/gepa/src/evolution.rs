@@ -218,6 +218,14 @@ impl<'a> Evolution<'a> {
             .map(|((_, example), trace)| (*example, trace))
     }
 
+    /// Forgets the runs of a candidate that was rejected: it becomes no parent, and is not tried again.
+    fn forget_training_runs(&mut self, candidate: usize) {
+        let examples: Vec<usize> = self.training_runs(candidate).map(|(example, _)| example).collect();
+        for example in examples {
+            self.traces.remove(&(candidate, example));
+        }
+    }
+
     /// Runs candidates on training examples (by index). What was made before the run ended is kept.
     async fn run_training(
         &mut self,

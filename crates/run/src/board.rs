@@ -5,24 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use promptopt_core::data::{ContentHash, Example};
-use promptopt_core::prompt::{PromptCandidate, Prompts};
+use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::Trace;
 use promptopt_statistics::{Estimate, Scores, Winner, estimate, judge_winner};
 
 use crate::evaluate::counts_as_zero;
+use crate::evidence::{Evidence, Row};
 use crate::{CandidateScores, RolloutJob};
-
-/// What one rollout said about a candidate.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Evidence {
-    /// The score; 0 for a failure of reply or program, `None` for one of provider or metric.
-    pub score: Option<f64>,
-    /// Whether it was a failure of any kind.
-    pub failed: bool,
-    /// Whether it was a failure that counts as 0.
-    pub zero: bool,
-}
 
 /// What a row of evidence comes to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,13 +25,16 @@ struct Sum {
 }
 
 impl Sum {
-    fn of(row: &[Option<Evidence>]) -> Self {
-        let scores: Vec<f64> = row.iter().flatten().filter_map(|evidence| evidence.score).collect();
-        Self {
-            tried: row.iter().flatten().count(),
-            scored: scores.len(),
-            mean: (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64),
+    fn of(row: &Row) -> Self {
+        let (mut tried, mut scored, mut sum) = (0, 0, 0.0);
+        for (_, evidence) in row.iter() {
+            tried += 1;
+            if let Some(score) = evidence.score {
+                scored += 1;
+                sum += score;
+            }
         }
+        Self { tried, scored, mean: (scored > 0).then(|| sum / scored as f64) }
     }
 }
 
@@ -52,11 +44,11 @@ impl Sum {
 pub struct Board {
     examples: Vec<Arc<Example>>,
     candidates: Vec<PromptCandidate>,
-    prompts: Vec<Arc<Prompts>>,
-    rows: Vec<Vec<Option<Evidence>>>,
+    rows: Vec<Row>,
     /// What follows from each row, which is asked for far more often than rows change.
     sums: Vec<Sum>,
-    objectives: Vec<Vec<BTreeMap<String, f64>>>,
+    /// What is known of each candidate in each objective.
+    objectives: Vec<BTreeMap<String, Row>>,
     /// Calls and rollouts when each candidate was entered.
     discovered: Vec<(u64, u64)>,
     by_content: HashMap<ContentHash, usize>,
@@ -92,11 +84,10 @@ impl Board {
         let next = self.candidates.len();
         let index = *self.by_content.entry(candidate.content_hash()).or_insert(next);
         if index == next {
-            self.prompts.push(Arc::new(candidate.prompts.clone()));
             self.candidates.push(candidate);
-            self.rows.push(vec![None; self.examples.len()]);
+            self.rows.push(Row::default());
             self.sums.push(Sum::default());
-            self.objectives.push(vec![BTreeMap::new(); self.examples.len()]);
+            self.objectives.push(BTreeMap::new());
             self.discovered.push(discovered);
         }
         index
@@ -125,15 +116,15 @@ impl Board {
         let mut seen = HashSet::new();
         let mut jobs = Vec::new();
         for (candidate, examples) in wanted {
+            let Some(known) = self.candidates.get(*candidate) else { continue };
+            let prompts = Arc::new(known.prompts.clone());
             for example in examples {
                 if self.evidence(*candidate, *example).is_some() || !seen.insert((*candidate, *example)) {
                     continue;
                 }
-                if let (Some(prompts), Some(row)) =
-                    (self.prompts.get(*candidate), self.examples.get(*example))
-                {
+                if let Some(row) = self.examples.get(*example) {
                     pairs.push((*candidate, *example));
-                    jobs.push(RolloutJob::new(Arc::clone(prompts), Arc::clone(row)));
+                    jobs.push(RolloutJob::new(Arc::clone(&prompts), Arc::clone(row)));
                 }
             }
         }
@@ -147,23 +138,29 @@ impl Board {
         pairs: Vec<(usize, usize)>,
         traces: &[Option<Arc<Trace>>],
     ) {
+        let all = self.examples.len();
         for ((candidate, example), trace) in pairs.into_iter().zip(traces) {
-            let place = self.rows.get_mut(candidate).and_then(|row| row.get_mut(example));
-            if let (Some(place), Some(trace)) = (place, trace) {
-                if let (None, Some(failure)) = (trace.evidence(), &trace.error) {
-                    self.failure.get_or_insert_with(|| failure.message.clone());
-                }
-                let named = self.objectives.get_mut(candidate).and_then(|row| row.get_mut(example));
-                if let (Some(named), Some(score)) = (named, &trace.score) {
-                    named.clone_from(&score.objectives);
-                    self.objective_names.extend(named.keys().cloned());
-                }
-                *place = Some(Evidence {
-                    score: trace.evidence(),
-                    failed: trace.error.is_some(),
-                    zero: counts_as_zero(trace),
-                });
+            let (Some(row), Some(trace)) = (self.rows.get_mut(candidate), trace) else { continue };
+            if let (None, Some(failure)) = (trace.evidence(), &trace.error) {
+                self.failure.get_or_insert_with(|| failure.message.clone());
             }
+            if let (Some(named), Some(score)) = (self.objectives.get_mut(candidate), &trace.score) {
+                for (name, value) in &score.objectives {
+                    if !self.objective_names.contains(name) {
+                        self.objective_names.insert(name.clone());
+                    }
+                    let row = match named.get_mut(name) {
+                        Some(row) => row,
+                        None => named.entry(name.clone()).or_default(),
+                    };
+                    row.set(example, Evidence::scored(*value), all);
+                }
+            }
+            let evidence = match trace.evidence() {
+                Some(score) if trace.error.is_none() => Evidence::scored(score),
+                _ => Evidence::failed(counts_as_zero(trace)),
+            };
+            row.set(example, evidence, all);
         }
         for candidate in candidates.clone() {
             if let (Some(sum), Some(row)) = (self.sums.get_mut(candidate), self.rows.get(candidate)) {
@@ -204,13 +201,12 @@ impl Board {
 
     /// What is known of a pair.
     pub fn evidence(&self, candidate: usize, example: usize) -> Option<Evidence> {
-        self.rows.get(candidate)?.get(example).copied().flatten()
+        self.rows.get(candidate)?.get(example)
     }
 
     /// The scores of a candidate, example by example.
     pub fn scores(&self, candidate: usize) -> Scores {
-        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
-        Scores::lossy(row.iter().map(|evidence| evidence.and_then(|evidence| evidence.score)))
+        Scores::lossy(self.spread(candidate, |evidence| evidence.score))
     }
 
     /// The names of all objectives that any score has come with.
@@ -221,19 +217,30 @@ impl Board {
     /// The scores of a candidate in an objective, example by example. A failure that counts as 0
     /// counts as 0 in every objective.
     pub fn objective_scores(&self, candidate: usize, objective: &str) -> Vec<Option<f64>> {
-        let named = self.objectives.get(candidate).map_or(&[][..], Vec::as_slice);
-        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
-        let score = |(named, evidence): (&BTreeMap<String, f64>, &Option<Evidence>)| {
-            let zero = evidence.filter(|evidence| evidence.zero).map(|_| 0.0);
-            named.get(objective).copied().or(zero)
-        };
-        named.iter().zip(row).map(score).collect()
+        let mut scores = self.spread(candidate, |evidence| evidence.zero.then_some(0.0));
+        let named = self.objectives.get(candidate).and_then(|named| named.get(objective));
+        for (example, evidence) in named.iter().flat_map(|row| row.iter()) {
+            if let Some(place) = scores.get_mut(example) {
+                *place = evidence.score;
+            }
+        }
+        scores
+    }
+
+    /// A place for each example of the selection set.
+    fn spread(&self, candidate: usize, value: impl Fn(Evidence) -> Option<f64>) -> Vec<Option<f64>> {
+        let all = self.examples.len();
+        self.rows.get(candidate).map_or_else(Vec::new, |row| row.spread(all, value))
+    }
+
+    /// Calls and rollouts when a candidate was entered.
+    pub(crate) fn discovery(&self, candidate: usize) -> (u64, u64) {
+        self.discovered.get(candidate).copied().unwrap_or_default()
     }
 
     /// All that is known of a candidate.
     pub fn details(&self, candidate: usize) -> CandidateScores {
-        let (calls_at_discovery, rollouts_at_discovery) =
-            self.discovered.get(candidate).copied().unwrap_or_default();
+        let (calls_at_discovery, rollouts_at_discovery) = self.discovery(candidate);
         CandidateScores {
             examples: self.scores(candidate).as_slice().to_vec(),
             objectives: self
@@ -248,8 +255,8 @@ impl Board {
 
     /// The examples (by index) that a candidate has not been tried on.
     pub fn open(&self, candidate: usize) -> Vec<usize> {
-        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
-        row.iter().enumerate().filter(|(_, evidence)| evidence.is_none()).map(|(index, _)| index).collect()
+        let known = self.spread(candidate, |_| Some(0.0));
+        known.iter().enumerate().filter(|(_, known)| known.is_none()).map(|(index, _)| index).collect()
     }
 
     /// Whether a candidate was tried on the whole selection set.
@@ -282,9 +289,9 @@ impl Board {
 
     /// The mean score of a candidate with its interval.
     pub fn estimate(&self, candidate: usize, level: f64) -> Estimate {
-        let row = self.rows.get(candidate).map_or(&[][..], Vec::as_slice);
         let mut estimate = estimate(&self.scores(candidate), level);
-        estimate.failed = row.iter().flatten().filter(|evidence| evidence.zero).count();
+        let known = self.rows.get(candidate).into_iter().flat_map(Row::iter);
+        estimate.failed = known.filter(|(_, evidence)| evidence.zero).count();
         estimate
     }
 }

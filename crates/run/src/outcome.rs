@@ -276,7 +276,8 @@ pub struct Outcome {
     pub choice: String,
     /// Every evaluation in logical order, when statistics are tracked.
     pub trials: Vec<Trial>,
-    /// What is known of every candidate, in the order of `candidates`, when statistics are tracked.
+    /// What is known of every candidate, in the order of `candidates`, when statistics are tracked. Where that would be
+    /// more than a million scores, it is that of the original, the winner and the candidates that most is known of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<CandidateScores>,
     /// What else the optimizer has to say, by name, such as `frontier` and `depths`. A report draws what it knows

@@ -21,7 +21,9 @@ use crate::layer::{Account, DEFAULT_MAX_TOKENS, Known};
 use crate::outcome::FailureReason;
 use crate::refusals::{self, Refusals};
 use crate::turns::{Others, Seat, Turns};
-use crate::{Error, Event, Halt, Ledger, NoObserver, Observer, RolloutKey, RolloutStore, StopReason};
+use crate::{
+    Error, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutKey, RolloutStore, StopReason,
+};
 
 /// One rollout to be made: an example under the prompts of a candidate.
 #[derive(Debug, Clone)]
@@ -86,6 +88,9 @@ pub struct RolloutRunner<'a> {
     model: Arc<dyn LanguageModel>,
     known: Known,
     store: Option<Arc<dyn RolloutStore>>,
+    /// What a run remembers where it has no store. It is written to in the order of the jobs, so that what it forgets
+    /// does not depend on timing.
+    memory: Option<Arc<MemoryStore>>,
     ledger: Arc<Ledger>,
     concurrency: usize,
     max_errors: Option<u64>,
@@ -120,6 +125,7 @@ impl<'a> RolloutRunner<'a> {
             known: Known { price: profile.price, profile },
             model,
             store: None,
+            memory: None,
             ledger: Arc::default(),
             concurrency: 8,
             max_errors: None,
@@ -144,6 +150,12 @@ impl<'a> RolloutRunner<'a> {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn RolloutStore>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// What is remembered where there is no store.
+    pub(crate) fn memory(mut self, memory: Arc<MemoryStore>) -> Self {
+        self.memory = Some(memory);
         self
     }
 
@@ -267,13 +279,33 @@ impl<'a> RolloutRunner<'a> {
         jobs: &[RolloutJob],
         traces: &mut Vec<Option<Arc<Trace>>>,
     ) -> Result<(), Halt> {
+        self.run_as(jobs, traces, self.memory.as_deref()).await
+    }
+
+    /// The same where whoever asks remembers what the traces say, so that only a store of the user's keeps them.
+    pub(crate) async fn run_once_into(
+        &self,
+        jobs: &[RolloutJob],
+        traces: &mut Vec<Option<Arc<Trace>>>,
+    ) -> Result<(), Halt> {
+        self.run_as(jobs, traces, None).await
+    }
+
+    async fn run_as(
+        &self,
+        jobs: &[RolloutJob],
+        traces: &mut Vec<Option<Arc<Trace>>>,
+        memory: Option<&MemoryStore>,
+    ) -> Result<(), Halt> {
         let mut plan = self.plan(jobs).await?;
         let ended = self.execute(&mut plan).await?;
         let stop = self.commit(&mut plan).or(ended);
-        for unit in plan.units.iter().filter(|unit| unit.refusal().is_some()) {
-            if let Some(trace) = &unit.trace {
-                self.keep(unit.key, trace).await?;
+        for unit in plan.units.iter().filter(|unit| !unit.known) {
+            let Some(trace) = &unit.trace else { continue };
+            if unit.refusal().is_some() {
+                self.keep(self.store.as_deref(), unit.key, trace).await?;
             }
+            self.keep(memory.map(|memory| memory as &dyn RolloutStore), unit.key, trace).await?;
         }
         let made = plan.places.iter().map(|unit| plan.units.get(*unit).and_then(|unit| unit.trace.clone()));
         traces.extend(made);
@@ -402,7 +434,7 @@ impl<'a> RolloutRunner<'a> {
             if let Some(unit) = plan.units.get_mut(index) {
                 // Whose fault a refusal is, and so whether it is evidence, is known at the end of the batch.
                 if failure.as_ref().is_none_or(|failure| failure.refusal.is_none()) {
-                    self.keep(unit.key, &trace).await?;
+                    self.keep(self.store.as_deref(), unit.key, &trace).await?;
                 }
                 unit.trace = Some(trace);
             }
@@ -548,12 +580,19 @@ impl<'a> RolloutRunner<'a> {
     }
 
     async fn known(&self, key: &RolloutKey) -> Result<Option<Arc<Trace>>, Error> {
-        let Some(store) = &self.store else { return Ok(None) };
+        let store =
+            self.store.as_deref().or(self.memory.as_deref().map(|memory| memory as &dyn RolloutStore));
+        let Some(store) = store else { return Ok(None) };
         store.get(key).await.map_err(|source| Error::Store { doing: "looking up a rollout".into(), source })
     }
 
-    async fn keep(&self, key: RolloutKey, trace: &Arc<Trace>) -> Result<(), Error> {
-        let Some(store) = &self.store else { return Ok(()) };
+    async fn keep(
+        &self,
+        store: Option<&dyn RolloutStore>,
+        key: RolloutKey,
+        trace: &Arc<Trace>,
+    ) -> Result<(), Error> {
+        let Some(store) = store else { return Ok(()) };
         // What the provider or the metric failed at may succeed another time, so it is not known.
         if trace.evidence().is_none() {
             return Ok(());

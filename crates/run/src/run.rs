@@ -13,13 +13,17 @@ use serde::Serialize;
 use crate::records::Withheld;
 use crate::{
     Board, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutCost, RolloutJob, RolloutRunner,
-    RolloutStore, RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
+    RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
 };
 
 mod close;
 mod fit;
 mod open;
 mod own_instruction;
+
+/// Bytes of traces that a run without a store remembers. Rollouts on selection examples are not among them: the board
+/// knows what came of those.
+const REMEMBERED: usize = 64 * 1024 * 1024;
 
 /// A run: a program, its data, and everything that costs, counts, tells or stops.
 ///
@@ -48,7 +52,7 @@ pub struct Run<'p> {
     prompt_model: Arc<dyn LanguageModel>,
     task_model: Arc<dyn LanguageModel>,
     ledger: Arc<Ledger>,
-    store: Arc<dyn RolloutStore>,
+    memory: Arc<MemoryStore>,
     observer: Arc<dyn Observer>,
     runner: RolloutRunner<'p>,
     train: Vec<Arc<Example>>,
@@ -101,7 +105,6 @@ impl<'p> Run<'p> {
         ledger: Ledger,
     ) -> Self {
         let observer = options.observer.clone().unwrap_or_else(|| Arc::new(NoObserver));
-        let store = options.store.clone().unwrap_or_else(|| Arc::new(MemoryStore::default()));
         let ledger = Arc::new(ledger);
         let prompt_model = options.prompt_model.clone().unwrap_or_else(|| Arc::clone(&model));
         let mut run = Self {
@@ -110,7 +113,7 @@ impl<'p> Run<'p> {
             prompt_model,
             task_model: model,
             ledger,
-            store,
+            memory: Arc::new(MemoryStore::of_latest(REMEMBERED)),
             observer,
             train: Vec::new(),
             held_back: Vec::new(),
@@ -203,9 +206,13 @@ impl<'p> Run<'p> {
         program: &'o dyn Evaluator,
         model: Arc<dyn LanguageModel>,
     ) -> RolloutRunner<'o> {
-        RolloutRunner::new(program, model)
+        let runner = RolloutRunner::new(program, model);
+        let runner = match &self.options.store {
+            Some(store) => runner.store(Arc::clone(store)),
+            None => runner.memory(Arc::clone(&self.memory)),
+        };
+        runner
             .concurrency(self.options.concurrency)
-            .store(Arc::clone(&self.store))
             .ledger(Arc::clone(&self.ledger))
             .max_errors(Some(self.options.max_errors))
             .beside(&self.runner)
@@ -267,7 +274,8 @@ impl Run<'_> {
         traces: &mut Vec<Option<Arc<Trace>>>,
     ) -> Result<(), Halt> {
         let (pairs, jobs) = self.board.unknown(wanted);
-        let ended = self.runner.run_into(&jobs, traces).await;
+        // The board remembers what they said, and nothing else is asked of them.
+        let ended = self.runner.run_once_into(&jobs, traces).await;
         self.note_fit(&jobs, traces.iter().map(Option::as_ref));
         self.board.record(wanted.iter().map(|(candidate, _)| *candidate), pairs, traces);
         ended

@@ -1,6 +1,6 @@
 //! A model with knowledge gaps that a prompt can fill.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -56,6 +56,8 @@ impl Rule {
 #[derive(Debug)]
 pub struct SimulatedLm {
     knowledge: Knowledge,
+    /// The different answers of a data set, by output field.
+    values: BTreeMap<String, BTreeSet<String>>,
     seed: u64,
     untaught: f64,
     honours_n: bool,
@@ -74,7 +76,16 @@ const MIN_REPEATS: usize = 5;
 impl SimulatedLm {
     /// A model over some knowledge.
     pub fn new(knowledge: Knowledge, seed: u64) -> Self {
-        Self { knowledge, seed, untaught: UNTAUGHT, honours_n: true, calls: AtomicU64::new(0) }
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        if let Knowledge::Answers { answers, .. } = &knowledge {
+            for ((field, _), value) in answers {
+                let known = values.entry(field.clone()).or_default();
+                if !known.contains(value) {
+                    known.insert(value.clone());
+                }
+            }
+        }
+        Self { knowledge, values, seed, untaught: UNTAUGHT, honours_n: true, calls: AtomicU64::new(0) }
     }
 
     /// A model over the answers of a data set, for trying any task without a real model.
@@ -150,11 +161,7 @@ impl SimulatedLm {
             Knowledge::Answers { answers, by_value } => {
                 let question = inputs_text(sections(chat.question).iter().map(|(name, text)| (name, text)));
                 let right = answers.get(&(field.to_owned(), question))?;
-                let others: BTreeSet<&str> = answers
-                    .iter()
-                    .filter(|((name, _), _)| name == field)
-                    .map(|(_, value)| value.as_str())
-                    .collect();
+                let others = self.values.get(field).into_iter().flatten().map(String::as_str).collect();
                 (right.as_str(), chat.teaches_value(right, *by_value), others)
             }
         };
@@ -187,8 +194,8 @@ impl SimulatedLm {
                     }
                 }
             }
-            Knowledge::Answers { answers, .. } => {
-                let values: BTreeSet<_> = answers.values().collect();
+            Knowledge::Answers { .. } => {
+                let values: BTreeSet<&String> = self.values.values().flatten().collect();
                 let seen = values.iter().filter(|value| text.contains(value.as_str()));
                 let noticed: Vec<_> = seen
                     .filter(|value| coin(hash, value) < NOTICED_IN_EXAMPLE)

@@ -1,6 +1,6 @@
 //! A language model as judge.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -83,7 +83,31 @@ impl Metric for Judge {
 /// that what a run may spend does not depend on who asked first.
 struct Remembering {
     model: Arc<dyn LanguageModel>,
-    known: Mutex<HashMap<ContentHash, Arc<OnceCell<LmReply>>>>,
+    known: Mutex<Known>,
+}
+
+/// So many replies of a judge are remembered; the journal of a run has the others.
+const MOST_KNOWN: usize = 10_000;
+
+/// The latest replies of a judge.
+#[derive(Default)]
+struct Known {
+    replies: HashMap<ContentHash, Arc<OnceCell<LmReply>>>,
+    order: VecDeque<ContentHash>,
+}
+
+impl Known {
+    fn reply(&mut self, key: ContentHash) -> Arc<OnceCell<LmReply>> {
+        if !self.replies.contains_key(&key) {
+            self.order.push_back(key);
+            if self.order.len() > MOST_KNOWN
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.replies.remove(&oldest);
+            }
+        }
+        Arc::clone(self.replies.entry(key).or_default())
+    }
 }
 
 #[async_trait]
@@ -95,7 +119,7 @@ impl LanguageModel for Remembering {
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(ContentHash::of(request)).or_default())
+            known.reply(ContentHash::of(request))
         };
         // Who asks the same meanwhile waits for this reply; a failure is not kept.
         let mut asked = false;

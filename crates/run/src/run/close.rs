@@ -1,5 +1,6 @@
 //! The end of a run: the winner chosen, measured once more, and what it all came to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use promptopt_core::money::{Budget, Limit};
@@ -8,7 +9,10 @@ use promptopt_statistics::compare;
 
 use super::Run;
 use crate::evaluate::{LEVEL, evaluate};
-use crate::{Confirmation, Error, Halt, Outcome, RolloutCost, Spending, StopReason};
+use crate::{CandidateScores, Confirmation, Error, Halt, Outcome, RolloutCost, Spending, StopReason};
+
+/// So many scores of single examples are in an outcome at most.
+const MOST_SCORES: usize = 1_000_000;
 
 impl Run<'_> {
     /// Ends the run: chooses the winner, measures it once more where that was wanted, and says how it went. `ended` is
@@ -47,7 +51,7 @@ impl Run<'_> {
         }
         let track = self.options.track_stats;
         let (reported, winner) = self.reported(best);
-        let scores = reported.iter().filter(|_| track).map(|index| self.board.details(*index)).collect();
+        let scores = if track { self.scores(&reported, best) } else { Vec::new() };
         let candidates = self.renumbered(&reported);
         let totals = self.runner.totals();
         Ok(Outcome {
@@ -88,6 +92,36 @@ impl Run<'_> {
             tried.iter().enumerate().filter(|(_, tried)| **tried).map(|(index, _)| index).collect();
         let winner = reported.iter().position(|index| *index == best).unwrap_or_default();
         (reported, winner)
+    }
+
+    /// What is known of the reported candidates: of all of them where that is little, and otherwise of the original,
+    /// the winner, and those that most is known of, the best first.
+    fn scores(&mut self, reported: &[usize], best: usize) -> Vec<CandidateScores> {
+        let board = &self.board;
+        let each = board.examples().len() * (1 + board.objective_names().len());
+        let most = (MOST_SCORES / each.max(1)).max(2);
+        let mut ranked = reported.to_vec();
+        ranked.sort_by(|one, other| {
+            let rank = |index: usize| (index == 0, index == best, board.count(index));
+            let mean = |index: usize| board.mean(index).unwrap_or_default();
+            let by_evidence = rank(*other).cmp(&rank(*one));
+            by_evidence.then(mean(*other).total_cmp(&mean(*one)))
+        });
+        let kept: HashSet<usize> = ranked.into_iter().take(most).collect();
+        let scores = |index: &usize| {
+            let discovery = board.discovery(*index);
+            let discovered = || CandidateScores::default().with_discovery(discovery.0, discovery.1);
+            if kept.contains(index) { board.details(*index) } else { discovered() }
+        };
+        let scores = reported.iter().map(scores).collect();
+        if kept.len() < reported.len() {
+            self.notes.push(format!(
+                "the scores example by example are those of {} of the {} candidates, to save memory",
+                kept.len(),
+                reported.len()
+            ));
+        }
+        scores
     }
 
     /// The reported candidates, with parents and trials numbered as they are.
