@@ -2,31 +2,46 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
-use promptopt_run::{Event, Observer};
+use promptopt_run::{Event, Observer, StopReason};
 use promptopt_store::{EventLog, Journal, Manifest, Redactor, RunDirectory, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::exit::Exit;
+use crate::recorded;
 use crate::report;
+use crate::run_clock::{RunClock, Timekeeper};
 use crate::saved::SavedProgram;
 
 /// The optimized program.
 pub(crate) const PROGRAM: &str = "program.json";
 /// What the run came to.
 const OUTCOME: &str = "outcome.json";
+/// How much time the run took so far.
+const CLOCK: &str = "clock.json";
 /// The report.
 pub(crate) const REPORT: &str = "report.html";
 /// Everything in a directory in which nothing happened yet.
-const NOTHING_YET: [&str; 4] = ["run.json", "journal.redb", "events.jsonl", "run.lock"];
+const NOTHING_YET: [&str; 5] = ["run.json", "journal.redb", "events.jsonl", CLOCK, "run.lock"];
 
 /// Where a run is kept.
 pub(crate) enum Place {
     Nowhere,
     New(PathBuf),
     Old(PathBuf),
+}
+
+impl Place {
+    /// The directory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Nowhere => None,
+            Self::New(path) | Self::Old(path) => Some(path),
+        }
+    }
 }
 
 /// The directory of a run, where the run has one. Without one there is nothing to keep, and nothing to resume.
@@ -68,7 +83,7 @@ impl Kept {
             Place::Old(path) => {
                 let manifest = manifest()?;
                 let directory = RunDirectory::open(path, redactor)?;
-                directory.check(&manifest)?;
+                directory.check_what_matters(&manifest, recorded::strip)?;
                 Folder { directory, new: false }
             }
         };
@@ -79,6 +94,24 @@ impl Kept {
     /// Where replies are kept.
     pub(crate) fn journal(&self) -> Option<Journal> {
         self.0.as_ref().map(|folder| folder.directory.journal().clone())
+    }
+
+    /// The clock of a run whose time is limited, and who writes the time down. It goes on from the time spent.
+    pub(crate) fn clock(&self) -> (RunClock, Option<Timekeeper>) {
+        let Some(Folder { directory, .. }) = &self.0 else {
+            return (RunClock::after(Duration::ZERO, 0), None);
+        };
+        let file = directory.path().join(CLOCK);
+        let clock = RunClock::after(RunClock::read(&file), directory.journal().replies_at_open());
+        (clock.clone(), Some(Timekeeper::start(clock, file)))
+    }
+
+    /// What an earlier process wrote of a run whose search came to its end.
+    pub(crate) fn searched(&self) -> anyhow::Result<Option<SavedProgram>> {
+        let Some(Folder { directory, new: false }) = &self.0 else { return Ok(None) };
+        let saved: Option<SavedProgram> = directory.read_result(PROGRAM)?;
+        let goes_on = |stop: &StopReason| matches!(stop, StopReason::Cancelled | StopReason::Provider { .. });
+        Ok(saved.filter(|saved| !goes_on(&saved.outcome.stop)))
     }
 
     /// Where the run is, and what it knows already, for people.

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
-use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind};
+use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind, calls_of_a_rollout};
 
 /// Of the training examples, this part is held back for the winner's confirmation,
 const HELD_BACK: usize = 5;
@@ -85,10 +85,28 @@ impl<'p> Run<'p> {
         original.origin = Origin::original();
         let original = self.enter(original);
         let everything = self.board.open(original);
-        match self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err() {
+        // Without all of it nothing can be judged, so a cap that is just enough is used to its last call.
+        self.runner.least_calls = Some(calls_of_a_rollout(self.program).low);
+        let ended = self.try_out(TrialKind::BASELINE, &[(original, everything)]).await.err();
+        self.runner.least_calls = None;
+        self.tell_of_further_calls();
+        match ended {
             Some(Halt::Failed(error)) => Err(error),
             halt if self.board.is_full(original) && self.board.mean(original).is_some() => Ok(halt),
             halt => Err(too_early(halt.as_ref().and_then(Halt::stop), self.board.first_failure())),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Says so where a rollout made more calls than the program says.
+    fn tell_of_further_calls(&mut self) {
+        let (said, made) = (self.program.calls_per_rollout().max(1), self.runner.calls_per_rollout());
+        if made > said && self.ledger.is_limited() {
+            self.warn(format!(
+                "a rollout made {made} calls, and the program says that one makes at most {said}; its \
+                 `calls_per_rollout` should say {made}, so that the budget is planned by it"
+            ));
         }
     }
 }
