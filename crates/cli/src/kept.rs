@@ -167,8 +167,14 @@ impl Kept {
             return error;
         }
         let path = path.display();
-        let hint = format!("every reply so far is kept in {path}; `promptopt resume {path}` goes on with it");
-        Exit::of(&error).with(anyhow!("{error:#}\n{hint}"))
+        let exit = Exit::of(&error);
+        let goes_on = match exit {
+            // It would end where it ended.
+            Exit::Budget => "but its cap is used up, so begin anew with a larger one".to_owned(),
+            _ => format!("and `promptopt resume {path}` goes on with it"),
+        };
+        let hint = format!("every reply so far is kept in {path}, {goes_on}");
+        exit.with(anyhow!("{error:#}\n{hint}"))
     }
 }
 

@@ -52,7 +52,8 @@ pub(crate) fn check(
             refused("max_cost", what.to_owned(), most.money.unwrap_or_default().to_string())
         }
         Some(Limit::Tokens) => {
-            let hint = ", as a reply of the greatest length is reserved (`max_tokens` in `[model]` bounds it)";
+            let hint =
+                ", as a reply of the greatest length is reserved (`max_tokens` in `[model]` bounds it)";
             refused("max_tokens", what.to_owned(), format!("{} tokens{hint}", most.total_tokens()))
         }
         _ => Ok(()),

@@ -265,8 +265,7 @@ impl Work<'_> {
         budget.tokens = cap.tokens.map(|cap| cap.saturating_sub(spent.total_tokens()));
         budget.money = cap.money.map(|cap| cap.saturating_sub(spent.money.unwrap_or_default()));
         // Whoever resumes a run for its test alone wants the test.
-        budget.wall_time =
-            cap.wall_time.filter(|_| !*searched).map(|cap| cap.saturating_sub(clock.now()));
+        budget.wall_time = cap.wall_time.filter(|_| !*searched).map(|cap| cap.saturating_sub(clock.now()));
         let (observer, cancellation) = (Arc::clone(observer), self.cancellation.clone());
         let tested = stages::sealed_test(session, saved, budget, observer, progress, cancellation).await;
         progress.finish();

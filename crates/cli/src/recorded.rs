@@ -129,9 +129,9 @@ pub(crate) fn strip(configuration: &mut Value) {
     // A run is resumed with the command line that it was started with.
     object.shift_remove("command");
     object.shift_remove("directory");
-    let has_cap = object.get("resolved").is_some_and(|resolved| {
-        resolved.pointer("/optimizer/max_cost").is_some_and(|cap| !cap.is_null())
-    });
+    let has_cap = object
+        .get("resolved")
+        .is_some_and(|resolved| resolved.pointer("/optimizer/max_cost").is_some_and(|cap| !cap.is_null()));
     for section in ["/task/optimizer", "/resolved/optimizer"] {
         if let Some(optimizer) = configuration.pointer_mut(section).and_then(Value::as_object_mut) {
             optimizer.shift_remove("concurrency");

@@ -77,8 +77,8 @@ pub(crate) fn plan(
     let trainset = std::mem::take(&mut session.train);
     let selection = std::mem::take(&mut session.selection);
     let terms = Terms { with_test: true, clock: Some(clock) };
-    let strategy = optimizer(session, section, selection, observer, cancellation, terms)
-        .map_err(Exit::configuration)?;
+    let strategy =
+        optimizer(session, section, selection, observer, cancellation, terms).map_err(Exit::configuration)?;
     let forecast = PricedForecast::of(session, section, &*strategy, &trainset).context("optimizing")?;
     forecast.check(section.run_options()?.limits()).map_err(Exit::configuration)?;
     Ok(Planned { strategy, trainset, forecast })

@@ -192,8 +192,9 @@ impl Spending {
         });
         let more: Vec<String> = calls.into_iter().chain(tokens).collect();
         let (all, of) = (counted.calls, counted.total_tokens());
-        (!more.is_empty())
-            .then(|| format!("counted against the caps: {all} calls and {of} tokens; {}", more.join(", and ")))
+        (!more.is_empty()).then(|| {
+            format!("counted against the caps: {all} calls and {of} tokens; {}", more.join(", and "))
+        })
     }
 
     /// Both roles together.

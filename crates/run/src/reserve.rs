@@ -9,12 +9,12 @@ use promptopt_core::money::{Budget, Money, Price, Usage};
 use promptopt_core::prompt::{Prompt, Prompts};
 use promptopt_core::trace::Trace;
 
-use crate::RolloutJob;
+use crate::{RolloutJob, RunOptions};
 
 /// What is kept back is what such rollouts took so far, times this,
 const MARGIN: f64 = 1.1;
 /// and for time, which varies more, times this and a round of all that may be under way at once.
-const MARGIN_OF_TIME: f64 = 1.25;
+const MARGIN_OF_TIME: f64 = 1.5;
 /// What prompts have beyond the original's is taken to be a token for so many bytes, and the form of a demo's field so
 /// many bytes.
 const BYTES_OF_A_TOKEN: usize = 3;
@@ -65,8 +65,15 @@ impl Each {
 }
 
 impl Reserve {
+    /// For the rollouts that come after a run, where they share a limit with it.
+    pub(crate) fn under(options: &RunOptions) -> Self {
+        let limits = options.limits();
+        let is_shared = limits.limits_requests() || limits.wall_time.is_some();
+        Self::of(if is_shared { options.rollouts_after } else { 0 }, options.concurrency)
+    }
+
     /// For so many rollouts, of which so many may be under way at once.
-    pub(crate) fn of(rollouts: u64, concurrency: usize) -> Self {
+    fn of(rollouts: u64, concurrency: usize) -> Self {
         Self { rollouts, concurrency, ..Self::default() }
     }
 
@@ -95,9 +102,10 @@ impl Reserve {
         let Some(first) = self.first else { return };
         let mut seen = HashSet::new();
         for job in jobs.iter().filter(|job| seen.insert(Arc::as_ptr(&job.prompts))) {
-            let longer = job.prompts.iter().map(|(path, prompt)| {
-                bytes(prompt).saturating_sub(original.get(path).map_or(0, bytes))
-            });
+            let longer = job
+                .prompts
+                .iter()
+                .map(|(path, prompt)| bytes(prompt).saturating_sub(original.get(path).map_or(0, bytes)));
             let tokens = (longer.sum::<usize>() / BYTES_OF_A_TOKEN) as u64;
             let money = price.map_or(Money::ZERO, |price| price.of(tokens, 0));
             self.dearest.raise(Each {
@@ -168,12 +176,12 @@ mod tests {
         let left = reserve.taken_from(budget, largest);
         // Each of two sums is rounded up.
         assert_eq!((left.calls, left.tokens), (Some(500), Some(10_000 - 662 - 200)));
-        assert_eq!(left.wall_time, Some(Duration::from_millis(56_700)));
+        assert_eq!(left.wall_time, Some(Duration::from_millis(56_200)));
         // Dearer prompts make the winner's half dearer, and a slower pace makes it slower.
         reserve.note(10, Usage::call(500, 100), Duration::from_secs(3));
         let left = reserve.taken_from(budget, largest);
         assert_eq!(left.tokens, Some(10_000 - 992 - 200));
-        assert_eq!(left.wall_time, Some(Duration::from_millis(52_600)));
+        assert_eq!(left.wall_time, Some(Duration::from_millis(51_600)));
         // Two rollouts alone say nothing of the pace.
         reserve.note(2, Usage::call(2, 2), Duration::from_secs(9));
         assert_eq!(reserve.taken_from(budget, largest), left);

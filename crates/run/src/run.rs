@@ -10,11 +10,11 @@ use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::Trace;
 use serde::Serialize;
 
+use crate::reserve::Reserve;
 use crate::{
     Board, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutCost, RolloutJob, RolloutRunner,
     RolloutStore, RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
 };
-use crate::reserve::Reserve;
 
 mod close;
 mod open;
@@ -114,7 +114,7 @@ impl<'p> Run<'p> {
             board: Board::default(),
             part: Budget::default(),
             kept_back: 0,
-            reserve: Reserve::of(options.rollouts_after, options.concurrency),
+            reserve: Reserve::under(&options),
             base: 0,
             rollouts_before: 0,
             steps: None,

@@ -13,7 +13,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
-use crate::{Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind, calls_of_a_rollout};
+use crate::{
+    Board, Error, Halt, Ledger, RunOptions, Setup, Strategy, SystemClock, TrialKind, calls_of_a_rollout,
+};
 
 /// Of the training examples, this part is held back for the winner's confirmation,
 const HELD_BACK: usize = 5;
