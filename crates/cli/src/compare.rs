@@ -127,7 +127,14 @@ async fn optimized(
 ) -> anyhow::Result<()> {
     progress.begin(&format!("{} seed {seed}", section.name()));
     let (selection, observer) = (session.selection.clone(), Arc::clone(progress) as _);
-    let strategy = stages::optimizer(session, section, selection, observer, cancellation.clone())?;
+    let strategy = stages::optimizer(
+        session,
+        section,
+        selection,
+        observer,
+        cancellation.clone(),
+        stages::Terms::default(),
+    )?;
     let started = Instant::now();
     match strategy.compile(&mut session.program, session.train.clone()).await {
         Ok(outcome) if outcome.stop == StopReason::Cancelled => end.interrupted = true,

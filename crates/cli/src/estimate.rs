@@ -24,9 +24,10 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
     let mut session = Session::open_idle(run, search.from.as_deref()).await?;
     let (section, _) = optimize::options(search, &session.task).map_err(Exit::configuration)?;
     let selection = std::mem::take(&mut session.selection);
-    let strategy =
-        stages::optimizer(&session, &section, selection, Arc::new(NoObserver), Cancellation::new())
-            .map_err(Exit::configuration)?;
+    let terms = stages::Terms { with_test: true, clock: None };
+    let (observer, cancellation) = (Arc::new(NoObserver), Cancellation::new());
+    let strategy = stages::optimizer(&session, &section, selection, observer, cancellation, terms)
+        .map_err(Exit::configuration)?;
     let cap = section.run_options()?.limits();
     let forecast = PricedForecast::of(&session, &section, &*strategy, &session.train)?;
     output.text(format_args!(

@@ -14,7 +14,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   1    anything that has no code of its own
   2    configuration: command line, task file, data, or a missing key
   3    provider: the language model refused or could not be reached
-  4    the budget did not last for one evaluation of the original prompt
+  4    the budget did not last for one evaluation of the original prompt,
+       or for one row of the sealed test
   5    the score is below --fail-under
   130  interrupted; what was learnt until then is written";
 

@@ -21,8 +21,6 @@ use crate::words::{money, short, time};
 
 /// How long a call of the embedded model takes, one after the other, on two cores.
 const EMBEDDED_LATENCY: Duration = Duration::from_millis(110);
-/// Of a cap, the sealed test is left this share at most, unless its part of the whole work is larger.
-const MOST_FOR_TEST: u64 = 2;
 /// Of a run that no number bounds this many evaluations of the selection set are expected at most: what the largest
 /// preset of GEPA makes.
 const UNBOUNDED: u64 = 28;
@@ -116,34 +114,6 @@ impl PricedForecast {
     /// Of everything.
     fn total(&self) -> Figures {
         [self.optimization(), self.test].into_iter().sum()
-    }
-
-    /// Divides caps between optimization and sealed test. A cap of calls is the optimization's alone. Of the
-    /// others the test gets what its part of the whole work is, and at least what it takes at most, up to
-    /// half of the cap.
-    pub(crate) fn divide(&self, cap: Budget) -> (Budget, Budget) {
-        let tokens =
-            |figures: &Figures| figures.prompt_tokens.high.saturating_add(figures.completion_tokens.high);
-        let (test, total) = (self.test, self.total());
-        let for_tokens = cap.tokens.map(|cap| share(cap, tokens(&test), tokens(&total)));
-        let dollars = |figures: Figures| figures.money.map_or(0, |(_, high)| high.as_nanos());
-        let for_money =
-            cap.money.map(|cap| Money::from_nanos(share(cap.as_nanos(), dollars(test), dollars(total))));
-        let for_time = cap.wall_time.map(|cap| {
-            let millis = u64::try_from(cap.as_millis()).unwrap_or(u64::MAX);
-            Duration::from_millis(
-                part_of(millis, test.calls.high, total.calls.high).min(millis / MOST_FOR_TEST),
-            )
-        });
-        let mut of_test = Budget::default();
-        of_test.tokens = for_tokens;
-        of_test.money = for_money;
-        of_test.wall_time = for_time;
-        let mut rest = cap;
-        rest.tokens = cap.tokens.zip(for_tokens).map(|(cap, test)| cap.saturating_sub(test));
-        rest.money = cap.money.zip(for_money).map(|(cap, test)| cap.saturating_sub(test));
-        rest.wall_time = cap.wall_time.zip(for_time).map(|(cap, test)| cap.saturating_sub(test));
-        (rest, of_test)
     }
 
     /// The forecast as a table of eighty columns.
@@ -302,38 +272,10 @@ fn dearest(prices: impl Iterator<Item = Option<Price>>) -> Option<Price> {
     ))
 }
 
-/// The test's share of a cap; see [`PricedForecast::divide`].
-fn share(cap: u64, test: u64, total: u64) -> u64 {
-    part_of(cap, test, total).max(test.min(cap / MOST_FOR_TEST))
-}
-
 fn counts(figures: Between) -> String {
     range(short(figures.low), short(figures.high))
 }
 
 fn range(low: String, high: String) -> String {
     if low == high { low } else { format!("{low}–{high}") }
-}
-
-/// The part of a cap that a part of the work is.
-fn part_of(cap: u64, part: u64, whole: u64) -> u64 {
-    let amount = u128::from(cap) * u128::from(part) / u128::from(whole.max(1));
-    u64::try_from(amount).unwrap_or(cap).min(cap)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_test_gets_its_part_of_a_cap_and_never_all_of_it() {
-        // A cap that is far above the need is divided by the work.
-        assert_eq!(share(1_000_000, 100, 1000), 100_000);
-        // A small one leaves the test what it may take, up to a half.
-        assert_eq!(share(400, 100, 1000), 100);
-        assert_eq!(share(100, 100, 1000), 50);
-        // What costs nothing needs nothing.
-        assert_eq!(share(100, 0, 0), 0);
-        assert_eq!(share(u64::MAX, 1, 2), u64::MAX / 2);
-    }
 }

@@ -15,6 +15,7 @@ use promptopt_store::{Cache, CacheMode, Journal, Redactor, StoredModel, StoredSt
 use tokio::sync::Notify;
 
 use crate::args::RunArgs;
+use crate::run_clock::{Called, RunClock};
 use crate::task_file::TaskFile;
 
 /// Megabytes of a cache when the task file says nothing else.
@@ -28,6 +29,7 @@ pub(crate) struct Keeping {
     redactor: Redactor,
     cancellation: Cancellation,
     requests: Arc<Requests>,
+    clock: Option<RunClock>,
     models: Vec<Arc<StoredModel>>,
 }
 
@@ -44,13 +46,22 @@ impl Keeping {
         Ok(Self { journal, cache, redactor, cancellation, ..Self::default() })
     }
 
+    /// The same with a clock that hears of replies and calls.
+    pub(crate) fn with_clock(self, clock: RunClock) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
     /// A model whose replies are kept; the model itself where none are.
     pub(crate) fn around(&mut self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
         if self.journal.is_none() && self.cache.is_none() {
             return model;
         }
+        let called: Arc<dyn LanguageModel> = match self.clock.clone() {
+            Some(clock) => Arc::new(Called { model, clock }),
+            None => model,
+        };
         let stored = Arc::new(StoredModel::with_redactor(
-            model,
+            called,
             self.journal.clone(),
             self.cache.clone(),
             self.redactor.clone(),
@@ -59,6 +70,7 @@ impl Keeping {
         Arc::new(Settling {
             model: stored,
             requests: Arc::clone(&self.requests),
+            clock: self.clock.clone(),
             cancellation: self.cancellation.clone(),
         })
     }
@@ -148,6 +160,7 @@ impl Drop for Out {
 struct Settling {
     model: Arc<StoredModel>,
     requests: Arc<Requests>,
+    clock: Option<RunClock>,
     cancellation: Cancellation,
 }
 
@@ -170,7 +183,12 @@ impl LanguageModel for Settling {
             model.complete(&request, &attempts).await
         });
         match call.await {
-            Ok(reply) => reply,
+            Ok(reply) => {
+                if let Some(clock) = &self.clock {
+                    clock.replied();
+                }
+                reply
+            }
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             Err(_) => Err(LmError::Cancelled),
         }

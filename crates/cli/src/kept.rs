@@ -2,34 +2,49 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use promptopt_core::file::read_text;
-use promptopt_run::{Event, Observer};
+use promptopt_run::{Event, Observer, StopReason};
 use promptopt_store::{EventLog, Journal, Manifest, Redactor, RunDirectory, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::exit::Exit;
+use crate::recorded;
 use crate::report;
+use crate::run_clock::{RunClock, Timekeeper};
 use crate::saved::{CANDIDATES, LARGEST, SavedProgram};
 
 /// The optimized program.
 pub(crate) const PROGRAM: &str = "program.json";
 /// What the run came to.
 const OUTCOME: &str = "outcome.json";
+/// How much time the run took so far.
+const CLOCK: &str = "clock.json";
 /// The report.
 pub(crate) const REPORT: &str = "report.html";
 /// The files of a run that nothing else may replace.
 pub(crate) const OWN: [&str; 6] = ["run.json", "journal.redb", "events.jsonl", "run.lock", OUTCOME, PROGRAM];
 /// Everything in a directory in which nothing happened yet.
-const NOTHING_YET: [&str; 4] = ["run.json", "journal.redb", "events.jsonl", "run.lock"];
+const NOTHING_YET: [&str; 5] = ["run.json", "journal.redb", "events.jsonl", CLOCK, "run.lock"];
 
 /// Where a run is kept.
 pub(crate) enum Place {
     Nowhere,
     New(PathBuf),
     Old(PathBuf),
+}
+
+impl Place {
+    /// The directory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Nowhere => None,
+            Self::New(path) | Self::Old(path) => Some(path),
+        }
+    }
 }
 
 /// The directory of a run, where the run has one. Without one there is nothing to keep, and nothing to resume.
@@ -71,7 +86,7 @@ impl Kept {
             Place::Old(path) => {
                 let manifest = manifest()?;
                 let directory = RunDirectory::open(path, redactor)?;
-                directory.check(&manifest)?;
+                directory.check_what_matters(&manifest, recorded::strip)?;
                 Folder { directory, new: false }
             }
         };
@@ -82,6 +97,24 @@ impl Kept {
     /// Where replies are kept.
     pub(crate) fn journal(&self) -> Option<Journal> {
         self.0.as_ref().map(|folder| folder.directory.journal().clone())
+    }
+
+    /// The clock of a run whose time is limited, and who writes the time down. It goes on from the time spent.
+    pub(crate) fn clock(&self) -> (RunClock, Option<Timekeeper>) {
+        let Some(Folder { directory, .. }) = &self.0 else {
+            return (RunClock::after(Duration::ZERO, 0), None);
+        };
+        let file = directory.path().join(CLOCK);
+        let clock = RunClock::after(RunClock::read(&file), directory.journal().replies_at_open());
+        (clock.clone(), Some(Timekeeper::start(clock, file)))
+    }
+
+    /// What an earlier process wrote of a run whose search came to its end.
+    pub(crate) fn searched(&self) -> anyhow::Result<Option<SavedProgram>> {
+        let Some(Folder { directory, new: false }) = &self.0 else { return Ok(None) };
+        let saved: Option<SavedProgram> = directory.read_result(PROGRAM)?;
+        let goes_on = |stop: &StopReason| matches!(stop, StopReason::Cancelled | StopReason::Provider { .. });
+        Ok(saved.filter(|saved| !goes_on(&saved.outcome.stop)))
     }
 
     /// Where the run is, and what it knows already, for people.
@@ -140,8 +173,14 @@ impl Kept {
             return error;
         }
         let path = path.display();
-        let hint = format!("every reply so far is kept in {path}; `promptopt resume {path}` goes on with it");
-        Exit::of(&error).with(anyhow!("{error:#}\n{hint}"))
+        let exit = Exit::of(&error);
+        let goes_on = match exit {
+            // It would end where it ended.
+            Exit::Budget => "but its cap is used up, so begin anew with a larger one".to_owned(),
+            _ => format!("and `promptopt resume {path}` goes on with it"),
+        };
+        let hint = format!("every reply so far is kept in {path}, {goes_on}");
+        exit.with(anyhow!("{error:#}\n{hint}"))
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::money::{Budget, Usage};
 use promptopt_core::program::{Cancellation, ModuleExt as _};
-use promptopt_run::{Event, Observer, StopReason, TracingObserver};
-use promptopt_store::{Manifest, Redactor};
+use promptopt_core::prompt::Prompts;
+use promptopt_run::{Clock as _, Event, Observer, Optimizer as _, Outcome, StopReason, TracingObserver};
+use promptopt_store::Redactor;
 use serde_json::json;
 
 use crate::args::{OptimizeArgs, ResumeArgs, RunArgs, SearchArgs};
@@ -24,10 +25,11 @@ use crate::outputs::{Inputs, file_stem};
 use crate::progress::Progress;
 use crate::recorded::{self, Recorded};
 use crate::report;
+use crate::run_clock::{RunClock, Timekeeper};
 use crate::saved::{Definition, SavedProgram};
 use crate::secrets;
 use crate::session::{self, Draft, Session};
-use crate::stages;
+use crate::stages::{self, Planned};
 use crate::summary::{self, Ending};
 use crate::task_file::{OptimizerSection, TaskFile};
 
@@ -84,7 +86,7 @@ pub(crate) async fn run(args: &OptimizeArgs, output: Output) -> anyhow::Result<(
 /// `promptopt resume`.
 pub(crate) async fn resume(args: &ResumeArgs, output: Output) -> anyhow::Result<()> {
     let read = || {
-        let recorded = Recorded::of(&Manifest::read(&args.directory)?)
+        let recorded = Recorded::read(&args.directory)
             .with_context(|| format!("reading the run in {}", args.directory.display()))?;
         let task = recorded.task()?;
         let (section, left_out) = options(&recorded.command.search, &task)?;
@@ -105,7 +107,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     let redactor = secrets::redactor(&task);
     check_outputs(&command, &task, &program, &place).map_err(Exit::configuration)?;
     let draft = Draft::of(args, command.search.from.as_deref(), task, Endpoints::default()).await?;
-    let manifest = || recorded::manifest(&command, &section, &draft.facts());
+    let manifest = || recorded::manifest(&command, &section, &draft.facts(), place.path());
     let kept = Kept::begin(&place, manifest, redactor.clone()).map_err(Exit::configuration)?;
     let work =
         Work { args, command: &command, section, left_out, program, redactor, cancellation, started, output };
@@ -168,7 +170,10 @@ struct Optimized {
     session: Session,
     saved: SavedProgram,
     forecast: PricedForecast,
-    for_test: Budget,
+    /// Whether an earlier process made the search.
+    searched: bool,
+    clock: RunClock,
+    _timekeeper: Option<Timekeeper>,
     observer: Arc<dyn Observer>,
     progress: Arc<Progress>,
     seconds: f64,
@@ -178,26 +183,46 @@ impl Work<'_> {
     /// The optimization. When it fails, everything that was opened is closed again.
     async fn optimize(&self, draft: Draft, kept: &Kept) -> anyhow::Result<Optimized> {
         let (redactor, cancellation) = (self.redactor.clone(), self.cancellation.clone());
+        let limits = self.section.run_options()?.limits();
+        // Without a limit of time nothing depends on the clock, and a replay comes to the same search.
+        let (clock, timekeeper) = match limits.wall_time {
+            Some(_) => kept.clock(),
+            None => (RunClock::after(Duration::ZERO, 0), None),
+        };
+        let known = if limits.wall_time.is_some() { kept.searched()? } else { None };
         let keeping = Keeping::new(kept.journal(), redactor, draft.facts().task, self.args, cancellation);
-        let mut session = draft.open(keeping.map_err(Exit::configuration)?)?;
-        let progress =
-            Arc::new(Progress::new(self.output, &session.gauge, self.section.run_options()?.limits()));
+        let keeping = keeping.map_err(Exit::configuration)?.with_clock(clock.clone());
+        let mut session = draft.open(keeping)?;
+        let progress = Arc::new(Progress::new(self.output, &session.gauge, limits));
         self.introduce(&session, &progress);
         kept.introduction().iter().for_each(|line| progress.line(line));
         let observer = kept.observer(told(&session.name, &progress));
 
         let before = session.program.candidate().prompts;
-        let compiled = stages::optimization(&mut session, &self.section, &observer, &self.cancellation).await;
-        let (outcome, forecast, for_test) = match compiled {
-            Ok(compiled) => compiled,
-            Err(error) => {
-                progress.finish();
-                if self.cancellation.is_cancelled() {
-                    session.keeping.settle(GRACE).await;
+        let (listener, flag) = (Arc::clone(&observer), self.cancellation.clone());
+        let planned = stages::plan(&mut session, &self.section, listener, flag, clock.clone());
+        let Planned { strategy, trainset, forecast } = planned.inspect_err(|_| progress.finish())?;
+        let searched = known.is_some();
+        let saved = match known {
+            Some(saved) => saved,
+            None => match strategy.compile(&mut session.program, trainset).await.context("optimizing") {
+                Ok(outcome) => self.saved(&session, before, outcome),
+                Err(error) => {
+                    progress.finish();
+                    if self.cancellation.is_cancelled() {
+                        session.keeping.settle(GRACE).await;
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
+            },
         };
+        let seconds = self.started.elapsed().as_secs_f64();
+        let _timekeeper = timekeeper;
+        Ok(Optimized { session, saved, forecast, searched, clock, _timekeeper, observer, progress, seconds })
+    }
+
+    /// What is written of an outcome.
+    fn saved(&self, session: &Session, before: Prompts, outcome: Outcome) -> SavedProgram {
         let (model, prompt_model) =
             (session.model.model.profile().id, session.prompt_model.model.profile().id);
         let mut saved = SavedProgram {
@@ -211,13 +236,12 @@ impl Work<'_> {
             test_usage: Usage::default(),
             definition: Some(Definition::of(&session.task, session.model.is_embedded)),
             errors: Vec::new(),
-            configuration: configuration(&self.args.task, &session, &self.section),
+            configuration: configuration(&self.args.task, session, &self.section),
             outcome,
             aside: Arc::default(),
         };
         saved.set_aside();
-        let seconds = self.started.elapsed().as_secs_f64();
-        Ok(Optimized { session, saved, forecast, for_test, observer, progress, seconds })
+        saved
     }
 
     /// The sealed test, and all that is written and said at the end.
@@ -228,7 +252,9 @@ impl Work<'_> {
         if saved.outcome.stop == StopReason::Cancelled {
             return self.interrupted(&optimized, &saved, kept).await;
         }
-        self.test(&mut optimized, &mut saved, kept).await?;
+        if saved.test.is_none() {
+            self.test(&mut optimized, &mut saved, kept).await?;
+        }
         let saved = saved.without_secrets(&self.redactor)?;
         let page = match self.command.no_report {
             true => None,
@@ -268,12 +294,15 @@ impl Work<'_> {
         saved: &mut SavedProgram,
         kept: &Kept,
     ) -> anyhow::Result<()> {
-        let Optimized { session, observer, progress, for_test, .. } = optimized;
+        let Optimized { session, observer, progress, searched, clock, .. } = optimized;
         let cap = self.section.run_options()?.limits();
-        // What the optimization left of the time is the test's.
-        let wall_time = cap.wall_time.map(|cap| cap.saturating_sub(self.started.elapsed()));
-        let mut budget = *for_test;
-        budget.wall_time = wall_time;
+        // What the optimization left is the test's.
+        let spent = saved.outcome.spending.counted();
+        let mut budget = Budget::default();
+        budget.tokens = cap.tokens.map(|cap| cap.saturating_sub(spent.total_tokens()));
+        budget.money = cap.money.map(|cap| cap.saturating_sub(spent.money.unwrap_or_default()));
+        // Whoever resumes a run for its test alone wants the test.
+        budget.wall_time = cap.wall_time.filter(|_| !*searched).map(|cap| cap.saturating_sub(clock.now()));
         let (observer, cancellation) = (Arc::clone(observer), self.cancellation.clone());
         let tested = stages::sealed_test(session, saved, budget, observer, progress, cancellation).await;
         progress.finish();

@@ -1,12 +1,12 @@
 //! What a run was started with, as `run.json` keeps it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use promptopt_core::secret::MASK;
 use promptopt_store::Manifest;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::args::OptimizeArgs;
 use crate::report::utc_now;
@@ -23,13 +23,46 @@ pub(crate) struct Recorded {
     pub(crate) task: Value,
     /// What came of both, for people.
     pub(crate) resolved: Value,
+    /// Where the run directory was then.
+    #[serde(default)]
+    directory: Option<PathBuf>,
 }
+
+/// What may differ in a model's section when a run is resumed: how requests are sent, but not what is asked of whom.
+const OF_SENDING: [&str; 6] =
+    ["timeout", "max_retries", "requests_per_minute", "tokens_per_minute", "api_key_env", "api_key_file"];
 
 impl Recorded {
     /// What a run directory says of its run.
     pub(crate) fn of(manifest: &Manifest) -> anyhow::Result<Self> {
         serde_json::from_value(manifest.configuration.clone())
             .context("the run was not started by `promptopt optimize`")
+    }
+
+    /// What a run directory says of its run. Where the directory was moved together with the task, or copied, the
+    /// paths are those beside it now.
+    pub(crate) fn read(directory: &Path) -> anyhow::Result<Self> {
+        let mut recorded = Self::of(&Manifest::read(directory)?)?;
+        let now = std::path::absolute(directory)
+            .with_context(|| format!("finding the whole path of {}", directory.display()))?;
+        let command = &mut recorded.command;
+        // Earlier versions kept it beside the program.
+        let beside = || Some(command.out.as_ref()?.parent()?.join(now.file_name()?));
+        let Some(before) = recorded.directory.clone().or_else(beside) else { return Ok(recorded) };
+        let Some(task) = rebased(&command.run.task, &before, &now) else { return Ok(recorded) };
+        if !task.exists() && command.run.task.exists() {
+            return Ok(recorded);
+        }
+        command.run.task = task;
+        for path in [&mut command.search.from, &mut command.run.cache].into_iter().flatten() {
+            if let Some(moved) = rebased(path, &before, &now).filter(|moved| moved.exists()) {
+                *path = moved;
+            }
+        }
+        if let Some(out) = &mut command.out {
+            *out = rebased(out, &before, &now).unwrap_or_else(|| out.clone());
+        }
+        Ok(recorded)
     }
 
     /// The task: what its file says now, or where it is gone, what it said.
@@ -68,6 +101,7 @@ pub(crate) fn manifest(
     command: &OptimizeArgs,
     section: &OptimizerSection,
     facts: &Facts<'_>,
+    directory: Option<&Path>,
 ) -> anyhow::Result<Manifest> {
     let mut task = facts.task.source.clone();
     without_named(&mut task);
@@ -79,6 +113,7 @@ pub(crate) fn manifest(
             "data": facts.split.to_string(),
             "source": facts.source,
         }),
+        directory: directory.and_then(|path| std::path::absolute(path).ok()),
     };
     let mut configuration = serde_json::to_value(recorded).context("recording the configuration")?;
     if let Some(command) = configuration.get_mut("command").and_then(Value::as_object_mut) {
@@ -86,6 +121,70 @@ pub(crate) fn manifest(
     }
     let seed = section.run_options()?.seed;
     Ok(Manifest::new(configuration, facts.data, facts.program, seed, utc_now()))
+}
+
+/// Takes out of a configuration what changes no outcome: where files are (their contents are compared by their hashes),
+/// how replies are shared and requests sent, and without a cap of money, what they cost.
+pub(crate) fn strip(configuration: &mut Value) {
+    let Some(object) = configuration.as_object_mut() else { return };
+    // A run is resumed with the command line that it was started with.
+    object.shift_remove("command");
+    object.shift_remove("directory");
+    let has_cap = object
+        .get("resolved")
+        .is_some_and(|resolved| resolved.pointer("/optimizer/max_cost").is_some_and(|cap| !cap.is_null()));
+    for section in ["/task/optimizer", "/resolved/optimizer"] {
+        if let Some(optimizer) = configuration.pointer_mut(section).and_then(Value::as_object_mut) {
+            optimizer.shift_remove("concurrency");
+        }
+    }
+    if let Some(data) = configuration.pointer_mut("/task/data").and_then(Value::as_object_mut) {
+        data.retain(|name, value| {
+            let is_file = value.as_str().is_some_and(|text| text.parse::<f64>().is_err());
+            !(is_file && ["path", "train", "selection", "test"].contains(&name.as_str()))
+        });
+    }
+    let Some(task) = configuration.get_mut("task").and_then(Value::as_object_mut) else { return };
+    task.shift_remove("cache");
+    if !has_cap {
+        task.shift_remove("prices");
+    }
+    strip_models(task);
+    // A section that held nothing else says nothing.
+    task.retain(|_, section| section.as_object().is_none_or(|section| !section.is_empty()));
+}
+
+fn strip_models(object: &mut Map<String, Value>) {
+    for (name, value) in object {
+        let is_model = ["model", "prompt_model"].contains(&name.as_str());
+        if let (true, Some(model)) = (is_model, value.as_str()) {
+            *value = json!({ "name": model });
+        }
+        let children: Vec<&mut Value> = match value {
+            Value::Array(items) => items.iter_mut().collect(),
+            value => vec![value],
+        };
+        for child in children.into_iter().filter_map(Value::as_object_mut) {
+            if is_model {
+                child.retain(|name, _| !OF_SENDING.contains(&name.as_str()));
+            } else {
+                strip_models(child);
+            }
+        }
+    }
+}
+
+/// Where a path is that was beside one directory and is now beside another; `None` where the two had nothing to do with
+/// each other.
+fn rebased(path: &Path, before: &Path, now: &Path) -> Option<PathBuf> {
+    let shared = path.components().zip(before.components()).take_while(|(one, other)| one == other).count();
+    if shared < 2 {
+        return None;
+    }
+    let up = before.components().count() - shared;
+    let mut moved = now.ancestors().nth(up)?.to_owned();
+    moved.extend(path.components().skip(shared));
+    Some(moved)
 }
 
 /// The command line with whole paths, so that it means the same wherever it is resumed.
@@ -99,4 +198,61 @@ pub(crate) fn absolute(args: &OptimizeArgs, program: &Path) -> anyhow::Result<Op
     args.search.from = args.search.from.as_deref().map(whole).transpose()?;
     args.out = Some(whole(program)?);
     Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, before: &str, now: &str, expected: Option<&str>) {
+        let moved = rebased(Path::new(path), Path::new(before), Path::new(now));
+        assert_eq!(moved.as_deref(), expected.map(Path::new), "{path}");
+    }
+
+    #[test]
+    fn paths_move_with_what_they_are_beside() {
+        check("/home/a/work/task.toml", "/home/a/work/r.run", "/mnt/copy/r.run", Some("/mnt/copy/task.toml"));
+        check("/home/a/work/x/task.toml", "/home/a/work/r.run", "/mnt/r.run", Some("/mnt/x/task.toml"));
+        check("/home/a/task.toml", "/home/a/runs/1/r.run", "/mnt/b/1/r.run", Some("/mnt/task.toml"));
+        // What was elsewhere stays there.
+        check("/data/task.toml", "/home/a/r.run", "/home/b/r.run", None);
+        check("/home/a/task.toml", "/home/a/x/y/r.run", "/r.run", None);
+    }
+
+    #[test]
+    fn only_what_changes_an_outcome_is_left() {
+        let stripped = |mut value: Value| {
+            strip(&mut value);
+            value
+        };
+        let full = json!({
+            "command": {"task": "/a/task.toml"},
+            "directory": "/a/r.run",
+            "task": {
+                "model": {"name": "m", "timeout": 5, "max_retries": 1, "temperature": 0.5},
+                "program": {"predictors": [{"name": "p", "model": {"name": "n", "api_key_env": "K"}}]},
+                "metric": {"kind": "judge", "model": "j"},
+                "cache": {"dir": "c"},
+                "prices": {"m": {"prompt": 1}},
+                "data": {"path": "/a/rows.jsonl", "test": "/a/test.jsonl", "train": 0.4, "seed": 3},
+                "optimizer": {"concurrency": 3},
+            },
+            "resolved": {"optimizer": {"concurrency": 3, "max_calls": 9}},
+        });
+        let expected = json!({
+            "task": {
+                "model": {"name": "m", "temperature": 0.5},
+                "program": {"predictors": [{"name": "p", "model": {"name": "n"}}]},
+                "metric": {"kind": "judge", "model": {"name": "j"}},
+                "data": {"train": 0.4, "seed": 3},
+            },
+            "resolved": {"optimizer": {"max_calls": 9}},
+        });
+        assert_eq!(stripped(full.clone()), expected);
+        assert_eq!(stripped(expected.clone()), expected);
+        // Where money is capped, a price decides what can be bought.
+        let mut capped = full;
+        capped["resolved"]["optimizer"]["max_cost"] = json!("0.5");
+        assert_eq!(stripped(capped)["task"]["prices"], json!({"m": {"prompt": 1}}));
+    }
 }

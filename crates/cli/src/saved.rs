@@ -1,6 +1,6 @@
 //! The optimized program as a file.
 
-use std::io::{BufRead as _, ErrorKind, Read as _};
+use std::io::{BufRead as _, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -3,32 +3,40 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use async_trait::async_trait;
 use promptopt_core::data::Example;
 use promptopt_core::money::{Budget, Usage};
 use promptopt_core::program::Cancellation;
 use promptopt_core::prompt::Prompts;
 use promptopt_proposer::TemplateProposer;
 use promptopt_report::{ErrorLine, TestReport};
-use promptopt_run::{
-    Error, Forecast, Halt, Observer, Optimizer as _, Outcome, Run, RunOptions, Setup, Strategy,
-};
+use promptopt_run::{Observer, Strategy};
 
 use crate::exit::Exit;
 use crate::forecast::PricedForecast;
+use crate::least;
 use crate::measure;
 use crate::progress::Progress;
+use crate::run_clock::RunClock;
 use crate::saved::SavedProgram;
 use crate::session::Session;
 use crate::task_file::{OptimizerSection, ProposerKind};
 
-/// The optimizer of a section on a session's models and data. Candidates are chosen on `selection`.
+/// What is optimized for: whether the sealed test is paid from the same caps, and by which clock.
+#[derive(Default)]
+pub(crate) struct Terms {
+    pub(crate) with_test: bool,
+    pub(crate) clock: Option<RunClock>,
+}
+
+/// The optimizer of a section on a session's models and data. Candidates are chosen on `selection`. Caps that cannot
+/// last for the original are refused.
 pub(crate) fn optimizer(
     session: &Session,
     section: &OptimizerSection,
     selection: Vec<Example>,
     observer: Arc<dyn Observer>,
     cancellation: Cancellation,
+    terms: Terms,
 ) -> anyhow::Result<Arc<dyn Strategy>> {
     if selection.is_empty() {
         bail!(
@@ -42,7 +50,13 @@ pub(crate) fn optimizer(
         ProposerKind::Auto => session.prompt_model.is_embedded,
     };
     let mut options = session.run_options(section.run_options()?, observer, cancellation);
+    least::check(session, &selection, options.limits(), terms.with_test).context("optimizing")?;
     options.valset = Some(selection);
+    if terms.with_test {
+        // The original and the winner.
+        options.rollouts_after = 2 * session.test_rows() as u64;
+    }
+    options.clock = terms.clock.map(|clock| Arc::new(clock) as _);
     // The prompt model is not called when templates are used, so its price does not matter either.
     let prompt_model = if by_template { &session.model } else { &session.prompt_model };
     options.prompt_model = Some(Arc::clone(&prompt_model.model));
@@ -50,56 +64,30 @@ pub(crate) fn optimizer(
     section.strategy(options)
 }
 
-/// The outcome of a session's optimizer, what was to be expected of it, and what its caps leave for the sealed
-/// test.
-pub(crate) async fn optimization(
+/// An optimization that is about to begin.
+pub(crate) struct Planned {
+    pub(crate) strategy: Arc<dyn Strategy>,
+    pub(crate) trainset: Vec<Example>,
+    /// What is to be expected of it.
+    pub(crate) forecast: PricedForecast,
+}
+
+/// Plans the optimization of a session; its training and selection examples are taken from it.
+pub(crate) fn plan(
     session: &mut Session,
     section: &OptimizerSection,
-    observer: &Arc<dyn Observer>,
-    cancellation: &Cancellation,
-) -> anyhow::Result<(Outcome, PricedForecast, Budget)> {
+    observer: Arc<dyn Observer>,
+    cancellation: Cancellation,
+    clock: RunClock,
+) -> anyhow::Result<Planned> {
     let trainset = std::mem::take(&mut session.train);
     let selection = std::mem::take(&mut session.selection);
-    let strategy = optimizer(session, section, selection, Arc::clone(observer), cancellation.clone())
-        .map_err(Exit::configuration)?;
+    let terms = Terms { with_test: true, clock: Some(clock) };
+    let strategy =
+        optimizer(session, section, selection, observer, cancellation, terms).map_err(Exit::configuration)?;
     let forecast = PricedForecast::of(session, section, &*strategy, &trainset).context("optimizing")?;
-    let cap = section.run_options()?.limits();
-    forecast.check(cap).map_err(Exit::configuration)?;
-    let (budget, for_test) = forecast.divide(cap);
-    let capped = Capped { strategy, budget };
-    let outcome = capped.compile(&mut session.program, trainset).await.context("optimizing")?;
-    Ok((outcome, forecast, for_test))
-}
-
-/// A strategy with a further budget: what a forecast of it leaves of its caps.
-struct Capped {
-    strategy: Arc<dyn Strategy>,
-    budget: Budget,
-}
-
-#[async_trait]
-impl Strategy for Capped {
-    fn name(&self) -> &str {
-        self.strategy.name()
-    }
-
-    fn options(&self) -> RunOptions {
-        let mut options = self.strategy.options();
-        options.budget = Some(self.budget);
-        options
-    }
-
-    async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
-        self.strategy.search(run).await
-    }
-
-    fn prepare(&self, setup: &mut Setup<'_>) -> Result<(), Error> {
-        self.strategy.prepare(setup)
-    }
-
-    fn forecast(&self, run: &Run<'_>) -> Option<Forecast> {
-        self.strategy.forecast(run)
-    }
+    forecast.check(section.run_options()?.limits()).map_err(Exit::configuration)?;
+    Ok(Planned { strategy, trainset, forecast })
 }
 
 /// Original and optimized program on the sealed test, what failed there, and what it took.

@@ -7,6 +7,8 @@
     reason = "the lints know tests inside a crate, not files of tests"
 )]
 
+#[path = "resume/caps.rs"]
+mod caps;
 #[path = "resume/crash.rs"]
 mod crash;
 #[path = "resume/harness.rs"]

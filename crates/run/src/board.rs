@@ -103,9 +103,8 @@ impl Board {
     pub(crate) fn ask_in(&mut self, formats: BTreeMap<String, String>) {
         self.formats = formats;
         self.by_content.clear();
-        for (index, (candidate, shared)) in self.candidates.iter_mut().zip(&mut self.prompts).enumerate() {
+        for (index, candidate) in self.candidates.iter_mut().enumerate() {
             candidate.prompts = std::mem::take(&mut candidate.prompts).in_formats(&self.formats);
-            *shared = Arc::new(candidate.prompts.clone());
             self.by_content.insert(candidate.content_hash(), index);
         }
     }

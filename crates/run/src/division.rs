@@ -67,8 +67,8 @@ pub(crate) fn divide(
 pub(crate) fn check_budget(option: &'static str, limit: Option<u64>, selection: usize) -> Result<(), Error> {
     if limit.is_some_and(|limit| limit < selection as u64) {
         let reason = format!(
-            "the budget is too small for one evaluation of the {selection} selection examples; raise it, or give \
-             fewer"
+            "the budget is too small for one evaluation of the {selection} selection examples, which takes at least \
+             {selection}; raise it, or give fewer"
         );
         return Err(Error::option(option, reason));
     }

@@ -118,14 +118,14 @@ impl LanguageModel for Paid {
 }
 
 /// The bound on completions that is written into a request, because a limit needs one and nobody set one.
-fn added_limit(profile: &ModelProfile, budget: &Budget, request: &LmRequest) -> Option<u32> {
+pub(crate) fn added_limit(profile: &ModelProfile, budget: &Budget, request: &LmRequest) -> Option<u32> {
     let is_bounded = request.sampling.max_tokens.or(profile.max_tokens).is_some();
     (budget.limits_completions() && !is_bounded).then_some(DEFAULT_MAX_TOKENS)
 }
 
 /// The most that one attempt at a request may cost: the prompt as the model counts it, else
 /// [`most_prompt_tokens`]; and every completion as long as it may become.
-fn bound(
+pub(crate) fn bound(
     profile: &ModelProfile,
     price: Option<Price>,
     budget: &Budget,

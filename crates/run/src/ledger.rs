@@ -25,7 +25,8 @@ pub struct Ledger {
     prices: Prices,
     clock: Arc<dyn Clock>,
     started: Duration,
-    expiry: Option<Shared<BoxFuture<'static, ()>>>,
+    /// Completes when the time in force is up.
+    expiry: Mutex<Option<Shared<BoxFuture<'static, ()>>>>,
     books: Mutex<Books>,
     changed: Signal,
 }
@@ -92,7 +93,7 @@ impl Ledger {
     pub fn with(budget: Budget, prices: Prices, clock: Arc<dyn Clock>) -> Self {
         let started = clock.now();
         Self {
-            expiry: budget.wall_time.map(|time| clock.sleep(time).shared()),
+            expiry: Mutex::new(budget.wall_time.map(|time| clock.sleep(time).shared())),
             books: Mutex::new(Books { budget, ..Books::default() }),
             budget,
             prices,
@@ -144,11 +145,22 @@ impl Ledger {
     /// Puts tighter limits in force for a part of the run, in place of those that were there; limits of the run
     /// itself hold as well. What the part may spend is counted from the beginning of the run.
     pub fn restrict(&self, limits: Budget) {
-        self.with_books(|books| {
-            books.budget = self.budget.tightest(limits);
+        let limits = self.budget.tightest(limits);
+        let before = self.with_books(|books| {
             // What had no room in another part may have it in this one.
             books.exhausted = None;
+            std::mem::replace(&mut books.budget, limits).wall_time
         });
+        if limits.wall_time != before {
+            let left = |time: Duration| time.saturating_sub(self.elapsed());
+            let expiry = limits.wall_time.map(|time| self.clock.sleep(left(time)).shared());
+            *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
+        }
+    }
+
+    /// What may be spent now: the limits in force.
+    pub fn limits(&self) -> Budget {
+        self.with_books(|books| books.budget)
     }
 
     /// What is reserved for requests under way, and for those that their rollouts may still make.
@@ -217,20 +229,24 @@ impl Ledger {
 
     /// Whether the time is up.
     pub fn is_out_of_time(&self) -> bool {
-        self.has_rung() || self.budget.wall_time.is_some_and(|limit| self.elapsed() >= limit)
+        self.has_rung() || self.limits().wall_time.is_some_and(|limit| self.elapsed() >= limit)
     }
 
     /// Whether the clock has rung, which is cheaper to ask than the time.
     pub(crate) fn has_rung(&self) -> bool {
-        self.expiry.as_ref().is_some_and(|expiry| expiry.clone().now_or_never().is_some())
+        self.expiry().is_some_and(|expiry| expiry.now_or_never().is_some())
     }
 
     /// Completes when the time is up; never without a limit of time.
     pub async fn out_of_time(&self) {
-        match &self.expiry {
-            Some(expiry) => expiry.clone().await,
+        match self.expiry() {
+            Some(expiry) => expiry.await,
             None => std::future::pending().await,
         }
+    }
+
+    fn expiry(&self) -> Option<Shared<BoxFuture<'static, ()>>> {
+        self.expiry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn listen(&self) -> EventListener {

@@ -79,9 +79,11 @@ mod observer;
 mod optimizer;
 pub mod options;
 mod outcome;
+mod probe;
 pub mod proposal;
 mod records;
 mod refusals;
+mod reserve;
 mod rollout;
 mod rollout_cost;
 mod run;
@@ -112,6 +114,7 @@ pub use options::{Auto, RunOptions, TimeLimit};
 pub use outcome::{
     CandidateScores, Confirmation, FailureReason, Outcome, Spending, StopReason, Trial, TrialKind,
 };
+pub use probe::{FirstRequest, first_request};
 pub use promptopt_statistics::{Comparison, Estimate};
 pub use rollout::{RolloutJob, RolloutRunner, RolloutTotals, run_once};
 pub use rollout_cost::RolloutCost;

@@ -103,6 +103,12 @@ macro_rules! __options {
             /// limit.
             #[serde(skip)]
             pub budget: Option<$crate::__private::Budget>,
+            /// Rollouts that come after the run and are paid from the same limits, such as those of a sealed test. Of
+            /// tokens, money and time the search leaves what they take, at the pace and the consumption seen so far.
+            /// Default: 0.
+            #[builder(default = 0)]
+            #[serde(skip)]
+            pub rollouts_after: u64,
             /// What models cost, for those that do not know it themselves or cost something else. Default: what
             /// they know.
             #[serde(skip)]
@@ -155,6 +161,7 @@ macro_rules! __options {
                     .maybe_confirm(self.confirm)
                     .track_stats(self.track_stats)
                     .maybe_budget(self.budget)
+                    .rollouts_after(self.rollouts_after)
                     .maybe_prices(self.prices.clone())
                     .maybe_task_model(self.task_model.clone())
                     .maybe_prompt_model(self.prompt_model.clone())
@@ -184,6 +191,7 @@ macro_rules! __options {
                 self.confirm = options.confirm;
                 self.track_stats = options.track_stats;
                 self.budget = options.budget;
+                self.rollouts_after = options.rollouts_after;
                 self.prices = options.prices;
                 self.task_model = options.task_model;
                 self.prompt_model = options.prompt_model;

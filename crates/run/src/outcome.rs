@@ -147,12 +147,17 @@ pub struct Spending {
     pub prompt: Usage,
     /// Rollouts that were known already and cost nothing.
     pub reused_rollouts: u64,
+    /// What counted against the limits, where that is not what the replies say they cost: an attempt without a reply
+    /// is a call that may be billed, and where a reply does not say what it took, the most that it may have taken
+    /// counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Usage>,
 }
 
 impl Spending {
     /// What calls of the program's model cost, and those of the model that writes.
     pub fn new(task: Usage, prompt: Usage) -> Self {
-        Self { task, prompt, reused_rollouts: 0 }
+        Self { task, prompt, ..Self::default() }
     }
 
     /// With rollouts that were known already.
@@ -160,6 +165,36 @@ impl Spending {
     pub fn with_reused_rollouts(mut self, reused_rollouts: u64) -> Self {
         self.reused_rollouts = reused_rollouts;
         self
+    }
+
+    /// With what counted against the limits.
+    #[must_use]
+    pub fn with_counted(mut self, counted: Usage) -> Self {
+        let total = self.total();
+        let differs = (counted.calls, counted.total_tokens()) != (total.calls, total.total_tokens());
+        self.counted = differs.then_some(counted);
+        self
+    }
+
+    /// What counted against the limits.
+    pub fn counted(&self) -> Usage {
+        self.counted.unwrap_or_else(|| self.total())
+    }
+
+    /// Why that is more than the replies say; `None` where it is not.
+    pub fn explanation(&self) -> Option<String> {
+        let (counted, told) = (self.counted?, self.total());
+        let calls = counted.calls.saturating_sub(told.calls);
+        let tokens = counted.total_tokens().saturating_sub(told.total_tokens());
+        let calls = (calls > 0).then(|| format!("{calls} calls that brought no reply that could be used"));
+        let tokens = (tokens > 0).then(|| {
+            format!("{tokens} tokens that no reply told of, so the most that they may have been is counted")
+        });
+        let more: Vec<String> = calls.into_iter().chain(tokens).collect();
+        let (all, of) = (counted.calls, counted.total_tokens());
+        (!more.is_empty()).then(|| {
+            format!("counted against the caps: {all} calls and {of} tokens; {}", more.join(", and "))
+        })
     }
 
     /// Both roles together.

@@ -4,6 +4,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{Either, select};
@@ -77,7 +78,7 @@ pub struct RolloutTotals {
 /// what it would be if they were made one after the other: one begins only when all its calls fit, and
 /// every request of it leaves only when it fits beside what was spent before. The first that does not ends
 /// the batch, and is in it neither as a failure nor as evidence. For calls this holds at any concurrency.
-/// For tokens and money it holds as long as no rollout needs more than [`Module::calls_per_rollout`](promptopt_core::program::Module::calls_per_rollout) times what
+/// For tokens and money it holds as long as no rollout needs more than [`RolloutRunner::calls_per_rollout`] times what
 /// its first request may cost; one that does may be refused, when the budget is nearly used up, what it would have
 /// got at another concurrency.
 ///
@@ -96,6 +97,10 @@ pub struct RolloutRunner<'a> {
     max_errors: Option<u64>,
     /// Whether its rollouts are those whose number is limited.
     counts: bool,
+    /// The calls that must be left for a rollout to begin, where that is less than the most it may make.
+    pub(crate) least_calls: Option<u64>,
+    /// The most calls that one rollout made.
+    most_calls: AtomicU64,
     cancellation: Cancellation,
     observer: Arc<dyn Observer>,
     totals: Mutex<RolloutTotals>,
@@ -130,6 +135,8 @@ impl<'a> RolloutRunner<'a> {
             concurrency: 8,
             max_errors: None,
             counts: true,
+            least_calls: None,
+            most_calls: AtomicU64::new(program.calls_per_rollout().max(1)),
             cancellation: Cancellation::new(),
             observer: Arc::new(NoObserver),
             totals: Mutex::default(),
@@ -211,17 +218,27 @@ impl<'a> RolloutRunner<'a> {
         self.program
     }
 
+    /// The most calls of one rollout: what the program says, or what one made that made more.
+    pub fn calls_per_rollout(&self) -> u64 {
+        self.most_calls.load(Ordering::SeqCst)
+    }
+
+    /// What the rollouts were settled with, and the most that was reserved for a request of theirs.
+    pub(crate) fn paid(&self) -> (Usage, Usage) {
+        *self.paid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Language-model calls that the budget has left; `None` without a limit of calls, tokens or money.
     /// What is left of tokens and money counts in calls that cost what this runner's did so far.
     pub fn remaining_calls(&self) -> Option<u64> {
-        let (spent, largest) = *self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        let (spent, largest) = self.paid();
         self.ledger.remaining_by(spent, largest)
     }
 
     /// Rollouts that may still be made; `None` without any limit. A call budget counts with the
     /// most calls that a rollout may take.
     pub fn affordable_rollouts(&self) -> Option<u64> {
-        let by_calls = self.remaining_calls().map(|calls| calls / self.program.calls_per_rollout().max(1));
+        let by_calls = self.remaining_calls().map(|calls| calls / self.calls_per_rollout());
         let by_count = self.ledger.remaining_rollouts().filter(|_| self.counts);
         match (by_calls, by_count) {
             (Some(calls), Some(count)) => Some(calls.min(count)),
@@ -346,7 +363,7 @@ impl<'a> RolloutRunner<'a> {
                     if let Some(trace) = &trace {
                         self.note(trace, true);
                     }
-                    plan.units.push(Unit { job, of_candidate, key, known: trace.is_some(), trace });
+                    plan.units.push(Unit { job, of_candidate, key, known: trace.is_some(), trace, calls: 0 });
                     *new.insert(plan.units.len() - 1)
                 }
             };
@@ -373,7 +390,9 @@ impl<'a> RolloutRunner<'a> {
         let mut ending = false;
         let mut errors = self.totals().failures;
         let mut allowed = self.ledger.remaining_rollouts().filter(|_| self.counts);
-        let turns = Turns::new(Arc::clone(&self.ledger), self.program.calls_per_rollout(), self.others());
+        let most = self.calls_per_rollout();
+        let least = self.least_calls.map_or(most, |least| least.min(most));
+        let turns = Turns::new(Arc::clone(&self.ledger), most, least, self.others());
         // Of the job that was refused and those behind it nothing is kept.
         let mut refused_from = None;
         loop {
@@ -415,7 +434,12 @@ impl<'a> RolloutRunner<'a> {
             };
             let Some((index, made)) = finished else { break };
             let trace = match made {
-                Made::Run(trace) => trace,
+                Made::Run(trace, calls) => {
+                    if let Some(unit) = plan.units.get_mut(index) {
+                        unit.calls = calls;
+                    }
+                    trace
+                }
                 Made::Refused => {
                     refused_from = refused_from.into_iter().chain([index]).min();
                     stop.get_or_insert(StopReason::Budget);
@@ -509,6 +533,9 @@ impl<'a> RolloutRunner<'a> {
             if stop.is_some() {
                 unit.trace = None;
             }
+            if unit.trace.is_some() {
+                self.most_calls.fetch_max(unit.calls, Ordering::SeqCst);
+            }
             let Some(failure) = unit.failure() else { continue };
             if unit.is_left_out() && !left_out.insert(unit.job.example.content_hash()) {
                 continue;
@@ -540,7 +567,8 @@ impl<'a> RolloutRunner<'a> {
             Arc::clone(&job.prompts),
             self.cancellation.clone(),
             job.sample,
-            self.ledger.is_limited().then(|| self.program.calls_per_rollout()),
+            // The ledger refuses what has no room; a program may make more calls than it said.
+            None,
             Arc::new(account.clone()),
         );
         // What a rollout that is dropped or refused did cost counts all the same.
@@ -549,7 +577,7 @@ impl<'a> RolloutRunner<'a> {
         let refused = unfinished.account.seat().refused();
         unfinished.counts = refused.is_some();
         match refused {
-            None => Made::Run(Box::new(trace)),
+            None => Made::Run(Box::new(trace), context.calls()),
             Some(_) => Made::Refused,
         }
     }
@@ -676,6 +704,8 @@ struct Unit {
     /// Whether the store had the trace.
     known: bool,
     trace: Option<Arc<Trace>>,
+    /// How many calls it made.
+    calls: u64,
 }
 
 impl Unit {
@@ -699,7 +729,8 @@ impl Unit {
 
 /// What became of a rollout.
 enum Made {
-    Run(Box<Trace>),
+    /// With the calls that it made.
+    Run(Box<Trace>, u64),
     /// A request of it had no room in the budget.
     Refused,
 }

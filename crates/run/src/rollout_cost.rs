@@ -20,7 +20,7 @@ impl RolloutCost {
     /// The cost of a runner's rollouts. Before the first one the average is the most.
     pub fn of(runner: &RolloutRunner<'_>) -> Self {
         let totals = runner.totals();
-        Self::new(totals.usage.calls, totals.made, runner.program().calls_per_rollout())
+        Self::new(totals.usage.calls, totals.made, runner.calls_per_rollout())
     }
 
     fn new(calls: u64, made: u64, most: u64) -> Self {

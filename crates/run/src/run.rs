@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use promptopt_core::data::{Example, Fields};
 use promptopt_core::lm::LanguageModel;
-use promptopt_core::money::{Budget, Usage};
+use promptopt_core::money::{Budget, Limit, Usage};
 use promptopt_core::program::{Evaluator, ModuleExt as _};
 use promptopt_core::prompt::PromptCandidate;
 use promptopt_core::trace::Trace;
 use serde::Serialize;
 
 use crate::records::Withheld;
+use crate::reserve::Reserve;
 use crate::{
     Board, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutCost, RolloutJob, RolloutRunner,
     RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
@@ -63,6 +64,8 @@ pub struct Run<'p> {
     part: Budget,
     /// Rollouts that are kept from the search.
     kept_back: u64,
+    /// What is kept back for rollouts that come after the run.
+    reserve: Reserve,
     /// The candidate that the part under way began with, and the rollouts that parts before it made.
     base: usize,
     rollouts_before: u64,
@@ -120,6 +123,7 @@ impl<'p> Run<'p> {
             board: Board::default(),
             part: Budget::default(),
             kept_back: 0,
+            reserve: Reserve::under(&options),
             base: 0,
             rollouts_before: 0,
             steps: None,
@@ -180,7 +184,7 @@ impl<'p> Run<'p> {
     /// The calls that the part of the run under way may have made when it is over; `None` where calls are not
     /// limited.
     pub fn calls_allotted(&self) -> Option<u64> {
-        self.options.limits().tightest(self.part).calls
+        self.limits().calls
     }
 
     /// The candidate that a search begins with: the original, or what the strategy before found.
@@ -229,9 +233,9 @@ impl Run<'_> {
     ///
     /// [`Halt`] when the run ends before all are made.
     pub async fn rollouts(&mut self, jobs: &[RolloutJob]) -> Result<Vec<Arc<Trace>>, Halt> {
-        let traces = self.runner.run(jobs).await?;
-        self.note_fit(jobs, traces.iter().map(Some));
-        Ok(traces)
+        let mut traces = Vec::with_capacity(jobs.len());
+        self.rollouts_into(jobs, &mut traces).await?;
+        Ok(traces.into_iter().flatten().collect())
     }
 
     /// The same for whoever keeps what was made before the run ended; see [`RolloutRunner::run_into`].
@@ -244,10 +248,39 @@ impl Run<'_> {
         jobs: &[RolloutJob],
         traces: &mut Vec<Option<Arc<Trace>>>,
     ) -> Result<(), Halt> {
-        let before = traces.len();
-        let ended = self.runner.run_into(jobs, traces).await;
-        self.note_fit(jobs, traces.iter().skip(before).map(Option::as_ref));
-        ended
+        self.make(jobs, traces, true).await
+    }
+
+    /// Makes rollouts, and remembers their traces where these may be asked for again.
+    async fn make(
+        &mut self,
+        jobs: &[RolloutJob],
+        traces: &mut Vec<Option<Arc<Trace>>>,
+        remember: bool,
+    ) -> Result<(), Halt> {
+        if !self.reserve.is_nothing() {
+            let price = self.ledger.price_of(&self.task_model.profile());
+            self.reserve.expect(&self.program.candidate().prompts, jobs, price);
+            self.restrict();
+        }
+        let (began, before, paid) = (self.ledger.elapsed(), self.runner.totals().made, self.runner.paid().0);
+        let first = traces.len();
+        let ended = match remember {
+            true => self.runner.run_into(jobs, traces).await,
+            false => self.runner.run_once_into(jobs, traces).await,
+        };
+        let traces = traces.get(first..).unwrap_or_default();
+        self.note_fit(jobs, traces.iter().map(Option::as_ref));
+        ended?;
+        if !self.reserve.is_nothing() {
+            let made = self.runner.totals().made - before;
+            let paid = self.runner.paid().0.saturating_sub(paid);
+            let took = self.ledger.elapsed().saturating_sub(began);
+            self.reserve.note(made, paid, took);
+            self.reserve.note_traces(jobs, traces);
+            self.restrict();
+        }
+        Ok(())
     }
 
     /// Enters a candidate. One with the same prompts is the same candidate. One with more demos than fit
@@ -275,8 +308,7 @@ impl Run<'_> {
     ) -> Result<(), Halt> {
         let (pairs, jobs) = self.board.unknown(wanted);
         // The board remembers what they said, and nothing else is asked of them.
-        let ended = self.runner.run_once_into(&jobs, traces).await;
-        self.note_fit(&jobs, traces.iter().map(Option::as_ref));
+        let ended = self.make(&jobs, traces, false).await;
         self.board.record(wanted.iter().map(|(candidate, _)| *candidate), pairs, traces);
         ended
     }
@@ -312,6 +344,7 @@ impl Run<'_> {
         } else if options.stop_file.as_ref().is_some_and(|file| file.exists()) {
             StopReason::StopFile
         } else if self.ledger.is_out_of_time() {
+            self.ledger.note_exhausted(Limit::WallTime);
             StopReason::Budget
         } else {
             return Ok(());
@@ -351,11 +384,15 @@ impl Run<'_> {
     }
 
     fn restrict(&self) {
-        let limits = self.options.limits().tightest(self.part);
-        let rollouts = limits.rollouts.map(|most| most.saturating_sub(self.kept_back));
-        let mut limits = self.part;
-        limits.rollouts = rollouts;
-        self.ledger.restrict(limits);
+        self.ledger.restrict(self.limits());
+    }
+
+    /// The limits of the part under way, without what is kept back.
+    fn limits(&self) -> Budget {
+        let whole = self.reserve.taken_from(self.options.limits(), self.runner.paid().1);
+        let mut limits = whole.tightest(self.part);
+        limits.rollouts = limits.rollouts.map(|most| most.saturating_sub(self.kept_back));
+        limits
     }
 
     /// Rollouts that are kept from the search, to measure the winner once more.

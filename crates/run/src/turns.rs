@@ -30,6 +30,8 @@ struct Inner {
     ledger: Arc<Ledger>,
     /// The most calls of one rollout.
     max_calls: u64,
+    /// The calls for which there has to be room when one begins.
+    min_calls: u64,
     others: Option<Others>,
     state: Mutex<State>,
 }
@@ -104,8 +106,9 @@ enum Answer {
 }
 
 impl Turns {
-    pub(crate) fn new(ledger: Arc<Ledger>, max_calls: u64, others: Option<Others>) -> Self {
-        Self(Arc::new(Inner { ledger, max_calls: max_calls.max(1), others, state: Mutex::default() }))
+    pub(crate) fn new(ledger: Arc<Ledger>, max_calls: u64, min_calls: u64, others: Option<Others>) -> Self {
+        let (max_calls, min_calls) = (max_calls.max(1), min_calls.max(1));
+        Self(Arc::new(Inner { ledger, max_calls, min_calls, others, state: Mutex::default() }))
     }
 
     /// The place of the next rollout.
@@ -190,11 +193,11 @@ impl Seat {
         let is_limited = self.turns.0.ledger.is_limited();
         let is_next = is_limited && state.places.range(..self.number).all(|(_, place)| place.decided);
         let Some(place) = state.places.get_mut(&self.number) else { return Answer::Over };
-        let max_calls = self.turns.0.max_calls;
+        let Inner { max_calls, min_calls, .. } = *self.turns.0;
         let widest = self.turns.0.others.map_or(bound, |others| others.widened(bound));
         let answer = self.turns.0.ledger.with_books(|books| {
             let was_running = place.is_running();
-            let wish = Wish { bound, widest, max_calls, closed, is_first, is_next };
+            let wish = Wish { bound, widest, max_calls, min_calls, closed, is_first, is_next };
             let answer = wish.decide(place, books);
             if let Answer::Granted = answer {
                 if leaves {
@@ -237,6 +240,8 @@ struct Wish {
     widest: Usage,
     /// The most calls of the rollout.
     max_calls: u64,
+    /// Those for which there has to be room when it begins.
+    min_calls: u64,
     /// The limit that a rollout was refused for already.
     closed: Option<Limit>,
     /// Whether all rollouts before this one are over.
@@ -248,7 +253,7 @@ struct Wish {
 impl Wish {
     /// Decides on the request, and takes care that its bound is part of the allowance when it is granted.
     fn decide(&self, place: &mut Place, books: &mut Books) -> Answer {
-        let Self { bound, widest, max_calls, closed, is_first, is_next } = *self;
+        let Self { bound, widest, max_calls, min_calls, closed, is_first, is_next } = *self;
         let missing = bound.saturating_sub(place.allowance);
         // What no limit counts needs no room, and nobody has to wait for it.
         let is_free = books.is_unlimited(bound) && (place.decided || books.is_unlimited(widest));
@@ -274,7 +279,7 @@ impl Wish {
         }
         // A rollout whose calls do not fit does not begin, because half a rollout is worth nothing.
         let needed =
-            if place.decided { missing } else { bound.with_calls(bound.calls.saturating_mul(max_calls)) };
+            if place.decided { missing } else { bound.with_calls(bound.calls.saturating_mul(min_calls)) };
         match (books.never_room_for(needed), books.no_room_for(needed)) {
             (Some(limit), _) => Answer::Refused(limit),
             (None, Some(limit)) if books.running == 0 => Answer::Refused(limit),

@@ -105,8 +105,22 @@ impl RunDirectory {
     ///
     /// [`StoreError::Changed`] with all that differs.
     pub fn check(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        self.check_what_matters(manifest, |_| {})
+    }
+
+    /// The same where only a part of the configuration matters: `strip` takes out of it what may differ.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Changed`] with all that differs and matters.
+    pub fn check_what_matters(
+        &self,
+        manifest: &Manifest,
+        strip: impl Fn(&mut Value),
+    ) -> Result<(), StoreError> {
         let comparable = |manifest: &Manifest| -> Result<Value, StoreError> {
-            let manifest = Manifest { created_at: String::new(), ..manifest.clone() };
+            let mut manifest = Manifest { created_at: String::new(), ..manifest.clone() };
+            strip(&mut manifest.configuration);
             let mut value = serde_json::to_value(manifest).map_err(StoreError::json(&self.path))?;
             self.redactor.strict().redact_json(&mut value);
             Ok(value)

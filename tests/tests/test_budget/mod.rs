@@ -1,5 +1,6 @@
 //! Budgets hold, whatever is limited and however many requests are under way.
 
+mod caps;
 mod desk;
 mod estimates;
 mod interleavings;

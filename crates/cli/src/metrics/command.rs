@@ -1,6 +1,6 @@
 //! A metric in any language: a program that is asked in JSON lines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -144,9 +144,8 @@ impl CallContext {
     /// # Errors
     ///
     /// What the model says; [`LmError::Cancelled`] once the run is cancelled or over,
-    /// [`LmError::CallLimit`] when a budget is in force and this run made all the calls that it may make
-    /// ([`Module::calls_per_rollout`](super::Module::calls_per_rollout)), and [`LmError::Budget`] when the request
-    /// does not fit the budget, which ends the whole run.
+    /// [`LmError::CallLimit`] when this context has a limit of calls and they are made, and [`LmError::Budget`] when
+    /// the request does not fit the budget, which ends the whole run.
     pub async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
         let inner = &*self.run;
         if inner.cancellation.is_cancelled() {
@@ -171,6 +170,11 @@ impl CallContext {
     /// not known.
     pub fn max_tokens(&self) -> Option<u32> {
         self.model.profile().max_tokens
+    }
+
+    /// How many calls were asked for so far, refused ones included.
+    pub fn calls(&self) -> u64 {
+        self.run.calls.load(Ordering::SeqCst)
     }
 
     /// The run's draw, told apart from earlier requests of the run that were the same.

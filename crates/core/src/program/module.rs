@@ -90,7 +90,8 @@ pub trait Module: Send + Sync {
     }
 
     /// An upper bound on the calls of one run, retries in another format included, and where there is a
-    /// metric, with those of its judgement. A call budget reserves this much before a run begins.
+    /// metric, with those of its judgement. A call budget reserves this much before a run begins. A run that makes more
+    /// gets each further call where there is room for it, and its successors wait for it meanwhile.
     fn calls_per_rollout(&self) -> u64 {
         2 * self.predictors().len().max(1) as u64
     }

@@ -54,6 +54,12 @@ impl Run<'_> {
         let scores = if track { self.scores(&reported, best) } else { Vec::new() };
         let candidates = self.renumbered(&reported);
         let totals = self.runner.totals();
+        let mut spending = Spending::new(totals.usage + self.others.usage, self.writing)
+            .with_reused_rollouts(totals.reused + self.others.reused);
+        if self.ledger.is_limited() {
+            spending = spending.with_counted(self.ledger.spending());
+            self.notes.extend(spending.explanation());
+        }
         Ok(Outcome {
             optimizer: strategy.to_owned(),
             candidates,
@@ -66,11 +72,7 @@ impl Run<'_> {
             trials: if track { self.trials } else { Vec::new() },
             details: self.details,
             confirmation,
-            spending: Spending {
-                task: totals.usage + self.others.usage,
-                prompt: self.writing,
-                reused_rollouts: totals.reused + self.others.reused,
-            },
+            spending,
             failures: totals.failures + self.others.failures,
             reasons: self.runner.reasons(),
             stop,

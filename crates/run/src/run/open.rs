@@ -15,7 +15,10 @@ use rand_chacha::ChaCha8Rng;
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
 use crate::format::unfit;
-use crate::{Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind};
+use crate::{
+    Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind,
+    calls_of_a_rollout,
+};
 
 /// Of the training examples, this part is held back for the winner's confirmation,
 const HELD_BACK: usize = 5;
@@ -87,9 +90,13 @@ impl<'p> Run<'p> {
         original.origin = Origin::original();
         let original = self.enter(original);
         let everything = self.board.open(original);
+        // Without all of it nothing can be judged, so a cap that is just enough is used to its last call.
+        self.runner.least_calls = Some(calls_of_a_rollout(self.program).low);
         let mut traces = Vec::new();
         let ended = self.score_into(&[(original, everything.clone())], &mut traces).await;
         self.note_trial(TrialKind::BASELINE, original, &everything);
+        self.runner.least_calls = None;
+        self.tell_of_further_calls();
         self.change_formats(&traces);
         self.note_uncounted();
         match ended.err() {
@@ -115,6 +122,17 @@ impl Run<'_> {
         }
         if !formats.is_empty() {
             self.board.ask_in(formats);
+        }
+    }
+
+    /// Says so where a rollout made more calls than the program says.
+    fn tell_of_further_calls(&mut self) {
+        let (said, made) = (self.program.calls_per_rollout().max(1), self.runner.calls_per_rollout());
+        if made > said && self.ledger.is_limited() {
+            self.warn(format!(
+                "a rollout made {made} calls, and the program says that one makes at most {said}; its \
+                 `calls_per_rollout` should say {made}, so that the budget is planned by it"
+            ));
         }
     }
 }

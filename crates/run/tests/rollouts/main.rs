@@ -134,19 +134,31 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_run_that_wants_more_calls_than_its_bound_fails_and_the_budget_holds() {
+async fn a_rollout_may_make_more_calls_than_its_program_says_and_the_budget_holds() {
     let program = Asker::new(2).with_metric(always_right());
-    let model = Arc::new(Restless::default());
-    let ledger = Arc::new(Ledger::new(Budget::calls(4)));
-    let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).ledger(ledger);
-    let greedy = RolloutJob::new(Arc::default(), question("too many", 9));
-    let traces = runner.run(&[greedy]).await.unwrap();
-    let failure = traces[0].error.clone().unwrap();
-    assert!(
-        failure.message.contains("more than 2") && failure.message.contains("calls_per_rollout"),
-        "{failure:?}"
-    );
-    assert_eq!(model.calls(), 2);
+    let greedy = |count: usize| -> Vec<_> {
+        let question = |number| question(&format!("question {number}"), 5);
+        (0..count).map(|number| RolloutJob::new(Arc::default(), question(number))).collect()
+    };
+    for concurrency in [1, 4] {
+        let model = Arc::new(Restless::default());
+        let ledger = Arc::new(Ledger::new(Budget::calls(34)));
+        let runner = RolloutRunner::new(&program, Arc::clone(&model) as _).ledger(Arc::clone(&ledger));
+        let runner = runner.concurrency(concurrency);
+        let batch = run(&runner, &greedy(4)).await.unwrap();
+        assert!(batch.traces.iter().flatten().all(|trace| trace.error.is_none()));
+        assert_eq!((batch.traces.len(), batch.stop, model.calls()), (4, None, 20));
+        // What one made is what the next ones are planned by: with four calls left none begins.
+        assert_eq!((runner.calls_per_rollout(), runner.affordable_rollouts()), (5, Some(2)));
+        let batch = run(&runner, &greedy(7)[4..]).await.unwrap();
+        let made = batch.traces.iter().flatten().count();
+        assert_eq!((made, batch.stop, model.calls()), (2, Some(StopReason::Budget), 30));
+        assert!(is_nothing_reserved(&ledger));
+    }
+}
+
+fn is_nothing_reserved(ledger: &Ledger) -> bool {
+    ledger.reserved() == Usage::default()
 }
 
 #[tokio::test]
