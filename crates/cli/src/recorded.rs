@@ -211,12 +211,12 @@ mod tests {
 
     #[test]
     fn paths_move_with_what_they_are_beside() {
-        check("/home/a/work/task.toml", "/home/a/work/r.run", "/mnt/copy/r.run", Some("/mnt/copy/task.toml"));
-        check("/home/a/work/x/task.toml", "/home/a/work/r.run", "/mnt/r.run", Some("/mnt/x/task.toml"));
-        check("/home/a/task.toml", "/home/a/runs/1/r.run", "/mnt/b/1/r.run", Some("/mnt/task.toml"));
+        check("/srv/a/work/task.toml", "/srv/a/work/r.run", "/mnt/copy/r.run", Some("/mnt/copy/task.toml"));
+        check("/srv/a/work/x/task.toml", "/srv/a/work/r.run", "/mnt/r.run", Some("/mnt/x/task.toml"));
+        check("/srv/a/task.toml", "/srv/a/runs/1/r.run", "/mnt/b/1/r.run", Some("/mnt/task.toml"));
         // What was elsewhere stays there.
-        check("/data/task.toml", "/home/a/r.run", "/home/b/r.run", None);
-        check("/home/a/task.toml", "/home/a/x/y/r.run", "/r.run", None);
+        check("/data/task.toml", "/srv/a/r.run", "/srv/b/r.run", None);
+        check("/srv/a/task.toml", "/srv/a/x/y/r.run", "/r.run", None);
     }
 
     #[test]
