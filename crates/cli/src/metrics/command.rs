@@ -19,6 +19,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::environment::environment;
 use super::processes::ProcessGroup;
+use crate::secrets::clean_strictly;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -234,6 +235,14 @@ impl Metric for CommandMetric {
         example: &Example,
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
+        // What the program complains of is a message, and may repeat keys that only it knows.
+        let said = |error: anyhow::Error| anyhow!("{}", clean_strictly(&format!("{error:#}")));
+        self.judged(example, prediction).await.map_err(said)
+    }
+}
+
+impl CommandMetric {
+    async fn judged(&self, example: &Example, prediction: &Prediction) -> anyhow::Result<Score> {
         let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let question = json!({"id": id, "example": example.fields(), "prediction": prediction.fields()});
         let exchange = async { Ok::<_, anyhow::Error>(self.ask(id, &format!("{question}\n")).await?.await) };
