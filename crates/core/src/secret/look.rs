@@ -133,7 +133,11 @@ fn taken(text: &str, belongs: impl Fn(char) -> bool) -> &str {
 /// Whether characters look drawn at random, and not like words with something between them.
 fn is_random(text: &str) -> bool {
     let mixed = text.as_bytes().windows(2).any(|pair| match pair {
-        [one, other] => one.is_ascii_digit() || other.is_ascii_digit() || one.is_ascii_lowercase() && other.is_ascii_uppercase(),
+        [one, other] => {
+            one.is_ascii_digit()
+                || other.is_ascii_digit()
+                || one.is_ascii_lowercase() && other.is_ascii_uppercase()
+        }
         _ => false,
     });
     mixed || text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
