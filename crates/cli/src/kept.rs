@@ -221,7 +221,8 @@ pub(crate) fn choose(program: &Path) -> (PathBuf, Option<PathBuf>) {
     for number in 1_u64.. {
         let name = if number == 1 { format!("{stem}.run") } else { format!("{stem}.{number}.run") };
         let path = folder.join(name);
-        if !path.exists() {
+        // A link that leads nowhere is there as well.
+        if path.symlink_metadata().is_err() {
             return (path, unfinished);
         }
         if is_run(&path) && !is_finished(&path) {

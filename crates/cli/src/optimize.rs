@@ -134,6 +134,14 @@ fn check_outputs(
     }
     inputs.check("--out", program)?;
     if let Place::New(run) = place
+        && run.is_symlink()
+    {
+        bail!(
+            "--run names {}, a symbolic link, which is not followed; name the folder itself",
+            run.display()
+        );
+    }
+    if let Place::New(run) = place
         && std::path::absolute(program)?.parent() == Some(&std::path::absolute(run)?)
     {
         bail!(

@@ -159,7 +159,9 @@ impl<'a> MakeWriter<'a> for Log {
 
 impl Write for Event {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut text = safe(&String::from_utf8_lossy(bytes));
+        // A line of others within an event is not to pose as one of ours.
+        let text = safe(&String::from_utf8_lossy(bytes));
+        let mut text = text.trim_end_matches('\n').replace('\n', "\n    ") + "\n";
         if can_colour(&io::stderr()) {
             let (level, colour) = (self.0.as_str(), colour(self.0));
             text = text.replacen(level, &format!("\u{1b}[{colour}m{level}\u{1b}[0m"), 1);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use promptopt_core::file::read_text;
 use promptopt_lm_local::{
     DEFAULT_MODEL, KnownModel, Source, cache_dir, install_from_reader, known_model, known_models, resolve,
     verify,
@@ -15,7 +16,7 @@ use promptopt_lm_local::{
 
 use crate::args::ModelCommand;
 use crate::output::{Output, say};
-use crate::secrets::is_key_variable;
+use crate::secrets::{LARGEST_KEY_FILE, is_key_variable};
 
 pub(crate) async fn run(command: &ModelCommand, output: Output) -> anyhow::Result<()> {
     // These lines are all there is, for machines as well.
@@ -191,7 +192,7 @@ fn hub_token() -> Option<String> {
             let home = std::env::var_os("HOME").map(PathBuf::from)?;
             Some(home.join(".cache/huggingface"))
         })?;
-        std::fs::read_to_string(home.join("token")).ok()
+        read_text(&home.join("token"), LARGEST_KEY_FILE).ok()
     };
     let token = std::env::var("HF_TOKEN").ok().or_else(kept)?;
     Some(token.trim().to_owned()).filter(|token| !token.is_empty())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use promptopt_core::secret::{is_secret_name, secrets_in};
+use promptopt_core::secret::{is_secret_name, mask_credentials, secrets_in};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
@@ -66,7 +66,11 @@ impl Credentials {
             (None, Some(file), _) => (key_from_file(&file)?, KeyOrigin::File(file)),
             (None, None, Some(variable)) => match key_from_variable(&variable)? {
                 Some(key) => (key, KeyOrigin::Variable(variable)),
-                None => return Err(ConfigError::MissingKey { variable }),
+                None => {
+                    // Whoever wrote the key itself in the place of the name is not to read it again.
+                    let variable = mask_credentials(&variable).into_owned();
+                    return Err(ConfigError::MissingKey { variable });
+                }
             },
             (None, None, None) => return Ok(None),
         };

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use promptopt_core::data::{Example, Prediction, Score, shorten};
 use promptopt_core::program::{CallContext, Metric};
@@ -19,6 +19,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use super::answer;
 use super::environment::environment;
 use super::processes::ProcessGroup;
+use crate::secrets::clean_strictly;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -276,13 +277,15 @@ impl Metric for CommandMetric {
         example: &Example,
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
+        // What the program complains of is a message, and may repeat keys that only it knows.
+        let said = |why: String| anyhow!("{}", clean_strictly(&format!("`{}`: {why}", self.name())));
         match self.answer(&self.running, example, prediction).await {
             Ok(score) => Ok(score),
-            Err(NoAnswer::Said(why)) => bail!("`{}`: {why}", self.name()),
+            Err(NoAnswer::Said(why)) => Err(said(why)),
             // Another question may have ended the process. So this one is asked again, alone in a process of its own.
             Err(NoAnswer::Ended(_)) => match self.answer(&AsyncMutex::default(), example, prediction).await {
                 Ok(score) => Ok(score),
-                Err(NoAnswer::Said(why) | NoAnswer::Ended(why)) => bail!("`{}`: {why}", self.name()),
+                Err(NoAnswer::Said(why) | NoAnswer::Ended(why)) => Err(said(why)),
             },
         }
     }

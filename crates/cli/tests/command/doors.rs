@@ -91,6 +91,8 @@ fn reports_and_runs_replace_nothing_either() {
     ends(at, &["export", "best.json", "--out", "best.run/run.json"], 2, &["belongs to the run"]);
     refused(at, &["optimize", "task.toml", "--run", "task.toml"], &["task.toml"]);
     refused(at, &["optimize", "task.toml", "--run", "."], &["in the run directory"]);
+    std::os::unix::fs::symlink("sub", at.join("link.run")).unwrap();
+    ends(at, &["optimize", "task.toml", "--run", "link.run"], 2, &["a symbolic link, which is not followed"]);
     // What the run was written to has become an input.
     let task = std::fs::read_to_string(at.join("task.toml")).unwrap();
     assert_eq!(contents(at), before);
@@ -333,4 +335,32 @@ fn secrets_are_not_repeated_from_task_files_and_command_lines() {
     check(TASK, &["eval", "task.toml", "--lmm", "m@http://ann:canary@127.0.0.1:1/v1"], "--lmm");
     check(TASK, &["eval", "task.toml", "sk-Ab12Cd34Ef56Gh78"], "unexpected argument");
     check(TASK, &["eval", "sk-Ab12Cd34Ef56Gh78"], "is the path right?");
+}
+
+#[test]
+fn keys_that_a_metric_or_a_proxy_blurts_out_are_in_no_file() {
+    let metric = "\n[metric]\nkind = \"command\"\ncommand = [\"python3\", \"-u\", \"judge.py\"]\n[optimizer]\nkind = \"gepa\"\nmax_metric_calls = 60\nmax_errors = 1000\n";
+    let folder = folder(&format!("{TASK}{metric}"));
+    let key = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    let judge = format!(
+        "import json, sys\nfor line in sys.stdin:\n    q = json.loads(line)\n    bad = q['id'] % 4 == 1\n    \
+         print(json.dumps({{'id': q['id'], 'error': 'the key {key} is wrong'}} if bad else {{'id': q['id'], 'score': 1.0 if 'a' in q['prediction']['department'] else 0.5}}))\n"
+    );
+    std::fs::write(folder.path().join("judge.py"), judge).unwrap();
+    let output = promptopt(
+        folder.path(),
+        &["optimize", "task.toml", "-v", "--out", "best.json", "--max-calls", "300"],
+    );
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !said.contains(key), "{said}");
+    let mut files = contents(folder.path());
+    files.extend(contents(&folder.path().join("best.run")));
+    let holds = files.iter().filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains(key));
+    let names: Vec<_> = holds.map(|(path, _)| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["judge.py"]);
+    let told =
+        |name: &str| String::from_utf8_lossy(&std::fs::read(folder.path().join(name)).unwrap()).into_owned();
+    assert!(told("best.json").contains("the key [redacted] is wrong"));
+    assert!(told("best.html").contains("the key [redacted] is wrong"));
 }

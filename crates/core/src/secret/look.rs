@@ -130,15 +130,17 @@ fn taken(text: &str, belongs: impl Fn(char) -> bool) -> &str {
     text.split(|letter| !belongs(letter)).next().unwrap_or_default()
 }
 
-/// Whether characters look drawn at random: words and placeholders such as `xxxx` do not.
+/// Whether characters look drawn at random, and not like words with something between them.
 fn is_random(text: &str) -> bool {
-    let mut letters: Vec<char> = text.chars().filter(char::is_ascii_alphanumeric).collect();
-    let mixed = letters.iter().any(char::is_ascii_digit)
-        || letters.iter().any(char::is_ascii_uppercase) && letters.iter().any(char::is_ascii_lowercase);
-    let whole = letters.len() >= 20 && letters.len() == text.len();
-    letters.sort_unstable();
-    letters.dedup();
-    letters.len() >= 6 && (mixed || whole)
+    let mixed = text.as_bytes().windows(2).any(|pair| match pair {
+        [one, other] => {
+            one.is_ascii_digit()
+                || other.is_ascii_digit()
+                || one.is_ascii_lowercase() && other.is_ascii_uppercase()
+        }
+        _ => false,
+    });
+    mixed || text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -153,6 +155,8 @@ mod tests {
             "sk-proj-Ab12Cd34Ef56Gh78Ij90",
             "sk-ant-api03-Ab12Cd34-Ef56_Gh78",
             "sk-abcdefghijklmnopqrstuvwx",
+            "sk-xxxxxxxxxxxxxxxxxxxxxxxx",
+            "ghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
             "gsk_Ab12Cd34Ef56Gh78Ij90Kl12",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
@@ -182,8 +186,8 @@ mod tests {
     fn ordinary_texts_stay() {
         for text in [
             "sk-learn is a library; sk-learn-based-pipelines too",
-            "sk-xxxxxxxxxxxxxxxxxxxxxxxx and sk-… stand for a key",
-            "the bearer of this letter; Bearer authentication-required; Basic understanding",
+            "sk-… stands for a key, and so does sk-xxxx",
+            "the bearer of this letter; Bearer Authentication-Required; Basic understanding",
             "desk-4711-abcdefgh task_hf_Ab12Cd34Ef56Gh78Ij90",
             "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
             "https://x.io/v1 a@b.c -----BEGIN CERTIFICATE-----",

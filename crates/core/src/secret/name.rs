@@ -3,12 +3,27 @@
 use serde_json::Value;
 
 /// Words that say of a name that a secret stands under it.
-const WORDS: [&str; 8] =
-    ["auth", "authorization", "bearer", "credentials", "jwt", "passphrase", "pwd", "sig"];
+const WORDS: [&str; 14] = [
+    "auth",
+    "authorization",
+    "bearer",
+    "credentials",
+    "csrf",
+    "jwt",
+    "pass",
+    "passcode",
+    "passphrase",
+    "pat",
+    "pwd",
+    "sig",
+    "signature",
+    "xsrf",
+];
 /// The same at the end of a word, as in `accesstoken`.
 const ENDS: [&str; 8] = ["apikey", "cookie", "credential", "key", "passwd", "password", "secret", "token"];
 /// Keys of another sort have these words beside them, as in `prompt_cache_key`.
-const OTHERWISE: [&str; 5] = ["cache", "idempotency", "partition", "public", "sort"];
+const OTHERWISE: [&str; 9] =
+    ["bos", "cache", "eos", "idempotency", "pad", "partition", "public", "sort", "stop"];
 
 /// Whether the value of a header or parameter of this name is a secret: `X-Auth`, `x-api-key-v2`, `sessionId`.
 pub fn is_secret_name(name: &str) -> bool {
@@ -96,6 +111,7 @@ mod tests {
             "tokenizer",
             "prompt_cache_key",
             "Idempotency-Key",
+            "stop_token",
             "keys",
             "HTTP-Referer",
             "",

@@ -1,9 +1,9 @@
 //! Where the hub is, who asks, and where what was loaded is kept.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use promptopt_core::file::read_text;
 use secrecy::SecretString;
 
 use super::HubError;
@@ -74,13 +74,15 @@ impl HubSettings {
 }
 
 fn token_in(file: &Path) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
+    let text = read_text(file, 64 * 1024).ok()?;
     Some(text.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
+
+    use std::fs;
 
     use super::*;
 
