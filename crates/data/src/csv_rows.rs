@@ -96,7 +96,7 @@ fn first_line(
         let blank = if line.is_empty() { input.iter().take_while(|byte| is_break(byte)).count() } else { 0 };
         before.take(input.get(..blank).unwrap_or_default());
         let rest = input.get(blank..).unwrap_or_default();
-        let end = rest.iter().position(|byte| is_break(byte));
+        let end = rest.iter().position(is_break);
         let length = end.map_or(rest.len(), |end| end + 1);
         line.extend_from_slice(rest.get(..length).unwrap_or_default());
         reader.consume(blank + length);
