@@ -18,8 +18,8 @@ const LOOKED_AT: usize = 64 * 1024;
 
 /// Reads rows from CSV text (RFC 4180, any line ends; UTF-8 or UTF-16, a byte order mark is skipped). The first
 /// record is the header; names in it are trimmed, and the n-th column is called `column_n` where
-/// it has no name. The delimiter is found in the header where the options give none, or in a line `sep=;` before it.
-/// Rows of empty cells are left out. `name` stands for the file in errors.
+/// it has no name; there an empty cell counts as none. The delimiter is found in the header where the options give
+/// none, or in a line `sep=;` before it. Rows of empty cells are left out. `name` stands for the file in errors.
 ///
 /// # Errors
 ///
@@ -43,13 +43,16 @@ pub(crate) fn rows<'r, R: Read + Send + 'r>(
     let mut reader = decoded(BufReader::new(reader), name)?;
     let mut before = Quotes::new(b',', false);
     let mut first = first_line(&mut reader, name, options.max_row_bytes, &mut before)?;
-    let declared = delimiter::declared(&first);
+    // As much is looked at, however much was read at once.
+    let looked_at = LOOKED_AT.min(options.max_row_bytes);
+    let declared = delimiter::declared(first.get(..looked_at).unwrap_or(&first));
     if declared.is_some() {
         before.take(&first);
         first = first_line(&mut reader, name, options.max_row_bytes, &mut before)?;
     }
     let mapping = Mapping::new(options)?;
-    let found = || delimiter::found(first.get(..LOOKED_AT).unwrap_or(&first), &mapping.needed().collect());
+    let needed: HashSet<&str> = mapping.needed().collect();
+    let found = || delimiter::found(first.get(..looked_at).unwrap_or(&first), &needed);
     let delimiter = given.or(declared).unwrap_or_else(found);
     let with_quotes = options.quotes.unwrap_or(true);
     let mut quotes = Quotes::new(delimiter, with_quotes);
@@ -66,7 +69,7 @@ pub(crate) fn rows<'r, R: Read + Send + 'r>(
         header: Vec::new(),
         empty: None,
     };
-    records.read_header()?;
+    records.read_header(&needed)?;
     Ok(records)
 }
 
@@ -96,7 +99,7 @@ fn first_line(
         let blank = if line.is_empty() { input.iter().take_while(|byte| is_break(byte)).count() } else { 0 };
         before.take(input.get(..blank).unwrap_or_default());
         let rest = input.get(blank..).unwrap_or_default();
-        let end = rest.iter().position(|byte| is_break(byte));
+        let end = rest.iter().position(is_break);
         let length = end.map_or(rest.len(), |end| end + 1);
         line.extend_from_slice(rest.get(..length).unwrap_or_default());
         reader.consume(blank + length);
@@ -119,9 +122,15 @@ struct Records<R> {
     ends: Vec<usize>,
     /// How many cells the record has.
     count: usize,
-    header: Vec<String>,
+    header: Vec<Column>,
     /// How many rows had only empty cells, and the line of the first.
     empty: Option<(u64, u64)>,
+}
+
+struct Column {
+    name: String,
+    /// Whether an empty cell is left out: spreadsheets write separators behind the last column, too.
+    is_spare: bool,
 }
 
 impl<R: Read> RowSource for Records<R> {
@@ -145,8 +154,11 @@ impl<R: Read> RowSource for Records<R> {
         }
         let mut fields = Fields::new();
         for (column, cell) in self.header.iter().zip(self.cells()) {
-            let text = self.decode(cell, || format!("column `{}`", words::shorten(column)))?;
-            fields.insert(column.clone(), Value::from(text));
+            if column.is_spare && cell.is_empty() {
+                continue;
+            }
+            let text = self.decode(cell, || format!("column `{}`", words::shorten(&column.name)))?;
+            fields.insert(column.name.clone(), Value::from(text));
         }
         Ok(Some(RawRow::new(self.at.clone(), fields)))
     }
@@ -154,14 +166,17 @@ impl<R: Read> RowSource for Records<R> {
     fn notes(&self) -> Vec<String> {
         let note = self.empty.map(|(count, line)| {
             let rows = if count == 1 { "row has" } else { "rows have" };
-            format!("{}: {count} {rows} no value in any column (first in line {line}) and no example is made of it", self.at.file)
+            format!(
+                "{}: {count} {rows} no value in any column (first in line {line}) and no example is made of it",
+                self.at.file
+            )
         });
         note.into_iter().collect()
     }
 }
 
 impl<R: Read> Records<R> {
-    fn read_header(&mut self) -> Result<(), DataError> {
+    fn read_header(&mut self, needed: &HashSet<&str>) -> Result<(), DataError> {
         if !self.read_record()? {
             return Ok(());
         }
@@ -169,14 +184,16 @@ impl<R: Read> Records<R> {
         let mut seen = HashSet::new();
         for (index, cell) in self.cells().enumerate() {
             let name = self.decode(cell, || format!("column {}", index + 1))?.trim();
-            let name = if name.is_empty() { format!("column_{}", index + 1) } else { name.to_owned() };
+            let is_unnamed = name.is_empty();
+            let name = if is_unnamed { format!("column_{}", index + 1) } else { name.to_owned() };
             if !seen.insert(name.clone()) {
                 return Err(DataError::DuplicateColumn {
                     file: self.at.file.clone(),
                     column: words::shorten(&name),
                 });
             }
-            header.push(name);
+            let is_spare = is_unnamed && !needed.contains(name.as_str());
+            header.push(Column { name, is_spare });
         }
         self.header = header;
         Ok(())
@@ -193,6 +210,9 @@ impl<R: Read> Records<R> {
             if input.is_empty() && read == 0 {
                 return Ok(false);
             }
+            // One byte more than the bound is enough to see that it is too large.
+            let room = self.limit.saturating_add(1).saturating_sub(read);
+            let input = input.get(..room).unwrap_or(input);
             let text = self.text.get_mut(written..).unwrap_or_default();
             let ends = self.ends.get_mut(ended..).unwrap_or_default();
             let (result, taken, wrote, closed) = self.parser.read_record(input, text, ends);
@@ -327,6 +347,17 @@ mod tests {
     }
 
     #[test]
+    fn separators_behind_the_last_column_make_no_column() {
+        check(
+            b"a;b;\n1;2;\n3;4;x\n",
+            None,
+            &[&[("a", "1"), ("b", "2")], &[("a", "3"), ("b", "4"), ("column_3", "x")]],
+        );
+        let options = LoadOptions::default().with_inputs(vec!["column_1".to_owned()]);
+        assert_eq!(rows(b",b\n,2\n", &options).unwrap()[0].get_str("column_1"), Some(""));
+    }
+
+    #[test]
     fn a_quote_that_is_not_closed_is_named_where_it_opens() {
         let says = "a quote opens a cell here and is never closed";
         check_error(b"q,a\nx,y\nz,\"w\nu,v\nt,s\n", &format!("rows.csv, row 2 (line 3): {says}"));
@@ -377,6 +408,16 @@ mod tests {
         }
     }
 
+    /// Gives no more at once than the buffer of its reader holds.
+    struct Pieces<R>(BufReader<R>);
+
+    impl<R: Read> Read for Pieces<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let length = self.0.fill_buf()?.len().min(buffer.len());
+            self.0.read(&mut buffer[..length])
+        }
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -416,6 +457,17 @@ mod tests {
                     prop_assert_eq!((at.row, at.line), (broken as u64 + 1, broken as u64 + 2));
                 }
                 other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn how_the_bytes_arrive_makes_no_difference(text in "(sep=;\n)?[a,;\"\r\n ]{0,60}") {
+            let options = LoadOptions { max_row_bytes: 20, ..LoadOptions::default() };
+            let whole = rows(text.as_bytes(), &options).map_err(|error| error.to_string());
+            for size in [1, 7] {
+                let pieces = Pieces(BufReader::with_capacity(size, text.as_bytes()));
+                let read = read_csv(pieces, "rows.csv", &options).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+                prop_assert_eq!(&read.map_err(|error| error.to_string()), &whole, "{:?}", text);
             }
         }
 

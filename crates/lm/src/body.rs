@@ -55,7 +55,7 @@ impl BodyTemplate {
             let instead = match name.as_str() {
                 "model" => "use the option `model`",
                 "temperature" | "top_p" | "max_tokens" | "stop" | "seed" => {
-                    "set it as a sampling parameter of the model"
+                    "set it as a sampling parameter of the model (in Rust, in `sampling`)"
                 }
                 "max_completion_tokens" => {
                     "use `max_tokens`: it is sent under the name that the server takes"

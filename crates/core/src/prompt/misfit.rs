@@ -34,7 +34,7 @@ pub enum Misfit {
         /// The field's type, in short form.
         kind: String,
         /// The value.
-        found: Value,
+        found: Box<Value>,
     },
 }
 
@@ -100,7 +100,7 @@ pub fn read_demos(demos: &[Demo], signature: &Signature) -> Result<Vec<Demo>, Mi
             let Some(value) = value else { continue };
             *value = field.kind.read(value.take()).map_err(|found| {
                 let (field, kind) = (field.name.clone(), field.kind.to_string());
-                Misfit::Value { demo: index + 1, field, kind, found }
+                Misfit::Value { demo: index + 1, field, kind, found: Box::new(found) }
             })?;
         }
     }
