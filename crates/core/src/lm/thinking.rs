@@ -333,8 +333,10 @@ impl<'a> Kept<'a> {
         text
     }
 
+    /// Whether nothing of an answer is on the line yet: it may begin with a marker such as `[[ ## answer ## ]]`.
     fn is_at_line_start(&self) -> bool {
-        self.is_blank
+        let line = self.text.get(self.line_start..).unwrap_or_default();
+        self.is_blank || line.trim_end_matches([' ', ':', '*', '_']).ends_with("]]")
     }
 
     /// Whether a tag that comes next is within code or quotes.
@@ -398,6 +400,8 @@ mod tests {
         check("Sure. <think>a\nb</think>billing", "Sure. billing", "a\nb");
         check("[[ ## a ## ]]\n<think>x</think>\ny", "[[ ## a ## ]]\n\ny", "x");
         check("billing\n<think>\nor sales", "billing", "or sales");
+        check("[[ ## a ## ]] <think>x</think> y", "[[ ## a ## ]]  y", "x");
+        check("**[[ ## a ## ]]:** <think>x</think> y", "**[[ ## a ## ]]:**  y", "x");
     }
 
     #[test]
