@@ -296,6 +296,13 @@ mod tests {
             "[[ ## a ## ]] 1 [[ ## b ## ]] 2 [[ ## completed ## ]]",
             Ok(r#"{"a":"1","b":"2"}"#),
         );
+        // A capture of a large model: line breaks before markers are missing.
+        check(
+            "q -> thought, tool, args: object",
+            "[[ ## thought ## ]]\nThe user asks for transactions.[[ ## tool ## ]]\nsearch[[ ## args ## ]]\n{\n  \"query\": \"x\"\n}\n\
+             [[ ## completed ## ]]",
+            Ok(r#"{"thought":"The user asks for transactions.","tool":"search","args":{"query":"x"}}"#),
+        );
         check("q -> a, b", "So **[[ ## a ## ]]** 1 **[[ ## b ## ]]** 2", Ok(r#"{"a":"1","b":"2"}"#));
     }
 

@@ -111,7 +111,7 @@ fn pretty(fields: Fields) -> String {
 }
 
 /// Beginnings of objects that are tried in one reply.
-const MAX_OBJECTS: usize = 32;
+const MAX_OBJECTS: usize = 8;
 
 /// The object in a reply: the whole of it, what is between its first and last brace, or the one object among words and
 /// other braces that has all fields.

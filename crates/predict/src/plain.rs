@@ -67,7 +67,10 @@ impl Adapter for PlainAdapter {
                 .map_err(|reason| format!("the field `{}` {reason}", field.name))
         };
         if let [single] = signature.outputs() {
-            let text = opened(reply.trim(), single).unwrap_or(reply);
+            let text = opened(reply.trim(), single).unwrap_or(reply).trim();
+            // Models that were taught to think put their answers so.
+            let tagged = text.strip_prefix("<answer>").and_then(|text| text.strip_suffix("</answer>"));
+            let text = tagged.unwrap_or(text);
             if text.trim().is_empty() {
                 return Err(format!("the field `{}` is missing", single.name));
             }
@@ -163,6 +166,7 @@ mod tests {
         check("q -> a, b: int", "only a", Err("`b` is missing"));
         check("q -> a: enum[x, y]", "**A:** x", Ok(r#"{"a":"x"}"#));
         check("q -> a", "A: yes", Ok(r#"{"a":"yes"}"#));
+        check("q -> a: enum[x, y]", "<answer>\nx\n</answer>", Ok(r#"{"a":"x"}"#));
         check("q -> a", "and so: yes", Ok(r#"{"a":"and so: yes"}"#));
         check("q -> a, b: int", "- **a**: one\n- **b**: 2", Ok(r#"{"a":"one","b":2}"#));
         check("q -> a: str?", "None", Ok(r#"{"a":null}"#));

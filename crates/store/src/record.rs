@@ -66,15 +66,25 @@ mod tests {
             Just(FinishReason::Stop),
             Just(FinishReason::Length),
             Just(FinishReason::ContentFilter),
+            Just(FinishReason::ToolCalls),
             Just(FinishReason::Other),
         ];
-        let completion = (any::<String>(), reason)
-            .prop_map(|(text, finish_reason)| Completion::new(text).with_finish_reason(finish_reason));
+        let completion = (any::<String>(), any::<String>(), reason).prop_map(|(text, reasoning, reason)| {
+            Completion::new(text).with_reasoning(reasoning).with_finish_reason(reason)
+        });
         (prop::collection::vec(completion, 0..4), any::<(u64, u64, u64)>()).prop_map(
             |(completions, (calls, prompt, completion))| {
                 LmReply::new(completions, Usage::call(prompt, completion).with_calls(calls))
             },
         )
+    }
+
+    #[test]
+    fn a_reply_of_an_earlier_version_is_read() {
+        let kept = r#"{"completions": [{"text": "a", "finish_reason": "length"}], "usage": {"calls": 1}}"#;
+        let reply: LmReply = serde_json::from_str(kept).unwrap();
+        let completion = Completion::new("a").with_finish_reason(FinishReason::Length);
+        assert_eq!(reply, LmReply::new(vec![completion], Usage::calls(1)));
     }
 
     proptest! {

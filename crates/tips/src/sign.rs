@@ -69,7 +69,7 @@ impl Sign {
 /// The type behind lists: what one item of the field is.
 fn item_type(kind: &FieldType) -> &FieldType {
     match kind {
-        FieldType::List(item) => item_type(item),
+        FieldType::List(item) | FieldType::Optional(item) => item_type(item),
         other => other,
     }
 }

@@ -78,7 +78,7 @@ pub(crate) struct FieldSection {
 struct FieldTable {
     /// Letters, digits and `_`.
     name: String,
-    /// `str`, `int`, `float`, `bool`, `enum[a, b]`, `list[type]` or `object`.
+    /// `str`, `int`, `float`, `bool`, `enum[a, b]`, `list[type]`, `object` or `optional[type]`.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// What it means.

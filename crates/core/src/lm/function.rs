@@ -15,7 +15,8 @@ pub struct LmFn<F> {
 }
 
 /// Makes a language model of a closure that takes a request and gives a reply. The first argument is the model's
-/// id, or its whole [`ModelProfile`].
+/// id, or its whole [`ModelProfile`]. What it thinks aloud in a reply is taken out where a program gets it, see
+/// [`LmReply::read`].
 ///
 /// ```
 /// use promptopt_core::lm::{LmReply, LmRequest, lm_fn};

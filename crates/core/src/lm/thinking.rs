@@ -5,17 +5,20 @@
 //! closed within a line that begins with something else.
 
 /// The notations: what opens thinking and what closes it. Letter case does not matter.
-const NOTATIONS: [(&str, &str); 10] = [
+const NOTATIONS: [(&str, &str); 13] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
+    ("<reasoning_scratchpad>", "</reasoning_scratchpad>"),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|think|>", "<|/think|>"),
     ("<|channel>thought", "<channel|>"),
+    ("<|channel>", "<channel|>"),
 ];
 
 /// Tokens of chat templates that some servers leave around an answer.
@@ -241,7 +244,9 @@ impl Reader<'_> {
         };
         let bit = 1_u32 << tag.notation;
         let unquoted = bit << NOTATIONS.len();
-        let own = |one: &Tag| one.notation == tag.notation;
+        // Two notations end alike.
+        let close = |one: &Tag| NOTATIONS.get(one.notation).map(|(_, close)| close);
+        let own = |one: &Tag| close(one) == close(&tag);
         let bare = |one: &Tag| own(one) && !is_between_quotes(self.text, one.start, one.end);
         let mut found = None;
         if self.missing & unquoted == 0 {
@@ -328,8 +333,10 @@ impl<'a> Kept<'a> {
         text
     }
 
+    /// Whether nothing of an answer is on the line yet: it may begin with a marker such as `[[ ## answer ## ]]`.
     fn is_at_line_start(&self) -> bool {
-        self.is_blank
+        let line = self.text.get(self.line_start..).unwrap_or_default();
+        self.is_blank || line.trim_end_matches([' ', ':', '*', '_']).ends_with("]]")
     }
 
     /// Whether a tag that comes next is within code or quotes.
@@ -370,6 +377,8 @@ mod tests {
             check(&format!("{open}\nsales, because"), "", "sales, because");
         }
         check("<THINK>a</Think>b", "b", "a");
+        check("<|channel>thought\n<channel|>billing", "billing", "");
+        check("<|channel>\nThe user asks.\n<channel|>\n4", "4", "The user asks.");
     }
 
     #[test]
@@ -391,6 +400,8 @@ mod tests {
         check("Sure. <think>a\nb</think>billing", "Sure. billing", "a\nb");
         check("[[ ## a ## ]]\n<think>x</think>\ny", "[[ ## a ## ]]\n\ny", "x");
         check("billing\n<think>\nor sales", "billing", "or sales");
+        check("[[ ## a ## ]] <think>x</think> y", "[[ ## a ## ]]  y", "x");
+        check("**[[ ## a ## ]]:** <think>x</think> y", "**[[ ## a ## ]]:**  y", "x");
     }
 
     #[test]
