@@ -166,7 +166,7 @@ fn without_preface(text: &str) -> Option<&str> {
         }
     }
     let is_marked = line.starts_with('#') || (line.starts_with("**") && line.trim_end().ends_with("**"));
-    let is_title = is_heading(&lower) && (is_marked || words(&lower).len() <= 3);
+    let is_title = is_heading(&lower) && !line.starts_with('<') && (is_marked || words(&lower).len() <= 3);
     if !below.trim().is_empty() && (is_title || hands_over(&lower)) {
         return Some(below);
     }
