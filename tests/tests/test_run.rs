@@ -44,6 +44,24 @@ fn the_second_of_a_chain_begins_with_the_best_of_the_first() {
 }
 
 #[test]
+fn the_best_so_far_begins_with_the_baseline_and_never_falls() {
+    let task = HiddenRules::new(8, 3);
+    macro_rules! check {
+        ($($optimizer:ident),*) => {$(
+            let mut program = toy::answerer().with_metric(toy::exact_answer());
+            let optimizer = $optimizer::builder().task_model(Arc::new(task.model(3))).max_calls(600).build();
+            let outcome = pollster::block_on(optimizer.compile(&mut program, task.examples(80))).unwrap();
+            let best: Vec<f64> = outcome.trials.iter().map(|trial| trial.best_so_far).collect();
+            assert!(best.is_sorted() && best.len() > 1, "{}: {best:?}", stringify!($optimizer));
+            assert!(outcome.baseline.mean > 0.0);
+            assert_eq!(best[0], outcome.baseline.mean, "{}", stringify!($optimizer));
+            assert_eq!(best[best.len() - 1], outcome.selected.mean, "{}", stringify!($optimizer));
+        )*};
+    }
+    check!(GEPA, MIPROv2, COPRO, SIMBA, RandomSearch);
+}
+
+#[test]
 fn each_of_a_chain_gets_its_share_of_the_budget() {
     let task = HiddenRules::new(8, 3);
     let mut program = toy::answerer().with_metric(toy::exact_answer());

@@ -2,9 +2,8 @@
 //!
 //! A [`ModelProposer`] first studies a task (each description once, not once per candidate), then asks the prompt
 //! model for instructions for every predictor (grounded proposal, MIPROv2, Opsahl-Ong et al. 2024, section 3.1):
-//! each from the descriptions, a demo set, the basic instruction, what was tried with its scores, and a tip. Its
-//! proposals are checked; what is empty, runaway, an echo of the request, in another script or unrelated to the task
-//! is dropped and asked for again. [`TemplateProposer`] composes instructions from signature, data and tips without
+//! each from the descriptions, a demo set, the basic instruction, what was tried with its scores, and a tip. What cannot
+//! serve ([`Judge`](promptopt_run::proposal::Judge)) is dropped and asked for again. [`TemplateProposer`] composes instructions from signature, data and tips without
 //! any model; it is an [`InstructionWriter`](promptopt_run::InstructionWriter), as your own may be.
 //!
 //! ```

@@ -10,9 +10,12 @@ use serde_json::Value;
 use crate::Run;
 
 mod fence;
+mod kinds;
+mod phrases;
 mod reply;
 mod words;
 
+use kinds::{declines, is_letter, is_program};
 use reply::{ReadingKind, readings};
 use words::{Letters, is_english, repetition, shingles, stems, words};
 
@@ -432,62 +435,4 @@ impl Judge {
 /// A value as it is compared: in lower case, without marks around it.
 fn said(text: &str) -> String {
     normalized(text).trim_matches(|letter: char| "*_`\"'. ".contains(letter)).to_owned()
-}
-
-/// Whether a text declines the request, or asks for what it needs.
-fn declines(text: &str) -> bool {
-    const BEGINNINGS: [&str; 10] = [
-        "i'm sorry",
-        "i’m sorry",
-        "i am sorry",
-        "sorry, ",
-        "i can't ",
-        "i can’t ",
-        "i cannot ",
-        "i'm unable",
-        "i am unable",
-        "i apologize",
-    ];
-    const QUESTIONS: [&str; 6] = [
-        "could you please provide",
-        "can you please provide",
-        "could you provide",
-        "you would like me to",
-        "you'd like me to",
-        "please share the",
-    ];
-    let lower = normalized(text);
-    let spoken = words(text);
-    let speaks_of_itself = spoken.starts_with(&["as", "an", "ai"].map(str::to_owned))
-        || lower.starts_with("as a language model, i ");
-    let is_short = spoken.len() <= 80;
-    is_short
-        && (speaks_of_itself
-            || BEGINNINGS.iter().any(|one| lower.starts_with(one))
-            || QUESTIONS.iter().any(|one| lower.contains(one)))
-}
-
-/// Whether a text is written as a letter.
-fn is_letter(text: &str) -> bool {
-    let lower = text.trim_start().to_lowercase();
-    let first = lower.lines().next().unwrap_or_default().trim_end();
-    let greets = ["dear ", "hi ", "hello "].iter().any(|one| first.starts_with(one)) && first.ends_with(',');
-    let signs = ["best regards", "kind regards", "sincerely", "yours truly"];
-    lower.starts_with("subject: ") || greets && lower.lines().count() > 1 || {
-        let last = lower.lines().rev().filter(|line| !line.trim().is_empty()).take(3);
-        let mut signed =
-            last.filter(|line| signs.iter().any(|one| line.trim().trim_end_matches(',') == *one));
-        signed.next().is_some()
-    }
-}
-
-/// Whether a text begins as a program.
-fn is_program(text: &str) -> bool {
-    let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
-    let opens = first.ends_with([':', '{', ';']);
-    let begins = |with: &[&str]| with.iter().any(|one| first.starts_with(one));
-    begins(&["#include", "#!/", "<!DOCTYPE", "<html"])
-        || begins(&["def ", "class ", "function ", "public ", "async def ", "const ", "let ", "var "])
-            && opens
-        || begins(&["import ", "from "]) && text.lines().count() > 2 && first.split_whitespace().count() <= 4
 }

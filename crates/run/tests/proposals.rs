@@ -153,6 +153,12 @@ fn an_instruction_stays_whole() {
         "Treat the following as rules of the house:\n\n## Billing\nInvoices.\n\n## Shipping\nParcels.",
         "OK tickets go to sales, and all others to billing.",
         "Please provide the department for the ticket.",
+        "Route the ticket. Where the order is missing, write \"Could you please provide your order number?\"",
+        "Follow these rules. Here is the list of departments:\n- billing\n- shipping\n- sales",
+        "The ticket stands in <prompt>…</prompt> tags. Name its department.",
+        "<instructions>\nRoute the ticket.\n</instructions>\n<format>\nThe department alone.\n</format>",
+        "let the department be one of these:\nbilling, shipping, sales.",
+        "class labels of the department:\nbilling, shipping, sales.",
         "Dear and polite as you are, route the ticket to its department.",
         "Think step by step.",
         "Decide what the message is about, and pick the best match.",
@@ -243,6 +249,8 @@ fn what_cannot_serve_is_told() {
     cases.check("def route(ticket):\n    return \"billing\"", Err(Flaw::OtherText));
     cases.check("I'm sorry, but I can't help with that ticket.", Err(Flaw::Refusal));
     cases.check("Could you please provide the ticket you want routed?", Err(Flaw::Refusal));
+    cases.check("Please provide the ticket that you would like me to route.", Err(Flaw::Refusal));
+    cases.check("const route = (ticket) => {\n  return \"billing\";\n};", Err(Flaw::OtherText));
     cases.check("Определи отдел по тексту обращения клиента", Err(Flaw::OtherScript));
     cases.check("  route the support\nticket.", Err(Flaw::Duplicate));
     cases.check("```\nRoute the support ticket.\n```", Err(Flaw::Duplicate));

@@ -3,225 +3,11 @@
 use serde_json::Value;
 
 use super::fence::{self, Block};
+use super::phrases::{
+    BEGINNINGS, COMMENTS, COURTESIES, ENDS, FAREWELLS, NOUNS, OPENERS, QUALIFIERS, REMARKS,
+};
 use super::words::words;
 
-/// The nouns that a model calls its proposal by, as their beginnings, in a few languages.
-const NOUNS: [&str; 20] = [
-    "instruc",
-    "prompt",
-    "version",
-    "rewrite",
-    "proposal",
-    "suggestion",
-    "revision",
-    "advice",
-    "rule",
-    "consigne",
-    "anweisung",
-    "anleitung",
-    "instruk",
-    "instruç",
-    "istruzi",
-    "инструкц",
-    "指令",
-    "指示",
-    "提示",
-    "プロンプト",
-];
-/// Words that stand before such a noun, and nothing else does in a heading.
-const QUALIFIERS: [&str; 48] = [
-    "the",
-    "my",
-    "a",
-    "an",
-    "your",
-    "our",
-    "new",
-    "improved",
-    "refined",
-    "better",
-    "final",
-    "revised",
-    "updated",
-    "proposed",
-    "optimized",
-    "optimised",
-    "rewritten",
-    "suggested",
-    "recommended",
-    "enhanced",
-    "here",
-    "is",
-    "s",
-    "are",
-    "following",
-    "below",
-    "this",
-    "sure",
-    "certainly",
-    "okay",
-    "ok",
-    "absolutely",
-    "present",
-    "current",
-    "of",
-    "course",
-    "best",
-    "system",
-    "whole",
-    "complete",
-    "full",
-    "neue",
-    "verbesserte",
-    "nouvelle",
-    "améliorée",
-    "nueva",
-    "mejorada",
-    "output",
-];
-/// How a sentence begins that hands something over.
-const OPENERS: [&str; 26] = [
-    "here is",
-    "here's",
-    "here’s",
-    "here are",
-    "below is",
-    "the following is",
-    "i would",
-    "i'd",
-    "i’d",
-    "i suggest",
-    "i propose",
-    "i recommend",
-    "i have",
-    "i've",
-    "i’ve",
-    "this is",
-    "voici",
-    "hier ist",
-    "aquí",
-    "aqui",
-    "ecco",
-    "вот",
-    "以下",
-    "这是",
-    "改善",
-    "改进",
-];
-/// Courtesies that a model begins with.
-const COURTESIES: [&str; 14] = [
-    "sure",
-    "certainly",
-    "absolutely",
-    "of course",
-    "okay",
-    "ok",
-    "no problem",
-    "got it",
-    "great",
-    "understood",
-    "happy to help",
-    "thank you",
-    "thanks",
-    "alright",
-];
-/// How a line begins that speaks to whoever asked, and no longer to whom the instruction is for.
-const FAREWELLS: [&str; 13] = [
-    "let me know",
-    "please let me know",
-    "i hope this",
-    "i hope that",
-    "hope this helps",
-    "hope that helps",
-    "feel free to adjust",
-    "feel free to modify",
-    "feel free to ask",
-    "feel free to let",
-    "feel free to change",
-    "would you like me to",
-    "is there anything else",
-];
-/// How a paragraph begins that speaks of the instruction,
-const COMMENTS: [&str; 30] = [
-    "this instruction",
-    "this version",
-    "this prompt",
-    "this revised",
-    "this improved",
-    "this updated",
-    "this new",
-    "this rewritten",
-    "the new instruction",
-    "the revised instruction",
-    "the improved instruction",
-    "the updated instruction",
-    "these changes",
-    "explanation",
-    "rationale",
-    "why this",
-    "key changes",
-    "key improvements",
-    "changes made",
-    "changes from",
-    "what changed",
-    "what i changed",
-    "i made",
-    "i added",
-    "i kept",
-    "i changed",
-    "i have added",
-    "i've added",
-    "note that this",
-    "note: this",
-];
-/// and what it says of it.
-const REMARKS: [&str; 24] = [
-    " improve",
-    " designed",
-    " should help",
-    " will help",
-    " helps",
-    " provides",
-    " adds",
-    " added",
-    " ensures",
-    " makes",
-    " clarif",
-    " guides",
-    " emphas",
-    " aims",
-    " now ",
-    " gives",
-    " includes",
-    " focus",
-    " builds",
-    " encourag",
-    " works",
-    " changed",
-    " changes",
-    " kept",
-];
-/// Where a model's turn ends; what it writes behind it was not asked for.
-const ENDS: [&str; 9] = [
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|endoftext|>",
-    "<|end|>",
-    "<|end_of_text|>",
-    "<|eom_id|>",
-    "<end_of_turn>",
-    "</s>",
-    "[[ ## completed ## ]]",
-];
-/// Where it begins.
-const BEGINNINGS: [&str; 6] = [
-    "<s>",
-    "<|im_start|>assistant",
-    "<start_of_turn>model",
-    "<|assistant|>",
-    "<|start_header_id|>assistant<|end_header_id|>",
-    "<|begin_of_text|>",
-];
 /// The most words of a sentence that hands an instruction over.
 const PREFACE_WORDS: usize = 30;
 
@@ -255,7 +41,8 @@ pub(super) fn readings(reply: &str, fenced: bool) -> Vec<Reading> {
     let (before, after) =
         (text.get(..first.from).unwrap_or_default(), text.get(last.to..).unwrap_or_default());
     let introduced = bare(before).is_empty() || introduces(before, first);
-    if !introduced && !(fenced && blocks.iter().any(|block| !block.is_data())) {
+    let holds_prose = blocks.iter().any(|block| !block.is_data());
+    if !(introduced || fenced && holds_prose) {
         // The blocks are parts of the instruction.
         return vec![whole];
     }
@@ -308,7 +95,7 @@ fn introduces(before: &str, block: &Block<'_>) -> bool {
     let shorter = words(&line).len() * 2 <= words(block.text).len();
     is_heading(&line)
         || hands_over(&line)
-        || OPENERS.iter().any(|opener| line.contains(opener)) && (line.contains("write") || ends_open)
+        || behind_opener(&line).is_some() && (line.contains("write") || ends_open)
         || is_only_line && ends_open && shorter
 }
 
@@ -339,13 +126,22 @@ fn is_heading(line: &str) -> bool {
     })
 }
 
+/// What stands behind the words by which a line in lower case hands something over.
+fn behind_opener(line: &str) -> Option<&str> {
+    OPENERS.iter().find_map(|opener| {
+        // Whoever writes speaks of itself at the beginning, and an instruction may do so further down.
+        let at =
+            if opener.starts_with('i') { line.starts_with(opener).then_some(0) } else { line.find(opener) };
+        line.get(at? + opener.len()..)
+    })
+}
+
 /// Whether a line in lower case says that the proposal follows.
 fn hands_over(line: &str) -> bool {
-    let opens = OPENERS.iter().any(|opener| line.contains(opener)) || courtesy(line).is_some();
-    let all = words(line);
-    let names_it = all.iter().any(|word| is_noun(word) || word == "answer");
+    let names_it = |text: &str| words(text).iter().any(|word| is_noun(word) || word == "answer");
     let points = ["here it is", "here you go", "here goes"].iter().any(|one| line.contains(one));
-    all.len() <= PREFACE_WORDS && (opens && names_it || points)
+    words(line).len() <= PREFACE_WORDS
+        && (points || behind_opener(line).or_else(|| courtesy(line)).is_some_and(names_it))
 }
 
 /// The rest behind a courtesy that stands for itself.
@@ -370,7 +166,7 @@ fn without_preface(text: &str) -> Option<&str> {
         }
     }
     let is_marked = line.starts_with('#') || (line.starts_with("**") && line.trim_end().ends_with("**"));
-    let is_title = is_heading(&lower) && (is_marked || words(&lower).len() <= 3);
+    let is_title = is_heading(&lower) && !line.starts_with('<') && (is_marked || words(&lower).len() <= 3);
     if !below.trim().is_empty() && (is_title || hands_over(&lower)) {
         return Some(below);
     }
@@ -398,7 +194,9 @@ fn without_wrapper(text: &str) -> Option<String> {
         && let Some((tag, inner)) = rest.split_once('>')
         && !tag.contains(char::is_whitespace)
         && words(tag).iter().any(|word| is_noun(word))
-        && let Some((inner, _)) = inner.split_once(&format!("</{tag}>"))
+        && let Some((inner, after)) = inner.split_once(&format!("</{tag}>"))
+        && (start == 0 || text.get(..start).is_some_and(|before| before.ends_with('\n')))
+        && !after.contains('<')
     {
         return Some(inner.to_owned());
     }
