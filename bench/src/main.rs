@@ -24,6 +24,7 @@ mod search_peers;
 mod search_plot;
 mod search_series;
 mod server;
+mod soak;
 mod table;
 mod task;
 
@@ -77,6 +78,7 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Memory => memory::run(options).await,
         Part::Scaling => scaling::run(options).await,
         Part::Search => search::run(options).await,
+        Part::Soak => soak::run(options).await,
         Part::Model => model::run(options).await,
     }
 }

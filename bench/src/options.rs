@@ -61,10 +61,12 @@ pub(crate) enum Part {
     Search,
     /// The embedded model.
     Model,
+    /// Memory and files of a run of millions of calls; only where it is named.
+    Soak,
 }
 
 impl Part {
-    /// Every part, in the order of the page.
+    /// Every part that is measured where none is named, in the order of the page.
     pub(crate) const ALL: &[Self] = &[
         Self::Overhead,
         Self::Concurrency,
@@ -85,6 +87,7 @@ impl Part {
             Self::Scaling => "scaling",
             Self::Search => "search",
             Self::Model => "model",
+            Self::Soak => "soak",
         }
     }
 }

@@ -24,6 +24,7 @@ parts:
   search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
   model          the embedded model on two real tasks; with --peers beside DSPy. It builds the model's engine,
                  which takes a C++ compiler with make, Python 3 with pip, and some minutes
+  soak           memory and files of runs of two million calls, with resume and report; only where it is named
 
 options:
   --quick        smaller sizes, no peers, no embedded model: under five minutes
@@ -38,7 +39,7 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 6] = ["overhead", "concurrency", "critical-path", "memory", "scaling", "search"];
+const PARTS: [&str; 7] = ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "soak"];
 
 /// The file of the counts that new ones are compared with.
 const COUNTS: &str = "bench/instructions.json";
@@ -65,6 +66,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         pull.args(["--package", "promptopt-cli", "--bin", "promptopt", "--", "model", "pull", MODEL]);
         shell::run(&mut pull)?;
         cargo.args(["--features", "local"]).envs(environment);
+    }
+    if arguments.iter().any(|argument| argument == "soak") {
+        let mut command = shell::cargo();
+        command.current_dir(shell::root()?).args(["build", "--locked", "--release", "--quiet"]);
+        shell::run(command.args(["--package", "promptopt-cli", "--bin", "promptopt"]))?;
     }
     shell::run(cargo.arg("--").args(arguments))
 }
@@ -144,7 +150,7 @@ mod tests {
     fn the_engine_is_built_where_its_part_is_measured() {
         let asked = |line: &str| has_model(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert!(asked("") && asked("model --peers") && asked("search model"));
-        assert!(!asked("--quick") && !asked("search --peers") && !asked("--help"));
+        assert!(!asked("--quick") && !asked("search --peers") && !asked("--help") && !asked("soak"));
     }
 
     #[test]
