@@ -44,8 +44,11 @@ fn chain(options: RunOptions) -> Box<dyn Optimizer> {
     Box::new(first.then(COPRO::builder().breadth(3).depth(2).build()))
 }
 
+/// Makes an optimizer with some options of a run.
+type Make = fn(RunOptions) -> Box<dyn Optimizer>;
+
 /// All of them.
-pub(crate) const ALL: [(&str, fn(RunOptions) -> Box<dyn Optimizer>); 7] = [
+pub(crate) const ALL: [(&str, Make); 7] = [
     ("MIPROv2", miprov2),
     ("COPRO", copro),
     ("GEPA", gepa),

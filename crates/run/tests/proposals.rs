@@ -1,4 +1,5 @@
 //! What models reply when they are asked for an instruction, and the instruction in it or why there is none.
+#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
 use promptopt_core::data::Example;
 use promptopt_core::signature::Signature;
