@@ -13,16 +13,21 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 15] = [
+const NO_OPTIONS: [&str; 20] = [
+    "chat",
     "choices",
     "completed",
     "house_style",
+    "feedback",
     "impl",
+    "json",
     "message",
     "message.content",
     "miprov2",
     "n",
+    "objectives",
     "off",
+    "plain",
     "read",
     "response_format",
     "run.json",

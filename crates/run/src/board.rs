@@ -101,7 +101,7 @@ impl Board {
 
     /// Lets all candidates ask in these formats from now on. What is known of them stays.
     pub(crate) fn ask_in(&mut self, formats: BTreeMap<String, String>) {
-        self.formats = formats;
+        self.formats.extend(formats);
         self.by_content.clear();
         for (index, candidate) in self.candidates.iter_mut().enumerate() {
             candidate.prompts = std::mem::take(&mut candidate.prompts).in_formats(&self.formats);

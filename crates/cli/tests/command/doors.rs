@@ -245,7 +245,10 @@ fn what_a_metrics_process_started_ends_with_it() {
         std::fs::write(folder.path().join("judge.py"), family(answers)).unwrap();
         let output = promptopt(folder.path(), &["eval", "task.toml", "--test", "4"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() == answers && said.contains("gave no answer") != answers, "{said}");
+        assert!(
+            output.status.success() == answers && said.contains("no answer within 2 s") != answers,
+            "{said}"
+        );
         gone(folder.path());
     }
 }

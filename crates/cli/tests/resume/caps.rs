@@ -28,10 +28,10 @@ fn outcome(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("route.run/outcome.json")).unwrap()).unwrap()
 }
 
-/// A machine that is busy with something else may become slower while a test runs.
+/// How many rows a test has depends on how busy the machine is while it runs. Where the clock is virtual, in the tests of
+/// the engine's caps, it has to be whole.
 fn has_test(outcome: &Value) -> bool {
-    outcome["test"]["optimized"]["n"].as_u64().is_some_and(|rows| rows >= TEST / 2)
-        && outcome["finished"] == true
+    outcome["test"]["optimized"]["n"].as_u64().is_some_and(|rows| rows > 0) && outcome["finished"] == true
 }
 
 fn has_whole_test(outcome: &Value) -> bool {

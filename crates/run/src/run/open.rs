@@ -88,6 +88,12 @@ impl<'p> Run<'p> {
         self.stage("baseline", format!("the original on {selection} selection examples"));
         let mut original = self.program.candidate();
         original.origin = Origin::original();
+        // Prompts that are written anew ask as the original does.
+        let own = original
+            .prompts
+            .iter()
+            .filter_map(|(path, prompt)| Some((path.to_owned(), prompt.format.clone()?)));
+        self.board.ask_in(own.collect());
         let original = self.enter(original);
         let everything = self.board.open(original);
         // Without all of it nothing can be judged, so a cap that is just enough is used to its last call.

@@ -1,6 +1,6 @@
 //! A winner whose instruction adds nothing keeps the user's own.
 
-use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
+use promptopt_core::prompt::{Origin, PromptCandidate};
 
 use super::Run;
 use crate::proposal::Judge;
@@ -31,7 +31,7 @@ impl Run<'_> {
         let everything = self.board.open(plain);
         if !everything.is_empty() {
             self.stage("own instruction", "the original instruction with the winner's demos".to_owned());
-            match self.try_out(TrialKind::FULL, &[(plain, everything)]).await {
+            match self.try_out(TrialKind::new("own instruction"), &[(plain, everything)]).await {
                 Err(Halt::Failed(error)) => return Err(error),
                 Ok(()) | Err(Halt::Stopped(_)) => {}
             }
@@ -62,8 +62,9 @@ impl Run<'_> {
             if own.instruction != new.instruction
                 && !Judge::of(self, predictor).names_an_output(&new.instruction)
             {
-                let demos = new.demos.clone();
-                prompts.insert(path, Prompt::new(&own.instruction).with_demos(demos));
+                let mut prompt = new.clone();
+                prompt.instruction.clone_from(&own.instruction);
+                prompts.insert(path, prompt);
                 paths.push(format!("`{path}`"));
             }
         }
