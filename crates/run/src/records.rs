@@ -303,14 +303,17 @@ impl Run<'_> {
             }
         }
         let suspect = suspects.first().copied();
-        // Where nothing has passed, another record by itself tells whether anything does.
-        let other = shown.last().filter(|other| !has_passed && Some(**other) != suspect);
-        match other {
-            Some(other) if self.probe(program, assignment, &[*other], written).await? != Some(true) => {
-                Ok(None)
+        // Where nothing has passed, other records by themselves tell whether anything does.
+        let mut others: Vec<usize> = shown.iter().copied().filter(|other| Some(*other) != suspect).collect();
+        others.drain(..others.len().saturating_sub(MOST_FOUND));
+        has_passed |= others.is_empty();
+        while !has_passed && let Some(other) = others.pop() {
+            match self.probe(program, assignment, &[other], written).await? {
+                Some(passes) => has_passed = passes,
+                None => return Ok(None),
             }
-            _ => Ok(suspect),
         }
+        Ok(suspect.filter(|_| has_passed))
     }
 
     /// Whether a text with these records is not refused; `None` where it cannot be asked for.
