@@ -17,7 +17,7 @@
 //! | [`trace`] | what happened in one run of a program |
 //! | [`money`] | what calls cost and what a run may spend |
 //! | [`secret`] | the removal of keys and tokens from text |
-//! | [`file`] | small files, read whole |
+//! | [`mod@file`] | small files, read whole |
 //!
 //! # The crates of promptopt
 //!

@@ -38,8 +38,9 @@ fn main() -> Result<()> {
                 for (index, value) in values.iter().enumerate() {
                     let inputs =
                         fields(json!({"text": format!("Line {index}\n\n  and \"more\" ß"), "extra": value}));
-                    let demos = demos.iter().map(|demo| Demo::new(demo.clone()));
-                    let prompt = Prompt::new(instruction).with_demos(demos.collect());
+                    // As they are read from a file, where `augmented` is a mark and no field.
+                    let demos: Vec<Demo> = serde_json::from_value(json!(demos))?;
+                    let prompt = Prompt::new(instruction).with_demos(demos);
                     let case = json!({
                         "signature": signature,
                         "prompt": prompt,

@@ -1,5 +1,7 @@
 //! The chat format: fields between `[[ ## name ## ]]` markers.
 
+use std::borrow::Cow;
+
 use promptopt_core::data::Fields;
 use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
@@ -105,9 +107,9 @@ fn read(signature: &Signature, reply: &str, marks: &[Mark<'_>]) -> Result<Fields
         let (line, more) = text.split_once('\n').map_or((text, None), |(line, more)| (line, Some(more)));
         let line = undecorated(mark.lead, line);
         let text = match more {
-            Some(more) if line.is_empty() => more.to_owned(),
-            Some(more) => format!("{line}\n{more}"),
-            None => line.to_owned(),
+            Some(more) if line.is_empty() => Cow::from(more),
+            Some(more) => Cow::from(format!("{line}\n{more}")),
+            None => Cow::from(line),
         };
         let value = parse_value(unescaped(up_to_end_marker(&text)).trim(), &field.kind)
             .map_err(|reason| format!("the field `{}` {reason}", field.name))?;
@@ -142,7 +144,10 @@ fn escaped(text: String) -> String {
 }
 
 /// Takes one backslash off before every beginning of a marker.
-fn unescaped(text: &str) -> String {
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::from(text);
+    }
     let mut unescaped = String::with_capacity(text.len());
     let mut from = 0;
     for at in beginnings(text) {
@@ -151,7 +156,7 @@ fn unescaped(text: &str) -> String {
         from = at;
     }
     unescaped.push_str(text.get(from..).unwrap_or_default());
-    unescaped
+    Cow::from(unescaped)
 }
 
 /// Where markers begin, with any number of spaces: `[[ ##`, `[[##`.

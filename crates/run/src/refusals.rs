@@ -59,14 +59,16 @@ impl Refusals {
     /// Learns from the rollouts of a batch which rows and prompts go through, and then whose fault the refusals among
     /// them are. As long as nothing went through, they stay what they are.
     pub(crate) fn learn<'a>(&mut self, made: impl Iterator<Item = Made<'a>>) {
-        let mut refusals = Vec::new();
+        let (mut refusals, mut last) = (Vec::new(), None);
         for one in made {
             match &one.trace.error {
                 Some(failure) if failure.refusal.is_some() => refusals.push(one),
                 Some(Failure { kind: FailureKind::Provider, .. }) => {}
                 _ => {
                     self.rows.insert(one.example);
-                    self.prompts.insert(one.of_candidate);
+                    if last.replace(one.of_candidate) != Some(one.of_candidate) {
+                        self.prompts.insert(one.of_candidate);
+                    }
                 }
             }
         }

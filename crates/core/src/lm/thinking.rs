@@ -44,8 +44,7 @@ const QUOTATION: usize = 256;
 
 /// The answer in a text and what was thought aloud before it; `None` where nothing was.
 pub(super) fn apart(text: &str) -> Option<(String, String)> {
-    // A text without any of these letters holds no notation, nor the words of a channel without its marks.
-    if !text.contains(['<', '[', '◁']) && !text.trim_start().starts_with(BARE_ANALYSIS) {
+    if !may_think(text) {
         return None;
     }
     let mut thinking = String::new();
@@ -58,6 +57,19 @@ pub(super) fn apart(text: &str) -> Option<(String, String)> {
         answer = Some(rest);
     }
     Some((answer?, thinking))
+}
+
+/// Whether a text may hold a notation, or the words of a channel without its marks. Nearly all replies hold none, so this
+/// looks at each byte once.
+fn may_think(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let begins = |(at, byte): (usize, &u8)| match byte {
+        b'<' => true,
+        b'[' => matches!(bytes.get(at + 1), Some(b'T' | b't' | b'/')),
+        0xE2 => bytes.get(at..).is_some_and(|rest| rest.starts_with("◁".as_bytes())),
+        _ => false,
+    };
+    bytes.iter().enumerate().any(begins) || text.trim_start().starts_with(BARE_ANALYSIS)
 }
 
 /// Adds a thought behind others, as a paragraph of its own.
