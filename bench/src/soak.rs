@@ -21,7 +21,7 @@ const LARGEST_PROGRAM: f64 = 20.0;
 
 /// Full evaluations of many candidates, minibatches of still more, and an evolution.
 const OPTIMIZERS: [(&str, &str); 3] = [
-    ("random_search", "num_sets = 100000\nmax_labeled_demos = 2\nmax_bootstrapped_demos = 1"),
+    ("random_search", "num_sets = 600\nmax_labeled_demos = 2\nmax_bootstrapped_demos = 1"),
     ("miprov2", "num_candidates = 60\nnum_trials = 100000"),
     ("gepa", ""),
 ];
@@ -33,7 +33,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     for (optimizer, own) in OPTIMIZERS {
         let folder = tempfile::tempdir()?;
         let at = |name: &str| folder.path().join(name);
-        write_task(folder.path(), rows, &format!("kind = \"{optimizer}\"\nmax_calls = {calls}\n{own}"))?;
+        write_task(folder.path(), rows, &format!("kind = \"{optimizer}\"\nmax_calls = {calls}\nconcurrency = 256\n{own}"))?;
         let optimized =
             peak(folder.path(), &["optimize", "task.toml", "--run", "soak.run", "--out", "program.json"])?;
         let program = megabytes(&at("program.json"))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use promptopt_core::money::Budget;
 use promptopt_core::program::ModuleExt as _;
+use promptopt_run::unfit_formats;
 use serde_json::json;
 
 use crate::args::EvalArgs;
@@ -46,6 +47,12 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
         "{} calls, {} tokens read, {} written",
         usage.calls, usage.prompt_tokens, usage.completion_tokens
     ))?;
+    for (path, format) in unfit_formats(&*session.program, &evaluation.traces) {
+        output.text(format_args!(
+            "note: hardly any reply to `{path}` fits its format at the first attempt; `format = \"{format}\"` in the \
+             task file saves the second one"
+        ))?;
+    }
     output.object(&json!({
         "command": "eval",
         "task": session.name,

@@ -11,8 +11,8 @@ const FEWEST: usize = 5;
 /// and it does not if no more than one in so many was read at the first attempt.
 const FITTING: usize = 10;
 
-/// The predictors (by path) whose first format the model does not keep to, with the one that it was read in.
-pub(crate) fn unfit(program: &dyn Evaluator, traces: &[Option<Arc<Trace>>]) -> BTreeMap<String, String> {
+/// The predictors (by path) whose first format the model does not keep to, with the one in which its replies were read.
+pub fn unfit_formats(program: &dyn Evaluator, traces: &[Option<Arc<Trace>>]) -> BTreeMap<String, String> {
     let mut formats = BTreeMap::new();
     for predictor in program.predictors() {
         let Some(format) = predictor.retry_format() else { continue };
@@ -50,7 +50,7 @@ mod tests {
             .chain([None])
             .collect();
         let expected = changed.then(|| (path, "json".to_owned())).into_iter().collect();
-        assert_eq!(unfit(&program, &traces), expected, "{first} {second} {none}");
+        assert_eq!(unfit_formats(&program, &traces), expected, "{first} {second} {none}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use evidence::Evidence;
 pub use forecast::{Between, CallSize, Figures, Forecast, ModelRole, StageForecast, calls_of_a_rollout};
+pub use format::unfit_formats;
 pub use halt::Halt;
 pub use instruction::{InstructionRequest, InstructionWriter};
 pub use layer::{DEFAULT_MAX_TOKENS, most_prompt_tokens};

@@ -11,6 +11,9 @@ use promptopt_core::trace::{Failure, FailureKind, Trace};
 /// A run in which nothing went through ends when so many rows in a row were refused.
 pub(crate) const FIRST: usize = 10;
 
+/// The provider is up where no more than one rollout in so many got no reply.
+const SILENT: usize = 10;
+
 /// What is known of a runner's rows and prompts: which went through, and which rows the provider refuses.
 ///
 /// All is learnt at the end of a batch and in the order of its jobs, so it does not depend on timing.
@@ -20,6 +23,8 @@ pub(crate) struct Refusals {
     rows: HashSet<ContentHash>,
     prompts: HashSet<ContentHash>,
     refused: HashMap<ContentHash, Refused>,
+    /// Rows that got no reply in a batch of which many rows got none: the provider may have been down.
+    without_reply: HashSet<ContentHash>,
 }
 
 /// A row that is refused by its own fault.
@@ -59,10 +64,12 @@ impl Refusals {
     /// Learns from the rollouts of a batch which rows and prompts go through, and then whose fault the refusals among
     /// them are. As long as nothing went through, they stay what they are.
     pub(crate) fn learn<'a>(&mut self, made: impl Iterator<Item = Made<'a>>) {
-        let (mut refusals, mut last) = (Vec::new(), None);
+        let (mut refusals, mut silent, mut last, mut all) = (Vec::new(), Vec::new(), None, 0);
         for one in made {
+            all += 1;
             match &one.trace.error {
                 Some(failure) if failure.refusal.is_some() => refusals.push(one),
+                Some(Failure { kind: FailureKind::Provider, fatal: false, .. }) => silent.push(one),
                 Some(Failure { kind: FailureKind::Provider, .. }) => {}
                 _ => {
                     self.rows.insert(one.example);
@@ -74,6 +81,21 @@ impl Refusals {
         }
         if self.anything_went_through() {
             refusals.into_iter().for_each(|one| self.judge(one));
+            let is_up = silent.len() * SILENT <= all;
+            silent.into_iter().for_each(|one| self.note_silence(one, is_up));
+        }
+    }
+
+    /// A row that gets no reply after all attempts, and never got one while others did, would not get one in the next
+    /// trial either: not where nearly all others of its batch did, nor where it happens a second time.
+    fn note_silence(&mut self, one: Made<'_>, is_up: bool) {
+        let Some(failure) = one.trace.error.as_ref().filter(|_| one.trace.prediction.is_none()) else {
+            return;
+        };
+        let never_went_through =
+            !self.rows.contains(&one.example) && self.prompts.contains(&one.of_candidate);
+        if never_went_through && (is_up || !self.without_reply.insert(one.example)) {
+            self.refused.insert(one.example, Refused { failure: failure.clone(), size: None });
         }
     }
 
@@ -186,6 +208,26 @@ mod tests {
         let failures = learn(&mut refusals, &[(1, ORIGINAL, refused()), (2, ORIGINAL, Some(down))]);
         assert!(failures[0].as_ref().unwrap().fatal);
         assert!(!refusals.anything_went_through() && !is_left_out(&refusals, 1));
+    }
+
+    #[test]
+    fn a_row_that_never_gets_a_reply_is_not_sent_for_ever() {
+        let down = || Some(LmError::Server { status: 500, message: "oops".into(), retry_after: None });
+        let answered = |rows: std::ops::Range<u64>| rows.map(|row| (row, ORIGINAL, None));
+        let mut refusals = Refusals::default();
+        learn(&mut refusals, &answered(1..10).chain([(0, ORIGINAL, down())]).collect::<Vec<_>>());
+        assert!(is_left_out(&refusals, 0), "all others of the batch got a reply");
+        assert_eq!(refusals.rows_left_out(|message| message.contains("oops")), 1);
+
+        let mut refusals = Refusals::default();
+        let outage = [(0, ORIGINAL, down()), (1, ORIGINAL, down()), (2, ORIGINAL, None)];
+        learn(&mut refusals, &outage);
+        assert!(!is_left_out(&refusals, 0) && !is_left_out(&refusals, 1), "the provider may have been down");
+        learn(&mut refusals, &[(0, ORIGINAL, down()), (1, ORIGINAL, None)]);
+        assert!(is_left_out(&refusals, 0) && !is_left_out(&refusals, 1));
+        // One that has been answered before only had bad luck.
+        learn(&mut refusals, &answered(20..40).chain([(1, ORIGINAL, down())]).collect::<Vec<_>>());
+        assert!(!is_left_out(&refusals, 1));
     }
 
     #[test]

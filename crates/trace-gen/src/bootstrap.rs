@@ -183,12 +183,16 @@ pub async fn bootstrap_with(
     let pool: Vec<_> =
         found.traces.iter().filter(|trace| passes(trace, options.metric_threshold)).cloned().collect();
 
-    let mut sets = vec![maker.empty_set(), labeled, maker.bootstrapped_set(&pool)];
-    // Small pools run out of different sets; a bounded number of draws finds those there are.
-    for _ in 0..options.num_sets.saturating_mul(4) {
-        sets.push(maker.shuffled_set(&pool));
+    let limit = options.num_sets.max(1);
+    for set in [maker.empty_set(), labeled, maker.bootstrapped_set(&pool)] {
+        keep(&mut found.sets, set, limit);
     }
-    found.sets = distinct(sets, options.num_sets);
+    // Small pools run out of different sets; a bounded number of draws finds those there are.
+    let mut draws = options.num_sets.saturating_mul(4);
+    while found.sets.len() < limit && draws > 0 {
+        keep(&mut found.sets, maker.shuffled_set(&pool), limit);
+        draws -= 1;
+    }
     Ok(found)
 }
 
@@ -255,19 +259,12 @@ fn shortened(prompts: &Prompts, traces: &[Arc<Trace>]) -> Option<(Prompts, usize
     (too_long.count() * 2 > traces.len()).then(|| (prompts.iter().map(half).collect(), demos / 2, why))
 }
 
-/// Sets without repetition, at most `limit`; the first is always kept. Sets that show the same are
-/// the same, wherever their demos came from.
-fn distinct(sets: Vec<DemoSet>, limit: usize) -> Vec<DemoSet> {
-    let mut kept: Vec<DemoSet> = Vec::new();
-    for set in sets {
-        if kept.len() >= limit.max(1) {
-            break;
-        }
-        if !kept.iter().any(|other| shown(other).eq(shown(&set))) {
-            kept.push(set);
-        }
+/// Keeps a set that is not there yet, up to `limit`. Sets that show the same are the same, wherever their demos came
+/// from.
+fn keep(kept: &mut Vec<DemoSet>, set: DemoSet, limit: usize) {
+    if kept.len() < limit && !kept.iter().any(|other| shown(other).eq(shown(&set))) {
+        kept.push(set);
     }
-    kept
 }
 
 /// What a set shows, predictor by predictor.

@@ -14,10 +14,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
-use crate::format::unfit;
 use crate::{
     Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind,
-    calls_of_a_rollout,
+    calls_of_a_rollout, unfit_formats,
 };
 
 /// Of the training examples, this part is held back for the winner's confirmation,
@@ -119,7 +118,7 @@ impl<'p> Run<'p> {
 impl Run<'_> {
     /// Lets predictors ask in another format from now on, where the model hardly ever kept to the first one.
     fn change_formats(&mut self, traces: &[Option<Arc<Trace>>]) {
-        let formats = unfit(self.program, traces);
+        let formats = unfit_formats(self.program, traces);
         for (path, format) in &formats {
             self.warn(format!(
                 "the replies to `{path}` hardly ever fit its format at the first attempt: from now on it asks in \
