@@ -33,7 +33,11 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     for (optimizer, own) in OPTIMIZERS {
         let folder = tempfile::tempdir()?;
         let at = |name: &str| folder.path().join(name);
-        write_task(folder.path(), rows, &format!("kind = \"{optimizer}\"\nmax_calls = {calls}\nconcurrency = 256\n{own}"))?;
+        write_task(
+            folder.path(),
+            rows,
+            &format!("kind = \"{optimizer}\"\nmax_calls = {calls}\nconcurrency = 256\n{own}"),
+        )?;
         let optimized =
             peak(folder.path(), &["optimize", "task.toml", "--run", "soak.run", "--out", "program.json"])?;
         let program = megabytes(&at("program.json"))?;

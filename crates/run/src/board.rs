@@ -1,11 +1,11 @@
 //! The board: what is known of every candidate on every example.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use promptopt_core::data::{ContentHash, Example};
-use promptopt_core::prompt::PromptCandidate;
+use promptopt_core::prompt::{PromptCandidate, Prompts};
 use promptopt_core::trace::Trace;
 use promptopt_statistics::{Estimate, Scores, Winner, estimate, judge_winner};
 
@@ -109,36 +109,38 @@ impl Board {
         }
     }
 
-    /// The pairs of these that are not known yet, and the jobs to make them.
-    pub(crate) fn unknown(&self, wanted: &[(usize, Vec<usize>)]) -> (Vec<(usize, usize)>, Vec<RolloutJob>) {
+    /// The pairs of these that are not known yet, each once.
+    pub(crate) fn unknown(&self, wanted: &[(usize, Vec<usize>)]) -> Vec<(usize, usize)> {
         let mut pairs = Vec::new();
-        let mut seen = HashSet::new();
-        let mut jobs = Vec::new();
-        for (candidate, examples) in wanted {
-            let Some(known) = self.candidates.get(*candidate) else { continue };
-            let prompts = Arc::new(known.prompts.clone());
+        let mut seen: HashMap<usize, Vec<bool>> = HashMap::new();
+        for (candidate, examples) in wanted.iter().filter(|(candidate, _)| *candidate < self.candidates.len())
+        {
+            let seen = seen.entry(*candidate).or_insert_with(|| vec![false; self.examples.len()]);
             for example in examples {
-                if self.evidence(*candidate, *example).is_some() || !seen.insert((*candidate, *example)) {
-                    continue;
-                }
-                if let Some(row) = self.examples.get(*example) {
+                let Some(seen) = seen.get_mut(*example) else { continue };
+                if !std::mem::replace(seen, true) && self.evidence(*candidate, *example).is_none() {
                     pairs.push((*candidate, *example));
-                    jobs.push(RolloutJob::new(Arc::clone(&prompts), Arc::clone(row)));
                 }
             }
         }
-        (pairs, jobs)
+        pairs
     }
 
-    /// Notes what came of some pairs, of which `candidates` are all.
-    pub(crate) fn record(
-        &mut self,
-        candidates: impl Iterator<Item = usize> + Clone,
-        pairs: Vec<(usize, usize)>,
-        traces: &[Option<Arc<Trace>>],
-    ) {
+    /// The jobs that make some pairs.
+    pub(crate) fn jobs(&self, pairs: &[(usize, usize)]) -> Vec<RolloutJob> {
+        let mut prompts: HashMap<usize, Arc<Prompts>> = HashMap::new();
+        let job = |(candidate, example): &(usize, usize)| {
+            let known = self.candidates.get(*candidate)?;
+            let prompts = prompts.entry(*candidate).or_insert_with(|| Arc::new(known.prompts.clone()));
+            Some(RolloutJob::new(Arc::clone(prompts), Arc::clone(self.examples.get(*example)?)))
+        };
+        pairs.iter().filter_map(job).collect()
+    }
+
+    /// Notes what came of some pairs.
+    pub(crate) fn record(&mut self, pairs: &[(usize, usize)], traces: &[Option<Arc<Trace>>]) {
         let all = self.examples.len();
-        for ((candidate, example), trace) in pairs.into_iter().zip(traces) {
+        for ((candidate, example), trace) in pairs.iter().copied().zip(traces) {
             let (Some(row), Some(trace)) = (self.rows.get_mut(candidate), trace) else { continue };
             if let (None, Some(failure)) = (trace.evidence(), &trace.error) {
                 self.failure.get_or_insert_with(|| failure.message.clone());
@@ -161,6 +163,10 @@ impl Board {
             };
             row.set(example, evidence, all);
         }
+    }
+
+    /// Adds up what is known of some candidates.
+    pub(crate) fn add_up(&mut self, candidates: impl Iterator<Item = usize> + Clone) {
         for candidate in candidates.clone() {
             if let (Some(sum), Some(row)) = (self.sums.get_mut(candidate), self.rows.get(candidate)) {
                 *sum = Sum::of(row);

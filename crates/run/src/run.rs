@@ -26,6 +26,9 @@ mod own_instruction;
 /// knows what came of those.
 const REMEMBERED: usize = 64 * 1024 * 1024;
 
+/// So many traces of selection examples are held at once.
+const AT_ONCE: usize = 16_384;
+
 /// A run: a program, its data, and everything that costs, counts, tells or stops.
 ///
 /// A strategy gets one from [`Optimizer::compile`](crate::Optimizer::compile). Whoever wants a stage alone makes one
@@ -300,16 +303,26 @@ impl Run<'_> {
         self.score_into(wanted, &mut Vec::new()).await
     }
 
-    /// The same for whoever wants the traces, too.
+    /// The same for whoever wants the first traces, too.
     async fn score_into(
         &mut self,
         wanted: &[(usize, Vec<usize>)],
-        traces: &mut Vec<Option<Arc<Trace>>>,
+        first: &mut Vec<Option<Arc<Trace>>>,
     ) -> Result<(), Halt> {
-        let (pairs, jobs) = self.board.unknown(wanted);
-        // The board remembers what they said, and nothing else is asked of them.
-        let ended = self.make(&jobs, traces, false).await;
-        self.board.record(wanted.iter().map(|(candidate, _)| *candidate), pairs, traces);
+        let mut ended = Ok(());
+        for pairs in self.board.unknown(wanted).chunks(AT_ONCE) {
+            // The board remembers what they said, and nothing else is asked of them.
+            let mut traces = Vec::with_capacity(pairs.len());
+            ended = self.make(&self.board.jobs(pairs), &mut traces, false).await;
+            self.board.record(pairs, &traces);
+            if first.is_empty() {
+                *first = traces;
+            }
+            if ended.is_err() {
+                break;
+            }
+        }
+        self.board.add_up(wanted.iter().map(|(candidate, _)| *candidate));
         ended
     }
 

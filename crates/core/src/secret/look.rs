@@ -49,6 +49,19 @@ const SCHEMES: [&str; 8] =
 /// `text` with whatever looks like a credential replaced by `[redacted]`: keys of well-known services, tokens of
 /// the header `authorization`, JSON Web Tokens, private keys, and logins in URLs.
 pub fn mask_credentials(text: &str) -> Cow<'_, str> {
+    let mut clean = masked(text);
+    // What was masked may have kept its neighbours apart.
+    while let Cow::Owned(before) = &clean {
+        let again = masked(before).into_owned();
+        if again == *before {
+            break;
+        }
+        clean = Cow::Owned(again);
+    }
+    clean
+}
+
+fn masked(text: &str) -> Cow<'_, str> {
     let mut clean = String::new();
     let (mut done, mut before) = (0, ' ');
     for (at, letter) in text.char_indices() {
@@ -180,6 +193,7 @@ mod tests {
         let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----";
         check(&format!("a {key} b"), "a [redacted] b");
         check("-----BEGIN PRIVATE KEY-----\nMIIE", MASK);
+        check("://.-----BEGIN PRIVATE KEY-----PRIVATE KEY-----@", "://[redacted]@");
     }
 
     #[test]
