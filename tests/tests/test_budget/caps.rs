@@ -10,7 +10,7 @@ use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
 use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
-use promptopt_core::money::{Budget, Limit, Money, Usage};
+use promptopt_core::money::{Budget, Limit, Money, Price, Usage};
 use promptopt_core::program::{CallContext, Evaluator, ModuleExt as _, Text, module_fn};
 use promptopt_core::prompt::Prompts;
 use promptopt_gepa::GEPA;
@@ -72,6 +72,8 @@ struct Case {
     test: usize,
     concurrency: usize,
     latency: u64,
+    /// What a token costs, read and written, in nanos.
+    price: (u64, u64),
     /// Each limit in parts of what one evaluation of the original takes.
     calls: Option<f64>,
     rollouts: Option<f64>,
@@ -83,9 +85,11 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let limit = || prop::option::weighted(0.4, prop_oneof![0.0..2.0_f64, 2.0..12.0_f64]);
     let sizes = (0..OPTIMIZERS, any::<bool>(), 6..40_usize, 1..30_usize, 1..12_usize, 20..3000_u64);
-    (sizes, limit(), limit(), limit(), limit(), limit()).prop_map(
+    let price = (1..2000_u64, 1..9000_u64);
+    (sizes, price, limit(), limit(), limit(), limit(), limit()).prop_map(
         |(
             (optimizer, two_stages, rows, test, concurrency, latency),
+            price,
             calls,
             rollouts,
             tokens,
@@ -99,6 +103,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 test,
                 concurrency,
                 latency,
+                price,
                 calls,
                 rollouts,
                 tokens,
@@ -143,7 +148,8 @@ impl Case {
         budget.calls = of(self.calls, calls);
         budget.rollouts = of(self.rollouts, selection);
         budget.tokens = of(self.tokens, calls * 260.0);
-        budget.money = of(self.money, calls * 60_000.0).map(Money::from_nanos);
+        let (read, written) = self.price;
+        budget.money = of(self.money, calls * (230 * read + 30 * written) as f64).map(Money::from_nanos);
         let rounds = (selection / self.concurrency as f64).ceil() * calls / selection;
         budget.wall_time = of(self.time, rounds * self.latency as f64 * 1.5).map(Duration::from_millis);
         budget
@@ -157,7 +163,9 @@ impl Case {
         // Calls and rollouts are the search's alone.
         let mut shared = budget;
         (shared.calls, shared.rollouts) = (None, None);
-        let auditor = Auditor::new(task.model(5), shared);
+        let per_million = |nanos: u64| Money::from_nanos(nanos * 1_000_000);
+        let price = Price::new(per_million(self.price.0), per_million(self.price.1));
+        let auditor = Auditor::priced(task.model(5), shared, price);
         let slow = Slow { model: Arc::clone(&auditor), latency: Duration::from_millis(self.latency) };
         let mut program: Box<dyn Evaluator> = match self.two_stages {
             true => Box::new(toy::TwoStage::default().with_metric(toy::exact_answer())),
@@ -209,7 +217,8 @@ impl Case {
             // resumed run has the time.
             rest.wall_time = None;
             options.budget = Some(rest);
-            options.task_model = Some(Arc::new(Slow { model: Auditor::new(task.model(5), rest), ..slow }));
+            options.task_model =
+                Some(Arc::new(Slow { model: Auditor::priced(task.model(5), rest, price), ..slow }));
             made = tested(&*program, options, prompts, &test).await;
         }
         // Whatever the search spent, it did not take from the test.

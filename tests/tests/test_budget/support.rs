@@ -19,6 +19,7 @@ pub(crate) fn price() -> Price {
 pub(crate) struct Auditor {
     model: SimulatedLm,
     budget: Budget,
+    price: Price,
     books: Mutex<Books>,
 }
 
@@ -31,7 +32,12 @@ struct Books {
 
 impl Auditor {
     pub(crate) fn new(model: SimulatedLm, budget: Budget) -> Arc<Self> {
-        Arc::new(Self { model, budget, books: Mutex::default() })
+        Self::priced(model, budget, price())
+    }
+
+    /// The same for a model of another price.
+    pub(crate) fn priced(model: SimulatedLm, budget: Budget, price: Price) -> Arc<Self> {
+        Arc::new(Self { model, budget, price, books: Mutex::default() })
     }
 
     /// What was spent, or how a limit was overshot.
@@ -46,7 +52,7 @@ impl Auditor {
     fn begin(&self, request: &LmRequest) -> Usage {
         let prompt = most_prompt_tokens(request);
         let completion = u64::from(request.n.max(1)) * u64::from(request.sampling.max_tokens.unwrap_or(0));
-        let bound = price().priced(Usage::call(prompt, completion));
+        let bound = self.price.priced(Usage::call(prompt, completion));
         let mut books = self.books.lock().unwrap();
         books.under_way += bound;
         if let Some(limit) = (books.spent + books.under_way).beyond(&self.budget) {
@@ -59,14 +65,14 @@ impl Auditor {
     fn end(&self, bound: Usage, reply: &LmReply) {
         let mut books = self.books.lock().unwrap();
         books.under_way = books.under_way.saturating_sub(bound);
-        books.spent += price().priced(reply.usage);
+        books.spent += self.price.priced(reply.usage);
     }
 }
 
 #[async_trait]
 impl LanguageModel for Auditor {
     fn profile(&self) -> ModelProfile {
-        self.model.profile().with_price(price())
+        self.model.profile().with_price(self.price)
     }
 
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
