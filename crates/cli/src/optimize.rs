@@ -112,7 +112,7 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     let work =
         Work { args, command: &command, section, left_out, program, redactor, cancellation, started, output };
     match work.optimize(draft, &kept).await {
-        Ok(optimized) => work.prove(optimized, &kept).await,
+        Ok((optimized, saved)) => work.prove(optimized, saved, &kept).await,
         Err(error) => Err(kept.given_up(error).await),
     }
 }
@@ -173,10 +173,9 @@ struct Work<'a> {
     output: Output,
 }
 
-/// What the optimization came to, and what the sealed test needs.
+/// What the sealed test needs of the optimization.
 struct Optimized {
     session: Session,
-    saved: SavedProgram,
     forecast: PricedForecast,
     /// Whether an earlier process made the search.
     searched: bool,
@@ -189,7 +188,7 @@ struct Optimized {
 
 impl Work<'_> {
     /// The optimization. When it fails, everything that was opened is closed again.
-    async fn optimize(&self, draft: Draft, kept: &Kept) -> anyhow::Result<Optimized> {
+    async fn optimize(&self, draft: Draft, kept: &Kept) -> anyhow::Result<(Optimized, SavedProgram)> {
         let (redactor, cancellation) = (self.redactor.clone(), self.cancellation.clone());
         let limits = self.section.run_options()?.limits();
         // Without a limit of time nothing depends on the clock, and a replay comes to the same search.
@@ -226,7 +225,9 @@ impl Work<'_> {
         };
         let seconds = self.started.elapsed().as_secs_f64();
         let _timekeeper = timekeeper;
-        Ok(Optimized { session, saved, forecast, searched, clock, _timekeeper, observer, progress, seconds })
+        let optimized =
+            Optimized { session, forecast, searched, clock, _timekeeper, observer, progress, seconds };
+        Ok((optimized, saved))
     }
 
     /// What is written of an outcome.
@@ -253,9 +254,9 @@ impl Work<'_> {
     }
 
     /// The sealed test, and all that is written and said at the end.
-    async fn prove(&self, mut optimized: Optimized, kept: &Kept) -> anyhow::Result<()> {
+    async fn prove(&self, mut optimized: Optimized, saved: SavedProgram, kept: &Kept) -> anyhow::Result<()> {
         // What was paid for is on disk before more is paid.
-        let mut saved = optimized.saved.without_secrets(&self.redactor)?;
+        let mut saved = saved.without_secrets(&self.redactor)?;
         self.write(kept, &saved, false)?;
         if saved.outcome.stop == StopReason::Cancelled {
             return self.interrupted(&optimized, &saved, kept).await;

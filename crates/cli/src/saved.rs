@@ -173,15 +173,19 @@ impl SavedProgram {
     }
 
     /// The same without secrets, whoever repeated them.
-    pub(crate) fn without_secrets(&self, redactor: &Redactor) -> anyhow::Result<Self> {
+    pub(crate) fn without_secrets(mut self, redactor: &Redactor) -> anyhow::Result<Self> {
         fn clean<T: Serialize + DeserializeOwned>(value: &T, redactor: &Redactor) -> anyhow::Result<T> {
             let mut value = serde_json::to_value(value)?;
             redactor.redact_json(&mut value);
             serde_json::from_value(value).context("removing secrets from the outcome")
         }
+        // Numbers of trials are no texts, and there may be very many.
+        let trials = std::mem::take(&mut self.outcome.trials);
         let aside: anyhow::Result<Vec<Aside>> =
             self.aside.iter().map(|known| clean(known, redactor)).collect();
-        Ok(Self { aside: Arc::new(aside?), ..clean(self, redactor)? })
+        let mut cleaned = Self { aside: Arc::new(aside?), ..clean(&self, redactor)? };
+        cleaned.outcome.trials = trials;
+        Ok(cleaned)
     }
 
     /// Reads the file that the command wrote.
