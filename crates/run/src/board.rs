@@ -286,8 +286,8 @@ impl Board {
         let tried: Vec<usize> =
             (1..self.candidates.len()).filter(|candidate| self.count(*candidate) > 0).collect();
         let place = tried.iter().position(|candidate| *candidate == winner)?;
-        let scores: Vec<_> = tried.iter().map(|candidate| self.scores(*candidate)).collect();
-        let mut judged = judge_winner(&self.scores(0), &scores, place, level).ok()?;
+        let scores = tried.iter().map(|candidate| self.scores(*candidate));
+        let mut judged = judge_winner(&self.scores(0), scores, place, level).ok()?;
         judged.candidate = winner;
         Some(judged)
     }

@@ -1,5 +1,7 @@
 //! Whether the best of several candidates is better than the baseline.
 
+use std::borrow::Borrow;
+
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
 use crate::basics::{RESAMPLES, at, draw, mean, seeded, toss_signs};
@@ -80,7 +82,8 @@ pub fn choose_winner(baseline: &Scores, candidates: &[Scores], level: f64) -> Re
 
 /// The same as [`choose_winner`], for a candidate that was already chosen for its highest mean.
 /// Candidates that were given up after a part of the examples should be among `candidates`, because they
-/// might have won.
+/// might have won. They are gone over several times, so an iterator that makes the scores of each anew needs no
+/// room for all of them.
 ///
 /// # Methods
 ///
@@ -102,22 +105,24 @@ pub fn choose_winner(baseline: &Scores, candidates: &[Scores], level: f64) -> Re
 /// many examples as the baseline.
 pub fn judge_winner(
     baseline: &Scores,
-    candidates: &[Scores],
+    candidates: impl IntoIterator<Item: Borrow<Scores>> + Clone,
     winner: usize,
     level: f64,
 ) -> Result<Winner, Error> {
-    let count = candidates.len();
-    let missing = Error::NoCandidate { candidate: winner, candidates: count };
-    let chosen = candidates.get(winner).ok_or(missing)?;
+    let all = || candidates.clone().into_iter();
+    let missing = || Error::NoCandidate { candidate: winner, candidates: all().count() };
+    let chosen = all().nth(winner).ok_or_else(missing)?;
+    let chosen = chosen.borrow();
     let known = chosen.known();
+    let family: Vec<Standardised> =
+        all().map(|candidate| Standardised::of(baseline, candidate.borrow())).collect();
+    let count = family.len();
     let plain = compare(baseline, chosen, level)?;
     let unadjusted = plain.p_value;
     let (comparison, holm) = if count < 2 {
         (plain, unadjusted)
     } else {
-        let holm = holm(baseline, candidates, winner)?;
-        let family: Vec<Standardised> =
-            candidates.iter().map(|candidate| Standardised::of(baseline, candidate)).collect();
+        let holm = holm(baseline, all(), winner)?;
         let largest = largest_by_chance(&family, baseline.len());
         let seen = family.get(winner).map_or(0.0, Standardised::sum);
         let as_large = largest.iter().filter(|chance| **chance >= seen.abs() - 1e-9).count();
@@ -132,8 +137,9 @@ pub fn judge_winner(
         (adjusted, holm)
     };
     // A candidate that was given up early has too few scores to be chosen by its mean.
-    let complete = |candidate: &&Scores| candidate.known().len() * 10 >= known.len() * 9;
-    let finishers: Vec<&Scores> = candidates.iter().filter(complete).collect();
+    let finishers: Vec<_> =
+        all().filter(|candidate| candidate.borrow().known().len() * 10 >= known.len() * 9).collect();
+    let finishers: Vec<&Scores> = finishers.iter().map(Borrow::borrow).collect();
     let (corrected_mean, corrected_gain) = corrected(baseline, &finishers);
     Ok(Winner {
         candidate: winner,
@@ -200,14 +206,19 @@ fn adjusted_level(largest: &[f64], level: f64, candidates: usize) -> f64 {
 }
 
 /// Holm's adjusted p-value of one of several.
-fn holm(baseline: &Scores, candidates: &[Scores], winner: usize) -> Result<f64, Error> {
+fn holm(
+    baseline: &Scores,
+    candidates: impl IntoIterator<Item: Borrow<Scores>>,
+    winner: usize,
+) -> Result<f64, Error> {
+    let candidates = candidates.into_iter();
     let all: Result<Vec<PValues>, Error> =
-        candidates.iter().map(|candidate| p_values(baseline, candidate)).collect();
+        candidates.map(|candidate| p_values(baseline, candidate.borrow())).collect();
     let mut p_values: Vec<(usize, f64)> = all?.iter().map(|p| p.two_sided).enumerate().collect();
     p_values.sort_by(|left, right| left.1.total_cmp(&right.1));
     let mut highest: f64 = 0.0;
     for (rank, (candidate, p_value)) in p_values.iter().enumerate() {
-        highest = highest.max(p_value * (candidates.len() - rank) as f64);
+        highest = highest.max(p_value * (p_values.len() - rank) as f64);
         if *candidate == winner {
             break;
         }
