@@ -423,6 +423,18 @@ fn states_of_older_versions_are_read_as_they_are_in_force() {
     assert!(error.contains("the key `extended_signature` of the predictor `qa` is a text"), "{error}");
 }
 
+/// Each was saved by that version itself, after its optimizer's place for an instruction was set.
+#[test]
+fn what_older_versions_saved_themselves_is_read() {
+    for file in [include_str!("fixtures/saved_by_2.4.17.json"), include_str!("fixtures/saved_by_2.5.43.json")]
+    {
+        let prompts = DspyProgram::read(file).unwrap().prompts(&thinking()).unwrap();
+        let prompt = prompts.get("qa").unwrap();
+        assert_eq!(prompt.instruction, "Answer in one word.");
+        assert_eq!(prompt.demos[0].fields.get("reasoning"), Some(&json!("It says so.")));
+    }
+}
+
 #[test]
 fn an_update_of_an_older_state_is_in_force_in_its_version() {
     for (state, places) in [
