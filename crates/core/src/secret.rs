@@ -48,7 +48,14 @@ pub struct Redactor {
 impl Redactor {
     /// A redactor of these secrets and the longer words in them, also as URLs and JSON write them.
     pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
-        let mut values = Vec::new();
+        Self::default().with(secrets)
+    }
+
+    /// The same with further secrets.
+    #[must_use]
+    pub fn with(&self, secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        let known = self.secrets.iter().map(|secret| secret.expose_secret().to_owned());
+        let mut values: Vec<String> = known.collect();
         for secret in secrets {
             let secret = secret.expose_secret().trim();
             if secret.chars().count() >= SHORTEST {
@@ -60,14 +67,7 @@ impl Redactor {
         }
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
-        Self { secrets: values.into_iter().map(SecretString::from).collect(), strict: false }
-    }
-
-    /// The same with further secrets.
-    #[must_use]
-    pub fn with(&self, secrets: impl IntoIterator<Item = SecretString>) -> Self {
-        let all = Self::new(self.secrets.iter().cloned().chain(secrets));
-        Self { strict: self.strict, ..all }
+        Self { secrets: values.into_iter().map(SecretString::from).collect(), strict: self.strict }
     }
 
     /// The same for texts that are said and not used: also whatever looks like a credential is replaced there. In

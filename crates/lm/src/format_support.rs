@@ -97,17 +97,19 @@ const NAMES: [&str; 17] = [
 ];
 
 /// How they refuse it.
-const REFUSALS: [&str; 16] = [
+const REFUSALS: [&str; 18] = [
     "must be",
     "should be",
-    "support",
-    "unavailable",
+    "not support",
+    "n't support",
+    "unsupported",
+    "only support",
     "not available",
+    "type is unavailable",
     "invalid",
     "not valid",
     "unknown",
     "unrecognized",
-    "unexpected",
     "not allowed",
     "not permitted",
     "not enabled",
@@ -140,6 +142,8 @@ mod tests {
         check(400, "generation_config.response_schema: too many states", "", once);
         check(400, "Unknown name \"responseJsonSchema\" at 'generation_config'", "", always);
         check(500, "response_format crashed", "", None);
+        check(500, "unexpected failure in guided decoding, contact support", "", None);
+        check(503, "json_schema service temporarily unavailable", "", None);
         check(429, "response_format is not supported at this rate", "", None);
         check(401, "response_format is not supported for this key", "", None);
     }

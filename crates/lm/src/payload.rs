@@ -64,7 +64,11 @@ impl Payload {
     fn events(text: &str) -> Self {
         let mut payload = Self { is_stream: true, ..Self::default() };
         let mut pending: Vec<&str> = Vec::new();
-        for line in text.split(['\n', '\r']) {
+        for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
+            // A blank line ends an event, also one that is no JSON.
+            if line.is_empty() {
+                pending.clear();
+            }
             let Some(data) = line.strip_prefix("data:").map(str::trim) else { continue };
             if data == "[DONE]" {
                 payload.is_done = true;

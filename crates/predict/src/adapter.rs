@@ -124,10 +124,15 @@ pub(crate) fn emphasis_at_end(text: &str) -> &str {
     text.get(text.trim_end_matches(is_emphasis).len()..).unwrap_or_default()
 }
 
-/// Whether a line begins with nothing but what decorates a name: a heading, a list, a quotation, emphasis.
+/// Whether a line begins with nothing but what decorates a name: a heading, a list, a quotation, emphasis. A number alone
+/// is a value; as the number of a list it has a full stop or a bracket behind it.
 pub(crate) fn is_decoration(lead: &str) -> bool {
-    let is_mark = |mark: char| mark.is_whitespace() || "#>-+.)".contains(mark) || is_emphasis(mark);
-    lead.len() <= 16 && lead.chars().all(|mark| is_mark(mark) || mark.is_ascii_digit())
+    let is_mark = |mark: char| mark.is_whitespace() || "#>-+".contains(mark) || is_emphasis(mark);
+    let marks = lead.trim_start_matches(is_mark).trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let is_numbered = lead.contains(|digit: char| digit.is_ascii_digit());
+    let behind = marks.strip_prefix(['.', ')']).filter(|_| is_numbered);
+    lead.len() <= 16
+        && behind.or(Some(marks).filter(|_| !is_numbered)).is_some_and(|rest| rest.chars().all(is_mark))
 }
 
 fn is_emphasis(mark: char) -> bool {

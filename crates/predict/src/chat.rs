@@ -102,8 +102,16 @@ fn read(signature: &Signature, reply: &str, marks: &[Mark<'_>]) -> Result<Fields
         if found.contains_key(&field.name) {
             continue;
         }
-        let end = marks.get(index + 1).map_or(reply.len(), |next| next.start);
-        let text = reply.get(mark.end..end).unwrap_or_default();
+        let next = marks.get(index + 1);
+        let to = |end: usize| reply.get(mark.end..end).unwrap_or_default();
+        let mut text = to(next.map_or(reply.len(), |next| next.start));
+        // A number before a marker is one of a list, unless it is all there is.
+        if let Some(next) = next
+            && text.trim().is_empty()
+            && next.lead.contains(|digit: char| digit.is_ascii_digit())
+        {
+            text = to(next.at);
+        }
         let (line, more) = text.split_once('\n').map_or((text, None), |(line, more)| (line, Some(more)));
         let line = undecorated(mark.lead, line);
         let text = match more {
@@ -174,6 +182,8 @@ struct Mark<'a> {
     name: &'a str,
     /// Where it begins, with what decorates it.
     start: usize,
+    /// Where its brackets begin.
+    at: usize,
     end: usize,
     /// What stands before it on its line.
     lead: &'a str,
@@ -186,7 +196,7 @@ fn marks(reply: &str) -> Vec<Mark<'_>> {
         let (name, rest) = name_of(reply.get(at + 2..)?)?;
         let lead = before.rsplit('\n').next().unwrap_or(before);
         let decoration = if is_decoration(lead) { lead } else { emphasis_at_end(lead) };
-        let mark = Mark { name, start: at - decoration.len(), end: reply.len() - rest.len(), lead };
+        let mark = Mark { name, start: at - decoration.len(), at, end: reply.len() - rest.len(), lead };
         (!before.ends_with('\\')).then_some(mark)
     });
     marks.collect()
@@ -248,6 +258,18 @@ mod tests {
         check("q -> a: enum[x, y]", "[[ ## a ## ]]\nx [[ ## completed ## ]]", Ok(r#"{"a":"x"}"#));
         check("q -> a: enum[x, y]", "[[ ## a ## ]]\nz", Err("`a`"));
         check("q -> a: int", "[[ ## a ## ]]\n7", Ok(r#"{"a":7}"#));
+        for (value, read) in [("42", "42"), ("42.", "42"), ("-3", "-3"), ("**7**", "7"), (" 8", "8")] {
+            for text in [
+                format!("[[ ## a ## ]]\n{value} [[ ## completed ## ]]"),
+                format!("[[ ## a ## ]] {value}\n[[ ## completed ## ]]"),
+            ] {
+                check("q -> a: int", &text, Ok(&format!("{{\"a\":{read}}}")));
+            }
+        }
+        check("q -> a: float", "[[ ## a ## ]]\n-3.5 [[ ## completed ## ]]", Ok(r#"{"a":-3.5}"#));
+        check("q -> a", "[[ ## a ## ]]\n42 [[ ## completed ## ]]", Ok(r#"{"a":"42"}"#));
+        check("q -> a: int, b", "[[ ## a ## ]]\n7[[ ## b ## ]]\nx", Ok(r#"{"a":7,"b":"x"}"#));
+        check("q -> a, b", "1. [[ ## a ## ]]\nx\n2. [[ ## b ## ]]\ny", Ok(r#"{"a":"x","b":"y"}"#));
         check("q -> a", "", Err("`a` is missing"));
     }
 

@@ -5,12 +5,12 @@ use serde_json::Value;
 /// How much of a text a message shows, in characters.
 const SHOWN_CHARS: usize = 80;
 
-/// A text cut to what a message can show, with control characters escaped so that no data set can write to a terminal.
+/// A text cut to what a message can show, with characters escaped that could command a terminal or hide on it.
 pub fn excerpt(text: &str) -> String {
     let mut letters = text.chars();
     let mut short = String::new();
     for letter in letters.by_ref().take(SHOWN_CHARS) {
-        match letter.is_control() {
+        match letter.is_control() || super::is_unsafe(letter) {
             true => short.extend(letter.escape_default()),
             false => short.push(letter),
         }

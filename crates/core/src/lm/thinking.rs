@@ -21,8 +21,12 @@ const NOTATIONS: [(&str, &str); 13] = [
     ("<|channel>", "<channel|>"),
 ];
 
+/// Of the notations, by their places, those that are also written by people, in prompts above all: behind words of an answer
+/// they are a part of it.
+const WRITTEN: std::ops::Range<usize> = 1..5;
+
 /// Tokens of chat templates that some servers leave around an answer.
-const FRAME: [&str; 11] = [
+const FRAME: [&str; 15] = [
     "<|begin_of_solution|>",
     "<|end_of_solution|>",
     "<|START_RESPONSE|>",
@@ -31,7 +35,11 @@ const FRAME: [&str; 11] = [
     "<|return|>",
     "<|im_end|>",
     "<|eot_id|>",
+    "<|eom_id|>",
     "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "</s>",
     "<|END_OF_TURN_TOKEN|>",
     "<｜end▁of▁sentence｜>",
 ];
@@ -44,7 +52,7 @@ const QUOTATION: usize = 256;
 
 /// The answer in a text and what was thought aloud before it; `None` where nothing was.
 pub(super) fn apart(text: &str) -> Option<(String, String)> {
-    if !may_think(text) {
+    if !may_think(text) || is_json(text) {
         return None;
     }
     let mut thinking = String::new();
@@ -70,6 +78,11 @@ fn may_think(text: &str) -> bool {
         _ => false,
     };
     bytes.iter().enumerate().any(begins) || text.trim_start().starts_with(BARE_ANALYSIS)
+}
+
+/// Whether a text is one JSON value: a notation in it is a part of a value.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// Adds a thought behind others, as a paragraph of its own.
@@ -182,6 +195,12 @@ fn blocks(text: &str) -> Option<(String, String)> {
             continue;
         }
         let is_block = reader.kept.is_at_line_start();
+        if WRITTEN.contains(&tag.notation) && reader.kept.has_words() {
+            let end = reader.closing(next, tag, false).map_or(tag.end, |(_, close)| close.end);
+            reader.keep(end);
+            next = tags.iter().position(|one| one.start >= reader.from).unwrap_or(tags.len());
+            continue;
+        }
         let closing = reader.closing(next, tag, is_block);
         let Some((index, close)) = closing else {
             if is_block {
@@ -295,6 +314,7 @@ struct Kept<'a> {
     is_blank: bool,
     ticks: usize,
     quotes: usize,
+    is_escaped: bool,
 }
 
 const FENCE: &str = "```";
@@ -310,6 +330,7 @@ impl<'a> Kept<'a> {
             is_blank: true,
             ticks: 0,
             quotes: 0,
+            is_escaped: false,
         }
     }
 
@@ -324,7 +345,8 @@ impl<'a> Kept<'a> {
             self.text.push(letter);
             self.is_blank &= letter.is_whitespace();
             self.ticks += usize::from(letter == '`');
-            self.quotes += usize::from(letter == '"');
+            self.quotes += usize::from(letter == '"' && !self.is_escaped);
+            self.is_escaped = letter == '\\' && !self.is_escaped;
         }
     }
 
@@ -343,6 +365,12 @@ impl<'a> Kept<'a> {
         self.in_fence = false;
         self.begin_line();
         text
+    }
+
+    /// Whether words of an answer were kept: other than a marker such as `[[ ## answer ## ]]`.
+    fn has_words(&self) -> bool {
+        let text = self.text.trim_end_matches(|mark: char| mark.is_whitespace() || ":*_".contains(mark));
+        !text.is_empty() && !text.ends_with("]]")
     }
 
     /// Whether nothing of an answer is on the line yet: it may begin with a marker such as `[[ ## answer ## ]]`.
@@ -432,9 +460,16 @@ mod tests {
             "The marks `<|channel|>final<|message|>` begin the answer.",
             "x <think> y",
             "analysis of the assistant",
+            "Classify the ticket.\n<thinking>\nstep by step\n</thinking>\nThen answer.",
+            "Answer in this form:\n<reasoning>\nwhy\n</reasoning>\n<answer>\nwhat\n</answer>",
+            "Write your thoughts after\n<thinking>\nand then stop.",
+            "{\"a\": \"a 5\\\" screen\", \"b\": \"</think> and much more\"}",
         ] {
             assert_eq!(apart(text), None, "{text}");
         }
+        let long = "x".repeat(400);
+        let json = format!("{{\"reasoning\": \"ends with </think> {long}\", \"answer\": \"b\"}}");
+        assert_eq!(apart(&json), None);
         check("<think>a</think>Use <think>b</think> as tags.", "Use <think>b</think> as tags.", "a");
     }
 
@@ -459,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_of_nothing_but_tags_takes_no_time() {
+    fn a_long_text_of_nothing_but_tags_is_read() {
         let channel = "<|channel|>analysis<|message|>a";
         for unit in ["<think>", "</think>", "x<think>", "`</think>` <think>", "\"<think>'</think>' ", channel]
         {

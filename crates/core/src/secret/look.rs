@@ -65,7 +65,7 @@ fn masked(text: &str) -> Cow<'_, str> {
     let mut clean = String::new();
     let (mut done, mut before) = (0, ' ');
     for (at, letter) in text.char_indices() {
-        let begins = !before.is_ascii_alphanumeric() && before != '_';
+        let begins = (!before.is_ascii_alphanumeric() && before != '_') || is_behind_escape(text, at);
         before = letter;
         if at < done || !(begins && (letter.is_ascii_alphabetic() || letter == '-') || letter == ':') {
             continue;
@@ -80,6 +80,15 @@ fn masked(text: &str) -> Cow<'_, str> {
     match done {
         0 => Cow::Borrowed(text),
         _ => Cow::Owned(clean + text.get(done..).unwrap_or_default()),
+    }
+}
+
+/// Whether an escape of JSON or of a URL ends here, whose last letter belongs to no word: `\n`, `%22`.
+fn is_behind_escape(text: &str, at: usize) -> bool {
+    match text.as_bytes().get(..at) {
+        Some([.., b'\\', b'n' | b'r' | b't']) => true,
+        Some([.., b'%', high, low]) => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
+        _ => false,
     }
 }
 
@@ -193,6 +202,8 @@ mod tests {
         let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----";
         check(&format!("a {key} b"), "a [redacted] b");
         check("-----BEGIN PRIVATE KEY-----\nMIIE", MASK);
+        let key = "sk-proj-Ab12Cd34Ef56Gh78Ij90";
+        check(&format!("wrong:\\n{key}\\tand %22{key}%22"), "wrong:\\n[redacted]\\tand %22[redacted]%22");
         check("://.-----BEGIN PRIVATE KEY-----PRIVATE KEY-----@", "://[redacted]@");
     }
 

@@ -10,7 +10,8 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 impl FieldType {
     /// A JSON value as a value of this type, where it means one: `3` for `enum[1, 2, 3]`, `3.0` or `"3"` for `int`,
     /// `"1.10"` for `float`, `1` or `"yes"` for `bool`, `7` for `str`, JSON text for a list or an object. It is what
-    /// rows, demos and replies are all read by. A null is a value of optional types alone; an empty text is one there.
+    /// rows, demos and replies are all read by first. A null is a value of optional types alone; an empty text, `null` and
+    /// Python's `None` are one there.
     ///
     /// ```
     /// use promptopt_core::signature::FieldType;
@@ -25,7 +26,7 @@ impl FieldType {
     /// The value itself, where it means no value of this type.
     pub fn read(&self, value: Value) -> Result<Value, Value> {
         if let (Self::Optional(item), Value::String(text)) = (self, &value)
-            && matches!(text.trim(), "" | "null")
+            && ["", "null", "none"].iter().any(|nothing| text.trim().eq_ignore_ascii_case(nothing))
             && !matches!(&**item, Self::Enum(literals) if literals.contains(text))
         {
             return Ok(Value::Null);
@@ -160,6 +161,7 @@ mod tests {
         check("optional[int]", json!(null), Some(json!(null)));
         check("optional[str]", json!(""), Some(json!(null)));
         check("optional[str]", json!("null"), Some(json!(null)));
+        check("optional[str]", json!("None"), Some(json!(null)));
         check("optional[enum[a, null]]", json!("null"), Some(json!("null")));
         check("optional[enum[a, b]]", json!(" b"), Some(json!("b")));
         check("list[int]", json!(["1", 2.0]), Some(json!([1, 2])));
