@@ -41,6 +41,8 @@ fn has_whole_test(outcome: &Value) -> bool {
 #[test]
 fn a_run_that_its_time_ends_has_a_sealed_test() {
     let harness = Harness::start(Behaviour::default());
+    // So slow that no search, however short, is over before its time: an evolution needs 340 calls, many of them alone.
+    harness.set_latency(Duration::from_millis(100));
     for kind in ["miprov2", "copro", "gepa", "simba", "random_search"] {
         let folder = harness.folder(&harness.task("", &large_plan(kind)));
         let started = Instant::now();
@@ -70,6 +72,7 @@ fn a_run_that_was_killed_in_its_test_makes_the_test_and_nothing_else() {
     std::thread::sleep(Duration::from_millis(100));
     kill(&mut child);
     let before: Value = outcome(at);
+    assert_eq!(before["finished"], false, "it was killed too late");
     harness.reset();
     let output = promptopt(at, &["resume", "route.run"]);
     assert!(output.status.success(), "{}", said(&output));
@@ -139,6 +142,8 @@ fn a_cap_that_cannot_last_is_refused_before_anything_is_asked() {
 #[test]
 fn a_cap_of_calls_that_is_just_enough_is_enough() {
     let harness = Harness::start(Behaviour::default());
+    // So slow that no search, however short, is over before its time: an evolution needs 340 calls, many of them alone.
+    harness.set_latency(Duration::from_millis(100));
     for kind in ["miprov2", "copro", "gepa", "simba", "random_search"] {
         let options = format!("{PARTS}\n[optimizer]\nkind = \"{kind}\"");
         let folder = harness.folder(&harness.task("", &options));
