@@ -104,6 +104,7 @@ fn peak(folder: &Path, arguments: &[&str]) -> Result<f64> {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
+    ensure!(peak > 0.0, "no memory was seen in /proc/PID/status, which is there on Linux");
     let said = fs::read_to_string(said)?;
     ensure!(ended.success(), "`promptopt {}` failed: {said}", arguments.join(" "));
     Ok(peak)

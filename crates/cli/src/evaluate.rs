@@ -32,7 +32,8 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let mut run = measure::run(&session, Budget::default(), Arc::clone(&progress) as _, cancellation)?;
     let prompts = session.program.candidate().prompts;
     let evaluation = measure::measure(&mut run, &prompts, &test).await?;
-    let usage = run.runner().totals().usage;
+    let totals = run.runner().totals();
+    let (usage, reasons) = (totals.usage, run.runner().reasons());
     let errors = measure::errors(std::slice::from_ref(&evaluation));
     progress.finish();
     let estimate = &evaluation.estimate;
@@ -61,6 +62,9 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
         "test": estimate,
         "usage": usage,
         "judge_calls": session.gauge.judge_calls(),
+        "failures": totals.failures,
+        "rows_left_out": run.runner().rows_left_out(),
+        "reasons": reasons,
         "errors": errors,
     }))?;
     args.fail_under.map_or(Ok(()), |least| enough(estimate.mean, least))

@@ -26,7 +26,8 @@ const CLOCK: &str = "clock.json";
 /// The report.
 pub(crate) const REPORT: &str = "report.html";
 /// The files of a run that nothing else may replace.
-pub(crate) const OWN: [&str; 6] = ["run.json", "journal.redb", "events.jsonl", "run.lock", OUTCOME, PROGRAM];
+pub(crate) const OWN: [&str; 8] =
+    ["run.json", "journal.redb", "events.jsonl", "run.lock", OUTCOME, PROGRAM, CLOCK, CANDIDATES];
 /// Everything in a directory in which nothing happened yet.
 const NOTHING_YET: [&str; 5] = ["run.json", "journal.redb", "events.jsonl", CLOCK, "run.lock"];
 
@@ -114,7 +115,9 @@ impl Kept {
         let Some(Folder { directory, new: false }) = &self.0 else { return Ok(None) };
         let saved: Option<SavedProgram> = directory.read_result(PROGRAM)?;
         let goes_on = |stop: &StopReason| matches!(stop, StopReason::Cancelled | StopReason::Provider { .. });
-        Ok(saved.filter(|saved| !goes_on(&saved.outcome.stop)))
+        let Some(mut saved) = saved.filter(|saved| !goes_on(&saved.outcome.stop)) else { return Ok(None) };
+        saved.read_candidates(directory.path())?;
+        Ok(Some(saved))
     }
 
     /// Where the run is, and what it knows already, for people.
@@ -141,7 +144,7 @@ impl Kept {
         let Some(Folder { directory, .. }) = &self.0 else { return Ok(()) };
         directory.write_result(PROGRAM, saved)?;
         if !saved.aside.is_empty() {
-            directory.write_text(CANDIDATES, &saved.candidate_lines()?)?;
+            directory.write_lines(CANDIDATES, &saved.aside)?;
         }
         let ended = Ended { finished, outcome: &saved.outcome, test: &saved.test, errors: &saved.errors };
         directory.write_result(OUTCOME, &ended)?;

@@ -7,12 +7,13 @@ use anyhow::{Context as _, bail};
 #[cfg(feature = "local")]
 use promptopt_core::lm::{Attempts, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::lm::{LanguageModel, Sampling};
+use promptopt_core::secret::is_secret_name;
 use promptopt_lm::{ModelName, ModelSettings, RateControl, by_name};
 use promptopt_testkit::SimulatedLm;
 use secrecy::SecretString;
 
 use crate::data::Undivided;
-use crate::secrets::{is_credential, key_variable};
+use crate::secrets::key_variable;
 use crate::task_file::ModelSection;
 
 mod of_task;
@@ -132,10 +133,10 @@ async fn remote(
         _ => None,
     };
     let at_openai = matches!(&parsed, ModelName::Compatible { base_url: None, .. });
-    let has_header = section.headers.keys().any(|name| is_credential(name));
+    let has_header = section.headers.keys().any(|name| is_secret_name(name));
     let asks_for_key = at_openai && section.api_key_file.is_none() && !has_header;
     let header = |(name, value): (&String, &String)| {
-        (name.clone(), SecretString::from(value.clone()), is_credential(name))
+        (name.clone(), SecretString::from(value.clone()), is_secret_name(name))
     };
     let settings = ModelSettings::builder()
         .maybe_base_url(section.base_url.clone())

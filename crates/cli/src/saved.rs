@@ -137,16 +137,6 @@ impl SavedProgram {
         self.aside = Arc::new(aside);
     }
 
-    /// What is known of all candidates, one a line.
-    pub(crate) fn candidate_lines(&self) -> anyhow::Result<String> {
-        let mut lines = String::new();
-        for known in self.aside.iter() {
-            lines.push_str(&serde_json::to_string(known)?);
-            lines.push('\n');
-        }
-        Ok(lines)
-    }
-
     /// Reads what the program's file does not hold from its run directory.
     pub(crate) fn read_candidates(&mut self, directory: &Path) -> anyhow::Result<()> {
         let path = directory.join(CANDIDATES);
@@ -314,7 +304,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("program.json");
             all.write(&path).unwrap();
-            std::fs::write(folder.path().join(CANDIDATES), all.candidate_lines().unwrap()).unwrap();
+            let lines = all.aside.iter().map(|known| serde_json::to_string(known).unwrap() + "\n");
+            std::fs::write(folder.path().join(CANDIDATES), lines.collect::<String>()).unwrap();
             let bytes = std::fs::metadata(&path).unwrap().len();
             assert!(bytes < 8_000_000, "{bytes}");
             let mut read = SavedProgram::read(&path).unwrap();

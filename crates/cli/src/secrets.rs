@@ -19,19 +19,11 @@ use crate::task_file::{ModelSection, TaskFile};
 
 /// The variable that is looked at when a model names none.
 const DEFAULT_KEY_VARIABLE: &str = "OPENAI_API_KEY";
-/// A header whose name ends with one of these authorizes a request, so that no key is looked for.
-const CREDENTIALS: [&str; 6] = ["authorization", "key", "token", "cookie", "secret", "password"];
 /// The largest file that is read for a key, in bytes.
 pub(crate) const LARGEST_KEY_FILE: u64 = 64 * 1024;
 /// The shortest value of a variable that no task names, in bytes: shorter ones are often words, as in
 /// `CI_TOKEN=none`.
 const SHORTEST_VALUE: usize = 16;
-
-/// Whether a header authorizes a request, by its name.
-pub(crate) fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    CREDENTIALS.iter().any(|suffix| name.ends_with(suffix))
-}
 
 /// Removes the secrets of a task and of what the command line and the environment hold.
 pub(crate) fn redactor(task: &TaskFile) -> Redactor {
@@ -186,11 +178,7 @@ fn secrets(section: &ModelSection) -> Vec<String> {
         secrets.extend(read_text(file, LARGEST_KEY_FILE));
     }
     let headers = section.headers.iter();
-    secrets.extend(
-        headers
-            .filter(|(name, _)| is_secret_name(name) || is_credential(name))
-            .map(|(_, value)| value.clone()),
-    );
+    secrets.extend(headers.filter(|(name, _)| is_secret_name(name)).map(|(_, value)| value.clone()));
     secrets.extend(section.headers.values().flat_map(|value| looks_secret(value)));
     let extra = Value::Object(section.extra.clone());
     secrets.extend(secrets_in(&extra));

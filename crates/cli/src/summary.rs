@@ -209,7 +209,7 @@ impl Ending<'_> {
             "exhausted": outcome.exhausted,
             "failures": outcome.failures,
             "reasons": outcome.reasons,
-            "rows_left_out": outcome.rows_left_out(),
+            "rows_left_out": outcome.rows_left_out,
             "errors": self.saved.errors,
             "notes": outcome.notes,
             "seconds": self.seconds,

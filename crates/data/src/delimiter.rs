@@ -19,8 +19,11 @@ pub(crate) fn found(header: &[u8], needed: &HashSet<&str>) -> u8 {
 
 /// The delimiter that spreadsheets write into a first line of its own, `sep=;`.
 pub(crate) fn declared(line: &[u8]) -> Option<u8> {
-    match line.trim_ascii() {
-        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] if delimiter.is_ascii_punctuation() => {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n' | b' ')).map_or(0, |last| last + 1);
+    match line.get(..end)?.trim_ascii_start() {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter]
+            if *delimiter == b'\t' || (*delimiter != b'"' && delimiter.is_ascii_punctuation()) =>
+        {
             Some(*delimiter)
         }
         _ => None,
@@ -62,6 +65,10 @@ mod tests {
     fn a_first_line_may_declare_it() {
         assert_eq!(declared(b"sep=;\r\n"), Some(b';'));
         assert_eq!(declared(b"sep=,"), Some(b','));
+        assert_eq!(declared(b"sep=\t\r\n"), Some(b'\t'));
+        assert_eq!(declared(b" sep=; \n"), Some(b';'));
+        assert_eq!(declared(b"sep=\""), None);
+        assert_eq!(declared(b"\n"), None);
         assert_eq!(declared(b"sep=x"), None);
         assert_eq!(declared(b"separator=;"), None);
     }

@@ -173,6 +173,25 @@ impl RunDirectory {
         Ok(path)
     }
 
+    /// Writes results that are many, one a line, in the same way.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunDirectory::write_result`].
+    pub fn write_lines<T: Serialize>(&self, name: &str, results: &[T]) -> Result<PathBuf, StoreError> {
+        let path = self.result_path(name)?;
+        let mut lines = Vec::new();
+        for result in results {
+            let mut value = serde_json::to_value(result).map_err(StoreError::json(&path))?;
+            self.redactor.redact_json(&mut value);
+            serde_json::to_writer(&mut lines, &value).map_err(StoreError::json(&path))?;
+            lines.push(b'\n');
+        }
+        self.events.sync()?;
+        write_privately(&path, &lines)?;
+        Ok(path)
+    }
+
     /// Writes a text, such as a report, in the same way.
     ///
     /// # Errors

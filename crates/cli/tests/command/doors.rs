@@ -87,8 +87,12 @@ fn reports_and_runs_replace_nothing_either() {
     let before = contents(at);
     ends(at, &["report", "best.json", "--out", "best.json"], 2, &["which is the program"]);
     ends(at, &["report", "best.run", "--out", "best.run/program.json"], 2, &["which is the program"]);
-    ends(at, &["report", "best.json", "--out", "best.run/journal.redb"], 2, &["belongs to the run"]);
-    ends(at, &["export", "best.json", "--out", "best.run/run.json"], 2, &["belongs to the run"]);
+    for own in ["journal.redb", "run.json", "events.jsonl", "clock.json", "candidates.jsonl", "outcome.json"]
+    {
+        let own = format!("best.run/{own}");
+        ends(at, &["report", "best.json", "--out", &own], 2, &["belongs to the run"]);
+        ends(at, &["export", "best.json", "--out", &own], 2, &["belongs to the run"]);
+    }
     refused(at, &["optimize", "task.toml", "--run", "task.toml"], &["task.toml"]);
     refused(at, &["optimize", "task.toml", "--run", "."], &["in the run directory"]);
     std::os::unix::fs::symlink("sub", at.join("link.run")).unwrap();
