@@ -329,6 +329,9 @@ pub struct Outcome {
     /// Why it failed: each reason once, in the order in which they came, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<FailureReason>,
+    /// How many rows the provider refuses or never answers, whatever the prompt: no score is about them.
+    #[serde(default)]
+    pub rows_left_out: u64,
     /// Why the run ended.
     pub stop: StopReason,
     /// Which limit ended it, where [`Outcome::stop`] is [`StopReason::Budget`].
@@ -352,11 +355,6 @@ impl Outcome {
     /// A detail that the optimizer gave, as what it is; `None` where it gave none, or another one.
     pub fn detail<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         T::deserialize(self.details.get(name)?).ok()
-    }
-
-    /// How many rows the provider refuses, whatever the prompt: they were left out, and no score is about them.
-    pub fn rows_left_out(&self) -> u64 {
-        self.reasons.iter().map(|reason| reason.rows_left_out).sum()
     }
 
     /// Whether anything but the original won.

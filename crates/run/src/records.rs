@@ -12,6 +12,7 @@ use promptopt_core::trace::{Failure, FailureKind, Trace};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use crate::writer::has_text;
 use crate::{Assignment, Event, Halt, Run, StopReason};
 
 /// Rows that are looked for on the way to one text.
@@ -203,7 +204,7 @@ impl Run<'_> {
             traces.extend(if told.is_some() { sent.next() } else { Some(nothing_to_show()) });
         }
         for trace in &traces {
-            self.withheld.has_written |= trace.error.is_none() && Refused::of(trace).is_none();
+            self.withheld.has_written |= has_text(trace);
         }
         for ((assignment, shown), trace) in assignments.iter().zip(shown).zip(&mut traces) {
             let (Some(refusal), Some(records), Some(shown)) =
@@ -213,10 +214,10 @@ impl Run<'_> {
             };
             *trace = self.with_fewer(program, assignment, records, shown, refusal).await?;
         }
+        // Where nothing has ever been written it is the set-up that is wrong, and not what a row holds.
+        let has_answered =
+            self.runner().anything_went_through() && Arc::ptr_eq(self.prompt_model(), self.task_model());
         for refusal in traces.iter().filter_map(|trace| Refused::of(trace)) {
-            // Where nothing has ever been written it is the set-up that is wrong, and not what a row holds.
-            let has_answered =
-                self.runner().totals().made > 0 && Arc::ptr_eq(self.prompt_model(), self.task_model());
             if refusal.fatal && !self.withheld.has_written && !has_answered {
                 return Err(Halt::Stopped(StopReason::Provider { message: refusal.why }));
             }
@@ -234,7 +235,7 @@ impl Run<'_> {
         mut shown: Vec<usize>,
         mut refusal: Refused,
     ) -> Result<Arc<Trace>, Halt> {
-        let (mut written, mut found) = (None, 0);
+        let (mut written, mut found, room) = (None, 0, self.withheld.room);
         // What others of the same batch have brought to light is left out first.
         let known = self.withheld.shown(records);
         let mut is_fewer = known.len() < shown.len();
@@ -261,6 +262,8 @@ impl Run<'_> {
             };
             let Some(at) = refused else {
                 self.withheld.hopeless.insert(program.name().to_owned());
+                // It was not the records that took the room.
+                self.withheld.room = room;
                 break;
             };
             found += 1;
@@ -306,7 +309,8 @@ impl Run<'_> {
         // Where nothing has passed, other records by themselves tell whether anything does.
         let mut others: Vec<usize> = shown.iter().copied().filter(|other| Some(*other) != suspect).collect();
         others.drain(..others.len().saturating_sub(MOST_FOUND));
-        has_passed |= others.is_empty();
+        // Where there is no other, a text that was written before says that the set-up is right.
+        has_passed |= others.is_empty() && self.withheld.has_written;
         while !has_passed && let Some(other) = others.pop() {
             match self.probe(program, assignment, &[other], written).await? {
                 Some(passes) => has_passed = passes,
@@ -344,8 +348,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let trace = self.send(program, vec![told]).await?.into_iter().next();
-        self.withheld.has_written |=
-            trace.as_ref().is_some_and(|trace| trace.error.is_none() && Refused::of(trace).is_none());
+        self.withheld.has_written |= trace.as_ref().is_some_and(|trace| has_text(trace));
         Ok(trace)
     }
 
@@ -373,7 +376,7 @@ impl Run<'_> {
 fn told(assignment: &Assignment, shown: Option<&[usize]>) -> Option<(Fields, u64)> {
     let mut inputs = assignment.inputs.clone();
     if let (Some(records), Some(shown)) = (&assignment.records, shown)
-        && shown.len() < records.records.len()
+        && (shown.len() < records.records.len() || shown.is_empty())
     {
         let text = records.text(shown);
         if text.is_empty() {

@@ -56,25 +56,17 @@ impl RolloutCost {
     /// How many rollouts a runner may make now if so many are to be made later; `None` without any limit.
     pub fn spare(runner: &RolloutRunner<'_>, later: usize) -> Option<u64> {
         let cost = Self::of(runner);
-        let calls = runner.remaining_calls();
-        let by_calls = calls.map(|calls| cost.rollouts(calls.saturating_sub(cost.kept_back(later))));
-        // What is affordable by the most that rollouts may cost is a limit of their number only where it
-        // lies below what the calls allow.
-        let by_number = runner
-            .affordable_rollouts()
-            .filter(|affordable| calls.is_none_or(|calls| *affordable < calls / cost.most));
-        let by_number = by_number.map(|count| count.saturating_sub(later as u64));
+        let by_calls =
+            runner.remaining_calls().map(|calls| cost.rollouts(calls.saturating_sub(cost.kept_back(later))));
+        let by_number = runner.remaining_rollouts().map(|count| count.saturating_sub(later as u64));
         by_calls.into_iter().chain(by_number).min()
     }
 
     /// Whether a runner has enough left for so many rollouts, as far as can be expected.
     pub fn is_enough(runner: &RolloutRunner<'_>, rollouts: usize) -> bool {
         let cost = Self::of(runner);
-        let calls = runner.remaining_calls();
-        let by_calls = calls.is_none_or(|calls| calls >= cost.kept_back(rollouts));
-        let affordable = runner.affordable_rollouts();
-        let by_number = affordable.filter(|count| calls.is_none_or(|calls| *count < calls / cost.most));
-        by_calls && by_number.is_none_or(|count| count >= rollouts as u64)
+        runner.remaining_calls().is_none_or(|calls| calls >= cost.kept_back(rollouts))
+            && runner.remaining_rollouts().is_none_or(|count| count >= rollouts as u64)
     }
 }
 

@@ -300,14 +300,14 @@ impl Run<'_> {
     ///
     /// [`Halt`] when the run ends before all are made; what was made is on the board.
     pub async fn score(&mut self, wanted: &[(usize, Vec<usize>)]) -> Result<(), Halt> {
-        self.score_into(wanted, &mut Vec::new()).await
+        self.score_into(wanted, None).await
     }
 
     /// The same for whoever wants the first traces, too.
     async fn score_into(
         &mut self,
         wanted: &[(usize, Vec<usize>)],
-        first: &mut Vec<Option<Arc<Trace>>>,
+        mut first: Option<&mut Vec<Option<Arc<Trace>>>>,
     ) -> Result<(), Halt> {
         let mut ended = Ok(());
         for pairs in self.board.unknown(wanted).chunks(AT_ONCE) {
@@ -315,7 +315,7 @@ impl Run<'_> {
             let mut traces = Vec::with_capacity(pairs.len());
             ended = self.make(&self.board.jobs(pairs), &mut traces, false).await;
             self.board.record(pairs, &traces);
-            if first.is_empty() {
+            if let Some(first) = first.take() {
                 *first = traces;
             }
             if ended.is_err() {

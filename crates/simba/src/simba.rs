@@ -189,7 +189,7 @@ impl SIMBA {
                     let origin = Origin::new("demo", "a demo of a run that went well");
                     new.push(PromptCandidate::new(prompts, origin).with_parents(vec![source]));
                 }
-            } else if *best >= low && *worst <= high {
+            } else if *best >= low && *worst <= high && !run.is_withheld(&better.example) {
                 // Of runs that scored alike, the half that the score speaks against says nothing.
                 let (alike, good) = (best <= worst, *best > high);
                 let better = (!alike || good).then(|| Arc::clone(better));

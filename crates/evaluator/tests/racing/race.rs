@@ -129,6 +129,22 @@ fn an_allotment_narrows_the_race_to_those_in_front() {
     assert!(full.contains(&2) && full.len() < 5, "{full:?}");
 }
 
+/// Of two limits the calls may seem the narrower one at first, when only the most that a rollout may take is known.
+#[test]
+fn a_limit_of_rollouts_beside_one_of_calls_leaves_a_finisher() {
+    let coin = Coin::new(3);
+    let program = coin.program("");
+    let limits = RunOptions::builder().max_calls(128).max_metric_calls(80);
+    let mut run = Run::of(&program, limits.task_model(silent()).build()).unwrap();
+    run.select_on(selection(40).into_iter().map(Arc::new).collect());
+    let everyone: Vec<usize> = (0..4).map(|number| run.enter(candidate(&format!("0.6 {number}")))).collect();
+    let mut raced = Vec::new();
+    let options = RaceOptions::default().with_first_chunk(8);
+    let _ = race_into(&mut run, &everyone, &options, &mut raced).now_or_never().unwrap();
+    assert!(raced.iter().any(|contender| contender.end == RaceEnd::Finished), "{raced:?}");
+    assert!(coin.runs() <= 80);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -139,6 +139,7 @@ impl Evolution<'_> {
 
     fn is_lesson(&self, run: &Run<'_>, trace: &Trace) -> bool {
         trace.evidence().is_some_and(|score| score < self.perfect_score(run))
+            && !run.is_withheld(&trace.example)
     }
 
     /// The runs that the prompt model is shown: those of the minibatch, then others of the parent

@@ -75,6 +75,7 @@ impl Run<'_> {
             spending,
             failures: totals.failures + self.others.failures,
             reasons: self.runner.reasons(),
+            rows_left_out: self.runner.rows_left_out(),
             stop,
             exhausted,
             notes: self.notes,

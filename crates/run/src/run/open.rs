@@ -98,7 +98,7 @@ impl<'p> Run<'p> {
         // Without all of it nothing can be judged, so a cap that is just enough is used to its last call.
         self.runner.least_calls = Some(calls_of_a_rollout(self.program).low);
         let mut traces = Vec::new();
-        let ended = self.score_into(&[(original, everything.clone())], &mut traces).await;
+        let ended = self.score_into(&[(original, everything.clone())], Some(&mut traces)).await;
         self.note_trial(TrialKind::BASELINE, original, &everything);
         self.runner.least_calls = None;
         self.tell_of_further_calls();

@@ -149,7 +149,7 @@ async fn a_rollout_may_make_more_calls_than_its_program_says_and_the_budget_hold
         assert!(batch.traces.iter().flatten().all(|trace| trace.error.is_none()));
         assert_eq!((batch.traces.len(), batch.stop, model.calls()), (4, None, 20));
         // What one made is what the next ones are planned by: with four calls left none begins.
-        assert_eq!((runner.calls_per_rollout(), runner.affordable_rollouts()), (5, Some(2)));
+        assert_eq!((runner.calls_per_rollout(), runner.remaining_calls()), (5, Some(14)));
         let batch = run(&runner, &greedy(7)[4..]).await.unwrap();
         let made = batch.traces.iter().flatten().count();
         assert_eq!((made, batch.stop, model.calls()), (2, Some(StopReason::Budget), 30));
