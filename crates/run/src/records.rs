@@ -12,7 +12,6 @@ use promptopt_core::trace::{Failure, FailureKind, Trace};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::writer::has_text;
 use crate::{Assignment, Event, Halt, Run, StopReason};
 
 /// Rows that are looked for on the way to one text.
@@ -385,6 +384,18 @@ fn told(assignment: &Assignment, shown: Option<&[usize]>) -> Option<(Fields, u64
         inputs.insert(records.field.clone(), Value::from(text));
     }
     Some((inputs, assignment.draw))
+}
+
+/// Whether a text came, as the field of a prompt's signature or in the list of bare replies.
+fn has_text(trace: &Trace) -> bool {
+    let holds = |value: &Value| match value {
+        Value::Array(texts) => !texts.is_empty(),
+        value => value.as_str().is_some_and(|text| !text.trim().is_empty()),
+    };
+    let fields = trace.prediction.as_ref().map(Prediction::fields);
+    trace.error.is_none()
+        && Refused::of(trace).is_none()
+        && fields.is_some_and(|fields| fields.values().any(holds))
 }
 
 /// A text that was refused for good.

@@ -236,11 +236,6 @@ fn failure(trace: &Trace) -> String {
         .unwrap_or_else(|| "the reply holds no text".to_owned())
 }
 
-/// Whether a text came.
-pub(crate) fn has_text(trace: &Trace) -> bool {
-    trace.error.is_none() && !texts(trace).is_empty()
-}
-
 /// Anything that was written counts; whether it serves is for the caller to check.
 fn written() -> impl Metric {
     metric_fn(|_: &Example, _: &Prediction| true)
