@@ -24,6 +24,8 @@ struct Point {
     method: Method,
     caution: f64,
     headroom: bool,
+    /// Whether another prompt may be worse, where none is better.
+    ceiling: bool,
     /// The true gain of what was installed, and of the candidate with the highest mean on the selection set.
     gain: f64,
     by_mean: f64,
@@ -99,6 +101,7 @@ async fn measure(
         method,
         caution,
         headroom,
+        ceiling: landscape.name.starts_with("ceiling"),
         gain,
         by_mean: match by_mean == outcome.best {
             true => gain,
@@ -136,25 +139,29 @@ fn table(case: &str, points: &[&Point]) -> Vec<Row> {
         Row::new("harm", format!("{case}: {what}"), unit, (1000.0 * value).round() / 10.0)
     };
     let flat: Vec<_> = points.iter().filter(|point| !point.headroom).collect();
+    let ceilings: Vec<_> = points.iter().filter(|point| point.ceiling).collect();
     let steep: Vec<_> = points.iter().filter(|point| point.headroom).collect();
     let mut rows = Vec::new();
-    if !flat.is_empty() {
+    for (name, points) in [("no headroom", flat), ("of these a ceiling", ceilings)] {
+        if points.is_empty() {
+            continue;
+        }
         let mean = |value: &dyn Fn(&Point) -> f64| {
-            flat.iter().map(|point| value(point)).sum::<f64>() / flat.len() as f64
+            points.iter().map(|point| value(point)).sum::<f64>() / points.len() as f64
         };
         let share = |holds: &dyn Fn(&Point) -> bool| mean(&|point| f64::from(u8::from(holds(point))));
         let worse = |gain: f64| gain < -0.02;
+        let row = |what: &str, unit: &str, value: f64| row(&format!("{name}, {what}"), unit, value);
         rows.extend([
-            row("no headroom, true gain of what is installed", "points", mean(&|point| point.gain))
+            row("true gain of what is installed", "points", mean(&|point| point.gain))
                 .goal(Goal::AtLeast(-0.5)),
-            row("no headroom, of the highest mean", "points", mean(&|point| point.by_mean)),
-            row("no headroom, more than 2 points below", "%", share(&|point| worse(point.gain)))
-                .goal(Goal::AtMost(5.0)),
-            row("no headroom, so by the highest mean", "%", share(&|point| worse(point.by_mean))),
-            row("no headroom, expected less true gain", "points", mean(&|point| point.expected - point.gain))
+            row("of the highest mean", "points", mean(&|point| point.by_mean)),
+            row("more than 2 points below", "%", share(&|point| worse(point.gain))).goal(Goal::AtMost(5.0)),
+            row("so by the highest mean", "%", share(&|point| worse(point.by_mean))),
+            row("expected less true gain", "points", mean(&|point| point.expected - point.gain))
                 .goal(Goal::AtMost(1.0)),
-            row("no headroom, something is installed", "%", share(&|point| point.installed)),
-            row("no headroom, called better", "%", share(&|point| point.better)).goal(Goal::AtMost(5.0)),
+            row("something is installed", "%", share(&|point| point.installed)),
+            row("called better", "%", share(&|point| point.better)).goal(Goal::AtMost(5.0)),
         ]);
     }
     if !steep.is_empty() {

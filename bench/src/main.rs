@@ -5,8 +5,8 @@
 mod child;
 mod concurrency;
 mod cpu;
-mod harm;
 mod critical_path;
+mod harm;
 mod machine;
 mod memory;
 mod model;

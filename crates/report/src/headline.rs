@@ -106,7 +106,8 @@ impl<'a> Headline<'a> {
             verdict_class,
             verdict,
             comparison,
-            kept: (!improved && !report.outcome.choice.is_empty()).then(|| Cut::value(&report.outcome.choice)),
+            kept: (!improved && !report.outcome.choice.is_empty())
+                .then(|| Cut::value(&report.outcome.choice)),
             detectable: detectable(report).filter(|_| verdict_class == "noise"),
             caution: evidence.caution.filter(|_| improved),
             scores: measured.then(|| {

@@ -194,8 +194,7 @@ impl Table {
         let noise = |one: &Differences| {
             (one.squares + before) / ((one.n - 1.0).max(0.0) + NOISE_OF_OTHERS + NOISE_OF_SCORES)
         };
-        let usual =
-            found.iter().map(|one| one.n * noise(one)).sum::<f64>() / of_all(|one| one.n).max(1.0);
+        let usual = found.iter().map(|one| one.n * noise(one)).sum::<f64>() / of_all(|one| one.n).max(1.0);
         let n = rows.iter().filter(|(count, ..)| *count > 0.0).count() as f64;
         let two: f64 = rows.iter().map(|(count, ..)| count * (count - 1.0)).sum();
         let together: f64 = rows.iter().map(|(_, sum, squares)| sum * sum - squares).sum();
@@ -349,8 +348,7 @@ impl Belief {
     fn place(&mut self, table: &Table, before: f64) {
         let means = || table.seen.iter().map(|one| one.mean);
         let far = 4.0 * (table.shared.sqrt() + table.scale);
-        let (mut low, mut high) =
-            (means().fold(0.0, f64::min) - far, means().fold(0.0, f64::max) + far);
+        let (mut low, mut high) = (means().fold(0.0, f64::min) - far, means().fold(0.0, f64::max) + far);
         for narrowed in 0..=NARROWED {
             let step = (high - low) / (POINTS - 1) as f64;
             let places = (0..POINTS).map(|at| {

@@ -30,7 +30,8 @@ impl Run<'_> {
     pub(super) fn choose(&self) -> Choice {
         let gains = self.board.expected_gains();
         let caution = self.options.caution;
-        let is_full = |index: usize| self.board.candidates().get(index).is_some_and(|one| one.score.is_some());
+        let is_full =
+            |index: usize| self.board.candidates().get(index).is_some_and(|one| one.score.is_some());
         let full: Vec<_> = gains.iter().copied().filter(|(index, _)| is_full(*index)).collect();
         let better = || full.iter().copied().filter(|(_, gain)| gain.seen > 0.0);
         let utility = |(_, gain): &(usize, Gain)| gain.utility(caution);
@@ -39,9 +40,8 @@ impl Run<'_> {
         let contender = best.and_then(|best| {
             let least = utility(&best) - EVEN * best.1.deviation;
             // One that is not to be installed is no peer of one that is.
-            let is_even = |one: &(usize, Gain)| {
-                utility(one) >= least && (utility(one) > 0.0) == (utility(&best) > 0.0)
-            };
+            let is_even =
+                |one: &(usize, Gain)| utility(one) >= least && (utility(one) > 0.0) == (utility(&best) > 0.0);
             better().filter(is_even).min_by_key(|(index, _)| (self.complexity(*index), *index))
         });
         Choice {
@@ -131,7 +131,9 @@ impl Choice {
             return looks;
         }
         let risk = match gain.mean > 0.0 {
-            true => format!(": too little for its risk, since a loss weighs {caution} times as much as a gain"),
+            true => {
+                format!(": too little for its risk, since a loss weighs {caution} times as much as a gain")
+            }
             false => String::new(),
         };
         format!("the original was kept: {looks}{risk}")

@@ -39,14 +39,18 @@ fn choose(runs: u64, examples: usize, caution: f64, truths: impl Fn(usize) -> Ve
             .collect();
         let given_up = |at: usize| at % 3 == 2;
         let scores = |(at, values): (usize, Vec<f64>)| match given_up(at) {
-            true => Scores::lossy(values.iter().enumerate().map(|(row, one)| (row < examples / 3).then_some(*one))),
+            true => Scores::lossy(
+                values.iter().enumerate().map(|(row, one)| (row < examples / 3).then_some(*one)),
+            ),
             false => known(values),
         };
         let programs: Vec<Scores> = programs.into_iter().enumerate().map(scores).collect();
         let gains = expected_gains(&programs[0], &programs[1..]).unwrap();
         let best = |value: &dyn Fn(&Gain) -> f64| {
             let finished = gains.iter().enumerate().filter(|(at, _)| !given_up(at + 1));
-            let best = finished.map(|(at, gain)| (at + 1, value(gain))).max_by(|one, other| one.1.total_cmp(&other.1));
+            let best = finished
+                .map(|(at, gain)| (at + 1, value(gain)))
+                .max_by(|one, other| one.1.total_cmp(&other.1));
             best.filter(|(_, value)| *value > 0.0).map_or(0, |(at, _)| at)
         };
         let (chosen, by_mean) = (best(&|gain| gain.utility(caution)), best(&|gain| gain.seen));
@@ -66,8 +70,9 @@ fn choose(runs: u64, examples: usize, caution: f64, truths: impl Fn(usize) -> Ve
 fn a_good_program_is_not_left_for_a_lucky_one() {
     for (examples, candidates, baseline) in [(30, 10, 0.85), (40, 20, 0.9), (100, 20, 0.8)] {
         let worse = |at: usize| baseline - [0.0, 0.02, 0.04, 0.06][at % 4];
-        let tally =
-            choose(200, examples, 3.0, |_| std::iter::once(baseline).chain((0..candidates).map(worse)).collect());
+        let tally = choose(200, examples, 3.0, |_| {
+            std::iter::once(baseline).chain((0..candidates).map(worse)).collect()
+        });
         println!("{examples} examples, {candidates} candidates, {baseline}: {tally:?}");
         assert!(tally.gain > -0.005 && tally.harmed <= 0.08, "{tally:?}");
         assert!(tally.by_mean < -0.008 && tally.harmed_by_mean > 0.2, "{tally:?}");

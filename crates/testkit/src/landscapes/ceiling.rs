@@ -16,9 +16,9 @@ use crate::{HiddenRules, Rule, toy};
 /// Of the examples, this part is as easy or hard under every prompt.
 const ALIKE: f64 = 0.6;
 /// Of other prompts, this part does as well as the one at the start,
-const EQUAL: f64 = 0.4;
+const EQUAL: f64 = 0.2;
 /// this part less well by at most so much,
-const WORSE: (f64, f64) = (0.4, 0.05);
+const WORSE: (f64, f64) = (0.6, 0.08);
 /// and the others by at most so much.
 const FAR_WORSE: f64 = 0.2;
 
@@ -105,7 +105,8 @@ impl Behaviour for Known {
         let rule = self.rules.iter().find(|rule| field == "answer" && chat.question.contains(&rule.cue))?;
         let instruction = chat.instruction.rsplit("your objective is:").next().unwrap_or_default();
         let row = ContentHash::of(&(self.seed, chat.question));
-        let chance_of_row = if coin(row, "alike") < ALIKE { coin(row, "answer") } else { chance.of("answer") };
+        let chance_of_row =
+            if coin(row, "alike") < ALIKE { coin(row, "answer") } else { chance.of("answer") };
         if chance_of_row < self.score(&letters(instruction), chat.demos.len()) {
             return Some(rule.value.clone());
         }
@@ -125,6 +126,11 @@ impl Behaviour for Known {
             "Leave nothing out.",
         ];
         let pick = |about, from| chance.pick(about, from).copied().unwrap_or_default();
-        format!("Give the answer {}. {} {}", pick("manner", &MANNERS), pick("hint", &HINTS), pick("more", &HINTS))
+        format!(
+            "Give the answer {}. {} {}",
+            pick("manner", &MANNERS),
+            pick("hint", &HINTS),
+            pick("more", &HINTS)
+        )
     }
 }

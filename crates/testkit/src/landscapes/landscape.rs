@@ -290,7 +290,12 @@ mod tests {
                 others.map(|one| (landscape.true_score(&one).unwrap(), one)).collect();
             assert!(worth.iter().all(|(worth, _)| *worth <= landscape.ceiling));
             let (lowest, worst) = worth.into_iter().min_by(|one, other| one.0.total_cmp(&other.0)).unwrap();
-            assert_eq!(lowest < landscape.ceiling, landscape.name.starts_with("ceiling"), "{}", landscape.name);
+            assert_eq!(
+                lowest < landscape.ceiling,
+                landscape.name.starts_with("ceiling"),
+                "{}",
+                landscape.name
+            );
             check(landscape.name, score(&landscape, &worst), lowest);
         }
     }
