@@ -6,6 +6,7 @@ mod child;
 mod concurrency;
 mod cpu;
 mod critical_path;
+mod harm;
 mod machine;
 mod memory;
 mod model;
@@ -64,7 +65,7 @@ fn run(options: &Options) -> Result<()> {
 /// One thread for rollouts and their connections, as the command has it; all of them for the simulated tasks.
 fn runtime(part: Part) -> std::io::Result<Runtime> {
     let mut builder = match part {
-        Part::Memory | Part::Search | Part::Model => Builder::new_multi_thread(),
+        Part::Memory | Part::Search | Part::Harm | Part::Model => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     builder.enable_all().build()
@@ -78,6 +79,7 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Memory => memory::run(options).await,
         Part::Scaling => scaling::run(options).await,
         Part::Search => search::run(options).await,
+        Part::Harm => harm::run(options).await,
         Part::Soak => soak::run(options).await,
         Part::Model => model::run(options).await,
     }

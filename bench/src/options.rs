@@ -20,12 +20,15 @@ pub(crate) struct Options {
     /// Search: run DSPy as well, which is installed in target/peers.
     #[arg(long)]
     pub(crate) peers: bool,
-    /// Search: only this landscape.
+    /// Search and harm: only this landscape.
     #[arg(long)]
     pub(crate) landscape: Option<String>,
-    /// Search: seeds FROM-TO instead of those of the report.
+    /// Search and harm: seeds FROM-TO instead of those of the report.
     #[arg(long, value_parser = seeds)]
     pub(crate) seeds: Option<Seeds>,
+    /// Harm: only this `caution`.
+    #[arg(long)]
+    pub(crate) caution: Option<f64>,
     /// Search: where the plot goes, of runs over all landscapes.
     #[arg(long)]
     pub(crate) plot: Option<PathBuf>,
@@ -59,6 +62,8 @@ pub(crate) enum Part {
     Scaling,
     /// Sealed-test score for calls, beside the Python peers.
     Search,
+    /// What is installed where there is nothing to gain, and where there is; only where it is named.
+    Harm,
     /// The embedded model.
     Model,
     /// Memory and files of a run of millions of calls; only where it is named.
@@ -86,6 +91,7 @@ impl Part {
             Self::Memory => "memory",
             Self::Scaling => "scaling",
             Self::Search => "search",
+            Self::Harm => "harm",
             Self::Model => "model",
             Self::Soak => "soak",
         }

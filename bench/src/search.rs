@@ -9,7 +9,7 @@ use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{Module, WithMetric};
 use promptopt_core::prompt::Prompts;
-use promptopt_run::{Run, evaluate};
+use promptopt_run::{Run, RunOptions, evaluate};
 use promptopt_testkit::Landscape;
 
 use crate::options::Options;
@@ -65,8 +65,14 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
 async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) -> Result<Point> {
     let (model, calls) = counted(landscape.model(seed));
     let mut program = landscape.program().with_metric(landscape.metric());
+    let options = RunOptions::builder()
+        .seed(seed)
+        .valset(landscape.selection.clone())
+        .max_calls(budget)
+        .task_model(model)
+        .build();
     method
-        .optimizer(landscape, seed, budget, model)
+        .optimizer(options)
         .compile(&mut program, landscape.train.clone())
         .await
         .with_context(|| format!("{} on {}, seed {seed}", method.name(), landscape.name))?;

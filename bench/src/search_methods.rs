@@ -1,15 +1,11 @@
 //! The optimizers that are compared, at their defaults under a budget of calls.
 
-use std::sync::Arc;
-
 use miprov2::{MIPROv2, Optimizer};
 use promptopt_copro::COPRO;
-use promptopt_core::lm::LanguageModel;
 use promptopt_gepa::GEPA;
 use promptopt_random_search::RandomSearch;
 use promptopt_run::RunOptions;
 use promptopt_simba::SIMBA;
-use promptopt_testkit::Landscape;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,20 +39,8 @@ impl Method {
         }
     }
 
-    /// The optimizer at its defaults: data, seed, model and budget are set, and nothing else.
-    pub(crate) fn optimizer(
-        self,
-        landscape: &Landscape,
-        seed: u64,
-        budget: u64,
-        model: Arc<dyn LanguageModel>,
-    ) -> Box<dyn Optimizer> {
-        let options = RunOptions::builder()
-            .seed(seed)
-            .valset(landscape.selection.clone())
-            .max_calls(budget)
-            .task_model(model)
-            .build();
+    /// The optimizer at its defaults under the options that every run has.
+    pub(crate) fn optimizer(self, options: RunOptions) -> Box<dyn Optimizer> {
         match self {
             Self::Demos => Box::new(MIPROv2::default().with_run_options(options)),
             Self::ZeroShot => {

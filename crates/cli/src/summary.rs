@@ -96,15 +96,18 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
             let _ = writeln!(text, "\nnothing had beaten the original on the selection set yet");
         }
         _ if !outcome.improved() => {
-            let _ = writeln!(text, "\nnothing beat the original on the selection set, so it stays");
+            let _ = writeln!(text, "\n{}", outcome.choice);
         }
         Some(test) => {
             let _ = writeln!(text, "\n{}", verdict(&test.comparison));
             if let Some(line) = detectable(test) {
                 let _ = writeln!(text, "{line}");
             }
+            let _ = writeln!(text, "{}", outcome.choice);
         }
-        None => {}
+        None => {
+            let _ = writeln!(text, "\n{}", outcome.choice);
+        }
     }
     let total = outcome.spending.total();
     let _ = writeln!(
@@ -196,6 +199,7 @@ impl Ending<'_> {
             "run": self.run,
             "baseline": outcome.baseline,
             "selected": outcome.selected,
+            "choice": outcome.choice,
             "test": test.as_ref().map(|test| json!({
                 "baseline": test.baseline, "optimized": test.optimized, "comparison": test.comparison,
             })),

@@ -6,6 +6,7 @@ use promptopt_statistics::{Comparison, Estimate};
 use serde::Serialize;
 
 use crate::interval_plot::IntervalPlot;
+use crate::text::Cut;
 use crate::{Report, text};
 
 /// The first thing that is seen.
@@ -14,12 +15,14 @@ pub(crate) struct Headline<'a> {
     /// Which split the numbers are from.
     split: String,
     before: Option<f64>,
-    /// None when nothing beat the original.
+    /// None when the original stays.
     after: Option<f64>,
     /// `better`, `worse`, `noise` or `kept`.
     verdict_class: &'static str,
     verdict: String,
     comparison: Option<&'a Comparison>,
+    /// Why the original stays, where it does.
+    kept: Option<Cut>,
     /// The gain that could have been seen, where nothing was, and on how many pairs.
     detectable: Option<(f64, usize)>,
     /// Why the numbers are to be read with care.
@@ -50,8 +53,8 @@ struct Evidence<'a> {
 
 const LEANS: &str = "There is no sealed test in this run. The optimized prompt was chosen on these very \
                      examples, so its score leans upward.";
-const CONFIRMED: &str = "There is no sealed test in this run. These examples took no part in the choice of \
-                         the winner, but the run has seen them.";
+const CONFIRMED: &str = "There is no sealed test in this run. The search did not see these examples, but \
+                         they had a say in what is installed.";
 
 impl<'a> Evidence<'a> {
     fn of(report: &'a Report) -> Self {
@@ -103,6 +106,8 @@ impl<'a> Headline<'a> {
             verdict_class,
             verdict,
             comparison,
+            kept: (!improved && !report.outcome.choice.is_empty())
+                .then(|| Cut::value(&report.outcome.choice)),
             detectable: detectable(report).filter(|_| verdict_class == "noise"),
             caution: evidence.caution.filter(|_| improved),
             scores: measured.then(|| {
@@ -129,7 +134,7 @@ pub(crate) fn verdict(
     place: &str,
 ) -> (&'static str, String) {
     match comparison {
-        _ if !improved => ("kept", "Nothing beat the original prompt, so it stays.".to_owned()),
+        _ if !improved => ("kept", "The original prompt stays.".to_owned()),
         None => ("noise", format!("No comparison was made {place}.")),
         Some(comparison) if comparison.is_within_noise() => {
             ("noise", format!("Not distinguishable from the baseline {place}."))

@@ -19,7 +19,7 @@ pub(crate) struct SplitRow<'a> {
 }
 
 const TEST: &str = "opened once, at the end; nothing was chosen on it";
-const CONFIRMATION: &str = "the winner once more, on evidence that no choice rested on";
+const CONFIRMATION: &str = "the best candidate once more, on evidence that the search did not see";
 const SELECTION: &str = "the winner was chosen here, so its score leans upward";
 
 /// The splits of a run, from the most to the least trustworthy.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::prompt::{PromptCandidate, Prompts};
 use promptopt_core::trace::Trace;
-use promptopt_statistics::{Estimate, Scores, Winner, estimate, judge_winner};
+use promptopt_statistics::{Estimate, Gain, Scores, Winner, estimate, expected_gains, judge_winner};
 
 use crate::evaluate::counts_as_zero;
 use crate::evidence::{Evidence, Row};
@@ -283,13 +283,26 @@ impl Board {
     /// with allowance for all that were tried. `None` when nothing is known of it. For the end of a run: it
     /// draws some thousand times.
     pub fn judge(&self, winner: usize, level: f64) -> Option<Winner> {
-        let tried: Vec<usize> =
-            (1..self.candidates.len()).filter(|candidate| self.count(*candidate) > 0).collect();
+        let tried = self.tried();
         let place = tried.iter().position(|candidate| *candidate == winner)?;
         let scores = tried.iter().map(|candidate| self.scores(*candidate));
         let mut judged = judge_winner(&self.scores(0), scores, place, level).ok()?;
         judged.candidate = winner;
         Some(judged)
+    }
+
+    /// What each candidate but the first one, the original, is to be expected to gain over that on other examples, with
+    /// its index. Those that nothing is known of are left out.
+    pub fn expected_gains(&self) -> Vec<(usize, Gain)> {
+        let tried = self.tried();
+        let scores = tried.iter().map(|candidate| self.scores(*candidate));
+        let gains = expected_gains(&self.scores(0), scores).unwrap_or_default();
+        tried.iter().copied().zip(gains).collect()
+    }
+
+    /// The candidates besides the original that something is known of.
+    fn tried(&self) -> Vec<usize> {
+        (1..self.candidates.len()).filter(|candidate| self.count(*candidate) > 0).collect()
     }
 
     /// The mean score of a candidate with its interval.

@@ -94,6 +94,11 @@ macro_rules! __options {
             /// Measure the winner once more on training examples that were held back. Default: the strategy's; true
             /// for GEPA, else false.
             pub confirm: Option<bool>,
+            /// How much a loss weighs against an equal gain when the winner is chosen. A candidate is installed where
+            /// the gain that is to be expected of it on other examples outweighs the loss; else the original stays. At
+            /// 1 the expected gain alone decides, at 0 whatever looks better wins. Default: 3.
+            #[builder(default = 3.0)]
+            pub caution: f64,
             /// Keep trials and scores of every candidate in the outcome, and tell the observer of trials. Default:
             /// true.
             #[builder(default = true)]
@@ -159,6 +164,7 @@ macro_rules! __options {
                     .maybe_patience(self.patience)
                     .maybe_stop_file(self.stop_file.clone())
                     .maybe_confirm(self.confirm)
+                    .caution(self.caution)
                     .track_stats(self.track_stats)
                     .maybe_budget(self.budget)
                     .rollouts_after(self.rollouts_after)
@@ -189,6 +195,7 @@ macro_rules! __options {
                 self.patience = options.patience;
                 self.stop_file = options.stop_file;
                 self.confirm = options.confirm;
+                self.caution = options.caution;
                 self.track_stats = options.track_stats;
                 self.budget = options.budget;
                 self.rollouts_after = options.rollouts_after;
@@ -250,6 +257,7 @@ impl RunOptions {
     /// [`Error::Option`] names the option that has a value it cannot have.
     pub(crate) fn check(&self) -> Result<(), Error> {
         at_least_one(&[("concurrency", self.concurrency), ("patience", self.patience.unwrap_or(1))])?;
+        within("caution", self.caution, 0.0, f64::MAX)?;
         within("target_score", self.target_score.unwrap_or(0.0), 0.0, f64::MAX)
     }
 }

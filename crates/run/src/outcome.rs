@@ -241,7 +241,8 @@ impl CandidateScores {
     }
 }
 
-/// The winner measured once more, on evidence that no choice rested on.
+/// The original and the candidate that most was to be expected of, measured on examples that played no part in the search.
+/// The last word on what is installed is spoken after it, so that candidate need not be the winner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Confirmation {
@@ -249,9 +250,9 @@ pub struct Confirmation {
     pub on: String,
     /// The original program there.
     pub baseline: Estimate,
-    /// The winner there.
+    /// The candidate there.
     pub winner: Estimate,
-    /// Winner against original there.
+    /// The candidate against the original there.
     pub comparison: Comparison,
 }
 
@@ -307,7 +308,7 @@ pub struct Outcome {
     pub selected: Estimate,
     /// Winner against original on the selection set; `None` when the original won.
     pub comparison: Option<Comparison>,
-    /// How the winner was chosen, in a sentence.
+    /// Why the winner was installed, or the original stays, in a sentence with the numbers.
     pub choice: String,
     /// Every evaluation in logical order, when statistics are tracked.
     pub trials: Vec<Trial>,
@@ -319,7 +320,7 @@ pub struct Outcome {
     /// and prints the rest.
     #[serde(default, skip_serializing_if = "Fields::is_empty")]
     pub details: Fields,
-    /// The winner on evidence that it was not picked by, where data and budget allowed.
+    /// Original and best candidate on evidence that the search did not see, where data and budget allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
     /// What the run cost.

@@ -17,6 +17,7 @@ use crate::{
     RolloutTotals, RunOptions, StopReason, Trial, TrialKind,
 };
 
+mod choice;
 mod close;
 mod fit;
 mod open;

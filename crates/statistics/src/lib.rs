@@ -33,6 +33,7 @@
 //! | The same questions, where every example ran several times | the same functions, with [`Scores::of_runs`] |
 //! | Which of two programs is better, with as few model calls as possible? | [`SequentialComparison`]: example by example, until it is clear |
 //! | I tried several prompts: is the best one better than what I had? | [`choose_winner`], or [`judge_winner`] where it was chosen already |
+//! | I tried several prompts: which of them, if any, should I use? | [`expected_gains`]: what each is to be expected to gain on other examples |
 //! | How many examples do I need? | [`examples_needed`] for a gain of a given size |
 //! | Which gain can my examples show? | [`minimum_detectable_gain`] and [`power`]; [`sensitivity_note`] as a sentence |
 //! | Nothing was found: how large a gain could I have missed? | [`detectable_gain`] |
@@ -81,6 +82,8 @@
 //!   *Resampling-Based Multiple Testing*, 1993; Tsamardinos, Greasidou and Borboudakis,
 //!   *Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation*, Machine
 //!   Learning 2018.
+//! - What to expect of each: Efron and Morris, *Data analysis using Stein's estimator and its
+//!   generalizations*, JASA 1975; Stephens, *False discovery rates: a new deal*, Biostatistics 2017.
 //! - Numbers of pairs: Miettinen, Biometrics 1968; Connor, Biometrics 1987.
 
 mod assertion;
@@ -88,6 +91,7 @@ mod basics;
 mod comparison;
 mod error;
 mod estimate;
+mod gain;
 mod interval;
 mod paired;
 mod power;
@@ -100,6 +104,7 @@ pub use assertion::loss;
 pub use comparison::Comparison;
 pub use error::Error;
 pub use estimate::Estimate;
+pub use gain::{Gain, expected_gains};
 pub use interval::{estimate, wilson};
 pub use paired::{PValues, compare, p_values};
 pub use power::{

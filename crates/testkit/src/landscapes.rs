@@ -1,6 +1,7 @@
 //! Tasks to measure optimizers on, which must not know them: each hides something else.
 
 mod behaviour;
+mod ceiling;
 mod landscape;
 mod noisy;
 mod notation;

@@ -242,7 +242,7 @@ impl LanguageModel for SimulatedLm {
 /// A task request taken apart.
 pub(crate) struct Chat<'a> {
     pub(crate) instruction: &'a str,
-    demos: Vec<(&'a str, &'a str)>,
+    pub(crate) demos: Vec<(&'a str, &'a str)>,
     pub(crate) question: &'a str,
 }
 

@@ -8,6 +8,7 @@ use promptopt_core::prompt::PromptCandidate;
 use promptopt_statistics::compare;
 
 use super::Run;
+use super::choice::Choice;
 use crate::evaluate::{LEVEL, evaluate};
 use crate::{CandidateScores, Confirmation, Error, Halt, Outcome, RolloutCost, Spending, StopReason};
 
@@ -15,7 +16,7 @@ use crate::{CandidateScores, Confirmation, Error, Halt, Outcome, RolloutCost, Sp
 const MOST_SCORES: usize = 1_000_000;
 
 impl Run<'_> {
-    /// Ends the run: chooses the winner, measures it once more where that was wanted, and says how it went. `ended` is
+    /// Ends the run: chooses the winner, which is measured once more where that was wanted, and says how it went. `ended` is
     /// what the search came to.
     ///
     /// # Errors
@@ -30,21 +31,17 @@ impl Run<'_> {
         };
         let exhausted = (stop == StopReason::Budget)
             .then(|| self.ledger.exhausted().or_else(|| self.ledger.tightest()).unwrap_or(Limit::Rollouts));
-        let leader = self.board.best().unwrap_or(0);
-        let comparison = compare(&self.board.scores(0), &self.board.scores(leader), LEVEL)?;
-        let best = if comparison.difference > 0.0 { leader } else { 0 };
-        let best = self.with_own_instruction(best, may_go_on(&stop)).await?;
+        let mut choice = self.choose();
+        if choice.best() != 0 || !self.held_back.is_empty() {
+            let contender = self.with_own_instruction(choice.contender(), may_go_on(&stop)).await?;
+            if contender != choice.contender() {
+                choice = self.choose_only(contender);
+            }
+        }
+        let confirmation = self.confirmation(&mut choice, &stop).await?;
+        let best = choice.best();
         let judged = (best != 0).then(|| self.board.judge(best, LEVEL)).flatten();
-        let full = self.board.candidates().iter().filter(|candidate| candidate.score.is_some()).count();
-        let expectation = judged.as_ref().map(|judged| format!("; {}", judged.expectation()));
-        let choice = format!(
-            "the highest mean over all {} examples of the selection set, among {full} candidates that were evaluated \
-             on all of them; a tie keeps the earlier one, and the original above all{}",
-            self.board.examples().len(),
-            expectation.unwrap_or_default()
-        );
         let (baseline, selected) = (self.board.estimate(0, LEVEL), self.board.estimate(best, LEVEL));
-        let confirmation = self.confirmation(best, &stop).await?;
 
         if let Some(untold) = self.ledger.untold() {
             self.note(untold);
@@ -67,7 +64,7 @@ impl Run<'_> {
             baseline,
             selected,
             comparison: judged.map(|judged| judged.comparison),
-            choice,
+            choice: choice.reason(),
             scores,
             trials: if track { self.trials } else { Vec::new() },
             details: self.details,
@@ -141,10 +138,15 @@ impl Run<'_> {
         candidates
     }
 
-    /// Measures original and winner on training examples that nothing was run on. Where that was wanted and does not
-    /// come to be, a note says so.
-    async fn confirmation(&mut self, best: usize, stop: &StopReason) -> Result<Option<Confirmation>, Error> {
-        if best == 0 || !self.confirm {
+    /// Measures original and contender on training examples that nothing was run on, before the last word on what is
+    /// installed. Where that was wanted and does not come to be, a note says so.
+    async fn confirmation(
+        &mut self,
+        choice: &mut Choice,
+        stop: &StopReason,
+    ) -> Result<Option<Confirmation>, Error> {
+        let contender = choice.contender();
+        if contender == 0 || !self.confirm {
             return Ok(None);
         }
         // What was kept back for this may be used now.
@@ -169,7 +171,7 @@ impl Run<'_> {
             format!("original and winner on {} held-back training examples", examples.len()),
         );
         let mut evaluations = Vec::new();
-        for candidate in [0, best] {
+        for candidate in [0, contender] {
             let prompts = self.board.candidates().get(candidate).map(|known| known.prompts.clone());
             match evaluate(self, &Arc::new(prompts.unwrap_or_default()), &examples).await {
                 Ok(evaluation) => evaluations.push(evaluation),
@@ -181,6 +183,7 @@ impl Run<'_> {
             }
         }
         let [baseline, winner] = evaluations.as_slice() else { return Ok(None) };
+        choice.confirm(&baseline.evidence(), &winner.evidence())?;
         Ok(Some(Confirmation {
             on: "training examples that were held back".to_owned(),
             baseline: baseline.estimate,

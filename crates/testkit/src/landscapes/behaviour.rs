@@ -37,7 +37,7 @@ pub(super) trait Behaviour: Send + Sync {
 
 /// A model that behaves so: a function of its seed and the messages and temperature of a request.
 pub(super) struct BehavingLm<B> {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) behaviour: B,
     pub(super) seed: u64,
 }

@@ -8,7 +8,7 @@ use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{Metric, Module};
 use promptopt_core::prompt::Prompts;
 
-use super::{noisy, notation, rules, shown, wording};
+use super::{ceiling, noisy, notation, rules, shown, wording};
 
 const TRAIN: usize = 100;
 const SELECTION: usize = 100;
@@ -30,6 +30,10 @@ pub(super) trait Task: Send + Sync {
     }
     /// Prompts that leave nothing to be gained.
     fn oracle(&self) -> Prompts;
+    /// What prompts score on endlessly many examples, where that is known.
+    fn true_score(&self, _prompts: &Prompts) -> Option<f64> {
+        None
+    }
 }
 
 /// A simulated task: 100 training, 100 selection and 200 sealed test examples, and something that is
@@ -112,6 +116,23 @@ impl Landscape {
         Self::new("wording", hides, (0.4, 0.8), wording::Wording::new(seed))
     }
 
+    /// Tasks in which nothing is to be gained: one whose model throws coins, one where no prompt matters, and three that
+    /// the prompt at the start does well, at 0.8, 0.88 and 0.95, where another one is as good or worse. Most examples are
+    /// as easy or hard under every prompt. [`true_score`](Self::true_score) knows what a prompt is worth.
+    pub fn without_headroom(seed: u64) -> Vec<Self> {
+        let task = |name, level, falls| {
+            let hides = "nothing: no prompt does better than the one at the start";
+            Self::new(name, hides, (level, level), ceiling::Ceiling::new(level, falls, seed))
+        };
+        vec![
+            task("coins", 0.5, false),
+            task("no-op", 0.7, false),
+            task("ceiling-80", 0.8, true),
+            task("ceiling-88", 0.88, true),
+            task("ceiling-95", 0.95, true),
+        ]
+    }
+
     fn new(
         name: &'static str,
         hides: &'static str,
@@ -147,6 +168,12 @@ impl Landscape {
     /// Prompts that leave nothing to be gained, which only tests may know.
     pub fn oracle(&self) -> Prompts {
         self.task.oracle()
+    }
+
+    /// What prompts score on endlessly many examples, where that is known: on tasks
+    /// [`without_headroom`](Self::without_headroom).
+    pub fn true_score(&self, prompts: &Prompts) -> Option<f64> {
+        self.task.true_score(prompts)
     }
 }
 
@@ -247,6 +274,29 @@ mod tests {
                 value(noisy.metric()) == value(noisy.truth())
             });
             check("agreement", agreed.count() as f64 / rows(&noisy).count() as f64, 0.8);
+        }
+    }
+
+    #[test]
+    fn without_headroom_prompts_score_what_they_are_worth() {
+        for landscape in Landscape::without_headroom(1) {
+            let prompt = |text: &str, demos: usize| {
+                let rows = landscape.train.iter().take(demos).map(|row| Demo::new(row.fields().clone()));
+                [("answer", Prompt::new(text).with_demos(rows.collect()))].into_iter().collect::<Prompts>()
+            };
+            check(landscape.name, score(&landscape, &landscape.oracle()), landscape.ceiling);
+            let others = (0..40).map(|at| prompt(&format!("Answer as number {at} would."), at % 3));
+            let worth: Vec<(f64, Prompts)> =
+                others.map(|one| (landscape.true_score(&one).unwrap(), one)).collect();
+            assert!(worth.iter().all(|(worth, _)| *worth <= landscape.ceiling));
+            let (lowest, worst) = worth.into_iter().min_by(|one, other| one.0.total_cmp(&other.0)).unwrap();
+            assert_eq!(
+                lowest < landscape.ceiling,
+                landscape.name.starts_with("ceiling"),
+                "{}",
+                landscape.name
+            );
+            check(landscape.name, score(&landscape, &worst), lowest);
         }
     }
 

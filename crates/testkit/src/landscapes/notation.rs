@@ -60,7 +60,7 @@ impl Task for Notation {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(BehavingLm { name: "notation", behaviour: self.known.clone(), seed })
+        Arc::new(BehavingLm { name: "notation".to_owned(), behaviour: self.known.clone(), seed })
     }
 
     fn metric(&self) -> Arc<dyn Metric> {

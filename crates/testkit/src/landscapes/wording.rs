@@ -66,7 +66,7 @@ impl Task for Wording {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(BehavingLm { name: "wording", behaviour: self.known.clone(), seed })
+        Arc::new(BehavingLm { name: "wording".to_owned(), behaviour: self.known.clone(), seed })
     }
 
     fn metric(&self) -> Arc<dyn Metric> {
