@@ -59,6 +59,8 @@ pub(crate) enum Part {
     Scaling,
     /// Sealed-test score for calls, beside the Python peers.
     Search,
+    /// Whether the probe for headroom is right, on simulated tasks.
+    Probe,
     /// The embedded model.
     Model,
     /// Memory and files of a run of millions of calls; only where it is named.
@@ -74,6 +76,7 @@ impl Part {
         Self::Memory,
         Self::Scaling,
         Self::Search,
+        Self::Probe,
         Self::Model,
     ];
 
@@ -86,6 +89,7 @@ impl Part {
             Self::Memory => "memory",
             Self::Scaling => "scaling",
             Self::Search => "search",
+            Self::Probe => "probe",
             Self::Model => "model",
             Self::Soak => "soak",
         }

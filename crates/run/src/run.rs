@@ -19,6 +19,7 @@ use crate::{
 
 mod close;
 mod fit;
+mod headroom;
 mod open;
 mod own_instruction;
 

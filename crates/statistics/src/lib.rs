@@ -36,6 +36,7 @@
 //! | How many examples do I need? | [`examples_needed`] for a gain of a given size |
 //! | Which gain can my examples show? | [`minimum_detectable_gain`] and [`power`]; [`sensitivity_note`] as a sentence |
 //! | Nothing was found: how large a gain could I have missed? | [`detectable_gain`] |
+//! | Is there anything to gain from other prompts at all? | [`headroom`], by a few prompts on a few rows |
 //!
 //! [`compare`] is for one look at the end. Whoever looks again and again until it says "better" finds
 //! differences that are not there, and so does whoever compares many candidates and reports the best.
@@ -82,12 +83,16 @@
 //!   *Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation*, Machine
 //!   Learning 2018.
 //! - Numbers of pairs: Miettinen, Biometrics 1968; Connor, Biometrics 1987.
+//! - Prompts × rows × draws: Searle, Casella and McCulloch, *Variance Components*, 1992; Gelman, *Prior
+//!   distributions for variance parameters in hierarchical models*, Bayesian Analysis 2006. That headroom is to be
+//!   looked for before anything is optimized: arXiv 2604.14585.
 
 mod assertion;
 mod basics;
 mod comparison;
 mod error;
 mod estimate;
+mod headroom;
 mod interval;
 mod paired;
 mod power;
@@ -100,6 +105,7 @@ pub use assertion::loss;
 pub use comparison::Comparison;
 pub use error::Error;
 pub use estimate::Estimate;
+pub use headroom::{ExpectedGain, Headroom, RowTally, VarianceComponents, headroom};
 pub use interval::{estimate, wilson};
 pub use paired::{PValues, compare, p_values};
 pub use power::{

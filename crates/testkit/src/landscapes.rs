@@ -1,6 +1,7 @@
 //! Tasks to measure optimizers on, which must not know them: each hides something else.
 
 mod behaviour;
+mod headroom;
 mod landscape;
 mod noisy;
 mod notation;
@@ -8,4 +9,5 @@ mod rules;
 mod shown;
 mod wording;
 
+pub use headroom::HeadroomTask;
 pub use landscape::Landscape;

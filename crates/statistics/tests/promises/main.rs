@@ -5,6 +5,7 @@
 //! of its true value in 95 of 100 cases. The figures in comments were measured with ten times as many runs.
 
 mod figures;
+mod headroom;
 mod intervals;
 mod paired;
 mod properties;
