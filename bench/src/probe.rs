@@ -34,7 +34,9 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
         let all = numbers.len().max(1) as f64;
         let case = format!("{count} rows");
         let goal = Goal::AtLeast(90.0);
-        rows.push(Row::new("probe: right", case.clone(), "%", 100.0 * right / all).predicted(predicted).goal(goal));
+        rows.push(
+            Row::new("probe: right", case.clone(), "%", 100.0 * right / all).predicted(predicted).goal(goal),
+        );
         rows.push(Row::new("probe: calls", case.clone(), "calls", calls as f64 / all));
         for (kind, (right, all)) in kinds {
             rows.push(Row::new(&format!("probe: right, {kind}"), case.clone(), "%", 100.0 * right / all));

@@ -124,14 +124,18 @@ fn most_rollouts(rows: u64) -> u64 {
 
 /// The prompts with their scores, in eighty columns.
 fn table(found: &HeadroomFinding) -> String {
-    let mut text = format!("{:<10}{:>7}{:>10}  {:<26}{}\n", "prompt", "score", "unusable", "expected gain", "what is different");
+    let mut text = format!(
+        "{:<10}{:>7}{:>10}  {:<26}{}\n",
+        "prompt", "score", "unusable", "expected gain", "what is different"
+    );
     let all = found.prompts.iter().zip(&found.headroom.means).zip(&found.headroom.gains);
     for (at, ((prompt, mean), gain)) in all.enumerate() {
         let gain = match at {
             0 => String::new(),
             _ => format!("{:+.3} [{:+.3}, {:+.3}]", gain.expected, gain.low, gain.high),
         };
-        let _ = writeln!(text, "{:<10}{mean:>7.3}{:>10}  {gain:<26}{}", prompt.name, prompt.failed, prompt.about);
+        let _ =
+            writeln!(text, "{:<10}{mean:>7.3}{:>10}  {gain:<26}{}", prompt.name, prompt.failed, prompt.about);
     }
     text
 }

@@ -4,8 +4,8 @@ use promptopt_run::{HeadroomFinding, Outcome};
 use promptopt_statistics::{ExpectedGain, VarianceComponents};
 use serde::Serialize;
 
-use crate::text::{self, Cut};
 use crate::format;
+use crate::text::{self, Cut};
 
 /// Name of the detail of an outcome that holds it.
 pub(crate) const DETAIL: &str = HeadroomFinding::DETAIL;
@@ -44,14 +44,15 @@ pub(crate) fn section(outcome: &Outcome) -> Option<HeadroomSection> {
     let finding = outcome.headroom()?;
     let found = &finding.headroom;
     let prompts = finding.prompts.iter().zip(&found.means).zip(&found.gains).take(MAX_PROMPTS);
-    let row = |(at, ((prompt, mean), gain)): (usize, ((&promptopt_run::ProbedPrompt, &f64), &ExpectedGain))| Row {
-        name: text::name(&prompt.name),
-        about: text::name(&prompt.about),
-        mean: *mean,
-        failed: prompt.failed,
-        gain: (at > 0).then_some(*gain),
-        instructions: prompt.prompts.iter().map(|(_, prompt)| Cut::value(&prompt.instruction)).collect(),
-    };
+    let row =
+        |(at, ((prompt, mean), gain)): (usize, ((&promptopt_run::ProbedPrompt, &f64), &ExpectedGain))| Row {
+            name: text::name(&prompt.name),
+            about: text::name(&prompt.about),
+            mean: *mean,
+            failed: prompt.failed,
+            gain: (at > 0).then_some(*gain),
+            instructions: prompt.prompts.iter().map(|(_, prompt)| Cut::value(&prompt.instruction)).collect(),
+        };
     Some(HeadroomSection {
         sentence: format::capitalised(&finding.to_string()),
         advice: finding.advice(),

@@ -145,8 +145,12 @@ impl fmt::Display for HeadroomFinding {
             gain.seen
         )?;
         match self.kind {
-            HeadroomKind::Ceiling => write!(formatter, "; {} rows are right under every prompt", tally.always)?,
-            HeadroomKind::Knowledge => write!(formatter, "; {} rows are wrong under every prompt", tally.never)?,
+            HeadroomKind::Ceiling => {
+                write!(formatter, "; {} rows are right under every prompt", tally.always)?
+            }
+            HeadroomKind::Knowledge => {
+                write!(formatter, "; {} rows are wrong under every prompt", tally.never)?
+            }
             HeadroomKind::Chance => write!(
                 formatter,
                 "; on {} of {} rows that were drawn again the same prompt is right once and wrong once",
@@ -181,7 +185,9 @@ fn kind(prompts: &[ProbedPrompt], headroom: &Headroom) -> HeadroomKind {
     let original = means.first().copied().unwrap_or_default();
     if *range <= 1.0 && 1.0 - original <= CEILING {
         HeadroomKind::Ceiling
-    } else if is_many(tally.by_draw, tally.drawn_again) && variance.draw.unwrap_or_default() > variance.prompt_by_row {
+    } else if is_many(tally.by_draw, tally.drawn_again)
+        && variance.draw.unwrap_or_default() > variance.prompt_by_row
+    {
         HeadroomKind::Chance
     } else if is_many(tally.never, *rows) {
         HeadroomKind::Knowledge

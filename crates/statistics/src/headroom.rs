@@ -252,8 +252,7 @@ impl Split {
         });
         let draw = (freedom > 0).then(|| squares.sum::<f64>() / freedom as f64);
         // A cell's mean has the variance of a draw divided by how many there are.
-        let part =
-            cells().map(|draws| 1.0 / draws.len() as f64).sum::<f64>() / cells().count().max(1) as f64;
+        let part = cells().map(|draws| 1.0 / draws.len() as f64).sum::<f64>() / cells().count().max(1) as f64;
         VarianceComponents {
             prompt: ((self.prompt - self.rest) / self.rows).max(0.0),
             row: ((self.row - self.rest) / self.prompts).max(0.0),
@@ -322,7 +321,8 @@ fn tally(table: &[Vec<&[f64]>], right: f64) -> RowTally {
     for row in 0..table.first().map_or(0, Vec::len) {
         let cells = || table.iter().filter_map(|rows| rows.get(row));
         let is_right = |score: &f64| *score >= right;
-        let (all, none) = (|draws: &&[f64]| draws.iter().all(is_right), |draws: &&[f64]| !draws.iter().any(is_right));
+        let (all, none) =
+            (|draws: &&[f64]| draws.iter().all(is_right), |draws: &&[f64]| !draws.iter().any(is_right));
         let place = if cells().all(all) {
             &mut tally.always
         } else if cells().all(none) {

@@ -12,13 +12,16 @@ use rand_chacha::ChaCha8Rng;
 use super::Run;
 use crate::evaluate::{LEVEL, counts_as_zero};
 use crate::headroom::deliberate;
-use crate::{Between, Error, Forecast, Halt, HeadroomFinding, ProbedPrompt, RolloutCost, RolloutJob, StopReason};
+use crate::{
+    Between, Error, Forecast, Halt, HeadroomFinding, ProbedPrompt, RolloutCost, RolloutJob, StopReason,
+    calls_of_a_rollout,
+};
 
-/// Before a search the probe takes at most one part in so many of the calls that are expected where nothing caps them,
+/// Before a search the probe takes at most one part in so many of the rollouts that are planned,
 const PART: u64 = 10;
-/// of those that a cap allows, which it takes from the search,
+/// of those that a cap allows, because it takes them from the search,
 const PART_OF_CAP: u64 = 20;
-/// and of a cap where `min_headroom` asks for it.
+/// and of a cap alone where `min_headroom` asks for it.
 const PART_ASKED: u64 = 4;
 /// It takes at least so many rows, and at most so many.
 const FEWEST: usize = 20;
@@ -82,7 +85,12 @@ impl Run<'_> {
     }
 
     /// Makes one draw of some rows under every prompt.
-    async fn draw_rows(&mut self, table: &mut Table, draw: u64, rows: std::ops::Range<usize>) -> Result<(), Halt> {
+    async fn draw_rows(
+        &mut self,
+        table: &mut Table,
+        draw: u64,
+        rows: std::ops::Range<usize>,
+    ) -> Result<(), Halt> {
         let prompts: Vec<_> =
             table.candidates.iter().map(|candidate| Arc::new(candidate.prompts.clone())).collect();
         let known = table.candidates.first().and_then(|original| self.board.find(original));
@@ -108,31 +116,34 @@ impl Run<'_> {
 
     /// What a probe before a search takes: rows, and the most rollouts of each. `None` where there is to be none.
     fn probe_size(&self, forecast: Option<&Forecast>) -> Option<(usize, usize)> {
-        let (rows, limits, cost) = (self.board.examples().len(), self.limits(), RolloutCost::of(&self.runner));
+        let (rows, limits) = (self.board.examples().len(), self.limits());
         let asked = self.options.min_headroom.is_some();
         // How long rollouts take is not known beforehand.
         if rows < FEWEST || (limits.wall_time.is_some() && !asked) {
             return None;
         }
+        let rollout = calls_of_a_rollout(self.program);
+        let affords = |calls: u64| match self.runner.totals().made {
+            0 => calls / rollout.low.max(1),
+            _ => RolloutCost::of(&self.runner).rollouts(calls),
+        };
         let left = self.runner.remaining_calls().map(|left| left.saturating_add(self.ledger.spent()));
-        let by_number = limits.rollouts.map(|most| cost.expected(usize::try_from(most).unwrap_or(usize::MAX)));
-        let cap = left.into_iter().chain(by_number).min();
-        let expected = forecast.map(Forecast::calls).map(|calls| calls.low.midpoint(calls.high));
+        let cap = left.map(affords).into_iter().chain(limits.rollouts).min();
+        let expected = forecast.map(|forecast| forecast.calls().high / rollout.high.max(1));
         let most = match (asked, cap) {
             (true, cap) => cap.map(|cap| cap / PART_ASKED),
-            (false, Some(cap)) => Some((cap / PART_OF_CAP).min(expected.map_or(u64::MAX, |calls| calls / PART))),
-            (false, None) => expected.map(|calls| calls / PART),
+            (false, Some(cap)) => Some((cap / PART_OF_CAP).min(expected.map_or(u64::MAX, |all| all / PART))),
+            (false, None) => expected.map(|all| all / PART),
         };
         let each = per_row(deliberate(self.program, &self.base().prompts, &self.train).len());
-        let affordable = most.map_or(MOST as u64, |most| cost.rollouts(most) / each as u64);
-        let affordable = affordable.min(MOST as u64) as usize;
+        let affordable = most.map_or(MOST as u64, |most| most / each as u64).min(MOST as u64) as usize;
         (affordable >= FEWEST).then(|| (affordable.min(rows), each))
     }
 
     /// What a probe before a search is going to call.
     pub(crate) fn probe_calls(&self, forecast: Option<&Forecast>) -> Option<Between> {
         let (rows, each) = self.probe_size(forecast)?;
-        Some(Between::new(0, RolloutCost::of(&self.runner).most() * (rows * each) as u64))
+        Some(Between::new(0, calls_of_a_rollout(self.program).high * (rows * each) as u64))
     }
 
     /// Looks for headroom before a search, where the budget bears it, and keeps what is found for the outcome.
@@ -177,7 +188,9 @@ fn per_row(prompts: usize) -> usize {
 impl Table {
     fn note(&mut self, prompt: usize, row: usize, score: Option<f64>, failed: bool) {
         let cell = self.scores.get_mut(prompt).and_then(|rows| rows.get_mut(row));
-        let (Some(cell), Some(score), Some(prompt)) = (cell, score, self.prompts.get_mut(prompt)) else { return };
+        let (Some(cell), Some(score), Some(prompt)) = (cell, score, self.prompts.get_mut(prompt)) else {
+            return;
+        };
         cell.push(score);
         prompt.rollouts += 1;
         prompt.failed += usize::from(failed);
@@ -185,16 +198,18 @@ impl Table {
 
     /// Whether any row came out differently the second time.
     fn differs(&self) -> bool {
-        self.scores.iter().flatten().any(|draws| draws.windows(2).any(|pair| matches!(pair, [one, other] if one != other)))
+        self.scores
+            .iter()
+            .flatten()
+            .any(|draws| draws.windows(2).any(|pair| matches!(pair, [one, other] if one != other)))
     }
 
     /// What the scores say. A prompt that has no score on more than half of the rows, because it is too long or is
     /// refused, is left out.
     fn finding(self) -> Result<HeadroomFinding, Halt> {
         let Self { prompts, rows, scores, .. } = self;
-        let is_scored = |scores: &Vec<Vec<f64>>| {
-            scores.iter().filter(|draws| !draws.is_empty()).count() * 2 > rows.len()
-        };
+        let is_scored =
+            |scores: &Vec<Vec<f64>>| scores.iter().filter(|draws| !draws.is_empty()).count() * 2 > rows.len();
         let kept = prompts.into_iter().zip(scores).enumerate();
         let kept = kept.filter(|(at, (_, scores))| *at == 0 || is_scored(scores));
         let (prompts, scores): (Vec<_>, Vec<_>) = kept.map(|(_, both)| both).unzip();

@@ -34,8 +34,8 @@ fn apart(rng: &mut ChaCha8Rng) -> f64 {
     }
 }
 
-/// What the best of four is expected to gain is what it does gain, on average: 0.0005 ± 0.0006 too much. What was
-/// seen is 0.046 too much.
+/// What the best of three others is expected to gain is what it does gain, on average: 0.002 ± 0.001 too much. What was
+/// seen is 0.031 too much. The interval holds the truth in 94.9 %.
 #[test]
 fn the_best_of_a_few_is_expected_to_gain_what_it_gains() {
     let (mut expected, mut seen) = (Vec::new(), Vec::new());
@@ -54,7 +54,8 @@ fn the_best_of_a_few_is_expected_to_gain_what_it_gains() {
     assert!(covered > 0.92, "{covered}");
 }
 
-/// Coins under four prompts: in 5 to 10 % of cases a gain of 5 points is expected, although 10 to 20 are seen.
+/// Coins under four prompts, where the best of three others looks 8 points better: in 12 % of cases a gain of 5 points
+/// is expected.
 #[test]
 fn the_luckiest_of_four_coins_is_seldom_believed() {
     let mut seen = 0.0;
@@ -65,10 +66,10 @@ fn the_luckiest_of_four_coins_is_seldom_believed() {
         seen += gain.seen / 400.0;
         gain.expected >= 0.05
     });
-    assert!(believed < 0.2 && seen > 0.08, "{believed}, {seen}");
+    assert!(believed < 0.17 && seen > 0.05, "{believed}, {seen}");
 }
 
-/// A prompt that is 40 points better than the others is found with 24 rows in 97 % of cases.
+/// A prompt that is 40 points better than the others is found with 24 rows in 96 % of cases.
 #[test]
 fn a_prompt_that_is_far_better_is_found() {
     let found = share(400, 3, |rng| {

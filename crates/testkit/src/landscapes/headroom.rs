@@ -8,7 +8,7 @@ use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::program::{Metric, Module};
 
-use super::behaviour::{Behaviour, BehavingLm, Chance};
+use super::behaviour::{BehavingLm, Behaviour, Chance};
 use super::landscape::Task;
 use super::rules::{Rules, TASK_SEEDS};
 use super::shown::Shown;
@@ -62,7 +62,8 @@ impl HeadroomTask {
         let fixed = |about, low, high| Odds::Fixed(between(about, low, high));
         match number % 8 {
             0 => {
-                let odds = Odds::Form { before: between("before", 0.0, 0.4), after: between("after", 0.7, 0.95) };
+                let odds =
+                    Odds::Form { before: between("before", 0.0, 0.4), after: between("after", 0.7, 0.95) };
                 Self::answered("form", true, number, odds, false)
             }
             1 => Self::answered("ceiling", false, number, fixed("chance", 0.88, 0.97), false),
@@ -138,7 +139,9 @@ impl Behaviour for Answers {
             Odds::Form { before, after } => {
                 (if says("nothing but") { after } else { before }, format!("I think that it is {right}."))
             }
-            Odds::Steps { before, after } => (if says("step by step") { after } else { before }, String::new()),
+            Odds::Steps { before, after } => {
+                (if says("step by step") { after } else { before }, String::new())
+            }
             Odds::Fixed(odds) => (odds, String::new()),
             Odds::Known(share) => {
                 let known = coin(ContentHash::of(chat.question), "known") < share;
