@@ -17,6 +17,7 @@ mod model_tasks;
 mod options;
 mod overhead;
 mod plot;
+mod probe;
 mod scaling;
 mod search;
 mod search_counting;
@@ -80,6 +81,7 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Scaling => scaling::run(options).await,
         Part::Search => search::run(options).await,
         Part::Harm => harm::run(options).await,
+        Part::Probe => probe::run(options).await,
         Part::Soak => soak::run(options).await,
         Part::Model => model::run(options).await,
     }

@@ -64,6 +64,8 @@ pub(crate) enum Part {
     Search,
     /// What is installed where there is nothing to gain, and where there is; only where it is named.
     Harm,
+    /// Whether the probe for headroom is right, on simulated tasks.
+    Probe,
     /// The embedded model.
     Model,
     /// Memory and files of a run of millions of calls; only where it is named.
@@ -79,6 +81,7 @@ impl Part {
         Self::Memory,
         Self::Scaling,
         Self::Search,
+        Self::Probe,
         Self::Model,
     ];
 
@@ -92,6 +95,7 @@ impl Part {
             Self::Scaling => "scaling",
             Self::Search => "search",
             Self::Harm => "harm",
+            Self::Probe => "probe",
             Self::Model => "model",
             Self::Soak => "soak",
         }

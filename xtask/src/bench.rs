@@ -22,6 +22,7 @@ parts:
   memory         peak resident memory
   scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
   search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
+  probe          how often the probe for headroom is right on simulated tasks, and what it takes
   model          the embedded model on two real tasks; with --peers beside DSPy. It builds the model's engine,
                  which takes a C++ compiler with make, Python 3 with pip, and some minutes
   soak           memory and files of runs of two million calls, with resume and report; only where it is named

@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Optimize the prompts of a task and measure the gain on its sealed test.
     #[command(after_long_help = EXIT_CODES)]
     Optimize(OptimizeArgs),
+    /// Find out whether better prompts are to be expected at all, with a few calls.
+    #[command(after_long_help = EXIT_CODES)]
+    Probe(ProbeArgs),
     /// Say what an optimization is going to cost, without calling any model.
     #[command(after_long_help = EXIT_CODES)]
     Estimate(EstimateArgs),
@@ -219,6 +222,33 @@ pub(crate) struct EvalArgs {
     pub(crate) program: Option<PathBuf>,
     /// End with code 5 when the score is below this.
     #[arg(long, value_name = "SCORE")]
+    pub(crate) fail_under: Option<f64>,
+}
+
+/// Finds out whether better prompts are to be expected at all, with a few calls.
+///
+/// It runs a few deliberately different prompts on some selection rows: yours as they are, the same without demos,
+/// strict about the form of the reply, with demos from the training rows, and long. Nobody is asked to write anything.
+/// It then says what gain is to be expected, whether form, examples or the instruction brings it, how many rows would
+/// show it, and whether a search is likely to pay. The sealed test stays sealed.
+#[derive(Debug, Arguments)]
+pub(crate) struct ProbeArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// An optimized program, a run directory, or what DSPy saved. Default: the task's own prompts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Rows to run every prompt on. More rows tell smaller gains from luck, and cost more.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    pub(crate) rows: u64,
+    /// Seed of the draw of rows, instead of the task file's.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The most language-model calls it may make, instead of the task file's. With fewer, it takes fewer rows.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_calls: Option<u64>,
+    /// End with code 5 when the expected gain is below this.
+    #[arg(long, value_name = "GAIN")]
     pub(crate) fail_under: Option<f64>,
 }
 

@@ -55,19 +55,12 @@ impl PricedForecast {
         // No prompt has more of them.
         let demos =
             ["max_bootstrapped_demos", "max_labeled_demos"].map(|option| section.number(option)).iter().sum();
-        let mut others = program.other_models();
-        others.push(session.model.model.clone());
+        let (task, mut others) = task_calls(session, train, demos);
         let price = |model: &Arc<dyn LanguageModel>| model.profile().price_in(&session.task.prices);
         let prompt_price = price(&session.prompt_model.model);
-        let task = CallSize::of_program(program, train, demos);
-        let task = task.with_latency(latency(&session.model, task.latency));
-        let longest = session.model.model.profile().max_tokens.map_or(u64::MAX, u64::from);
-        let written = task.completion_tokens;
-        let written = Between::new(written.low.min(longest), written.high.min(longest));
-        let task = task.with_completion_tokens(written).priced(dearest(others.iter().map(price)));
         let writer = CallSize::of_writer();
         let writer = writer.with_latency(latency(&session.prompt_model, writer.latency));
-        let concurrency = if session.model.is_embedded { 1 } else { session.concurrency };
+        let concurrency = at_once(session);
         let figures = forecast.figures(&task, &writer.priced(prompt_price), concurrency);
         let stages = forecast.stages.iter().zip(figures);
         let stages = stages
@@ -212,6 +205,43 @@ impl PricedForecast {
             "unpriced_models": self.unpriced,
         })
     }
+}
+
+/// What a call of the program's models is like with up to so many demos, and which models these are.
+fn task_calls(session: &Session, train: &[Example], demos: usize) -> (CallSize, Vec<Arc<dyn LanguageModel>>) {
+    let program = &*session.program;
+    let mut models = program.other_models();
+    models.push(session.model.model.clone());
+    let price = |model: &Arc<dyn LanguageModel>| model.profile().price_in(&session.task.prices);
+    let task = CallSize::of_program(program, train, demos);
+    let task = task.with_latency(latency(&session.model, task.latency));
+    let longest = session.model.model.profile().max_tokens.map_or(u64::MAX, u64::from);
+    let written = task.completion_tokens;
+    let written = Between::new(written.low.min(longest), written.high.min(longest));
+    (task.with_completion_tokens(written).priced(dearest(models.iter().map(price))), models)
+}
+
+fn at_once(session: &Session) -> usize {
+    if session.model.is_embedded { 1 } else { session.concurrency }
+}
+
+/// What so many rollouts of prompts with up to so many demos come to, in a line.
+pub(crate) fn of_rollouts(session: &Session, rollouts: Between, demos: usize) -> String {
+    let (size, _) = task_calls(session, &session.train, demos);
+    let calls = rollouts.times(calls_of_a_rollout(&*session.program));
+    let stage = Forecast::default().with("", ModelRole::Task, calls);
+    let figures: Figures = stage.figures(&size, &size, at_once(session)).into_iter().sum();
+    let cost = match figures.money {
+        Some((low, high)) => range(money(low), money(high)),
+        None => "at an unknown price".to_owned(),
+    };
+    let (fast, slow) = figures.time;
+    format!(
+        "{} calls, {} tokens, {cost}, {}",
+        counts(figures.calls),
+        counts(figures.prompt_tokens + figures.completion_tokens),
+        range(time(fast.as_secs_f64()), time(slow.as_secs_f64()))
+    )
 }
 
 /// What is expected of a strategy that only money, tokens or time ends: the original's evaluation, and up to as many

@@ -28,6 +28,7 @@ mod optimize;
 mod optimizers;
 mod output;
 mod outputs;
+mod probe;
 mod program;
 mod progress;
 mod pull;
@@ -135,6 +136,7 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Init(options) => init::run(options, output),
         Command::Optimize(options) => optimize::run(options, output).await,
+        Command::Probe(options) => probe::run(options, output).await,
         Command::Estimate(options) => estimate::run(options, output).await,
         Command::Resume(options) => optimize::resume(options, output).await,
         Command::Eval(options) => evaluate::run(options, output).await,

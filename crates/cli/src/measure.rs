@@ -66,7 +66,7 @@ pub(crate) async fn measure_both(
 }
 
 /// The error of a test that could not be finished.
-fn refused<T>(halt: Halt, run: &Run<'_>) -> anyhow::Result<T> {
+pub(crate) fn refused<T>(halt: Halt, run: &Run<'_>) -> anyhow::Result<T> {
     match halt {
         Halt::Failed(error) => Err(error.into()),
         Halt::Stopped(StopReason::Cancelled) => Err(Exit::Interrupted.with(anyhow!("interrupted"))),

@@ -6,7 +6,7 @@ use std::path::Path;
 use promptopt_core::data::{plain_text, shorten};
 use promptopt_core::prompt::Prompts;
 use promptopt_report::{ErrorLine, TestReport};
-use promptopt_run::{FailureReason, Outcome, StopReason};
+use promptopt_run::{FailureReason, HeadroomFinding, Outcome, StopReason};
 use promptopt_statistics::{Comparison, Estimate};
 use promptopt_store::StoredStats;
 use serde_json::{Value, json};
@@ -95,6 +95,9 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
         _ if !outcome.improved() && outcome.stop == StopReason::Cancelled => {
             let _ = writeln!(text, "\nnothing had beaten the original on the selection set yet");
         }
+        _ if matches!(outcome.stop, StopReason::NoHeadroom { .. }) => {
+            let _ = writeln!(text, "\nnothing was searched, so the original stays");
+        }
         _ if !outcome.improved() => {
             let _ = writeln!(text, "\n{}", outcome.choice);
         }
@@ -108,6 +111,9 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
         None => {
             let _ = writeln!(text, "\n{}", outcome.choice);
         }
+    }
+    if let Some(found) = outcome.headroom() {
+        let _ = writeln!(text, "probe before the search: {found}");
     }
     let total = outcome.spending.total();
     let _ = writeln!(
@@ -203,6 +209,7 @@ impl Ending<'_> {
             "test": test.as_ref().map(|test| json!({
                 "baseline": test.baseline, "optimized": test.optimized, "comparison": test.comparison,
             })),
+            "headroom": outcome.details.get(HeadroomFinding::DETAIL),
             "spending": outcome.spending,
             "test_usage": test_usage,
             "estimate": self.forecast.to_json(),

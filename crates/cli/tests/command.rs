@@ -20,6 +20,8 @@ mod hostile;
 mod mistakes;
 #[path = "command/names.rs"]
 mod names;
+#[path = "command/probe.rs"]
+mod probe;
 #[path = "command/rows.rs"]
 mod rows;
 #[path = "command/summary.rs"]

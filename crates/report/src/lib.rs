@@ -41,6 +41,7 @@ mod examples;
 mod format;
 mod frontier;
 mod headline;
+mod headroom;
 mod heat;
 mod interval_plot;
 mod lineage;

@@ -11,6 +11,7 @@ use crate::details;
 use crate::examples::Examples;
 use crate::frontier::Frontier;
 use crate::headline::Headline;
+use crate::headroom::{self, HeadroomSection};
 use crate::lineage::Lineage;
 use crate::problems::Problems;
 use crate::prompts::{self, PromptDiff};
@@ -32,6 +33,7 @@ pub(crate) struct Page<'a> {
     prompt_model: Option<String>,
     created_at: String,
     headline: Headline<'a>,
+    headroom: Option<HeadroomSection>,
     splits: Vec<SplitRow<'a>>,
     confirmation: Option<Confirmed<'a>>,
     prompts: Vec<PromptDiff>,
@@ -71,6 +73,7 @@ impl<'a> Page<'a> {
             prompt_model: report.prompt_model.as_deref().map(text::name),
             created_at: text::name(&report.created_at),
             headline: Headline::of(report),
+            headroom: headroom::section(outcome),
             splits: splits::rows(report),
             confirmation: splits::confirmation(report),
             prompts: prompts::diffs(report),

@@ -93,6 +93,13 @@ impl Forecast {
         self
     }
 
+    /// With a stage of the task model between the first one and the others.
+    pub(crate) fn with_second(mut self, stage: &str, calls: Between) -> Self {
+        let stage = StageForecast { stage: stage.to_owned(), model: ModelRole::Task, calls };
+        self.stages.insert(self.stages.len().min(1), stage);
+        self
+    }
+
     /// The calls of all stages.
     pub fn calls(&self) -> Between {
         let sum = self.stages.iter().fold(Between::default(), |sum, stage| sum + stage.calls);

@@ -71,6 +71,7 @@ mod evidence;
 mod forecast;
 mod format;
 mod halt;
+mod headroom;
 mod instruction;
 mod layer;
 mod ledger;
@@ -105,6 +106,7 @@ pub use evidence::Evidence;
 pub use forecast::{Between, CallSize, Figures, Forecast, ModelRole, StageForecast, calls_of_a_rollout};
 pub use format::unfit_formats;
 pub use halt::Halt;
+pub use headroom::{HeadroomFinding, HeadroomKind, ProbedPrompt};
 pub use instruction::{InstructionRequest, InstructionWriter};
 pub use layer::{DEFAULT_MAX_TOKENS, most_prompt_tokens};
 pub use ledger::Ledger;
@@ -116,7 +118,7 @@ pub use outcome::{
     CandidateScores, Confirmation, FailureReason, Outcome, Spending, StopReason, Trial, TrialKind,
 };
 pub use probe::{FirstRequest, first_request};
-pub use promptopt_statistics::{Comparison, Estimate};
+pub use promptopt_statistics::{Comparison, Estimate, Headroom};
 pub use rollout::{RolloutJob, RolloutRunner, RolloutTotals, run_once};
 pub use rollout_cost::RolloutCost;
 pub use run::Run;

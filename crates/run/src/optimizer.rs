@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use promptopt_core::data::Example;
 use promptopt_core::program::{Evaluator, ModuleExt as _};
 
-use crate::{Error, Forecast, Outcome, Run, Strategy};
+use crate::{Error, Forecast, HeadroomFinding, Outcome, Run, Strategy};
 
 /// Makes the prompts of a program better by measurement. Every [`Strategy`] is one.
 #[async_trait]
@@ -40,7 +40,10 @@ impl<S: Strategy + ?Sized> Optimizer for S {
     async fn compile(&self, program: &mut dyn Evaluator, trainset: Vec<Example>) -> Result<Outcome, Error> {
         let mut run = Run::open(self, &*program, trainset)?;
         let ended = match run.begin().await?.map_or_else(|| run.check(), Err) {
-            Ok(()) => self.search(&mut run).await,
+            Ok(()) => match run.probe_for_headroom(self.forecast(&run).as_ref()).await {
+                Ok(()) => self.search(&mut run).await,
+                ended => ended,
+            },
             ended => ended,
         };
         let outcome = run.close(self.name(), ended).await?;
@@ -52,6 +55,12 @@ impl<S: Strategy + ?Sized> Optimizer for S {
 
     fn estimate(&self, program: &dyn Evaluator, trainset: &[Example]) -> Result<Option<Forecast>, Error> {
         let run = Run::open(self, program, trainset.to_vec())?;
-        Ok(self.forecast(&run))
+        let forecast = self.forecast(&run);
+        let probe = run.probe_calls(forecast.as_ref());
+        let limits = run.options().limits();
+        Ok(forecast.map(|forecast| match probe {
+            Some(calls) => forecast.with_second(HeadroomFinding::DETAIL, calls).within(limits),
+            None => forecast,
+        }))
     }
 }

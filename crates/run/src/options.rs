@@ -89,6 +89,9 @@ macro_rules! __options {
             /// The run ends after so many steps in a row that did not raise the best mean. A step is an iteration of
             /// GEPA, a turn of COPRO, and what MIPROv2 does between two full evaluations. Default: none.
             pub patience: Option<usize>,
+            /// The run ends after its probe for headroom where the best of a few other prompts is expected to gain less
+            /// than this, such as 0.05. Default: none.
+            pub min_headroom: Option<f64>,
             /// The run ends before the next step when this file exists. Default: none.
             pub stop_file: Option<::std::path::PathBuf>,
             /// Measure the winner once more on training examples that were held back. Default: the strategy's; true
@@ -162,6 +165,7 @@ macro_rules! __options {
                     .maybe_max_time(self.max_time)
                     .maybe_target_score(self.target_score)
                     .maybe_patience(self.patience)
+                    .maybe_min_headroom(self.min_headroom)
                     .maybe_stop_file(self.stop_file.clone())
                     .maybe_confirm(self.confirm)
                     .caution(self.caution)
@@ -193,6 +197,7 @@ macro_rules! __options {
                 self.max_time = options.max_time;
                 self.target_score = options.target_score;
                 self.patience = options.patience;
+                self.min_headroom = options.min_headroom;
                 self.stop_file = options.stop_file;
                 self.confirm = options.confirm;
                 self.caution = options.caution;
@@ -247,7 +252,10 @@ impl RunOptions {
 
     /// Whether something but its size and its budget may end the run.
     pub fn may_end_early(&self) -> bool {
-        self.target_score.is_some() || self.patience.is_some() || self.stop_file.is_some()
+        self.target_score.is_some()
+            || self.patience.is_some()
+            || self.min_headroom.is_some()
+            || self.stop_file.is_some()
     }
 
     /// Checks the options that every run has.
@@ -258,6 +266,7 @@ impl RunOptions {
     pub(crate) fn check(&self) -> Result<(), Error> {
         at_least_one(&[("concurrency", self.concurrency), ("patience", self.patience.unwrap_or(1))])?;
         within("caution", self.caution, 0.0, f64::MAX)?;
+        within("min_headroom", self.min_headroom.unwrap_or(0.0), 0.0, f64::MAX)?;
         within("target_score", self.target_score.unwrap_or(0.0), 0.0, f64::MAX)
     }
 }

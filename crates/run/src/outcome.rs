@@ -12,6 +12,8 @@ use promptopt_statistics::{Comparison, Estimate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::HeadroomFinding;
+
 /// What kind of evaluation a trial was. An optimizer may have kinds of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -110,6 +112,11 @@ pub enum StopReason {
         /// How many steps in a row.
         steps: usize,
     },
+    /// The probe for headroom expects less than `min_headroom`.
+    NoHeadroom {
+        /// What is expected, and how much it should be.
+        message: String,
+    },
     /// The stop file appeared.
     StopFile,
     /// A reason of the optimizer's own.
@@ -131,6 +138,7 @@ impl fmt::Display for StopReason {
             Self::Cancelled => formatter.write_str("cancelled"),
             Self::TargetReached => formatter.write_str("the target score was reached"),
             Self::NoImprovement { steps } => write!(formatter, "no improvement for {steps} steps"),
+            Self::NoHeadroom { message } => formatter.write_str(message),
             Self::StopFile => formatter.write_str("the stop file appeared"),
             Self::Other { reason } => formatter.write_str(reason),
         }
@@ -356,6 +364,11 @@ impl Outcome {
     /// A detail that the optimizer gave, as what it is; `None` where it gave none, or another one.
     pub fn detail<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         T::deserialize(self.details.get(name)?).ok()
+    }
+
+    /// What the probe for headroom found, where there was one.
+    pub fn headroom(&self) -> Option<HeadroomFinding> {
+        self.detail(HeadroomFinding::DETAIL)
     }
 
     /// Whether anything but the original won.

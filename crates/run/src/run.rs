@@ -20,6 +20,7 @@ use crate::{
 mod choice;
 mod close;
 mod fit;
+mod headroom;
 mod open;
 mod own_instruction;
 

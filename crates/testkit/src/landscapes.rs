@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod ceiling;
+mod headroom;
 mod landscape;
 mod noisy;
 mod notation;
@@ -9,4 +10,5 @@ mod rules;
 mod shown;
 mod wording;
 
+pub use headroom::HeadroomTask;
 pub use landscape::Landscape;

@@ -5,6 +5,7 @@
 //!   teaches what an example needs, and as a prompt model it can only write what it can see.
 //! - [`HiddenRules`] is a task for it: rules nobody states, to be found by an optimizer.
 //! - [`Landscape`] is a family of such tasks, each hiding something else, to measure optimizers on.
+//! - [`HeadroomTask`] is a task with something to gain from another prompt, or with nothing.
 //! - [`around`] puts a closure around a model, to count, change, delay or break what goes through it.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
@@ -47,7 +48,7 @@ pub use around::{Around, Next, around};
 #[cfg(feature = "server")]
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
-pub use landscapes::Landscape;
+pub use landscapes::{HeadroomTask, Landscape};
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;

@@ -15,7 +15,6 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::labeled::{labeled_demo, output_key};
 use crate::varied::pick_varied;
 use crate::{DemoSet, DemoSetKind, Error};
 
@@ -287,7 +286,7 @@ impl<'a> SetMaker<'a> {
         let predictors = program.predictors();
         let labeled = predictors.iter().map(|predictor| {
             let demos = examples.iter().filter(|_| predictor.takes_demos());
-            demos.filter_map(|example| labeled_demo(example, predictor.signature())).collect()
+            demos.filter_map(|example| Demo::labeled(example, predictor.signature())).collect()
         });
         Self {
             labeled: labeled.collect(),
@@ -323,7 +322,7 @@ impl<'a> SetMaker<'a> {
         let all = self.demos_of(pool);
         let mut chosen = Vec::new();
         for (demos, (_, signature)) in all.into_iter().zip(&self.signatures) {
-            let key = |demo: &Demo| output_key(demo, signature);
+            let key = |demo: &Demo| demo.output_key(signature);
             chosen.push(pick_varied(demos, size, &mut BTreeMap::new(), key, &mut self.rng));
         }
         self.filled(DemoSetKind::Shuffled, chosen)
@@ -363,7 +362,7 @@ impl<'a> SetMaker<'a> {
         {
             let used = |demo: &Demo| chosen.iter().any(|other| other.source == demo.source);
             let pool: Vec<_> = labeled.iter().filter(|demo| !used(demo)).cloned().collect();
-            let key = |demo: &Demo| output_key(demo, signature);
+            let key = |demo: &Demo| demo.output_key(signature);
             let mut shown = BTreeMap::new();
             for demo in &chosen {
                 *shown.entry(key(demo)).or_default() += 1;

@@ -36,7 +36,6 @@ mod bootstrap;
 mod demo_sets;
 mod error;
 mod generate;
-mod labeled;
 mod varied;
 
 pub use best::best_traces;

@@ -5,7 +5,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::data::{ContentHash, Fields};
+use crate::data::{ContentHash, Example, Fields};
+use crate::signature::{Field, Signature};
 
 /// Marks a demo whose outputs a run of the program produced.
 const AUGMENTED: &str = "augmented";
@@ -34,6 +35,29 @@ impl Demo {
     /// A demo that a data set gave.
     pub fn new(fields: Fields) -> Self {
         Self { fields, ..Self::default() }
+    }
+
+    /// An example as a demo of a predictor: the fields that its signature has. `None` when the example has none of its
+    /// inputs or none of its outputs, and so shows the predictor nothing.
+    pub fn labeled(example: &Example, signature: &Signature) -> Option<Self> {
+        let known = |fields: &[Field]| {
+            fields.iter().any(|field| example.get(&field.name).is_some_and(|value| !value.is_null()))
+        };
+        if !known(signature.inputs()) || !known(signature.outputs()) {
+            return None;
+        }
+        let fields: Fields = signature
+            .fields()
+            .filter_map(|field| Some((field.name.clone(), example.get(&field.name)?.clone())))
+            .collect();
+        Some(Self::new(fields).with_source(example.content_hash()))
+    }
+
+    /// Its outputs as a text, to tell demos of different outputs apart. Reasoning is left out: it is different every
+    /// time.
+    pub fn output_key(&self, signature: &Signature) -> String {
+        let outputs = signature.outputs().iter().filter(|field| field.name != "reasoning");
+        outputs.filter_map(|field| self.fields.get(&field.name)).map(|value| format!("{value}\n")).collect()
     }
 
     /// The same as one that a run of the program produced.

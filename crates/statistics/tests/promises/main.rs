@@ -6,6 +6,7 @@
 
 mod figures;
 mod gain;
+mod headroom;
 mod intervals;
 mod paired;
 mod properties;
