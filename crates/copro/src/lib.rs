@@ -54,6 +54,7 @@
 mod attempts;
 mod author;
 mod forecast;
+mod joint;
 mod mistakes;
 mod options;
 mod request;

@@ -45,7 +45,7 @@ impl Evolution<'_> {
                     staying.push(child);
                 } else {
                     self.note_gate(run, &child, order(&child));
-                    self.forget_training_runs(child.candidate);
+                    self.drop_child(child);
                 }
             }
             ended?;
@@ -108,7 +108,7 @@ impl Evolution<'_> {
                     staying.push(child);
                 } else {
                     note_selection(run, TrialKind::RACE, &child);
-                    self.forget_training_runs(child.candidate);
+                    self.drop_child(child);
                 }
             }
             ended?;
