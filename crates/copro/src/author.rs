@@ -71,7 +71,8 @@ impl Authored {
         let came = self.instructions.len();
         if came < wanted {
             let failure = self.failure.as_ref().map(|text| format!("; a request failed: {text}"));
-            let end = if came == 0 { "; none is asked for again before another candidate is the best" } else { "" };
+            let end =
+                if came == 0 { "; none is asked for again before another candidate is the best" } else { "" };
             run.warn(format!(
                 "at depth {depth} only {came} of {wanted} instructions for `{predictor}` came out; {} replies repeated \
                  one or could not serve{}{end}",
@@ -101,11 +102,17 @@ impl Author {
         }
     }
 
-    /// How many calls so many instructions take when all goes well.
-    pub(crate) fn expected_calls(&self, count: usize) -> u64 {
+    /// How many calls so many instructions take when all goes well, at the first depth by two requests.
+    pub(crate) fn expected_calls(&self, count: usize, depth: usize) -> u64 {
         match (self.is_substituted, self.honours_n) {
             (true, _) => 0,
-            (false, true) => 1,
+            (false, true) => {
+                if depth == 0 {
+                    2
+                } else {
+                    1
+                }
+            }
             (false, false) => count as u64,
         }
     }
@@ -244,11 +251,12 @@ impl Author {
         if missing.is_empty() {
             return Ok(texts);
         }
-        let inputs = request.inputs(true);
+        let is_varied = places.end > 1 || round > 0;
+        let inputs = request.inputs(is_varied);
         let mut assignments = Vec::new();
         for place in missing {
-            let variant = variant(place + 1, places.end, round);
-            assignments.push(request.assignment(Some(variant), self.draws, &mut self.rng));
+            let variant = is_varied.then(|| variant(place + 1, places.end, round));
+            assignments.push(request.assignment(variant, self.draws, &mut self.rng));
             self.draws += 1;
         }
         let written = run.write(&self.sampling, request.brief(&inputs), assignments).await?;

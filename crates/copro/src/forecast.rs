@@ -22,7 +22,8 @@ pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Forecast {
         if run.options().instruction_writer.is_none() {
             // Those that are written anew are another request.
             let requests = if turn.depth == 0 { 2 } else { 1 };
-            writing = writing + Between::new(1, most_calls(wanted) + requests - 1 + CALLS_OF_A_TEXT * followed);
+            writing =
+                writing + Between::new(1, most_calls(wanted) + requests - 1 + CALLS_OF_A_TEXT * followed);
         }
         // That many instructions come out is not sure: some may repeat each other.
         race = race + Between::new(first, wanted * selection);

@@ -26,7 +26,9 @@ pub(crate) async fn follow(
     let mut jobs = Vec::new();
     for candidate in candidates.iter() {
         let prompts = Arc::new(candidate.prompts.clone());
-        jobs.extend(examples.iter().map(|example| RolloutJob::new(Arc::clone(&prompts), Arc::clone(example))));
+        jobs.extend(
+            examples.iter().map(|example| RolloutJob::new(Arc::clone(&prompts), Arc::clone(example))),
+        );
     }
     let traces = run.rollouts(&jobs).await?;
     let mut seen: Vec<Mistakes> =

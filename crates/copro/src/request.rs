@@ -21,7 +21,8 @@ const ATTEMPTS: (&str, &str) =
     ("attempts", "Instructions that were tried, each with its mean score; the lowest first.");
 const MISTAKES: (&str, &str) =
     ("mistakes", "Runs of the program that went wrong under the best instruction so far.");
-const OTHER: (&str, &str) = ("other_module", "Another module of the program, and the instruction it has just been given.");
+const OTHER: (&str, &str) =
+    ("other_module", "Another module of the program, and the instruction it has just been given.");
 const RUNS: (&str, &str) = ("runs", "Runs of the program since the other module has that instruction.");
 const VARIANT: (&str, &str) = ("variant", "Which of several instructions this one is.");
 const OUTPUT: (&str, &str) = ("proposed_instruction", "The new instruction, and nothing else.");
@@ -152,7 +153,8 @@ impl<'a> Request<'a> {
 }
 
 fn ranking(attempts: &[Attempt]) -> String {
-    let line =
-        |attempt: &Attempt| format!("Instruction: {}\nScore: {:.3}", attempt.instruction.trim(), attempt.score);
+    let line = |attempt: &Attempt| {
+        format!("Instruction: {}\nScore: {:.3}", attempt.instruction.trim(), attempt.score)
+    };
     attempts.iter().map(line).collect::<Vec<_>>().join("\n\n")
 }

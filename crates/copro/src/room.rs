@@ -51,7 +51,11 @@ impl Room {
         let cost = RolloutCost::of(run.runner());
         let selection = run.board().examples().len();
         let all = selection as u64;
-        let first = options.race(run, turn.follower.is_some(), None).looks(selection).first().map_or(all, |n| *n as u64);
+        let first = options
+            .race(run, turn.follower.is_some(), None)
+            .looks(selection)
+            .first()
+            .map_or(all, |n| *n as u64);
         let rest = all - first;
         let mistakes = options.mistakes(run);
         let wanted = options.wanted(turn.depth) as u64;

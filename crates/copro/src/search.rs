@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::COPRO;
 use crate::attempts::{self, DepthStatistics};
 use crate::author::Author;
-use crate::mistakes::Mistakes;
 use crate::joint;
+use crate::mistakes::Mistakes;
 use crate::request::{Beginning, Request};
 use crate::room::{Room, Turn};
 
@@ -45,7 +45,7 @@ async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Resu
         }
         run.step()?;
         let later = turns.iter().skip(at).filter(|turn| !author.is_exhausted(turn.predictor.path(), base));
-        let writing = author.expected_calls(options.wanted(depth));
+        let writing = author.expected_calls(options.wanted(depth), depth);
         let room = Room::of(options, run, turn, later.count(), writing).ok_or_else(Halt::budget)?;
         run.stage("depth", format!("depth {depth}: {} instructions for `{path}`", room.contenders));
 
@@ -72,7 +72,9 @@ async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Resu
         }
         let new: Vec<usize> = candidates.into_iter().map(|candidate| run.enter(candidate)).collect();
         let (contenders, mut raced) = ([&[base], new.as_slice()].concat(), Vec::new());
-        let ended = race_into(run, &contenders, &options.race(run, follower.is_some(), room.rollouts), &mut raced).await;
+        let ended =
+            race_into(run, &contenders, &options.race(run, follower.is_some(), room.rollouts), &mut raced)
+                .await;
         *dropped += raced.iter().filter(|one| one.end == RaceEnd::Unaffordable).count();
         depths.push(DepthStatistics::of(run, path, depth, base, &new));
         if run.options().track_stats {

@@ -27,10 +27,20 @@ pub(crate) struct Draft {
 }
 
 enum Kind {
-    Reflection { components: Vec<String>, anew: bool },
+    Reflection {
+        components: Vec<String>,
+        anew: bool,
+    },
     /// A child of the parent that was dropped, and another component that is to fit what it changed.
-    Follow { child: usize, changed: String, component: String },
-    Merge { merge: Merge, prompts: Prompts },
+    Follow {
+        child: usize,
+        changed: String,
+        component: String,
+    },
+    Merge {
+        merge: Merge,
+        prompts: Prompts,
+    },
 }
 
 impl Draft {
@@ -48,7 +58,7 @@ pub(crate) struct Child {
     candidate: usize,
     parent: usize,
     minibatch: Vec<usize>,
-    /// The only component that a reflection has changed, where another one may follow.
+    /// The only component that has changed, where there is another one that may follow.
     changed: Option<String>,
 }
 
@@ -215,7 +225,7 @@ impl<'a> Evolution<'a> {
             let components = self.choose_components(parent)?;
             let minibatch = self.sampler.next(self.options.minibatch_size);
             // The first instruction of each component is written from the records alone.
-            let anew = !components.iter().any(|path| self.begun_anew.contains(path)) && std::env::var("GEPA_ANEW").is_ok();
+            let anew = !components.iter().any(|path| self.begun_anew.contains(path));
             self.begun_anew.extend(components.iter().cloned());
             drafts.push(Draft { parent, minibatch, kind: Kind::Reflection { components, anew } });
         }
@@ -231,7 +241,8 @@ impl<'a> Evolution<'a> {
         let mut drafts = Vec::new();
         for child in std::mem::take(&mut self.dropped) {
             let place = self.components.iter().position(|path| child.changed.as_ref() == Some(path));
-            let next = place.and_then(|at| self.components.get(at + 1).or(self.components.get(at.wrapping_sub(1))));
+            let next =
+                place.and_then(|at| self.components.get(at + 1).or(self.components.get(at.wrapping_sub(1))));
             match (child.changed, next) {
                 (Some(changed), Some(next)) if drafts.len() < most => {
                     let kind = Kind::Follow { child: child.candidate, changed, component: next.clone() };
@@ -245,7 +256,7 @@ impl<'a> Evolution<'a> {
 
     /// Drops a child. What its runs tell is kept where another component may follow its change.
     fn drop_child(&mut self, child: Child) {
-        if child.changed.is_some() && self.components.len() > 1 && std::env::var("GEPA_FOLLOW").is_ok() {
+        if child.changed.is_some() {
             self.dropped.push(child);
         } else {
             self.forget_training_runs(child.candidate);

@@ -21,6 +21,8 @@ const MAX_FAILED_PROPOSALS: usize = 20;
 const RUNS_SHARE: u64 = 20;
 /// Of the records shown, at most this part is of runs that went well, while others are left.
 const PASSED_SHARE: usize = 3;
+/// So many instructions of other candidates are shown.
+const RELATIVES: usize = 3;
 /// A label names so many predictors.
 const NAMED: usize = 6;
 
@@ -71,10 +73,12 @@ impl Evolution<'_> {
             }
             let Some(candidate) = candidate else { continue };
             let changed = match &draft.kind {
-                Kind::Reflection { components, .. } => match components.as_slice() {
-                    [only] => Some(only.clone()),
-                    _ => None,
-                },
+                Kind::Reflection { components, .. } if self.components.len() > 1 => {
+                    match components.as_slice() {
+                        [only] => Some(only.clone()),
+                        _ => None,
+                    }
+                }
                 _ => None,
             };
             let known = run.board().candidates().len();
@@ -200,7 +204,13 @@ impl Evolution<'_> {
                     Error::option("component_selector", format!("there is no component `{path}`"))
                 })?;
                 let beginning = self.beginning(run, draft, path);
-                wishes.push(Wish { draft: at, base: draft.base(), predictor, beginning, runs: shown.clone() });
+                wishes.push(Wish {
+                    draft: at,
+                    base: draft.base(),
+                    predictor,
+                    beginning,
+                    runs: shown.clone(),
+                });
             }
         }
         Ok(wishes)
@@ -216,20 +226,22 @@ impl Evolution<'_> {
                 Beginning::Change(changed.clone(), new.to_owned())
             }
             Kind::Reflection { anew: true, .. } => Beginning::Anew,
-            _ => {
-                let mut relatives: Vec<usize> = self.members().into_keys().collect();
-                relatives.sort_by(|one, other| self.mean(*other).total_cmp(&self.mean(*one)).then(one.cmp(other)));
-                let own = instruction(draft.parent, path);
-                let mut texts: Vec<String> = Vec::new();
-                for text in relatives.into_iter().filter(|at| *at != 0).filter_map(|at| instruction(at, path)) {
-                    if Some(text) != own && !texts.iter().any(|known| known == text) {
-                        texts.push(text.to_owned());
-                    }
-                }
-                texts.truncate(std::env::var("GEPA_REL").ok().and_then(|n| n.parse().ok()).unwrap_or(0));
-                Beginning::Present(texts)
-            }
+            _ => Beginning::Present(self.relatives(run, draft.parent, path)),
         }
+    }
+
+    /// What the best other members of the frontier say in a component, the best first: what is spread over several
+    /// lineages comes together in one instruction.
+    fn relatives(&self, run: &Run<'_>, parent: usize, path: &str) -> Vec<String> {
+        let mut members: Vec<usize> = self.members().into_keys().filter(|at| *at != 0).collect();
+        members.sort_by(|one, other| self.mean(*other).total_cmp(&self.mean(*one)).then(one.cmp(other)));
+        let candidates = run.board().candidates();
+        let instruction = |at: usize| candidates.get(at).and_then(|one| one.instruction(path));
+        let mut known = Known::from_iter(instruction(parent));
+        let mut texts: Vec<String> = members.into_iter().filter_map(instruction).map(str::to_owned).collect();
+        texts.retain(|text| known.note(text));
+        texts.truncate(RELATIVES);
+        texts
     }
 
     /// Has an instruction written for every wish.
@@ -249,8 +261,7 @@ impl Evolution<'_> {
         let predictors = run.program().predictors();
         let mut prompts = Vec::new();
         for Wish { base, predictor, beginning, runs, .. } in &wishes {
-            let own =
-                run.board().candidates().get(*base).map(|one| one.prompts.clone()).unwrap_or_default();
+            let own = run.board().candidates().get(*base).map(|one| one.prompts.clone()).unwrap_or_default();
             // Another draw each time, so that no store takes a repeated request for the same one.
             let request = reflect::request(*predictor, &predictors, &own, beginning, runs)?;
             prompts.push(request.with_draw(self.requests));
