@@ -42,6 +42,14 @@ impl Group {
         }
     }
 
+    /// The mean and its standard error.
+    pub(crate) fn mean_and_error(&self) -> (f64, f64) {
+        let n = self.scores.len() as f64;
+        let mean = self.scores.iter().sum::<f64>() / n;
+        let squares: f64 = self.scores.iter().map(|score| (score - mean).powi(2)).sum();
+        (mean, (squares / (n - 1.0).max(1.0) / n).sqrt())
+    }
+
     pub(crate) fn range(&self) -> (f64, f64) {
         let at = |score: Option<&f64>| score.copied().unwrap_or(f64::NAN);
         (at(self.scores.first()), at(self.scores.last()))
@@ -79,16 +87,17 @@ pub(crate) fn groups(points: &[Point]) -> Vec<Group> {
 pub(crate) fn rows(points: &[Point]) -> Vec<Row> {
     let row = |group: Group| {
         let (low, high) = group.range();
-        let mean = group.scores.iter().sum::<f64>() / group.scores.len().max(1) as f64;
+        let (mean, error) = group.mean_and_error();
         // Peers have no such cap.
         let of = if group.budget == 0 { String::new() } else { format!(" of {}", group.budget) };
         let case = format!(
-            "{}, {}: {:.1} to {:.1}, mean {:.1}, {}{of} calls",
+            "{}, {}: {:.1} to {:.1}, mean {:.1} ± {:.1}, {}{of} calls",
             group.landscape,
             group.method,
             100.0 * low,
             100.0 * high,
             100.0 * mean,
+            100.0 * error,
             group.most_calls,
         );
         let row = Row::new("search", case, "% median", 100.0 * group.median());

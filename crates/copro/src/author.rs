@@ -18,7 +18,7 @@ const ROUNDS: usize = 4;
 /// Upper bound on an instruction that is written, in tokens.
 const MAX_TOKENS: u32 = 2000;
 /// The most calls that one text may take: a reply that does not fit is asked for once more.
-const CALLS_OF_A_TEXT: u64 = 2;
+pub(crate) const CALLS_OF_A_TEXT: u64 = 2;
 
 /// The most calls that so many instructions take where replies serve: the one for all of them where the
 /// server gives one text only, then each alone and once more in another form.
@@ -34,6 +34,8 @@ pub(crate) struct Author {
     /// Whether one request gives as many texts as are asked for, as far as is known.
     honours_n: bool,
     tried: BTreeMap<String, Known>,
+    /// Predictors for which nothing new came out, and the candidate that was the best so far then.
+    exhausted: BTreeMap<String, usize>,
     rng: ChaCha8Rng,
     draws: u64,
 }
@@ -69,9 +71,11 @@ impl Authored {
         let came = self.instructions.len();
         if came < wanted {
             let failure = self.failure.as_ref().map(|text| format!("; a request failed: {text}"));
+            let end =
+                if came == 0 { "; none is asked for again before another candidate is the best" } else { "" };
             run.warn(format!(
                 "at depth {depth} only {came} of {wanted} instructions for `{predictor}` came out; {} replies repeated \
-                 one or could not serve{}",
+                 one or could not serve{}{end}",
                 self.dropped,
                 failure.unwrap_or_default()
             ));
@@ -92,18 +96,30 @@ impl Author {
             is_substituted: run.options().instruction_writer.is_some(),
             honours_n: true,
             tried,
+            exhausted: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(run.options().seed),
             draws: 0,
         }
     }
 
-    /// How many calls so many instructions take when all goes well.
-    pub(crate) fn expected_calls(&self, count: usize) -> u64 {
+    /// How many calls so many instructions take when all goes well, at the first depth by two requests.
+    pub(crate) fn expected_calls(&self, count: usize, depth: usize) -> u64 {
         match (self.is_substituted, self.honours_n) {
             (true, _) => 0,
-            (false, true) => 1,
+            (false, true) => {
+                if depth == 0 {
+                    2
+                } else {
+                    1
+                }
+            }
             (false, false) => count as u64,
         }
+    }
+
+    /// Whether nothing new can be expected for a predictor while this candidate is the best so far.
+    pub(crate) fn is_exhausted(&self, predictor: &str, base: usize) -> bool {
+        self.exhausted.get(predictor) == Some(&base)
     }
 
     /// Up to `count` new instructions. Of a call budget, enough is left to evaluate one candidate in full.
@@ -114,6 +130,9 @@ impl Author {
         depth: usize,
         count: usize,
     ) -> Result<Vec<String>, Halt> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let keep_back = full_evaluation(run);
         let path = request.predictor.path();
         let writer = run.options().instruction_writer.clone();
@@ -144,13 +163,64 @@ impl Author {
                     authored.instructions.push(proposal.text);
                 }
             }
+            // Asked for something new, the model had nothing.
+            if round > 0 && authored.instructions.len() == written {
+                break;
+            }
         }
         // Where nothing could be asked for, the budget is what ended it.
         if authored.instructions.is_empty() && writer.is_none() && spare(run, keep_back) < CALLS_OF_A_TEXT {
             return Err(Halt::budget());
         }
+        if authored.instructions.is_empty() {
+            self.exhausted.insert(path.to_owned(), run.best().0);
+        }
         authored.note(run, path, depth, count);
         Ok(authored.instructions)
+    }
+
+    /// One instruction for each request, where it comes out and is an instruction. What is asked for is a reply to a
+    /// change, so one that was tried before serves as well.
+    pub(crate) async fn write_each(
+        &mut self,
+        run: &mut Run<'_>,
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Option<String>>, Halt> {
+        let Some(first) = requests.first() else { return Ok(Vec::new()) };
+        let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let path = first.predictor.path();
+        let mut texts: Vec<Result<String, String>> = Vec::new();
+        if let Some(writer) = run.options().instruction_writer.clone() {
+            for request in requests {
+                let mut authored = Authored::default();
+                let written = self.ask_substitute(run, &*writer, request, 1, &mut authored).await?;
+                texts.push(written.into_iter().next().ok_or_else(|| authored.failure.unwrap_or_default()));
+            }
+        } else {
+            let affordable = (spare(run, full_evaluation(run)) / CALLS_OF_A_TEXT) as usize;
+            let inputs = first.inputs(false);
+            let mut assignments = Vec::new();
+            for request in requests.iter().take(affordable) {
+                assignments.push(request.assignment(None, self.draws, &mut self.rng));
+                self.draws += 1;
+            }
+            texts = run.write(&self.sampling, first.brief(&inputs), assignments).await?;
+        }
+        let mut read = Vec::new();
+        for (request, text) in requests.iter().zip(texts) {
+            let known = Known::from_iter([request.instruction]);
+            let proposal = text.ok().map(|text| judge.read(&text, &known));
+            if let Some(proposal) = &proposal {
+                run.observe_proposal(path, &proposal.text, proposal.flaw.map(Flaw::reason));
+            }
+            let served = proposal.filter(|proposal| proposal.flaw.is_none()).map(|proposal| proposal.text);
+            if let Some(text) = &served {
+                self.tried.entry(path.to_owned()).or_default().note(text);
+            }
+            read.push(served);
+        }
+        read.resize(requests.len(), None);
+        Ok(read)
     }
 
     /// Asks for the instructions in these places: in one request where the server gives several
@@ -181,11 +251,12 @@ impl Author {
         if missing.is_empty() {
             return Ok(texts);
         }
-        let inputs = request.inputs(true);
+        let is_varied = places.end > 1 || round > 0;
+        let inputs = request.inputs(is_varied);
         let mut assignments = Vec::new();
         for place in missing {
-            let variant = variant(place + 1, places.end, round);
-            assignments.push(request.assignment(Some(variant), self.draws, &mut self.rng));
+            let variant = is_varied.then(|| variant(place + 1, places.end, round));
+            assignments.push(request.assignment(variant, self.draws, &mut self.rng));
             self.draws += 1;
         }
         let written = run.write(&self.sampling, request.brief(&inputs), assignments).await?;

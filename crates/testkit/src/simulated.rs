@@ -64,10 +64,14 @@ pub struct SimulatedLm {
     calls: AtomicU64,
 }
 
-const TAUGHT: f64 = 0.95;
-const UNTAUGHT: f64 = 0.25;
+pub(crate) const TAUGHT: f64 = 0.95;
+pub(crate) const UNTAUGHT: f64 = 0.25;
 const NOTICED_IN_EXAMPLE: f64 = 0.5;
 const REPEATED_STATEMENT: f64 = 0.9;
+/// What every instruction begins with that a prompt model writes, and one of the ways in which it ends.
+pub(crate) const OPENING: &str = "Read the text and answer with care.";
+pub(crate) const WORDINGS: [&str; 5] =
+    ["Think first.", "Be exact.", "Mind the details.", "Use the rules given here.", "Answer briefly."];
 /// The most completions of one request.
 pub(crate) const MAX_COMPLETIONS: u32 = 128;
 /// Where values of a data set repeat less than this on average, only the form can be taught.
@@ -178,21 +182,11 @@ impl SimulatedLm {
     fn write_up(&self, request: &LmRequest, hash: ContentHash) -> String {
         let text: String =
             request.messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n");
-        let mut written = vec!["Read the text and answer with care.".to_owned()];
+        let mut written = vec![OPENING.to_owned()];
         match &self.knowledge {
             Knowledge::Rules(rules) => {
-                for rule in rules {
-                    let chance = if states(&text, &rule.cue, &rule.value) {
-                        REPEATED_STATEMENT
-                    } else if shows(&text, rule) {
-                        NOTICED_IN_EXAMPLE
-                    } else {
-                        0.0
-                    };
-                    if coin(hash, &rule.cue) < chance {
-                        written.push(rule.sentence());
-                    }
-                }
+                let noticed = noticed(rules, &text, |rule| coin(hash, &rule.cue));
+                written.extend(noticed.map(Rule::sentence));
             }
             Knowledge::Answers { .. } => {
                 let values: BTreeSet<&String> = self.values.values().flatten().collect();
@@ -208,15 +202,8 @@ impl SimulatedLm {
             }
         }
         // Different requests are worded differently even when they say the same.
-        let wordings = [
-            "Think first.",
-            "Be exact.",
-            "Mind the details.",
-            "Use the rules given here.",
-            "Answer briefly.",
-        ];
-        let pick = (coin(hash, "wording") * wordings.len() as f64) as usize;
-        written.extend(wordings.get(pick).map(|&wording| wording.to_owned()));
+        let pick = (coin(hash, "wording") * WORDINGS.len() as f64) as usize;
+        written.extend(WORDINGS.get(pick).map(|&wording| wording.to_owned()));
         written.join(" ")
     }
 }
@@ -264,10 +251,18 @@ impl<'a> Chat<'a> {
         Some(Self { instruction, demos, question })
     }
 
-    fn teaches(&self, rule: &Rule) -> bool {
+    pub(crate) fn teaches(&self, rule: &Rule) -> bool {
         let shown =
             |(user, assistant): &(&str, &str)| user.contains(&rule.cue) && assistant.contains(&rule.value);
         states(self.instruction, &rule.cue, &rule.value) || self.demos.iter().any(shown)
+    }
+
+    /// The characters of the instruction and of all demos.
+    pub(crate) fn prompt_chars(&self) -> usize {
+        let objective = self.instruction.rsplit("your objective is:").next().unwrap_or_default();
+        let demos =
+            self.demos.iter().map(|(user, assistant)| user.chars().count() + assistant.chars().count());
+        objective.trim().chars().count() + demos.sum::<usize>()
     }
 
     fn teaches_value(&self, value: &str, by_value: bool) -> bool {
@@ -275,6 +270,25 @@ impl<'a> Chat<'a> {
         let shown = |(_, assistant): &(&str, &str)| !by_value || assistant.contains(value);
         self.demos.iter().any(shown) || (by_value && objective.contains(value))
     }
+}
+
+/// The rules that a prompt model writes down of those that it can see in a text: one that is stated 9 times of 10, one
+/// that an example shows half of the time. `draw` is a number in [0, 1) for each.
+pub(crate) fn noticed<'r>(
+    rules: &'r [Rule],
+    text: &str,
+    draw: impl Fn(&Rule) -> f64,
+) -> impl Iterator<Item = &'r Rule> {
+    rules.iter().filter(move |rule| {
+        let chance = if states(text, &rule.cue, &rule.value) {
+            REPEATED_STATEMENT
+        } else if shows(text, rule) {
+            NOTICED_IN_EXAMPLE
+        } else {
+            0.0
+        };
+        draw(rule) < chance
+    })
 }
 
 /// Whether a text states cue and value in one sentence.

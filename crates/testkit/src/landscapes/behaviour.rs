@@ -8,7 +8,8 @@ use promptopt_core::lm::{
 use promptopt_core::money::{Price, Usage};
 use serde_json::Value;
 
-use crate::simulated::{Chat, MAX_COMPLETIONS, coin, requested_fields};
+use crate::Rule;
+use crate::simulated::{Chat, MAX_COMPLETIONS, OPENING, WORDINGS, coin, requested_fields};
 
 /// Seeded chance that depends on a request.
 #[derive(Clone, Copy)]
@@ -24,6 +25,19 @@ impl Chance {
     pub(super) fn pick<'a, T>(self, about: &str, from: &'a [T]) -> Option<&'a T> {
         from.get((self.of(about) * from.len() as f64) as usize)
     }
+}
+
+/// An instruction that states some rules.
+pub(super) fn instruction<'r>(rules: impl Iterator<Item = &'r Rule>, chance: Chance) -> String {
+    let ending = chance.pick("wording", &WORDINGS).copied().unwrap_or_default().to_owned();
+    let stated = rules.map(Rule::sentence);
+    std::iter::once(OPENING.to_owned()).chain(stated).chain([ending]).collect::<Vec<_>>().join(" ")
+}
+
+/// The answer of another rule.
+pub(super) fn wrong_answer(rules: &[Rule], right: &Rule, chance: Chance) -> String {
+    let wrong: Vec<_> = rules.iter().filter(|other| other.value != right.value).collect();
+    chance.pick("wrong", &wrong).map_or_else(|| "unknown".to_owned(), |other| other.value.clone())
 }
 
 /// How a model answers a task, and what it writes as a prompt model.

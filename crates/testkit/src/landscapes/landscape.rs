@@ -8,7 +8,9 @@ use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{Metric, Module};
 use promptopt_core::prompt::Prompts;
 
-use super::{ceiling, noisy, notation, rules, shown, wording};
+use super::{
+    bounded, ceiling, contradicting, defective, few_rows, noisy, notation, rules, shown, stages, wording,
+};
 
 const TRAIN: usize = 100;
 const SELECTION: usize = 100;
@@ -43,7 +45,8 @@ pub(super) trait Task: Send + Sync {
 /// use promptopt_testkit::Landscape;
 ///
 /// let names: Vec<_> = Landscape::all(0).iter().map(|one| one.name).collect();
-/// assert_eq!(names, ["hidden-rules", "demos-only", "two-predictors", "noisy-metric", "wording"]);
+/// assert_eq!(names[..5], ["hidden-rules", "demos-only", "two-predictors", "noisy-metric", "wording"]);
+/// assert_eq!(names[5..], ["two-stages", "defective-seed", "contradicting-rules", "bounded-prompt", "few-rows"]);
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
@@ -74,6 +77,11 @@ impl Landscape {
             Self::two_predictors(seed),
             Self::noisy_metric(seed),
             Self::wording(seed),
+            Self::two_stages(seed),
+            Self::defective_seed(seed),
+            Self::contradicting_rules(seed),
+            Self::bounded_prompt(seed),
+            Self::few_rows(seed),
         ]
     }
 
@@ -131,6 +139,42 @@ impl Landscape {
             task("ceiling-88", 0.88, true),
             task("ceiling-95", 0.95, true),
         ]
+    }
+
+    /// Twelve rules for the first of two predictors and six for the second. Each can learn its own while the
+    /// other stays as it is. Like a classifier before a lookup.
+    pub fn two_stages(seed: u64) -> Self {
+        let hides = "rules of their own for each of two predictors";
+        Self::new("two-stages", hides, (0.19, 0.9), stages::Stages::new(seed))
+    }
+
+    /// The twelve rules under an instruction that makes a demand which the metric does not accept. The model
+    /// that writes keeps the demand where it sees it, so edits of the instruction keep the harm. Like an
+    /// instruction that asks for the wrong format (Liu et al. 2026, arXiv 2603.18388).
+    pub fn defective_seed(seed: u64) -> Self {
+        let hides = "twelve rules, under an instruction that does harm";
+        Self::new("defective-seed", hides, (0.1, 0.95), defective::Defective::new(seed))
+    }
+
+    /// Twelve rules, and one row in four labelled by another rule for the same cue, which nothing in the row tells.
+    /// An instruction that states both leaves the model to guess. Like labels of two annotators.
+    pub fn contradicting_rules(seed: u64) -> Self {
+        let hides = "twelve rules, and twelve that contradict them in one row of four";
+        Self::new("contradicting-rules", hides, (0.25, 0.73), contradicting::Contradicting::new(seed))
+    }
+
+    /// The twelve rules, of which a prompt has room for eight: what is longer is not heeded at all. Like a model
+    /// with a short context, or a prompt that is paid for by the token.
+    pub fn bounded_prompt(seed: u64) -> Self {
+        let hides = "twelve rules, of which eight fit into the prompt";
+        Self::new("bounded-prompt", hides, (0.25, 0.715), bounded::Bounded::new(seed))
+    }
+
+    /// Sixteen kinds of input: ten that are always done well, two that never are, and four that can be taught.
+    /// So three rows in four say nothing about a prompt. Like a task that a model does well but for a few cases.
+    pub fn few_rows(seed: u64) -> Self {
+        let hides = "four rules that matter, in a quarter of the rows";
+        Self::new("few-rows", hides, (0.66, 0.84), few_rows::FewRows::new(seed))
     }
 
     fn new(

@@ -10,7 +10,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::behaviour::{BehavingLm, Behaviour, Chance};
+use super::behaviour::{BehavingLm, Behaviour, Chance, wrong_answer};
 use super::landscape::Task;
 use super::rules::{TASK_SEEDS, one_prompt};
 use crate::simulated::Chat;
@@ -86,8 +86,7 @@ impl Behaviour for Known {
         if chance.of("answer") < PLAIN + used.map(|(_, effect)| effect).sum::<f64>() {
             return Some(rule.value.clone());
         }
-        let wrong: Vec<_> = self.rules.iter().filter(|other| other.value != rule.value).collect();
-        Some(chance.pick("wrong", &wrong).map_or_else(|| "unknown".to_owned(), |other| other.value.clone()))
+        Some(wrong_answer(&self.rules, rule, chance))
     }
 
     fn write_up(&self, text: &str, chance: Chance) -> String {
