@@ -1,5 +1,9 @@
 //! What candidates are to be expected to gain.
-#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lints exempt test functions, but not the helpers they call"
+)]
 
 use promptopt_statistics::{Gain, Scores, expected_gains};
 use proptest::prelude::*;
