@@ -74,7 +74,8 @@ fn model(right: fn(bool, &str, usize) -> bool) -> Arc<ScriptedLm> {
     Arc::new(ScriptedLm::new(move |request: &LmRequest| {
         let system = request.messages.first().map_or("", |message| message.content.as_str());
         if system.contains("proposed_instruction") {
-            let text = format!("Give the answer in way number {}.", request.sample_index % 97);
+            let number = request.sample_index as usize % 97;
+            let text = format!("Give the answer in way number {number}{}.", ", with care".repeat(number % 4));
             return Ok(ScriptedLm::chat_reply([("proposed_instruction", text.as_str())]));
         }
         let asked = request.messages.last().map_or("", |message| message.content.as_str());
@@ -127,6 +128,18 @@ fn caution_decides_what_a_small_gain_is_worth() {
     assert!(bold && reason.contains("looked +0.050 better on all 40 examples"), "{reason}");
     let (default, reason) = choice(3.0);
     assert!(!default && reason.contains("a loss weighs 3 times as much as a gain"), "{reason}");
+}
+
+#[test]
+fn of_even_candidates_the_one_with_the_shortest_instruction_is_installed() {
+    let outcome = compile(model(|new, _, at| new || at == 0), RunOptions::default());
+    let lengths = |wanted: fn(&PromptCandidate) -> bool| -> Vec<usize> {
+        let found = outcome.candidates.iter().filter(|one| wanted(one));
+        found.map(|one| one.instruction("answer").unwrap().len()).collect()
+    };
+    let even = lengths(|one| one.score == Some(1.0));
+    assert!(even.len() > 1 && even.iter().min() < even.iter().max(), "{even:?}");
+    assert_eq!(outcome.winner().unwrap().instruction("answer").map(str::len), even.iter().min().copied());
 }
 
 #[test]

@@ -298,4 +298,14 @@ mod tests {
         assert!(better.contains("\nbetter on the sealed test: +0.500"), "{better}");
         assert!(!better.contains("rows show"), "{better}");
     }
+
+    #[test]
+    fn the_summary_says_why_the_original_stays() {
+        let mut outcome = Outcome::default();
+        outcome.choice = "the original was kept: none of 3 candidates looked better".to_owned();
+        let text = optimization(&outcome, None);
+        assert!(text.contains("\nthe original was kept: none of 3 candidates looked better\n"), "{text}");
+        outcome.stop = StopReason::Cancelled;
+        assert!(optimization(&outcome, None).contains("nothing had beaten the original"));
+    }
 }

@@ -13,6 +13,9 @@ use crate::evaluate::counts_as_zero;
 use crate::evidence::{Evidence, Row};
 use crate::{CandidateScores, RolloutJob};
 
+/// So many candidates are weighed against each other at the end of a run. It takes about a second.
+const MOST_WEIGHED: usize = 4_000;
+
 /// What a row of evidence comes to.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
@@ -292,16 +295,26 @@ impl Board {
     }
 
     /// What each candidate but the first one, the original, is to be expected to gain over that on other examples, with
-    /// its index. Those that nothing is known of are left out.
+    /// its index. Those that nothing is known of are left out. Of very many, those that most is known of are looked at,
+    /// the best first.
     pub fn expected_gains(&self) -> Vec<(usize, Gain)> {
-        let tried = self.tried();
+        let mut tried = self.tried();
+        if tried.len() > MOST_WEIGHED {
+            let mean = |candidate: &usize| self.mean(*candidate).unwrap_or_default();
+            tried.sort_by(|one, other| {
+                let by_count = self.count(*other).cmp(&self.count(*one));
+                by_count.then(mean(other).total_cmp(&mean(one)))
+            });
+            tried.truncate(MOST_WEIGHED);
+            tried.sort_unstable();
+        }
         let scores = tried.iter().map(|candidate| self.scores(*candidate));
         let gains = expected_gains(&self.scores(0), scores).unwrap_or_default();
         tried.iter().copied().zip(gains).collect()
     }
 
     /// The candidates besides the original that something is known of.
-    fn tried(&self) -> Vec<usize> {
+    pub(crate) fn tried(&self) -> Vec<usize> {
         (1..self.candidates.len()).filter(|candidate| self.count(*candidate) > 0).collect()
     }
 

@@ -190,6 +190,20 @@ fn a_gain_within_noise_is_called_so() {
 }
 
 #[test]
+fn an_original_that_stays_stands_beside_the_reason() {
+    let mut report = small();
+    report.outcome.choice = "the original was kept: the best of 20 candidates looked +0.050 better".into();
+    let figures = |report: &Report| words(report, ".headline .figures");
+    assert!(!figures(&report).contains("was kept"), "{}", figures(&report));
+    report.outcome.best = 0;
+    assert!(
+        figures(&report).contains("the best of 20 candidates looked +0.050 better"),
+        "{}",
+        figures(&report)
+    );
+}
+
+#[test]
 fn a_gain_within_noise_stands_beside_what_could_have_been_seen() {
     let shown = |difference: f64, p_value: f64| {
         let mut report = small();

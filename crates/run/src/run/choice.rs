@@ -47,7 +47,7 @@ impl Run<'_> {
         Choice {
             contender,
             confirmed: None,
-            candidates: gains.len(),
+            candidates: self.board.tried().len(),
             full: full.len(),
             examples: self.board.examples().len(),
             caution,

@@ -1,5 +1,9 @@
 //! What candidates are to be expected to gain.
-#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lints exempt test functions, but not the helpers they call"
+)]
 
 use promptopt_statistics::{Gain, Scores, expected_gains};
 use proptest::prelude::*;
@@ -74,8 +78,8 @@ fn a_good_program_is_not_left_for_a_lucky_one() {
             std::iter::once(baseline).chain((0..candidates).map(worse)).collect()
         });
         println!("{examples} examples, {candidates} candidates, {baseline}: {tally:?}");
-        assert!(tally.gain > -0.005 && tally.harmed <= 0.1, "{tally:?}");
-        assert!(tally.by_mean < -0.008 && tally.harmed_by_mean > 0.2, "{tally:?}");
+        assert!(tally.gain > -0.005 && tally.harmed <= 0.12, "{tally:?}");
+        assert!(tally.by_mean < -0.008 && tally.harmed_by_mean > 0.3, "{tally:?}");
     }
 }
 
