@@ -239,7 +239,7 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
     /// Rows to run every prompt on. More rows tell smaller gains from luck, and cost more.
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     pub(crate) rows: u64,
     /// Seed of the draw of rows, instead of the task file's.
     #[arg(long, value_name = "N")]
