@@ -66,13 +66,21 @@ impl Authored {
         texts
     }
 
+    /// Whether replies came, and nothing new in them.
+    fn is_dry(&self) -> bool {
+        self.instructions.is_empty() && self.failure.is_none()
+    }
+
     /// Says where fewer instructions came out than were wanted.
     fn note(&self, run: &mut Run<'_>, predictor: &str, depth: usize, wanted: usize) {
         let came = self.instructions.len();
         if came < wanted {
             let failure = self.failure.as_ref().map(|text| format!("; a request failed: {text}"));
-            let end =
-                if came == 0 { "; none is asked for again before another candidate is the best" } else { "" };
+            let end = if self.is_dry() {
+                "; none is asked for again before another candidate is the best"
+            } else {
+                ""
+            };
             run.warn(format!(
                 "at depth {depth} only {came} of {wanted} instructions for `{predictor}` came out; {} replies repeated \
                  one or could not serve{}{end}",
@@ -122,22 +130,48 @@ impl Author {
         self.exhausted.get(predictor) == Some(&base)
     }
 
-    /// Up to `count` new instructions. Of a call budget, enough is left to evaluate one candidate in full.
+    /// Up to so many new instructions from each request. What one request does not bring is asked for in the next. Of a
+    /// call budget, enough is left to evaluate one candidate in full.
     pub(crate) async fn write(
         &mut self,
         run: &mut Run<'_>,
-        request: &Request<'_>,
+        requests: &[(&Request<'_>, usize)],
         depth: usize,
-        count: usize,
     ) -> Result<Vec<String>, Halt> {
-        if count == 0 {
-            return Ok(Vec::new());
-        }
+        let Some((first, _)) = requests.first() else { return Ok(Vec::new()) };
         let keep_back = full_evaluation(run);
+        let path = first.predictor.path();
+        let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let mut authored = Authored::default();
+        let mut count = 0;
+        for (request, wanted) in requests {
+            count += wanted;
+            self.fill(run, request, &judge, count, keep_back, &mut authored).await?;
+        }
+        // Where nothing could be asked for, the budget is what ended it.
+        let is_asked = run.options().instruction_writer.is_none();
+        if authored.instructions.is_empty() && is_asked && spare(run, keep_back) < CALLS_OF_A_TEXT {
+            return Err(Halt::budget());
+        }
+        authored.note(run, path, depth, count);
+        if authored.is_dry() {
+            self.exhausted.insert(path.to_owned(), run.best().0);
+        }
+        Ok(authored.instructions)
+    }
+
+    /// Asks until there are `count` instructions, or nothing new comes.
+    async fn fill(
+        &mut self,
+        run: &mut Run<'_>,
+        request: &Request<'_>,
+        judge: &Judge,
+        count: usize,
+        keep_back: u64,
+        authored: &mut Authored,
+    ) -> Result<(), Halt> {
         let path = request.predictor.path();
         let writer = run.options().instruction_writer.clone();
-        let judge = Judge::of(run, request.predictor).requested_by(request.fixed_texts());
-        let mut authored = Authored::default();
         for round in 0..ROUNDS {
             let written = authored.instructions.len();
             if written == count {
@@ -145,10 +179,11 @@ impl Author {
             }
             let texts = match &writer {
                 Some(writer) => {
-                    self.ask_substitute(run, &**writer, request, count - written, &mut authored).await?
+                    self.ask_substitute(run, &**writer, request, count - written, authored).await?
                 }
-                None => self.ask(run, request, written..count, round, keep_back, &mut authored).await?,
+                None => self.ask(run, request, written..count, round, keep_back, authored).await?,
             };
+            let replied = !texts.is_empty();
             for text in texts {
                 if authored.instructions.len() == count {
                     break;
@@ -164,19 +199,11 @@ impl Author {
                 }
             }
             // Asked for something new, the model had nothing.
-            if round > 0 && authored.instructions.len() == written {
+            if round > 0 && replied && authored.instructions.len() == written {
                 break;
             }
         }
-        // Where nothing could be asked for, the budget is what ended it.
-        if authored.instructions.is_empty() && writer.is_none() && spare(run, keep_back) < CALLS_OF_A_TEXT {
-            return Err(Halt::budget());
-        }
-        if authored.instructions.is_empty() {
-            self.exhausted.insert(path.to_owned(), run.best().0);
-        }
-        authored.note(run, path, depth, count);
-        Ok(authored.instructions)
+        Ok(())
     }
 
     /// One instruction for each request, where it comes out and is an instruction. What is asked for is a reply to a

@@ -60,9 +60,8 @@ async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Resu
         let anew = if depth == 0 && mistakes.any(false) { (room.contenders + 1) / ANEW_SHARE } else { 0 };
         let request = |beginning| Request::new(run.program(), predictor, &best, beginning, &mistakes);
         let (anew_request, request) = (request(Beginning::Nothing), request(Beginning::Attempts(attempts)));
-        let mut texts = author.write(run, &anew_request, depth, anew).await?;
-        let rest = room.contenders.saturating_sub(texts.len());
-        texts.extend(author.write(run, &request, depth, rest).await?);
+        let requests = [(&anew_request, anew), (&request, room.contenders - anew)];
+        let texts = author.write(run, &requests, depth).await?;
 
         // All of them on the same examples, against the best so far.
         let refined = |text| attempts::refined(base, &best, path, depth, text);

@@ -114,9 +114,14 @@ async fn the_prompt_for_a_predictor_that_follows_another() {
     let example = |at: usize| {
         Example::new([("question", format!("Question {at}?")), ("answer", "south".to_owned())], ["question"])
     };
-    let mut module = toy::TwoStage::default().with_model(model.clone()).with_metric(toy::exact_answer());
-    let optimizer =
-        COPRO::builder().breadth(2).depth(1).concurrency(1).valset((0..3).map(example).collect()).build();
+    let mut module = toy::TwoStage::default().with_metric(toy::exact_answer());
+    let optimizer = COPRO::builder()
+        .task_model(model.clone())
+        .breadth(2)
+        .depth(1)
+        .concurrency(1)
+        .valset((0..3).map(example).collect())
+        .build();
     optimizer.compile(&mut module, (3..6).map(example).collect()).await.unwrap();
     let follows = |request: &&LmRequest| {
         wants(request, "proposed_instruction") && chat(request).contains("other_module")
