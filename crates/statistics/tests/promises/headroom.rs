@@ -1,5 +1,4 @@
 //! What a few prompts on the same rows say of the gain to be had.
-#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
 use promptopt_statistics::headroom;
 use proptest::prelude::*;

@@ -38,7 +38,7 @@ impl Task for Bounded {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(BehavingLm { name: "bounded", behaviour: Known(self.0.rules().to_vec()), seed })
+        Arc::new(BehavingLm { name: "bounded".to_owned(), behaviour: Known(self.0.rules().to_vec()), seed })
     }
 
     fn metric(&self) -> Arc<dyn Metric> {

@@ -68,7 +68,7 @@ impl Task for Contradicting {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(BehavingLm { name: "contradicting", behaviour: self.known.clone(), seed })
+        Arc::new(BehavingLm { name: "contradicting".to_owned(), behaviour: self.known.clone(), seed })
     }
 
     fn metric(&self) -> Arc<dyn Metric> {

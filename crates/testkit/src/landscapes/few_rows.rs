@@ -39,7 +39,7 @@ impl Task for FewRows {
     }
 
     fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        Arc::new(BehavingLm { name: "few-rows", behaviour: Known(self.0.rules().to_vec()), seed })
+        Arc::new(BehavingLm { name: "few-rows".to_owned(), behaviour: Known(self.0.rules().to_vec()), seed })
     }
 
     fn metric(&self) -> Arc<dyn Metric> {

@@ -168,7 +168,7 @@ struct AnsweringLm {
 impl AnsweringLm {
     fn at(&self, draw: u64) -> BehavingLm<Answers> {
         let seed = if self.by_draw { self.seed.wrapping_add(draw << 32) } else { self.seed };
-        BehavingLm { name: self.name, behaviour: self.answers.clone(), seed }
+        BehavingLm { name: self.name.to_owned(), behaviour: self.answers.clone(), seed }
     }
 }
 
