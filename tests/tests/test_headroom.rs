@@ -208,7 +208,8 @@ fn a_budget_that_bears_no_probe_has_none() {
 /// is the same at any concurrency.
 #[test]
 fn a_probe_is_a_small_part_of_a_run() {
-    for build in optimizers() {
+    let gepa: Build = Box::new(|run| Box::new(GEPA::default().with_run_options(run)));
+    for build in optimizers().into_iter().take(2).chain([gepa]) {
         let at = |concurrency: usize| {
             compile(&build, 0.25, |mut run| {
                 run.concurrency = concurrency;

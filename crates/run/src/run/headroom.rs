@@ -1,5 +1,6 @@
 //! The probe for headroom: a few deliberately different prompts on a few rows, before anything is searched.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use promptopt_core::data::Example;
@@ -69,11 +70,10 @@ impl Run<'_> {
         let scores = vec![vec![Vec::new(); rows.len()]; prompts.len()];
         let count = rows.len();
         let mut table = Table { prompts, candidates, rows, scores };
-        self.draw_rows(&mut table, 0, 0..count).await?;
         let again = count.div_ceil(AGAIN);
-        self.draw_rows(&mut table, 1, 0..again).await?;
+        self.draw_rows(&mut table, [(0, 0..count), (1, 0..again)]).await?;
         if table.differs() {
-            self.draw_rows(&mut table, 1, again..count.min(2 * again)).await?;
+            self.draw_rows(&mut table, [(1, again..count.min(2 * again))]).await?;
         }
         let finding = table.finding()?;
         if finding.headroom.rows == 0 {
@@ -84,18 +84,17 @@ impl Run<'_> {
         Ok(finding)
     }
 
-    /// Makes one draw of some rows under every prompt.
+    /// Makes these draws of some rows under every prompt, all at once.
     async fn draw_rows(
         &mut self,
         table: &mut Table,
-        draw: u64,
-        rows: std::ops::Range<usize>,
+        draws: impl IntoIterator<Item = (u64, Range<usize>)>,
     ) -> Result<(), Halt> {
         let prompts: Vec<_> =
             table.candidates.iter().map(|candidate| Arc::new(candidate.prompts.clone())).collect();
         let known = table.candidates.first().and_then(|original| self.board.find(original));
         let (mut places, mut jobs) = (Vec::new(), Vec::new());
-        for at in rows {
+        for (draw, at) in draws.into_iter().flat_map(|(draw, rows)| rows.map(move |at| (draw, at))) {
             let Some(row) = table.rows.get(at).copied() else { continue };
             for (prompt, prompts) in prompts.iter().enumerate() {
                 let known = known.filter(|_| prompt == 0 && draw == 0);
