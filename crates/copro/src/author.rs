@@ -18,7 +18,7 @@ const ROUNDS: usize = 4;
 /// Upper bound on an instruction that is written, in tokens.
 const MAX_TOKENS: u32 = 2000;
 /// The most calls that one text may take: a reply that does not fit is asked for once more.
-const CALLS_OF_A_TEXT: u64 = 2;
+pub(crate) const CALLS_OF_A_TEXT: u64 = 2;
 
 /// The most calls that so many instructions take where replies serve: the one for all of them where the
 /// server gives one text only, then each alone and once more in another form.
@@ -34,6 +34,8 @@ pub(crate) struct Author {
     /// Whether one request gives as many texts as are asked for, as far as is known.
     honours_n: bool,
     tried: BTreeMap<String, Known>,
+    /// Predictors for which nothing new came out, and the candidate that was the best so far then.
+    exhausted: BTreeMap<String, usize>,
     rng: ChaCha8Rng,
     draws: u64,
 }
@@ -64,14 +66,24 @@ impl Authored {
         texts
     }
 
+    /// Whether replies came, and nothing new in them.
+    fn is_dry(&self) -> bool {
+        self.instructions.is_empty() && self.failure.is_none()
+    }
+
     /// Says where fewer instructions came out than were wanted.
     fn note(&self, run: &mut Run<'_>, predictor: &str, depth: usize, wanted: usize) {
         let came = self.instructions.len();
         if came < wanted {
             let failure = self.failure.as_ref().map(|text| format!("; a request failed: {text}"));
+            let end = if self.is_dry() {
+                "; none is asked for again before another candidate is the best"
+            } else {
+                ""
+            };
             run.warn(format!(
                 "at depth {depth} only {came} of {wanted} instructions for `{predictor}` came out; {} replies repeated \
-                 one or could not serve{}",
+                 one or could not serve{}{end}",
                 self.dropped,
                 failure.unwrap_or_default()
             ));
@@ -92,33 +104,74 @@ impl Author {
             is_substituted: run.options().instruction_writer.is_some(),
             honours_n: true,
             tried,
+            exhausted: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(run.options().seed),
             draws: 0,
         }
     }
 
-    /// How many calls so many instructions take when all goes well.
-    pub(crate) fn expected_calls(&self, count: usize) -> u64 {
+    /// How many calls so many instructions take when all goes well, at the first depth by two requests.
+    pub(crate) fn expected_calls(&self, count: usize, depth: usize) -> u64 {
         match (self.is_substituted, self.honours_n) {
             (true, _) => 0,
-            (false, true) => 1,
+            (false, true) => {
+                if depth == 0 {
+                    2
+                } else {
+                    1
+                }
+            }
             (false, false) => count as u64,
         }
     }
 
-    /// Up to `count` new instructions. Of a call budget, enough is left to evaluate one candidate in full.
+    /// Whether nothing new can be expected for a predictor while this candidate is the best so far.
+    pub(crate) fn is_exhausted(&self, predictor: &str, base: usize) -> bool {
+        self.exhausted.get(predictor) == Some(&base)
+    }
+
+    /// Up to so many new instructions from each request. What one request does not bring is asked for in the next. Of a
+    /// call budget, enough is left to evaluate one candidate in full.
     pub(crate) async fn write(
         &mut self,
         run: &mut Run<'_>,
-        request: &Request<'_>,
+        requests: &[(&Request<'_>, usize)],
         depth: usize,
-        count: usize,
     ) -> Result<Vec<String>, Halt> {
+        let Some((first, _)) = requests.first() else { return Ok(Vec::new()) };
         let keep_back = full_evaluation(run);
+        let path = first.predictor.path();
+        let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let mut authored = Authored::default();
+        let mut count = 0;
+        for (request, wanted) in requests {
+            count += wanted;
+            self.fill(run, request, &judge, count, keep_back, &mut authored).await?;
+        }
+        // Where nothing could be asked for, the budget is what ended it.
+        let is_asked = run.options().instruction_writer.is_none();
+        if authored.instructions.is_empty() && is_asked && spare(run, keep_back) < CALLS_OF_A_TEXT {
+            return Err(Halt::budget());
+        }
+        authored.note(run, path, depth, count);
+        if authored.is_dry() {
+            self.exhausted.insert(path.to_owned(), run.best().0);
+        }
+        Ok(authored.instructions)
+    }
+
+    /// Asks until there are `count` instructions, or nothing new comes.
+    async fn fill(
+        &mut self,
+        run: &mut Run<'_>,
+        request: &Request<'_>,
+        judge: &Judge,
+        count: usize,
+        keep_back: u64,
+        authored: &mut Authored,
+    ) -> Result<(), Halt> {
         let path = request.predictor.path();
         let writer = run.options().instruction_writer.clone();
-        let judge = Judge::of(run, request.predictor).requested_by(request.fixed_texts());
-        let mut authored = Authored::default();
         for round in 0..ROUNDS {
             let written = authored.instructions.len();
             if written == count {
@@ -126,10 +179,11 @@ impl Author {
             }
             let texts = match &writer {
                 Some(writer) => {
-                    self.ask_substitute(run, &**writer, request, count - written, &mut authored).await?
+                    self.ask_substitute(run, &**writer, request, count - written, authored).await?
                 }
-                None => self.ask(run, request, written..count, round, keep_back, &mut authored).await?,
+                None => self.ask(run, request, written..count, round, keep_back, authored).await?,
             };
+            let replied = !texts.is_empty();
             for text in texts {
                 if authored.instructions.len() == count {
                     break;
@@ -144,13 +198,56 @@ impl Author {
                     authored.instructions.push(proposal.text);
                 }
             }
+            // Asked for something new, the model had nothing.
+            if round > 0 && replied && authored.instructions.len() == written {
+                break;
+            }
         }
-        // Where nothing could be asked for, the budget is what ended it.
-        if authored.instructions.is_empty() && writer.is_none() && spare(run, keep_back) < CALLS_OF_A_TEXT {
-            return Err(Halt::budget());
+        Ok(())
+    }
+
+    /// One instruction for each request, where it comes out and is an instruction. What is asked for is a reply to a
+    /// change, so one that was tried before serves as well.
+    pub(crate) async fn write_each(
+        &mut self,
+        run: &mut Run<'_>,
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Option<String>>, Halt> {
+        let Some(first) = requests.first() else { return Ok(Vec::new()) };
+        let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let path = first.predictor.path();
+        let mut texts: Vec<Result<String, String>> = Vec::new();
+        if let Some(writer) = run.options().instruction_writer.clone() {
+            for request in requests {
+                let mut authored = Authored::default();
+                let written = self.ask_substitute(run, &*writer, request, 1, &mut authored).await?;
+                texts.push(written.into_iter().next().ok_or_else(|| authored.failure.unwrap_or_default()));
+            }
+        } else {
+            let affordable = (spare(run, full_evaluation(run)) / CALLS_OF_A_TEXT) as usize;
+            let inputs = first.inputs(false);
+            let mut assignments = Vec::new();
+            for request in requests.iter().take(affordable) {
+                assignments.push(request.assignment(None, self.draws, &mut self.rng));
+                self.draws += 1;
+            }
+            texts = run.write(&self.sampling, first.brief(&inputs), assignments).await?;
         }
-        authored.note(run, path, depth, count);
-        Ok(authored.instructions)
+        let mut read = Vec::new();
+        for (request, text) in requests.iter().zip(texts) {
+            let known = Known::from_iter([request.instruction]);
+            let proposal = text.ok().map(|text| judge.read(&text, &known));
+            if let Some(proposal) = &proposal {
+                run.observe_proposal(path, &proposal.text, proposal.flaw.map(Flaw::reason));
+            }
+            let served = proposal.filter(|proposal| proposal.flaw.is_none()).map(|proposal| proposal.text);
+            if let Some(text) = &served {
+                self.tried.entry(path.to_owned()).or_default().note(text);
+            }
+            read.push(served);
+        }
+        read.resize(requests.len(), None);
+        Ok(read)
     }
 
     /// Asks for the instructions in these places: in one request where the server gives several
@@ -181,11 +278,12 @@ impl Author {
         if missing.is_empty() {
             return Ok(texts);
         }
-        let inputs = request.inputs(true);
+        let is_varied = places.end > 1 || round > 0;
+        let inputs = request.inputs(is_varied);
         let mut assignments = Vec::new();
         for place in missing {
-            let variant = variant(place + 1, places.end, round);
-            assignments.push(request.assignment(Some(variant), self.draws, &mut self.rng));
+            let variant = is_varied.then(|| variant(place + 1, places.end, round));
+            assignments.push(request.assignment(variant, self.draws, &mut self.rng));
             self.draws += 1;
         }
         let written = run.write(&self.sampling, request.brief(&inputs), assignments).await?;

@@ -3,21 +3,27 @@
 use promptopt_run::{Between, Forecast, ModelRole, Run, calls_of_a_rollout};
 
 use crate::COPRO;
-use crate::author::most_calls;
+use crate::author::{CALLS_OF_A_TEXT, most_calls};
+use crate::room::FOLLOWED_RUNS;
 
 pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Forecast {
     let rollout = calls_of_a_rollout(run.program());
     let selection = run.board().examples().len() as u64;
-    let looks = options.race(run, None).looks(selection as usize);
-    let first = looks.first().map_or(selection, |first| *first as u64);
     let by_number = run.options().limits().rollouts.map(|most| most.saturating_sub(selection));
 
     let (mut mistakes, mut writing, mut race) = (Between::default(), Between::default(), Between::default());
-    for (depth, _, _) in options.turns(run.program()) {
-        let wanted = options.wanted(depth) as u64;
-        mistakes = mistakes + Between::new(0, options.mistakes(run));
+    for turn in options.turns(run.program()) {
+        let wanted = options.wanted(turn.depth) as u64;
+        let is_joint = turn.follower.is_some();
+        let looks = options.race(run, is_joint, None).looks(selection as usize);
+        let first = looks.first().map_or(selection, |first| *first as u64);
+        let followed = if is_joint { wanted } else { 0 };
+        mistakes = mistakes + Between::new(0, options.mistakes(run) + followed * FOLLOWED_RUNS as u64);
         if run.options().instruction_writer.is_none() {
-            writing = writing + Between::new(1, most_calls(wanted));
+            // Those that are written anew are another request.
+            let requests = if turn.depth == 0 { 2 } else { 1 };
+            writing =
+                writing + Between::new(1, most_calls(wanted) + requests - 1 + CALLS_OF_A_TEXT * followed);
         }
         // That many instructions come out is not sure: some may repeat each other.
         race = race + Between::new(first, wanted * selection);

@@ -4,8 +4,8 @@
 //!
 //! At depth 0 the prompt model writes `breadth - 1` instructions from the one that a predictor has.
 //! They are evaluated, and at each further depth the prompt model gets the ranked attempts with their
-//! scores and writes `breadth` new ones. With several predictors each has its turn within every depth,
-//! the others at their best so far. A score is all that is needed, and demos stay as they are.
+//! scores and writes `breadth` new ones. Several predictors are changed two at a time, the others at their
+//! best so far. A score is all that is needed, and demos stay as they are.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,9 +37,15 @@
 //!
 //! - **Mistakes.** The prompt model also sees some runs in which the best attempt was wrong. They are made
 //!   on training examples, never on those that candidates are chosen on.
+//! - **A fresh start.** A third of the first instructions is written from mistakes alone, without the present
+//!   one, so that a fault of it is not in all of them.
+//! - **Pairs.** Where one of two predictors has a new instruction, the program is run on three training
+//!   examples, and the other one gets an instruction that fits. So predictors that must agree in something
+//!   can change it, though a change of either alone is a loss. At the next depth the other one leads.
 //! - **No duplicates.** A reply that repeats anything tried before, but for white space, is asked for again
 //!   before anything is evaluated. One request with `n` is enough where the server honours it; where it
-//!   does not, single requests that differ from each other keep the breadth.
+//!   does not, single requests that differ from each other keep the breadth. A predictor
+//!   for which nothing new comes out is left alone until another candidate is the best.
 //! - **Racing.** Candidates of a depth are evaluated together on the same examples, chunk by chunk, and
 //!   those that fall behind are dropped ([`promptopt_evaluator::race`]). Only what was evaluated on the whole
 //!   selection set can win, and a tie keeps the earlier one.
@@ -54,6 +60,7 @@
 mod attempts;
 mod author;
 mod forecast;
+mod joint;
 mod mistakes;
 mod options;
 mod request;

@@ -36,6 +36,18 @@ impl Mistakes {
         Self { train: train.to_vec(), sampler, looked_at: None, traces: Vec::new(), highest: RIGHT }
     }
 
+    /// These runs of another candidate, beside the same training examples.
+    pub(crate) fn of_other(&self, traces: Vec<Arc<Trace>>) -> Self {
+        let (train, sampler) = (self.train.clone(), self.sampler.clone());
+        let traces = traces.into_iter().filter(|trace| trace.evidence().is_some()).collect();
+        Self { train, sampler, looked_at: None, traces, highest: self.highest }
+    }
+
+    /// The next so many training examples.
+    pub(crate) fn next_examples(&mut self, count: usize) -> Vec<Arc<Example>> {
+        self.sampler.next(count).into_iter().filter_map(|index| self.train.get(index)).cloned().collect()
+    }
+
     /// Runs a candidate (by its number) over the next training examples, once for every depth.
     ///
     /// # Errors
@@ -84,19 +96,20 @@ impl Mistakes {
         &self.traces
     }
 
-    /// Whether there is any.
-    pub(crate) fn any(&self) -> bool {
-        self.wrong().next().is_some()
+    /// Whether there is any; with `all`, whether there is any run.
+    pub(crate) fn any(&self, all: bool) -> bool {
+        self.wrong(all).next().is_some()
     }
 
-    fn wrong(&self) -> impl Iterator<Item = (&Trace, f64)> {
+    fn wrong(&self, all: bool) -> impl Iterator<Item = (&Trace, f64)> {
         let judged = self.traces.iter().filter_map(|trace| Some((&**trace, trace.evidence()?)));
-        judged.filter(|(_, score)| *score < self.highest)
+        judged.filter(move |(_, score)| all || *score < self.highest)
     }
 
-    /// A few of the mistakes in random order, the worst preferred, as texts about one predictor, each beside its row.
-    pub(crate) fn texts(&self, predictor: &str, rng: &mut impl Rng) -> Vec<(ContentHash, String)> {
-        let mut wrong: Vec<(&Trace, f64)> = self.wrong().collect();
+    /// A few of the mistakes, or with `all` of all runs, in random order, the worst preferred, as texts about one
+    /// predictor, each beside its row.
+    pub(crate) fn texts(&self, predictor: &str, all: bool, rng: &mut impl Rng) -> Vec<(ContentHash, String)> {
+        let mut wrong: Vec<(&Trace, f64)> = self.wrong(all).collect();
         wrong.shuffle(rng);
         wrong.sort_by(|left, right| left.1.total_cmp(&right.1));
         wrong.truncate(2 * SHOWN);
@@ -106,13 +119,13 @@ impl Mistakes {
     }
 }
 
-/// Mistakes one below the other, or what stands in their place where none may be shown.
-pub(crate) fn numbered(mistakes: &[&str]) -> String {
-    if mistakes.is_empty() {
+/// Texts one below the other under a heading with their number, or what stands in their place where none may be shown.
+pub(crate) fn numbered(heading: &str, texts: &[&str]) -> String {
+    if texts.is_empty() {
         return "(none can be shown)".to_owned();
     }
-    let number = |(index, text): (usize, &&str)| format!("Mistake {}\n{text}", index + 1);
-    mistakes.iter().enumerate().map(number).collect::<Vec<_>>().join("\n\n")
+    let number = |(index, text): (usize, &&str)| format!("{heading} {}\n{text}", index + 1);
+    texts.iter().enumerate().map(number).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A run as text: what the program was given, what the predictor made of what, what came out and
@@ -184,8 +197,8 @@ mod tests {
     #[test]
     fn what_scored_less_than_is_possible_is_a_mistake_and_the_worst_come_first() {
         let text = |scores: &[f64]| {
-            let texts = mistakes(scores).texts("answer", &mut ChaCha8Rng::seed_from_u64(1));
-            numbered(&texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>())
+            let texts = mistakes(scores).texts("answer", false, &mut ChaCha8Rng::seed_from_u64(1));
+            numbered("Mistake", &texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>())
         };
         assert_eq!(text(&[1.0, 1.0]), "(none can be shown)");
         assert_eq!(text(&[]), "(none can be shown)");

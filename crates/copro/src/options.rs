@@ -10,11 +10,11 @@ strategy_options! {
     /// The COPRO optimizer. Every option has a default; see the crate's page for its use.
     #[non_exhaustive]
     pub struct COPRO {
-        /// Instructions to evaluate at each depth for every predictor; at depth 0 the present one is one of
+        /// Instructions to evaluate at each depth for every predictor or pair of predictors; at depth 0 the present one is one of
         /// them. At least 2. Default: 10.
         #[builder(default = 10)]
         pub breadth: usize,
-        /// How often instructions are written and evaluated for every predictor. At least 1. Default: 3.
+        /// How often instructions are written and evaluated for every predictor or pair of predictors. At least 1. Default: 3.
         #[builder(default = 3)]
         pub depth: usize,
         /// Softmax temperature of the prompt model, from 0 to 2. Default: 1.4.

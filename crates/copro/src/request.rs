@@ -12,6 +12,8 @@ use crate::mistakes::{Mistakes, numbered};
 
 const PROPOSE: &str = include_str!("../prompts/propose.md");
 const REFINE: &str = include_str!("../prompts/refine.md");
+const BEGIN: &str = include_str!("../prompts/begin.md");
+const FIT: &str = include_str!("../prompts/fit.md");
 
 const MODULE: (&str, &str) = ("module", "The module that the instruction is for: what it takes and gives.");
 const INSTRUCTION: (&str, &str) = ("present_instruction", "The instruction that the module has now.");
@@ -19,8 +21,23 @@ const ATTEMPTS: (&str, &str) =
     ("attempts", "Instructions that were tried, each with its mean score; the lowest first.");
 const MISTAKES: (&str, &str) =
     ("mistakes", "Runs of the program that went wrong under the best instruction so far.");
+const OTHER: (&str, &str) =
+    ("other_module", "Another module of the program, and the instruction it has just been given.");
+const RUNS: (&str, &str) = ("runs", "Runs of the program since the other module has that instruction.");
 const VARIANT: (&str, &str) = ("variant", "Which of several instructions this one is.");
 const OUTPUT: (&str, &str) = ("proposed_instruction", "The new instruction, and nothing else.");
+
+/// What an instruction begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Beginning {
+    /// The instruction that the predictor has in the best candidate so far, or the ranked attempts, the worst first,
+    /// where there are several.
+    Attempts(Vec<Attempt>),
+    /// Mistakes alone, so that nothing of the present instruction is taken over.
+    Nothing,
+    /// A change of another predictor, with its path and its new instruction.
+    Change(String, String),
+}
 
 /// What instructions are to be written from.
 pub(crate) struct Request<'a> {
@@ -28,8 +45,7 @@ pub(crate) struct Request<'a> {
     pub(crate) predictor: &'a dyn Predictor,
     /// The instruction it has in the best candidate so far.
     pub(crate) instruction: &'a str,
-    /// What was tried, the worst first.
-    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) beginning: Beginning,
     pub(crate) mistakes: &'a Mistakes,
 }
 
@@ -39,29 +55,40 @@ impl<'a> Request<'a> {
         program: &'a dyn Evaluator,
         predictor: &'a dyn Predictor,
         best: &'a PromptCandidate,
-        attempts: Vec<Attempt>,
+        beginning: Beginning,
         mistakes: &'a Mistakes,
     ) -> Self {
         let instruction = best.instruction(predictor.path()).unwrap_or_default();
-        Self { program, predictor, instruction, attempts, mistakes }
+        Self { program, predictor, instruction, beginning, mistakes }
     }
 
     /// The fields that are told, in order.
     pub(crate) fn inputs(&self, variant: bool) -> Vec<(&'static str, &'static str)> {
-        let mistakes = self.mistakes.any().then_some(MISTAKES);
-        let told = if self.is_first() { INSTRUCTION } else { ATTEMPTS };
-        [Some(MODULE), Some(told), mistakes, variant.then_some(VARIANT)].into_iter().flatten().collect()
+        let told: &[_] = match &self.beginning {
+            Beginning::Attempts(_) if self.is_ranked() => &[ATTEMPTS],
+            Beginning::Attempts(_) => &[INSTRUCTION],
+            Beginning::Nothing => &[],
+            Beginning::Change(..) => &[INSTRUCTION, OTHER],
+        };
+        let records = self.mistakes.any(self.shows_all()).then_some(self.records());
+        let variant = variant.then_some(VARIANT);
+        [MODULE].into_iter().chain(told.iter().copied()).chain(records).chain(variant).collect()
     }
 
     /// The texts of a request that are the same for every task.
     pub(crate) fn fixed_texts(&self) -> impl Iterator<Item = &'static str> {
-        [PROPOSE, REFINE]
-            .into_iter()
-            .chain([MODULE, INSTRUCTION, ATTEMPTS, MISTAKES, VARIANT, OUTPUT].map(|field| field.1))
+        [PROPOSE, REFINE, BEGIN, FIT].into_iter().chain(
+            [MODULE, INSTRUCTION, ATTEMPTS, MISTAKES, OTHER, RUNS, VARIANT, OUTPUT].map(|field| field.1),
+        )
     }
 
     pub(crate) fn brief<'b>(&self, inputs: &'b [(&'b str, &'b str)]) -> Brief<'b> {
-        let instruction = if self.is_first() { PROPOSE } else { REFINE };
+        let instruction = match &self.beginning {
+            Beginning::Attempts(_) if self.is_ranked() => REFINE,
+            Beginning::Attempts(_) => PROPOSE,
+            Beginning::Nothing => BEGIN,
+            Beginning::Change(..) => FIT,
+        };
         Brief::new("propose_instruction", instruction, inputs, OUTPUT)
     }
 
@@ -72,31 +99,40 @@ impl<'a> Request<'a> {
             inputs.insert(name.to_owned(), Value::from(text));
         };
         tell(MODULE, self.module());
-        if self.is_first() {
-            tell(INSTRUCTION, self.instruction.to_owned());
-        } else {
-            tell(ATTEMPTS, self.ranking());
+        match &self.beginning {
+            Beginning::Attempts(attempts) if self.is_ranked() => tell(ATTEMPTS, ranking(attempts)),
+            Beginning::Attempts(_) => tell(INSTRUCTION, self.instruction.to_owned()),
+            Beginning::Nothing => {}
+            Beginning::Change(path, instruction) => {
+                tell(INSTRUCTION, self.instruction.to_owned());
+                tell(OTHER, format!("{path}:\n{}", instruction.trim()));
+            }
         }
         if let Some(variant) = variant {
             tell(VARIANT, variant);
         }
         let assignment = Assignment::new(inputs).with_draw(draw);
-        match self.mistakes.texts(self.predictor.path(), rng) {
+        match self.mistakes.texts(self.predictor.path(), self.shows_all(), rng) {
             none if none.is_empty() => assignment,
-            mistakes => assignment.with_records(MISTAKES.0, mistakes, numbered),
+            records => {
+                let heading = if self.shows_all() { "Run" } else { "Mistake" };
+                assignment.with_records(self.records().0, records, move |texts| numbered(heading, texts))
+            }
         }
     }
 
-    /// Whether there is nothing to rank yet.
-    fn is_first(&self) -> bool {
-        self.attempts.len() < 2
+    /// Whether there are several attempts to rank.
+    fn is_ranked(&self) -> bool {
+        matches!(&self.beginning, Beginning::Attempts(attempts) if attempts.len() > 1)
     }
 
-    fn ranking(&self) -> String {
-        let line = |attempt: &Attempt| {
-            format!("Instruction: {}\nScore: {:.3}", attempt.instruction.trim(), attempt.score)
-        };
-        self.attempts.iter().map(line).collect::<Vec<_>>().join("\n\n")
+    /// Whether runs that went well are shown, too.
+    fn shows_all(&self) -> bool {
+        matches!(self.beginning, Beginning::Change(..))
+    }
+
+    fn records(&self) -> (&'static str, &'static str) {
+        if self.shows_all() { RUNS } else { MISTAKES }
     }
 
     fn module(&self) -> String {
@@ -114,4 +150,11 @@ impl<'a> Request<'a> {
         }
         text
     }
+}
+
+fn ranking(attempts: &[Attempt]) -> String {
+    let line = |attempt: &Attempt| {
+        format!("Instruction: {}\nScore: {:.3}", attempt.instruction.trim(), attempt.score)
+    };
+    attempts.iter().map(line).collect::<Vec<_>>().join("\n\n")
 }

@@ -10,8 +10,21 @@ use crate::COPRO;
 const MISTAKE_ROLLOUTS: u64 = 20;
 /// Of what a turn may take, at most this part goes into looking for mistakes.
 const MISTAKE_SHARE: u64 = 10;
+/// Selection examples before the first look of a race.
+const FIRST_CHUNK: usize = 10;
+/// Rollouts of a changed program that whoever writes for the follower is shown.
+pub(crate) const FOLLOWED_RUNS: usize = 3;
 /// A turn that cannot evaluate so many candidates on the first chunk takes from later ones.
 const MIN_CONTENDERS: u64 = 4;
+
+/// One turn of the ascent.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'p> {
+    pub(crate) depth: usize,
+    pub(crate) predictor: &'p dyn Predictor,
+    /// A predictor that follows each change of the first one with a change of its own.
+    pub(crate) follower: Option<&'p dyn Predictor>,
+}
 
 /// What one predictor may take at one depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,17 +44,23 @@ impl Room {
     pub(crate) fn of(
         options: &COPRO,
         run: &Run<'_>,
-        depth: usize,
+        turn: &Turn<'_>,
         turns: usize,
         writing: u64,
     ) -> Option<Self> {
         let cost = RolloutCost::of(run.runner());
         let selection = run.board().examples().len();
         let all = selection as u64;
-        let first = options.race(run, None).looks(selection).first().map_or(all, |n| *n as u64);
+        let first = options
+            .race(run, turn.follower.is_some(), None)
+            .looks(selection)
+            .first()
+            .map_or(all, |n| *n as u64);
         let rest = all - first;
         let mistakes = options.mistakes(run);
-        let wanted = options.wanted(depth) as u64;
+        let wanted = options.wanted(turn.depth) as u64;
+        // Of each contender, what comes before the race.
+        let first = first + if turn.follower.is_some() { FOLLOWED_RUNS as u64 + 1 } else { 0 };
 
         let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(writing));
         let count = run.ledger().remaining_rollouts();
@@ -69,13 +88,26 @@ pub(crate) fn full_evaluation(run: &Run<'_>) -> u64 {
 }
 
 impl COPRO {
-    /// Depth by depth every predictor in turn, with how many turns there are from here on.
-    pub(crate) fn turns<'p>(&self, program: &'p dyn Evaluator) -> Vec<(usize, &'p dyn Predictor, usize)> {
+    /// Depth by depth all predictors: two at a time, of which one leads and the other follows, and an odd one alone.
+    /// At every other depth the other one leads.
+    pub(crate) fn turns<'p>(&self, program: &'p dyn Evaluator) -> Vec<Turn<'p>> {
         let predictors = program.predictors();
-        let all = self.depth * predictors.len();
-        let turns =
-            (0..self.depth).flat_map(|depth| predictors.iter().map(move |predictor| (depth, *predictor)));
-        turns.enumerate().map(|(turn, (depth, predictor))| (depth, predictor, all - turn)).collect()
+        let mut turns = Vec::new();
+        for depth in 0..self.depth {
+            let is_odd = depth % 2 == 1;
+            let shift = usize::from(is_odd && predictors.len() > 2);
+            let (alone, pairs) = predictors.split_at(shift);
+            for group in [alone].into_iter().chain(pairs.chunks(2)) {
+                let (leader, follower) = match group {
+                    [one, other] if is_odd => (*other, Some(*one)),
+                    [one, other] => (*one, Some(*other)),
+                    [one] => (*one, None),
+                    _ => continue,
+                };
+                turns.push(Turn { depth, predictor: leader, follower });
+            }
+        }
+        turns
     }
 
     /// New instructions that a depth is to bring; at the first the present one is among the attempts.
@@ -83,10 +115,12 @@ impl COPRO {
         if depth == 0 { self.breadth - 1 } else { self.breadth }
     }
 
-    /// How a depth races. All candidates of a run see the selection examples in the same order.
-    pub(crate) fn race(&self, run: &Run<'_>, max_rollouts: Option<u64>) -> RaceOptions {
+    /// How a turn races. All candidates of a run see the selection examples in the same order. A contender of two
+    /// predictors has cost more by then, and gets more examples.
+    pub(crate) fn race(&self, run: &Run<'_>, is_joint: bool, max_rollouts: Option<u64>) -> RaceOptions {
         let defaults = RaceOptions::default();
-        let first_chunk = if self.racing { defaults.first_chunk } else { run.board().examples().len() };
+        let chunk = if is_joint { 2 * FIRST_CHUNK } else { FIRST_CHUNK };
+        let first_chunk = if self.racing { chunk } else { run.board().examples().len() };
         defaults.with_first_chunk(first_chunk).with_max_rollouts(max_rollouts).with_seed(run.options().seed)
     }
 

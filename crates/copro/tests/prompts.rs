@@ -15,7 +15,7 @@ use promptopt_core::program::{ModuleExt as _, metric_fn};
 use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::Predict;
 use promptopt_run::Optimizer as _;
-use promptopt_testkit::ScriptedLm;
+use promptopt_testkit::{ScriptedLm, toy};
 
 const TICKETS: [(&str, &str); 6] = [
     ("The invoice of May was charged twice.", "billing"),
@@ -84,10 +84,47 @@ fn chat(request: &LmRequest) -> String {
 }
 
 #[tokio::test]
-async fn the_prompts_of_both_kinds() {
+async fn the_prompts_of_all_kinds() {
     let requests = requests().await;
-    // Two texts in one request, then the one that is missing, then one request each.
-    assert_eq!(requests.iter().map(|request| request.n).collect::<Vec<_>>(), [2, 1, 1, 1, 1]);
-    insta::assert_snapshot!("propose", chat(&requests[0]));
-    insta::assert_snapshot!("refine", chat(&requests[2]));
+    // One from mistakes alone and one from the present instruction; then three texts in one request, and those that
+    // are missing in one request each.
+    assert_eq!(requests.iter().map(|request| request.n).collect::<Vec<_>>(), [1, 1, 3, 1, 1]);
+    insta::assert_snapshot!("begin", chat(&requests[0]));
+    insta::assert_snapshot!("propose", chat(&requests[1]));
+    insta::assert_snapshot!("refine", chat(&requests[3]));
+    assert!(!chat(&requests[0]).contains("Route the ticket."), "the present instruction is not shown");
+}
+
+#[tokio::test]
+async fn the_prompt_for_a_predictor_that_follows_another() {
+    let model = Arc::new(ScriptedLm::new(|request| {
+        let value = |field| ScriptedLm::chat_reply([(field, "north")]);
+        let is_of_classify = request.messages[0].content.contains("`question`");
+        Ok(match ["topic", "answer"].into_iter().find(|field| wants(request, field)) {
+            Some(field) => value(field),
+            None if is_of_classify && !chat(request).contains("other_module") => ScriptedLm::chat_reply([(
+                "proposed_instruction",
+                "Write the topic of the question in capitals.",
+            )]),
+            None => {
+                ScriptedLm::chat_reply([("proposed_instruction", "Read the topic, and give the answer.")])
+            }
+        })
+    }));
+    let example = |at: usize| {
+        Example::new([("question", format!("Question {at}?")), ("answer", "south".to_owned())], ["question"])
+    };
+    let mut module = toy::TwoStage::default().with_metric(toy::exact_answer());
+    let optimizer = COPRO::builder()
+        .task_model(model.clone())
+        .breadth(2)
+        .depth(1)
+        .concurrency(1)
+        .valset((0..3).map(example).collect())
+        .build();
+    optimizer.compile(&mut module, (3..6).map(example).collect()).await.unwrap();
+    let follows = |request: &&LmRequest| {
+        wants(request, "proposed_instruction") && chat(request).contains("other_module")
+    };
+    insta::assert_snapshot!("fit", chat(model.requests().iter().find(follows).unwrap()));
 }

@@ -27,8 +27,30 @@ pub(crate) struct Draft {
 }
 
 enum Kind {
-    Reflection { components: Vec<String> },
-    Merge { merge: Merge, prompts: Prompts },
+    Reflection {
+        components: Vec<String>,
+        anew: bool,
+    },
+    /// A child of the parent that was dropped, and another component that is to fit what it changed.
+    Follow {
+        child: usize,
+        changed: String,
+        component: String,
+    },
+    Merge {
+        merge: Merge,
+        prompts: Prompts,
+    },
+}
+
+impl Draft {
+    /// The candidate whose runs are shown, and whose prompts are changed.
+    fn base(&self) -> usize {
+        match self.kind {
+            Kind::Follow { child, .. } => child,
+            _ => self.parent,
+        }
+    }
 }
 
 /// A new candidate on its way to the frontier.
@@ -36,6 +58,8 @@ pub(crate) struct Child {
     candidate: usize,
     parent: usize,
     minibatch: Vec<usize>,
+    /// The only component that has changed, where there is another one that may follow.
+    changed: Option<String>,
 }
 
 pub(crate) struct Evolution<'a> {
@@ -55,6 +79,10 @@ pub(crate) struct Evolution<'a> {
     /// Parents without a run from which there is something to learn.
     exhausted: BTreeSet<usize>,
     visits: BTreeMap<usize, usize>,
+    /// Components for which an instruction was written from the records alone.
+    begun_anew: BTreeSet<String>,
+    /// Children that were dropped, which another component may still follow.
+    dropped: Vec<Child>,
     merges_due: usize,
     merges_made: usize,
     merges_tried: HashSet<Merge>,
@@ -85,6 +113,8 @@ impl<'a> Evolution<'a> {
             means: BTreeMap::new(),
             exhausted: BTreeSet::new(),
             visits: BTreeMap::new(),
+            begun_anew: BTreeSet::new(),
+            dropped: Vec::new(),
             merges_due: 0,
             merges_made: 0,
             merges_tried: HashSet::new(),
@@ -169,7 +199,7 @@ impl<'a> Evolution<'a> {
     /// drawn from the frontier. `None` when no parent is left, which a note says.
     pub(crate) fn draft(&mut self, run: &mut Run<'_>, count: usize) -> Result<Option<Vec<Draft>>, Error> {
         let mut members = self.members();
-        let mut drafts = Vec::new();
+        let mut drafts = self.follow_ups(count);
         let all: Vec<usize> = members.keys().copied().collect();
         while drafts.len() < count && self.merges_due > 0 {
             self.merges_due -= 1;
@@ -194,13 +224,43 @@ impl<'a> Evolution<'a> {
             let Some(parent) = selector.select(&members, &means, k, epsilon, &mut self.rng) else { break };
             let components = self.choose_components(parent)?;
             let minibatch = self.sampler.next(self.options.minibatch_size);
-            drafts.push(Draft { parent, minibatch, kind: Kind::Reflection { components } });
+            // The first instruction of each component is written from the records alone.
+            let anew = !components.iter().any(|path| self.begun_anew.contains(path));
+            self.begun_anew.extend(components.iter().cloned());
+            drafts.push(Draft { parent, minibatch, kind: Kind::Reflection { components, anew } });
         }
         if drafts.is_empty() {
             run.note("no parent has a training example left from which there is something to learn");
             return Ok(None);
         }
         Ok(Some(drafts))
+    }
+
+    /// Drafts in which another component follows a change that was no gain by itself.
+    fn follow_ups(&mut self, most: usize) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        for child in std::mem::take(&mut self.dropped) {
+            let place = self.components.iter().position(|path| child.changed.as_ref() == Some(path));
+            let next =
+                place.and_then(|at| self.components.get(at + 1).or(self.components.get(at.wrapping_sub(1))));
+            match (child.changed, next) {
+                (Some(changed), Some(next)) if drafts.len() < most => {
+                    let kind = Kind::Follow { child: child.candidate, changed, component: next.clone() };
+                    drafts.push(Draft { parent: child.parent, minibatch: child.minibatch, kind });
+                }
+                _ => self.forget_training_runs(child.candidate),
+            }
+        }
+        drafts
+    }
+
+    /// Drops a child. What its runs tell is kept where another component may follow its change.
+    fn drop_child(&mut self, child: Child) {
+        if child.changed.is_some() {
+            self.dropped.push(child);
+        } else {
+            self.forget_training_runs(child.candidate);
+        }
     }
 
     fn choose_components(&mut self, parent: usize) -> Result<Vec<String>, Error> {

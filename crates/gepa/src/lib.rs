@@ -28,7 +28,9 @@
 //! prompt model reflect on the traces and write a new instruction for one component, and compares
 //! the child with its parent: on the minibatch, on more training examples while that is undecided,
 //! then over the selection set in portions ([`gate`]). A child that reaches the end enters the frontier
-//! ([`frontier`]). Lineages with a common ancestor are merged component by component ([`merge`]).
+//! ([`frontier`]). Where a child is no gain on its minibatch, another component gets an instruction that fits
+//! the change, and the two are compared with the parent together. The first instruction of each component is
+//! written without the present one, so that a fault of it is not in every lineage. Lineages with a common ancestor are merged component by component ([`merge`]).
 //!
 //! The outcome holds every candidate with parents, scores by example and objective, what was spent when it was
 //! found, and as a detail `frontier` the indices of the frontier's members.

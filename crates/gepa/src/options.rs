@@ -21,8 +21,8 @@ promptopt_run::strategy_options! {
         #[builder(default = 12)]
         pub max_gate_examples: usize,
         /// Of children that are no better than their parent, at most this share is evaluated on the whole selection
-        /// set, from above 0 to 1 (no gate). Default: 0.05.
-        #[builder(default = 0.05)]
+        /// set, from above 0 to 1 (no gate). Default: 0.15.
+        #[builder(default = 0.15)]
         pub gate_level: f64,
         /// In how many portions the selection set is run, with a look at the evidence after each. Default: 10.
         #[builder(default = 10)]

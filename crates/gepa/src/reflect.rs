@@ -54,6 +54,17 @@ pub fn record(trace: &Trace, component: &str) -> String {
     text.finish()
 }
 
+/// What a reflection begins with besides the records.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Beginning {
+    /// The present instruction, and those that the same component has in other candidates.
+    Present(Vec<String>),
+    /// Nothing, so that no fault of the present instruction is taken over.
+    Anew,
+    /// The present instruction, and a change of another component, with its path and its new instruction.
+    Change(String, String),
+}
+
 /// The request for a new instruction of one component.
 ///
 /// # Errors
@@ -63,6 +74,7 @@ pub(crate) fn request(
     component: &dyn Predictor,
     components: &[&dyn Predictor],
     prompts: &Prompts,
+    beginning: &Beginning,
     traces: &[Arc<Trace>],
 ) -> Result<Assignment, Error> {
     let path = component.path();
@@ -73,7 +85,15 @@ pub(crate) fn request(
     let draft = Draft {
         component: path.to_owned(),
         signature: component.signature().to_string(),
-        instruction: instruction.to_owned(),
+        instruction: (*beginning != Beginning::Anew).then(|| instruction.to_owned()),
+        change: match beginning {
+            Beginning::Change(path, instruction) => Some((path.clone(), instruction.clone())),
+            _ => None,
+        },
+        relatives: match beginning {
+            Beginning::Present(relatives) => relatives.clone(),
+            _ => Vec::new(),
+        },
         others: others.map(|other| (other.path().to_owned(), other.signature().to_string())).collect(),
     };
     draft.with_records(&[])?;
@@ -91,7 +111,11 @@ pub(crate) fn request(
 struct Draft {
     component: String,
     signature: String,
-    instruction: String,
+    instruction: Option<String>,
+    /// Another component that has just changed, and its new instruction.
+    change: Option<(String, String)>,
+    /// What other candidates say in this place.
+    relatives: Vec<String>,
     /// Path and signature of the other components.
     others: Vec<(String, String)>,
 }
@@ -177,7 +201,8 @@ mod tests {
             trace("Which river flows through Hamburg?", "Rhine", "Elbe", 0.0),
             trace("And through Cologne?", "Rhine", "Rhine", 1.0),
         ];
-        let request = request(components[0], &components, &Prompts::new(), &traces).unwrap();
+        let beginning = Beginning::Present(Vec::new());
+        let request = request(components[0], &components, &Prompts::new(), &beginning, &traces).unwrap();
         insta::assert_snapshot!(request.inputs["prompt"].as_str().unwrap());
     }
 

@@ -260,7 +260,8 @@ impl<'a> Chat<'a> {
     /// The characters of the instruction and of all demos.
     pub(crate) fn prompt_chars(&self) -> usize {
         let objective = self.instruction.rsplit("your objective is:").next().unwrap_or_default();
-        let demos = self.demos.iter().map(|(user, assistant)| user.chars().count() + assistant.chars().count());
+        let demos =
+            self.demos.iter().map(|(user, assistant)| user.chars().count() + assistant.chars().count());
         objective.trim().chars().count() + demos.sum::<usize>()
     }
 

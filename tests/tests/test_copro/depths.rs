@@ -55,8 +55,8 @@ async fn depth_statistics_agree_with_a_computation_by_hand() {
     check(2, &[0.4, 0.45, 0.5, 0.55]);
     assert_eq!(depths.len(), 3);
     let calls: Vec<u64> = depths.iter().map(|depth| depth.calls_so_far).collect();
-    // 20 for the original, then at each depth 20 for mistakes, one request, and 20 an instruction.
-    assert_eq!(calls, [20 + 20 + 1 + 60, 101 + 20 + 1 + 80, 202 + 20 + 1 + 80]);
+    // 20 for the original, then at each depth 20 for mistakes, one request (at the first two), and 20 an instruction.
+    assert_eq!(calls, [20 + 20 + 2 + 60, 102 + 20 + 1 + 80, 203 + 20 + 1 + 80]);
     assert_eq!(outcome.selected.mean, 0.55);
 }
 
@@ -94,10 +94,12 @@ async fn attempts_are_told_from_the_lowest_to_the_highest_and_no_more_than_the_b
     let optimizer = COPRO::builder().breadth(4).depth(3).racing(false).valset(valset(20)).build();
     optimizer.compile(&mut program(model.clone()), same_answer(20)).await.unwrap();
     let requests = model.written_requests();
-    assert_eq!(requests.len(), 3);
-    assert!(told(&requests[0], "present_instruction").unwrap().contains("`question`"));
-    assert_eq!(told(&requests[0], "attempts"), None);
-    let last = told(&requests[2], "attempts").unwrap();
+    assert_eq!(requests.len(), 4);
+    // The first is written from mistakes alone.
+    assert_eq!(told(&requests[0], "present_instruction"), None);
+    assert!(told(&requests[1], "present_instruction").unwrap().contains("`question`"));
+    assert_eq!(told(&requests[1], "attempts"), None);
+    let last = told(&requests[3], "attempts").unwrap();
     let line = |number: usize, score: &str| format!("Instruction: {}\nScore: {score}", distinct(number));
     let expected = [line(3, "0.200"), line(4, "0.250"), line(5, "0.300"), line(6, "0.350")].join("\n\n");
     assert_eq!(last, expected);
@@ -115,7 +117,7 @@ async fn mistakes_come_from_training_examples_only_and_are_those_of_the_best() {
         assert!(!request.messages.iter().any(|message| message.content.contains("selected question")));
     }
     // The best of the first depth is right about the first three questions.
-    let shown = told(&requests[1], "mistakes").unwrap();
+    let shown = told(&requests[2], "mistakes").unwrap();
     assert!(![0, 1, 2].iter().any(|number| shown.contains(&format!("question {number}."))), "{shown}");
 }
 

@@ -141,3 +141,16 @@ async fn it_works_behind_a_trait_object() {
     let outcome = optimizer.compile(&mut module, task.examples(40)).await.unwrap();
     assert!(outcome.improved());
 }
+
+/// Where nothing new comes, the model is not asked at each further depth, and one note says so.
+#[tokio::test]
+async fn a_writer_that_has_nothing_new_is_not_asked_for_ever() {
+    let model = Arc::new(Stage::new(|_, _| "no".to_owned(), |_| "Say no.".to_owned()).on(Server::Ignores));
+    let optimizer = COPRO::builder().breadth(30).depth(30).build();
+    let outcome = optimizer.compile(&mut program(model.clone()), same_answer(30)).await.unwrap();
+    assert_eq!((outcome.candidates.len(), &outcome.stop), (2, &StopReason::Completed));
+    let short = outcome.notes.iter().filter(|note| note.contains("came out"));
+    assert_eq!(short.count(), 2, "{:?}", outcome.notes);
+    assert!(outcome.notes.iter().any(|note| note.contains("none is asked for again")), "{:?}", outcome.notes);
+    assert!(model.written_requests().len() < 5 * 30, "{}", model.written_requests().len());
+}

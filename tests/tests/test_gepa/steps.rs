@@ -40,7 +40,7 @@ async fn a_better_instruction_is_adopted_and_installed() {
 
 #[tokio::test]
 async fn the_reflection_shows_instruction_inputs_outputs_expectations_and_feedback() {
-    let model = Arc::new(reflecting("always", vec![fenced("always say yes")]));
+    let model = Arc::new(reflecting("always", vec![fenced("be kind"), fenced("always say yes")]));
     let mut program = toy::answerer().with_model(model.clone()).with_metric(metric_fn(
         |example: &Example, prediction: &promptopt_core::data::Prediction| {
             let right = example.get("answer") == prediction.get("answer");
@@ -51,10 +51,16 @@ async fn the_reflection_shows_instruction_inputs_outputs_expectations_and_feedba
     ));
     GEPA::builder().max_metric_calls(120).build().compile(&mut program, same_answer(40)).await.unwrap();
     let requests = model.requests();
-    let reflection = requests.iter().find(|request| request.messages.len() == 1).unwrap();
+    let reflections: Vec<_> = requests.iter().filter(|request| request.messages.len() == 1).collect();
+    let instruction = "Given the fields `question`, produce the fields `answer`.";
+    assert!(
+        !reflections[0].messages[0].content.contains(instruction),
+        "the first is written from records alone"
+    );
+    let reflection = reflections[1];
     let prompt = &reflection.messages[0].content;
     for part in [
-        "Given the fields `question`, produce the fields `answer`.",
+        instruction,
         "question: question ",
         "written answer: no",
         "expected answer: yes",
@@ -150,7 +156,7 @@ async fn a_rejected_instruction_is_not_tried_again() {
 
 #[tokio::test]
 async fn every_candidate_but_the_original_has_parents_before_it_and_full_ones_all_scores() {
-    let task = HiddenRules::new(8, 5);
+    let task = HiddenRules::new(12, 5);
     let outcome = compiled(&GEPA::builder().max_metric_calls(600).build(), &task, 100).await;
     assert!(outcome.candidates.len() > 3);
     for (index, candidate) in outcome.candidates.iter().enumerate() {
@@ -213,9 +219,11 @@ async fn two_components(optimizer: impl FnOnce(Arc<dyn LanguageModel>) -> GEPA) 
 
 #[tokio::test]
 async fn lineages_that_changed_different_components_are_merged() {
-    // Two proposals at once: one changes the first component of the original, one the second.
+    // Two proposals at once: one changes the first component of the original, one the second. Each is a gain on so
+    // large a minibatch, so that no other component follows.
     let outcome = two_components(|model| {
-        GEPA::builder().task_model(model).max_metric_calls(1500).parallel_proposals(2).build()
+        let builder = GEPA::builder().task_model(model).max_metric_calls(1500);
+        builder.parallel_proposals(2).minibatch_size(12).build()
     })
     .await;
     assert_eq!(outcome.selected.mean, 1.0, "{:?}", outcome.notes);
@@ -232,6 +240,44 @@ async fn lineages_that_changed_different_components_are_merged() {
             }
         }
     }
+}
+
+/// Two components that must use the same word: a change of one alone makes right answers wrong.
+#[tokio::test]
+async fn a_component_follows_a_change_that_is_no_gain_alone() {
+    let model = Arc::new(ScriptedLm::new(|request| {
+        let text = &request.messages[0].content;
+        if request.messages.len() == 1 {
+            let follows =
+                text.contains("has just been given this instruction") && text.contains("topic: code");
+            let is_first = text.contains("Component: `classify`") && !text.contains("has just been given");
+            let word = if is_first || follows { "in code" } else { "plainly" };
+            return Ok(fenced(&format!("Answer the question {word}. {}", text.len())));
+        }
+        let field = if text.contains("1. `question`") { "topic" } else { "answer" };
+        let written = request.messages.last().unwrap().content.contains("topic ## ]]\ncode");
+        let value = match (field, text.contains("in code")) {
+            ("topic", true) => "code",
+            ("topic", false) => "prose",
+            (_, told) if told && written => "yes",
+            _ => "no",
+        };
+        Ok(ScriptedLm::chat_reply([(field, value)]))
+    }));
+    let mut program = toy::TwoStage::default().with_metric(toy::exact_answer());
+    let outcome = GEPA::builder()
+        .task_model(model)
+        .max_metric_calls(300)
+        .build()
+        .compile(&mut program, same_answer(40))
+        .await
+        .unwrap();
+    assert_eq!((outcome.baseline.mean, outcome.selected.mean), (0.0, 1.0));
+    let winner = outcome.winner().unwrap();
+    assert_eq!(
+        (reflected(&winner.origin).0, winner.parents.as_slice()),
+        (vec!["classify", "answer"], &[0][..])
+    );
 }
 
 #[tokio::test]

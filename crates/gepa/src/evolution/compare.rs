@@ -20,6 +20,7 @@ impl Evolution<'_> {
         mut children: Vec<Child>,
     ) -> Result<Vec<Child>, Halt> {
         let looks = self.gate.training().to_vec();
+        let first_look = looks.first().map_or(0, |look| look.examples);
         let measures = self.measures(run);
         let most = looks.last().map_or(0, |look| look.examples);
         let mut orders = BTreeMap::new();
@@ -41,17 +42,29 @@ impl Evolution<'_> {
                     let pairs = self.training_pairs(&child, order(&child), measure.as_deref());
                     Contrast::of(&pairs, &[]).is_none_or(|contrast| contrast.z() >= look.bound)
                 });
+                let stays = stays
+                    && (look.examples > first_look || !self.wants_follower(&child, order(&child), &measures));
                 if ended.is_ok() && stays {
                     staying.push(child);
                 } else {
                     self.note_gate(run, &child, order(&child));
-                    self.forget_training_runs(child.candidate);
+                    self.drop_child(child);
                 }
             }
             ended?;
             children = staying;
         }
         Ok(children)
+    }
+
+    /// Whether another component had better follow the change of a child at once: where it is no gain by itself on its
+    /// minibatch, the runs made so far are all that it takes to write for the other one.
+    fn wants_follower(&self, child: &Child, order: &[usize], measures: &[Option<String>]) -> bool {
+        let is_gain = |measure: &Option<String>| {
+            let pairs = self.training_pairs(child, order, measure.as_deref());
+            pairs.iter().map(|(child, parent)| child - parent).sum::<f64>() > 0.0
+        };
+        child.changed.is_some() && !measures.iter().any(is_gain)
     }
 
     /// (child, parent) on the training examples that both were run on, in the score or an objective.
@@ -108,7 +121,7 @@ impl Evolution<'_> {
                     staying.push(child);
                 } else {
                     note_selection(run, TrialKind::RACE, &child);
-                    self.forget_training_runs(child.candidate);
+                    self.drop_child(child);
                 }
             }
             ended?;

@@ -13,7 +13,7 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use super::{Child, Draft, Evolution, Kind};
-use crate::reflect::{self, MAX_INSTRUCTION_CHARS};
+use crate::reflect::{self, Beginning, MAX_INSTRUCTION_CHARS};
 
 /// After so many proposals in a row that came to nothing the reflection model is not asked again.
 const MAX_FAILED_PROPOSALS: usize = 20;
@@ -21,6 +21,8 @@ const MAX_FAILED_PROPOSALS: usize = 20;
 const RUNS_SHARE: u64 = 20;
 /// Of the records shown, at most this part is of runs that went well, while others are left.
 const PASSED_SHARE: usize = 3;
+/// So many instructions of other candidates are shown.
+const RELATIVES: usize = 3;
 /// A label names so many predictors.
 const NAMED: usize = 6;
 
@@ -28,8 +30,10 @@ const NAMED: usize = 6;
 struct Wish<'p> {
     /// Place of the draft that it is for.
     draft: usize,
-    parent: usize,
+    /// The candidate that is to change in this.
+    base: usize,
     predictor: &'p dyn Predictor,
+    beginning: Beginning,
     runs: Vec<Arc<Trace>>,
 }
 
@@ -50,27 +54,39 @@ impl Evolution<'_> {
         let granted = self.write(run, wishes).await?;
         let mut children = Vec::new();
         for (at, draft) in drafts.into_iter().enumerate() {
-            let candidate = match draft.kind {
+            let candidate = match &draft.kind {
                 Kind::Merge { merge, prompts } => {
                     let (ancestor, iteration) = (merge.ancestor, self.iteration);
                     let label = format!("merge over ancestor {ancestor}, iteration {iteration}");
                     let origin = Origin::new("merged", label);
                     let origin = origin.with("ancestor", ancestor).with("iteration", iteration);
                     let parents = vec![merge.parents.0, merge.parents.1];
-                    Some(PromptCandidate::new(prompts, origin).with_parents(parents))
+                    Some(PromptCandidate::new(prompts.clone(), origin).with_parents(parents))
                 }
-                Kind::Reflection { .. } => {
+                Kind::Reflection { .. } | Kind::Follow { .. } => {
                     let own = granted.iter().filter(|(wish, _)| wish.draft == at);
-                    self.changed(run, draft.parent, own)
+                    self.changed(run, &draft, own)
                 }
             };
+            if let Kind::Follow { child, .. } = draft.kind {
+                self.forget_training_runs(child);
+            }
             let Some(candidate) = candidate else { continue };
+            let changed = match &draft.kind {
+                Kind::Reflection { components, .. } if self.components.len() > 1 => {
+                    match components.as_slice() {
+                        [only] => Some(only.clone()),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            };
             let known = run.board().candidates().len();
             let candidate = run.enter(candidate);
             // The same prompts were tried before, whatever came of it; they are not tried again.
             if candidate == known {
                 self.failed_proposals = 0;
-                children.push(Child { candidate, parent: draft.parent, minibatch: draft.minibatch });
+                children.push(Child { candidate, parent: draft.parent, minibatch: draft.minibatch, changed });
             } else {
                 self.failed_proposals += 1;
                 self.last_failure = Some("known already".to_owned());
@@ -117,7 +133,7 @@ impl Evolution<'_> {
             }
         }
         drafts.retain(|draft| {
-            matches!(draft.kind, Kind::Merge { .. }) || !self.exhausted.contains(&draft.parent)
+            !matches!(draft.kind, Kind::Reflection { .. }) || !self.exhausted.contains(&draft.parent)
         });
         Ok(())
     }
@@ -146,15 +162,16 @@ impl Evolution<'_> {
     /// that are known already; what went wrong before what went well.
     fn reflective_data(&mut self, run: &Run<'_>, draft: &Draft) -> Vec<Arc<Trace>> {
         let judged = |trace: &&Arc<Trace>| trace.evidence().is_some() && !run.is_withheld(&trace.example);
+        let base = draft.base();
         let fresh: Vec<Arc<Trace>> = draft
             .minibatch
             .iter()
-            .filter_map(|example| self.traces.get(&(draft.parent, *example)))
+            .filter_map(|example| self.traces.get(&(base, *example)))
             .filter(judged)
             .cloned()
             .collect();
         let mut others: Vec<Arc<Trace>> = self
-            .training_runs(draft.parent)
+            .training_runs(base)
             .filter(|(example, _)| !draft.minibatch.contains(example))
             .map(|(_, trace)| trace)
             .filter(judged)
@@ -175,17 +192,56 @@ impl Evolution<'_> {
         let predictors = run.program().predictors();
         let mut wishes = Vec::new();
         for (at, draft) in drafts.iter().enumerate() {
-            let Kind::Reflection { components } = &draft.kind else { continue };
+            let components = match &draft.kind {
+                Kind::Reflection { components, .. } => components.as_slice(),
+                Kind::Follow { component, .. } => std::slice::from_ref(component),
+                Kind::Merge { .. } => continue,
+            };
             let shown = self.reflective_data(run, draft);
             for path in components {
                 let predictor = predictors.iter().copied().find(|one| one.path() == path);
                 let predictor = predictor.ok_or_else(|| {
                     Error::option("component_selector", format!("there is no component `{path}`"))
                 })?;
-                wishes.push(Wish { draft: at, parent: draft.parent, predictor, runs: shown.clone() });
+                let beginning = self.beginning(run, draft, path);
+                wishes.push(Wish {
+                    draft: at,
+                    base: draft.base(),
+                    predictor,
+                    beginning,
+                    runs: shown.clone(),
+                });
             }
         }
         Ok(wishes)
+    }
+
+    /// What the reflection on a component begins with.
+    fn beginning(&self, run: &Run<'_>, draft: &Draft, path: &str) -> Beginning {
+        let candidates = run.board().candidates();
+        let instruction = |at: usize, path: &str| candidates.get(at).and_then(|one| one.instruction(path));
+        match &draft.kind {
+            Kind::Follow { child, changed, .. } => {
+                let new = instruction(*child, changed).unwrap_or_default();
+                Beginning::Change(changed.clone(), new.to_owned())
+            }
+            Kind::Reflection { anew: true, .. } => Beginning::Anew,
+            _ => Beginning::Present(self.relatives(run, draft.parent, path)),
+        }
+    }
+
+    /// What the best other members of the frontier say in a component, the best first: what is spread over several
+    /// lineages comes together in one instruction.
+    fn relatives(&self, run: &Run<'_>, parent: usize, path: &str) -> Vec<String> {
+        let mut members: Vec<usize> = self.members().into_keys().filter(|at| *at != 0).collect();
+        members.sort_by(|one, other| self.mean(*other).total_cmp(&self.mean(*one)).then(one.cmp(other)));
+        let candidates = run.board().candidates();
+        let instruction = |at: usize| candidates.get(at).and_then(|one| one.instruction(path));
+        let mut known = Known::from_iter(instruction(parent));
+        let mut texts: Vec<String> = members.into_iter().filter_map(instruction).map(str::to_owned).collect();
+        texts.retain(|text| known.note(text));
+        texts.truncate(RELATIVES);
+        texts
     }
 
     /// Has an instruction written for every wish.
@@ -204,11 +260,10 @@ impl Evolution<'_> {
         }
         let predictors = run.program().predictors();
         let mut prompts = Vec::new();
-        for Wish { parent, predictor, runs, .. } in &wishes {
-            let own =
-                run.board().candidates().get(*parent).map(|one| one.prompts.clone()).unwrap_or_default();
+        for Wish { base, predictor, beginning, runs, .. } in &wishes {
+            let own = run.board().candidates().get(*base).map(|one| one.prompts.clone()).unwrap_or_default();
             // Another draw each time, so that no store takes a repeated request for the same one.
-            let request = reflect::request(*predictor, &predictors, &own, runs)?;
+            let request = reflect::request(*predictor, &predictors, &own, beginning, runs)?;
             prompts.push(request.with_draw(self.requests));
             self.requests += 1;
         }
@@ -228,8 +283,8 @@ impl Evolution<'_> {
             let judge = Judge::of(run, wish.predictor).requested_by([reflect::REQUEST]);
             judge.with_max_chars(MAX_INSTRUCTION_CHARS).asked_between_fences()
         });
-        let parent = run.board().candidates().get(wish.parent);
-        let present = parent.and_then(|parent| parent.instruction(wish.predictor.path()));
+        let base = run.board().candidates().get(wish.base);
+        let present = base.and_then(|base| base.instruction(wish.predictor.path()));
         let proposal = judge.read(reply, &Known::from_iter(present));
         match proposal.flaw {
             None => Ok(proposal.text),
@@ -247,7 +302,7 @@ impl Evolution<'_> {
     ) -> Result<Result<String, String>, Halt> {
         let path = wish.predictor.path();
         let candidates = run.board().candidates();
-        let instruction = candidates.get(wish.parent).and_then(|parent| parent.instruction(path));
+        let instruction = candidates.get(wish.base).and_then(|base| base.instruction(path));
         let mut request = InstructionRequest::new(
             path,
             wish.predictor.signature().clone(),
@@ -269,14 +324,14 @@ impl Evolution<'_> {
         }))
     }
 
-    /// The parent with the instructions that came out; `None` when none did.
+    /// The candidate that was to change, with the instructions that came out; `None` when none did.
     fn changed<'g, 'p: 'g>(
         &mut self,
         run: &Run<'_>,
-        parent: usize,
+        draft: &Draft,
         granted: impl Iterator<Item = &'g Granted<'p>>,
     ) -> Option<PromptCandidate> {
-        let mut prompts = run.board().candidates().get(parent)?.prompts.clone();
+        let mut prompts = run.board().candidates().get(draft.base())?.prompts.clone();
         let mut changed = Vec::new();
         let mut why = None;
         for (wish, written) in granted {
@@ -301,11 +356,14 @@ impl Evolution<'_> {
             self.last_failure = why.map(str::to_owned);
             return None;
         }
+        if let Kind::Follow { changed: first, .. } = &draft.kind {
+            changed.insert(0, first);
+        }
         let named = changed.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
         let more = if changed.len() > NAMED { " …" } else { "" };
         let label = format!("reflection on {named}{more}, iteration {}", self.iteration);
         let origin =
             Origin::new("reflected", label).with("predictors", changed).with("iteration", self.iteration);
-        Some(PromptCandidate::new(prompts, origin).with_parents(vec![parent]))
+        Some(PromptCandidate::new(prompts, origin).with_parents(vec![draft.parent]))
     }
 }

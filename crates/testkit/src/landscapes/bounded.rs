@@ -5,14 +5,13 @@ use std::sync::Arc;
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{Metric, Module};
-use promptopt_core::prompt::Prompts;
+use promptopt_core::prompt::{Prompt, Prompts};
 
 use super::behaviour::{BehavingLm, Behaviour, Chance, instruction, wrong_answer};
 use super::landscape::Task;
 use super::rules::{TASK_SEEDS, one_prompt};
 use crate::simulated::{Chat, TAUGHT, UNTAUGHT, noticed};
 use crate::{HiddenRules, Rule, toy};
-use promptopt_core::prompt::Prompt;
 
 /// The characters of a prompt that is heeded: an opening, an ending, and eight rules.
 const MOST_CHARS: usize = 460;

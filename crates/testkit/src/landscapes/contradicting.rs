@@ -39,7 +39,8 @@ impl Contradicting {
         let other = |rule: &Rule| {
             let different = rules.iter().map(|one| &one.value).filter(|value| **value != rule.value);
             // The next in the alphabet, and behind the last one the first.
-            let next = different.clone().filter(|value| **value > rule.value).min().or_else(|| different.min());
+            let next =
+                different.clone().filter(|value| **value > rule.value).min().or_else(|| different.min());
             Rule { value: next.unwrap_or(&rule.value).clone(), ..rule.clone() }
         };
         let others = rules.iter().map(other).collect();
@@ -82,9 +83,16 @@ impl Task for Contradicting {
 impl Behaviour for Known {
     fn value(&self, field: &str, chat: &Chat<'_>, chance: Chance) -> Option<String> {
         let both = self.rules.iter().zip(&self.others);
-        let (rule, other) = both.into_iter().find(|(rule, _)| field == "answer" && chat.question.contains(&rule.cue))?;
+        let (rule, other) =
+            both.into_iter().find(|(rule, _)| field == "answer" && chat.question.contains(&rule.cue))?;
         let follows = match (chat.teaches(rule), chat.teaches(other)) {
-            (true, true) => if chance.of("which") < 0.5 { rule } else { other },
+            (true, true) => {
+                if chance.of("which") < 0.5 {
+                    rule
+                } else {
+                    other
+                }
+            }
             (false, true) => other,
             (_, false) => rule,
         };

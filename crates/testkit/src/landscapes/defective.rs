@@ -63,7 +63,8 @@ fn obedient(model: SimulatedLm) -> impl LanguageModel {
         let is_task = requested_fields(&request).iter().any(|field| field == "answer");
         let system = request.messages.iter().filter(|message| message.role == Role::System);
         let told = if is_task { system.collect() } else { request.messages.iter().collect::<Vec<_>>() };
-        let count = |text: &str| told.iter().map(|message| message.content.matches(text).count()).sum::<usize>();
+        let count =
+            |text: &str| told.iter().map(|message| message.content.matches(text).count()).sum::<usize>();
         let (harmful, all) = (count(HARM), count(OPENING));
         for (index, completion) in reply.completions.iter_mut().enumerate() {
             let text = &mut completion.text;

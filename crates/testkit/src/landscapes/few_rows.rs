@@ -56,11 +56,21 @@ impl Behaviour for Known {
         let is_asked = |rule: &Rule| field == "answer" && chat.question.contains(&rule.cue);
         let (kind, rule) = self.0.iter().enumerate().find(|(_, rule)| is_asked(rule))?;
         let right = match kind {
-            kind if kind < TEACHABLE => if chat.teaches(rule) { TAUGHT } else { UNTAUGHT },
+            kind if kind < TEACHABLE => {
+                if chat.teaches(rule) {
+                    TAUGHT
+                } else {
+                    UNTAUGHT
+                }
+            }
             kind if kind >= KINDS - HOPELESS => 1.0 - TAUGHT,
             _ => TAUGHT,
         };
-        Some(if chance.of("answer") < right { rule.value.clone() } else { wrong_answer(&self.0, rule, chance) })
+        Some(if chance.of("answer") < right {
+            rule.value.clone()
+        } else {
+            wrong_answer(&self.0, rule, chance)
+        })
     }
 
     fn write_up(&self, text: &str, chance: Chance) -> String {

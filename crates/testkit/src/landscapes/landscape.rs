@@ -8,9 +8,7 @@ use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{Metric, Module};
 use promptopt_core::prompt::Prompts;
 
-use super::{
-    bounded, contradicting, defective, few_rows, noisy, notation, rules, shown, stages, wording,
-};
+use super::{bounded, contradicting, defective, few_rows, noisy, notation, rules, shown, stages, wording};
 
 const TRAIN: usize = 100;
 const SELECTION: usize = 100;
