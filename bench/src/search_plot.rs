@@ -28,7 +28,9 @@ pub(crate) fn draw(points: &[Point]) -> String {
             methods.push(&group.method);
         }
     }
-    let (width, height) = (COLUMNS as f64 * (WIDTH + GAP) + GAP, 3.0 * (HEIGHT + GAP) + 20.0);
+    // The legend takes the place behind the last panel.
+    let rows = (landscapes.len() + 1).div_ceil(COLUMNS) as f64;
+    let (width, height) = (COLUMNS as f64 * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + 20.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<style>{STYLE}</style>\n"
