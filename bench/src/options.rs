@@ -23,6 +23,12 @@ pub(crate) struct Options {
     /// Search: only this landscape.
     #[arg(long)]
     pub(crate) landscape: Option<String>,
+    /// Search: only these methods, by their names in the table.
+    #[arg(long = "method", value_name = "NAME")]
+    pub(crate) methods: Vec<String>,
+    /// Search: these numbers of calls instead of those of the report.
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub(crate) calls: Vec<u64>,
     /// Search: seeds FROM-TO instead of those of the report.
     #[arg(long, value_parser = seeds)]
     pub(crate) seeds: Option<Seeds>,

@@ -24,9 +24,16 @@ const SEEDS: std::ops::Range<u64> = 0..5;
 /// The rows of this part.
 pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     let seeds = options.seeds.clone().map_or_else(|| SEEDS.collect(), |seeds| seeds.0);
-    let budgets = if options.quick { BUDGETS.get(1..2).unwrap_or(BUDGETS) } else { BUDGETS };
+    let budgets = match options.calls.as_slice() {
+        [] if options.quick => BUDGETS.get(1..2).unwrap_or(BUDGETS),
+        [] => BUDGETS,
+        calls => calls,
+    };
+    let is_wanted = |method: &&Method| {
+        options.methods.is_empty() || options.methods.iter().any(|name| name == method.name())
+    };
     let mut tasks = Vec::new();
-    for method in Method::ALL {
+    for method in Method::ALL.iter().filter(is_wanted) {
         for budget in budgets {
             for seed in &seeds {
                 let wanted = |one: &Landscape| options.landscape.as_ref().is_none_or(|name| name == one.name);

@@ -42,6 +42,17 @@ impl Group {
         }
     }
 
+    pub(crate) fn mean(&self) -> f64 {
+        self.scores.iter().sum::<f64>() / self.scores.len().max(1) as f64
+    }
+
+    /// The standard error of the mean; 0 of a single run.
+    pub(crate) fn standard_error(&self) -> f64 {
+        let (mean, count) = (self.mean(), self.scores.len() as f64);
+        let squares: f64 = self.scores.iter().map(|score| (score - mean).powi(2)).sum();
+        if count > 1.0 { (squares / (count - 1.0) / count).sqrt() } else { 0.0 }
+    }
+
     pub(crate) fn range(&self) -> (f64, f64) {
         let at = |score: Option<&f64>| score.copied().unwrap_or(f64::NAN);
         (at(self.scores.first()), at(self.scores.last()))
@@ -79,16 +90,16 @@ pub(crate) fn groups(points: &[Point]) -> Vec<Group> {
 pub(crate) fn rows(points: &[Point]) -> Vec<Row> {
     let row = |group: Group| {
         let (low, high) = group.range();
-        let mean = group.scores.iter().sum::<f64>() / group.scores.len().max(1) as f64;
         // Peers have no such cap.
         let of = if group.budget == 0 { String::new() } else { format!(" of {}", group.budget) };
         let case = format!(
-            "{}, {}: {:.1} to {:.1}, mean {:.1}, {}{of} calls",
+            "{}, {}: {:.1} to {:.1}, mean {:.1} ± {:.1}, {}{of} calls",
             group.landscape,
             group.method,
             100.0 * low,
             100.0 * high,
-            100.0 * mean,
+            100.0 * group.mean(),
+            100.0 * group.standard_error(),
             group.most_calls,
         );
         let row = Row::new("search", case, "% median", 100.0 * group.median());
@@ -130,5 +141,6 @@ mod tests {
         assert_eq!((group.median(), group.range(), group.most_calls), (0.7, (0.2, 0.9), 202));
         let [group] = groups(&three[..2]).try_into().unwrap();
         assert!((group.median() - 0.55).abs() < 1e-9);
+        assert!((group.mean() - 0.55).abs() < 1e-9 && (group.standard_error() - 0.35).abs() < 1e-9);
     }
 }
