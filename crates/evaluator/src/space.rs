@@ -35,6 +35,12 @@ impl PredictorSpace {
 pub struct Choice(pub Vec<(usize, usize)>);
 
 impl Choice {
+    /// How many predictors have an instruction of the same number as the first.
+    pub(crate) fn matching(&self) -> usize {
+        let first = self.0.first().map(|(instruction, _)| instruction);
+        self.0.iter().filter(|(instruction, _)| Some(instruction) == first).count()
+    }
+
     /// The point as one number a dimension: instruction, demo set, instruction, demo set …
     pub(crate) fn flat(&self) -> Vec<usize> {
         self.0.iter().flat_map(|(instruction, demos)| [*instruction, *demos]).collect()
@@ -99,6 +105,23 @@ impl Space {
                 .map(|one| (pick(one.instructions.len()), pick(one.demo_sets.len())))
                 .collect(),
         )
+    }
+
+    /// For each number of an instruction the point in which all predictors have the instruction of that number, and a
+    /// demo set of the same random number.
+    pub(crate) fn draw_matching<R: Rng>(&self, rng: &mut R) -> Vec<Choice> {
+        let most = |count: fn(&PredictorSpace) -> usize| self.predictors.iter().map(count).max().unwrap_or(1);
+        let instructions = most(|one| one.instructions.len());
+        let demo_sets = most(|one| one.demo_sets.len());
+        let mut point = |instruction: usize| {
+            let demos = if demo_sets > 1 { rng.random_range(0..demo_sets) } else { 0 };
+            let last = |of: usize, number: usize| number.min(of.saturating_sub(1));
+            let both = |one: &PredictorSpace| {
+                (last(one.instructions.len(), instruction), last(one.demo_sets.len(), demos))
+            };
+            Choice(self.predictors.iter().map(both).collect())
+        };
+        (0..instructions).map(&mut point).collect()
     }
 
     /// The candidate of a point.

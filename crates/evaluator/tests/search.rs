@@ -385,6 +385,25 @@ async fn when_all_score_the_same_the_original_stays() {
 }
 
 #[tokio::test]
+async fn instructions_that_were_written_for_each_other_are_tried_together_first() {
+    let reply = ScriptedLm::chat_reply([("topic", "t"), ("answer", "0.5")]);
+    let model = Arc::new(ScriptedLm::new(move |_: &LmRequest| Ok(reply.clone())));
+    let program = toy::TwoStage::default().with_metric(as_answered());
+    // Too large a space for every point to be looked at.
+    let texts = || (0..30).map(|number| format!("Instruction number {number}")).collect();
+    let predictors = ["classify", "answer"].map(|path| PredictorSpace::new(path, texts(), vec![Vec::new()]));
+    let mut run = begun(&program, RunOptions::builder().task_model(model).build(), selection(4)).await;
+    let mut search = Search::new(&run, SearchOptions::default().with_minibatch_size(2));
+    search.widen(&run, Space::new(predictors.to_vec())).unwrap();
+    search.trials(&mut run, 30).await.unwrap();
+    let tried = &run.board().candidates()[1..];
+    assert_eq!(tried.len(), 30);
+    for candidate in tried {
+        assert_eq!(candidate.instruction("classify"), candidate.instruction("answer"));
+    }
+}
+
+#[tokio::test]
 async fn options_that_make_the_same_prompts_are_one_candidate() {
     let mut twins = space(2, 2);
     twins.predictors[0].instructions.push("Instruction number 1".to_owned());

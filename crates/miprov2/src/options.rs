@@ -11,7 +11,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::sizes::max_selection;
+use crate::sizes::{affordable_selection, max_selection};
 use crate::{forecast, search};
 
 strategy_options! {
@@ -19,19 +19,19 @@ strategy_options! {
     #[non_exhaustive]
     pub struct MIPROv2 {
         /// Instructions and demo sets to choose from for every predictor, the original instruction
-        /// and the empty set included. Default: 10; under a budget of calls 20, as far as it has room for them.
+        /// and the empty set included. Default: 10; under a budget of calls 60, as far as it has room for them.
         pub num_candidates: Option<usize>,
-        /// Combinations to try. Default: 20; under a budget of calls 30, as far as it has room for them.
+        /// Combinations to try. Default: 20; under a budget of calls 80, as far as it has room for them.
         pub num_trials: Option<usize>,
-        /// Try combinations on minibatches and only leaders on the full selection set. Without, every
-        /// trial is a full evaluation. Default: true.
+        /// Try combinations on minibatches and only leaders on the full selection set, of which no more rows are used
+        /// than a sixth of the calls pays for, but 30 at least. Without, every trial is a full evaluation of all rows.
+        /// Default: true.
         #[builder(default = true)]
         pub minibatch: bool,
-        /// Examples of a minibatch. Default: 25; 10 under a budget of calls that is small against the selection
-        /// set.
+        /// Examples of a minibatch. Default: 25; 10 or 15 under a budget of calls.
         pub minibatch_size: Option<usize>,
         /// After how many minibatch trials the leader is evaluated on the full selection set.
-        /// Default: 5; under a budget of calls that is small against the selection set only at the end.
+        /// Default: 5; under a budget of calls only at the end.
         pub minibatch_full_eval_steps: Option<usize>,
         /// How many trials are chosen and run at once. Part of the algorithm: it does not depend on `concurrency`.
         /// Default: 5.
@@ -65,7 +65,7 @@ strategy_options! {
         #[builder(default = true)]
         pub few_shot_aware: bool,
         /// In how many rounds instructions are written; later rounds see what was tried with its
-        /// scores. Default: 2; under a budget of calls 5.
+        /// scores. Default: 2; under a budget of calls 15.
         pub proposal_rounds: Option<usize>,
         /// A program with the same predictors whose rollouts become the demos. Default: the program
         /// itself.
@@ -106,8 +106,15 @@ impl Strategy for MIPROv2 {
         }
         self.prepare_teacher(setup)?;
         let selection = setup.selection.len();
-        if let Some(most) = self.auto.map(max_selection).filter(|most| *most < selection) {
-            setup.notes.push(format!("`auto` selects on {most} of the {selection} selection examples"));
+        let bounds = [
+            self.auto.map(|auto| (max_selection(auto), "`auto` selects")),
+            affordable_selection(setup)
+                .filter(|_| self.minibatch)
+                .map(|most| (most, "under so few calls candidates are selected")),
+        ];
+        let smallest = bounds.into_iter().flatten().min();
+        if let Some((most, why)) = smallest.filter(|(most, _)| *most < selection) {
+            setup.notes.push(format!("{why} on {most} of the {selection} selection examples"));
             setup.selection.shuffle(&mut ChaCha8Rng::seed_from_u64(setup.options.seed));
             setup.selection.truncate(most);
         }

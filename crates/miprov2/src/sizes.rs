@@ -3,7 +3,7 @@
 use promptopt_core::program::Predictor;
 use promptopt_evaluator::SearchOptions;
 use promptopt_proposer::ModelProposerOptions;
-use promptopt_run::{Auto, Run, calls_of_a_rollout};
+use promptopt_run::{Auto, Run, Setup, calls_of_a_rollout};
 use promptopt_trace_gen::BootstrapOptions;
 
 use crate::MIPROv2;
@@ -11,16 +11,18 @@ use crate::MIPROv2;
 /// Of what a call budget has left, each of the first two stages may take this part.
 const STAGE_SHARE: u64 = 4;
 
-/// A budget of no more than so many evaluations of the selection set is small: then no candidate is
-/// evaluated in full before the end.
-const SMALL_BUDGET: u64 = 12;
-/// And up to so many the minibatches are small.
-const TINY_BUDGET: u64 = 8;
+/// An evaluation of the selection set may take no more than one part in so many of a budget of calls. There are two at
+/// least, of the original and of the winner.
+const EVALUATION_SHARE: u64 = 6;
+/// Where it takes less than one part in so many, there is room for larger minibatches and a larger play-off.
+const SMALL_BUDGET: u64 = 8;
+/// So many rows are selected on under any budget, where there are as many.
+const MIN_SELECTION: usize = 30;
 
 /// What a run is sized by where options leave it open. Under a budget of calls there are more
 /// candidates and trials than without, because the budget ends the run and instructions cost little
 /// beside trials; and they are written in more rounds, each of which builds on the scores of the last.
-/// Under a small one trials are on few examples, and what that leaves goes into the play-off at the end.
+/// Trials are on few examples then, and what that leaves goes into the play-off at the end.
 ///
 /// Chosen on the simulated landscapes, seeds 100 to 139.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +67,24 @@ impl Sizes {
     /// The sizes under a budget of calls, if there is one, where an evaluation of the selection set takes
     /// `evaluation` calls at least.
     fn within(calls: Option<u64>, evaluation: u64) -> Self {
-        let up_to = |evaluations: u64| calls.is_some_and(|calls| calls <= evaluations * evaluation);
+        let Some(calls) = calls else {
+            return Self {
+                candidates: 10,
+                trials: 20,
+                minibatch_size: 25,
+                full_eval_steps: 5,
+                finalists: 1,
+                proposal_rounds: 2,
+            };
+        };
+        let (minibatch_size, finalists) = if calls <= SMALL_BUDGET * evaluation { (10, 8) } else { (15, 16) };
         Self {
-            candidates: if calls.is_some() { 20 } else { 10 },
-            trials: if calls.is_some() { 30 } else { 20 },
-            minibatch_size: if up_to(TINY_BUDGET) { 10 } else { 25 },
-            full_eval_steps: if up_to(SMALL_BUDGET) { usize::MAX } else { 5 },
-            finalists: if calls.is_some() { 8 } else { 1 },
-            proposal_rounds: if calls.is_some() { 5 } else { 2 },
+            candidates: 60,
+            trials: 80,
+            minibatch_size,
+            full_eval_steps: usize::MAX,
+            finalists,
+            proposal_rounds: 15,
         }
     }
 
@@ -152,6 +164,12 @@ pub(crate) fn max_selection(auto: Auto) -> usize {
     }
 }
 
+/// The most examples to select on under the budget of calls of a run, if it has one.
+pub(crate) fn affordable_selection(setup: &Setup<'_>) -> Option<usize> {
+    let rollouts = setup.options.max_calls? / calls_of_a_rollout(setup.program).low.max(1);
+    Some(MIN_SELECTION.max((rollouts / EVALUATION_SHARE) as usize))
+}
+
 /// Trials for a number of choices: twice the choices times the logarithm of the candidates,
 /// at least one and a half times the candidates.
 fn num_trials(auto: Auto, choices: usize) -> usize {
@@ -164,10 +182,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_budget_leaves_full_evaluations_to_the_end() {
-        let steps = |calls| Sizes::within(calls, 100).full_eval_steps;
-        assert_eq!((steps(None), steps(Some(1200)), steps(Some(1201))), (5, usize::MAX, 5));
-        let minibatch = |calls| Sizes::within(calls, 100).minibatch_size;
-        assert_eq!((minibatch(None), minibatch(Some(800)), minibatch(Some(801))), (25, 10, 25));
+    fn a_budget_leaves_full_evaluations_to_the_end() {
+        let sizes = |calls| {
+            let sizes = Sizes::within(calls, 100);
+            (sizes.full_eval_steps, sizes.minibatch_size, sizes.finalists)
+        };
+        assert_eq!(sizes(None), (5, 25, 1));
+        assert_eq!((sizes(Some(800)), sizes(Some(801))), ((usize::MAX, 10, 8), (usize::MAX, 15, 16)));
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::render::{self, PROPOSE_INSTRUCTION};
-use crate::{Attempt, Error, PredictorInfo, Study, Task, studies, template};
+use crate::{Attempt, Error, PredictorInfo, ProgramInfo, Study, Task, studies, template};
 
 /// What a [`ModelProposer`] tells the prompt model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -169,7 +169,8 @@ impl ModelProposer {
     }
 
     /// Writes up to `count` instructions for every predictor, by its path: all different from each other and from
-    /// those that are taken.
+    /// those that are taken. Those of the same number belong together: a predictor's are written by one who sees, in
+    /// the program, what the predictors before it are to be told.
     ///
     /// # Errors
     ///
@@ -182,8 +183,14 @@ impl ModelProposer {
         count: usize,
     ) -> Result<IndexMap<String, Vec<String>>, Halt> {
         let mut proposals = IndexMap::new();
+        let mut programs = vec![task.program.clone(); count];
         for (index, predictor) in task.program.predictors.iter().enumerate() {
-            let written = self.propose_for(run, index, predictor, task, study, count).await?;
+            let written = self.propose_for(run, index, predictor, task, study, &programs).await?;
+            for (program, text) in programs.iter_mut().zip(&written) {
+                if let Some(told) = program.predictors.get_mut(index) {
+                    told.instruction.clone_from(text);
+                }
+            }
             proposals.insert(predictor.path.clone(), written);
         }
         Ok(proposals)
@@ -202,8 +209,9 @@ impl ModelProposer {
         predictor: &PredictorInfo,
         task: &Task,
         study: &Study,
-        count: usize,
+        programs: &[ProgramInfo],
     ) -> Result<Vec<String>, Halt> {
+        let count = programs.len();
         let mut rng =
             ChaCha8Rng::seed_from_u64(task.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let tips = self.tips_for(predictor, count, &mut rng);
@@ -217,10 +225,10 @@ impl ModelProposer {
                 break;
             }
             let mut assignments = Vec::new();
-            for (slot, _) in &open {
+            for (slot, program) in open.iter().filter_map(|(slot, _)| Some((slot, programs.get(*slot)?))) {
                 // Another attempt brings another tip, so that it is another request.
                 let tip = tips.get((slot + attempt * count) % tips.len().max(1)).copied();
-                let request = self.request(predictor, task, study, *slot, tip, &mut rng)?;
+                let request = self.request(predictor, task, study, (*slot, program), tip, &mut rng)?;
                 assignments.push(request.with_draw((attempt * count + slot) as u64));
             }
             let texts = self.ask(run, assignments).await?;
@@ -237,8 +245,7 @@ impl ModelProposer {
                 }
             }
         }
-        let mut written: Vec<String> = written.into_iter().flatten().collect();
-        let missing = count - written.len();
+        let missing = written.iter().filter(|place| place.is_none()).count();
         if missing > 0 {
             let composed =
                 template::compose(predictor, &self.tips, &task.examples, missing, &mut rng, &mut known)?;
@@ -250,9 +257,10 @@ impl ModelProposer {
             for text in &composed {
                 run.observe_proposal(&predictor.path, text, None);
             }
-            written.extend(composed);
+            let places = written.iter_mut().filter(|place| place.is_none());
+            places.zip(composed).for_each(|(place, text)| *place = Some(text));
         }
-        Ok(written)
+        Ok(written.into_iter().flatten().collect())
     }
 
     fn tips_for<'a>(&'a self, predictor: &PredictorInfo, count: usize, rng: &mut impl Rng) -> Vec<&'a Tip> {
@@ -268,7 +276,7 @@ impl ModelProposer {
         predictor: &PredictorInfo,
         task: &Task,
         study: &Study,
-        slot: usize,
+        (slot, program): (usize, &ProgramInfo),
         tip: Option<&Tip>,
         rng: &mut ChaCha8Rng,
     ) -> Result<Assignment, Error> {
@@ -278,7 +286,7 @@ impl ModelProposer {
             tell("dataset_description", summary.clone());
         }
         if let Some(description) = &study.program_description {
-            tell("program_code", render::program(&task.program)?);
+            tell("program_code", render::program(program)?);
             tell("program_description", description.clone());
             tell("module", format!("{}: {}", predictor.path, predictor.signature));
             if let Some(role) = study.predictor_descriptions.get(&predictor.path) {

@@ -354,6 +354,23 @@ fn proposals_of_one_round_see_different_demo_sets_and_tips() {
 }
 
 /// A prompt model, and the proposals that it gave.
+#[test]
+fn a_predictor_is_written_for_with_what_those_before_it_are_to_be_told() {
+    let model = prompt_model(distinct);
+    let written = run(&model, ModelProposerOptions::default(), &task(), 3);
+    let told: Vec<String> = requests_for(&model, "proposed_instruction")
+        .iter()
+        .filter(|request| module(request).is_some_and(|module| module.starts_with("route")))
+        .map(|request| inputs(request)["program_code"].clone())
+        .collect();
+    let topics = &written.proposals["topic"];
+    assert_eq!((told.len(), topics.len()), (3, 3));
+    for (slot, code) in told.iter().enumerate() {
+        let shown: Vec<bool> = topics.iter().map(|text| code.contains(text.as_str())).collect();
+        assert_eq!(shown, (0..3).map(|other| other == slot).collect::<Vec<_>>(), "{code}");
+    }
+}
+
 fn recorded(
     propose: impl Fn(usize) -> String + Send + Sync + 'static,
 ) -> (Arc<ScriptedLm>, Arc<Mutex<Vec<String>>>) {

@@ -64,6 +64,18 @@ async fn the_winner_was_evaluated_on_the_whole_selection_set() {
 }
 
 #[tokio::test]
+async fn few_calls_do_not_go_into_evaluating_many_rows() {
+    let task = HiddenRules::new(6, 4);
+    for (minibatch, calls, rows) in [(true, 300, 50), (true, 100, 30), (true, 400, 60), (false, 300, 60)] {
+        let optimizer = MIPROv2::builder().minibatch(minibatch).max_calls(calls).build();
+        let outcome = compile(&optimizer, task.model(4), task.examples(100)).await.unwrap();
+        assert_eq!((outcome.baseline.n, outcome.selected.n), (rows, rows), "{minibatch}, {calls}");
+        let said = format!("on {rows} of the 60 selection examples");
+        assert_eq!(outcome.notes.iter().any(|note| note.contains(&said)), rows < 60, "{:?}", outcome.notes);
+    }
+}
+
+#[tokio::test]
 async fn no_combination_is_evaluated_twice() {
     let task = HiddenRules::new(6, 4);
     let outcome = compile(&MIPROv2::default(), task.model(4), task.examples(100)).await.unwrap();

@@ -47,8 +47,8 @@ impl Search {
         chosen
     }
 
-    /// A point that was not tried: first such that every option is seen once, then where TPE
-    /// points to.
+    /// A point that was not tried: first such that every option is seen once, with instructions of the same number
+    /// together, then where TPE points to.
     fn next_point(&mut self, run: &Run<'_>) -> Option<Choice> {
         let mut open = self.open_points();
         let news = |choice: &Choice| {
@@ -58,7 +58,8 @@ impl Search {
         open.shuffle(&mut self.rng);
         let most = open.iter().map(news).max()?;
         if most > 0 {
-            return open.into_iter().find(|choice| news(choice) == most);
+            let newest = open.into_iter().filter(|choice| news(choice) == most);
+            return newest.max_by_key(Choice::matching);
         }
         let flat: Vec<Vec<usize>> = open.iter().map(Choice::flat).collect();
         self.refit(run);
@@ -73,6 +74,7 @@ impl Search {
         if size > MAX_ENUMERATED {
             let mut drawn: Vec<Choice> =
                 (0..MAX_ENUMERATED).map(|_| self.space.draw(&mut self.rng)).collect();
+            drawn.extend(self.space.draw_matching(&mut self.rng));
             drawn.sort();
             drawn.dedup();
             drawn.retain(|choice| !self.points.contains_key(choice));
