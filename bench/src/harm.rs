@@ -5,7 +5,7 @@ use futures_util::{StreamExt as _, stream};
 use miprov2::{ModuleExt as _, Optimizer as _};
 use promptopt_core::prompt::PromptCandidate;
 use promptopt_run::{Outcome, RunOptions};
-use promptopt_statistics::{Scores, expected_gains};
+use promptopt_statistics::{Estimate, Scores, expected_gains};
 use promptopt_testkit::Landscape;
 
 use crate::options::Options;
@@ -18,6 +18,11 @@ const SEEDS: std::ops::Range<u64> = 200..207;
 const CAUTIONS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 8.0];
 /// Sizes of the selection set, each with the calls of a run.
 const SIZES: &[(usize, u64)] = &[(30, 300), (40, 400), (100, 600)];
+
+/// What is run: everything, and a chain.
+fn methods() -> impl Iterator<Item = Method> {
+    Method::ALL.iter().copied().chain([Method::Chain])
+}
 
 /// One run.
 struct Point {
@@ -34,6 +39,8 @@ struct Point {
     installed: bool,
     /// Whether it was called better on the selection set.
     better: bool,
+    /// Whether the interval of its sealed test holds what it is truly worth, where that is known.
+    covered: Option<bool>,
 }
 
 /// The rows of this part.
@@ -49,9 +56,9 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
             for (size, calls) in sizes {
                 let mut landscape = landscape.clone();
                 landscape.selection.truncate(*size);
-                for method in Method::ALL {
+                for method in methods() {
                     for caution in &cautions {
-                        tasks.push((landscape.clone(), headroom, *method, *caution, *calls, seed));
+                        tasks.push((landscape.clone(), headroom, method, *caution, *calls, seed));
                     }
                 }
             }
@@ -69,8 +76,8 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     for caution in cautions {
         let all: Vec<&Point> = points.iter().filter(|point| point.caution == caution).collect();
         rows.extend(table(&format!("caution {caution}"), &all));
-        for method in Method::ALL {
-            let own: Vec<&Point> = all.iter().copied().filter(|point| point.method == *method).collect();
+        for method in methods() {
+            let own: Vec<&Point> = all.iter().copied().filter(|point| point.method == method).collect();
             rows.extend(table(&format!("caution {caution}, {}", method.name()), &own));
         }
     }
@@ -95,8 +102,9 @@ async fn measure(
         .await
         .with_context(|| format!("{} on {}, seed {seed}", method.name(), landscape.name))?;
     let by_mean = PromptCandidate::best(&outcome.candidates).unwrap_or(0);
-    let original = worth(&landscape, &outcome, 0, seed).await?;
-    let gain = worth(&landscape, &outcome, outcome.best, seed).await? - original;
+    let original = worth(&landscape, &outcome, 0, seed).await?.mean;
+    let winner = worth(&landscape, &outcome, outcome.best, seed).await?;
+    let gain = winner.mean - original;
     Ok(Point {
         method,
         caution,
@@ -105,21 +113,27 @@ async fn measure(
         gain,
         by_mean: match by_mean == outcome.best {
             true => gain,
-            false => worth(&landscape, &outcome, by_mean, seed).await? - original,
+            false => worth(&landscape, &outcome, by_mean, seed).await?.mean - original,
         },
         expected: expected(&outcome),
         installed: outcome.improved(),
         better: outcome.comparison.as_ref().is_some_and(|comparison| comparison.is_better()),
+        covered: winner.is_known.then(|| (winner.sealed.low..=winner.sealed.high).contains(&winner.mean)),
     })
 }
 
-/// What a candidate is truly worth.
-async fn worth(landscape: &Landscape, outcome: &Outcome, candidate: usize, seed: u64) -> Result<f64> {
+/// What a candidate is truly worth: by its landscape where that knows, and else by the sealed test.
+struct Worth {
+    mean: f64,
+    is_known: bool,
+    sealed: Estimate,
+}
+
+async fn worth(landscape: &Landscape, outcome: &Outcome, candidate: usize, seed: u64) -> Result<Worth> {
     let prompts = outcome.candidates.get(candidate).map(|one| one.prompts.clone()).unwrap_or_default();
-    match landscape.true_score(&prompts) {
-        Some(score) => Ok(score),
-        None => sealed(landscape, &prompts, landscape.model(seed)).await,
-    }
+    let sealed = sealed(landscape, &prompts, landscape.model(seed)).await?;
+    let known = landscape.true_score(&prompts);
+    Ok(Worth { mean: known.unwrap_or(sealed.mean), is_known: known.is_some(), sealed })
 }
 
 /// The gain that the selection set lets expect of what was installed.
@@ -162,6 +176,8 @@ fn table(case: &str, points: &[&Point]) -> Vec<Row> {
                 .goal(Goal::AtMost(1.0)),
             row("something is installed", "%", share(&|point| point.installed)),
             row("called better", "%", share(&|point| point.better)).goal(Goal::AtMost(5.0)),
+            row("sealed test holds the truth", "%", share(&|point| point.covered == Some(true)))
+                .goal(Goal::AtLeast(93.0)),
         ]);
     }
     if !steep.is_empty() {

@@ -10,6 +10,7 @@ use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{Module, WithMetric};
 use promptopt_core::prompt::Prompts;
 use promptopt_run::{Run, RunOptions, evaluate};
+use promptopt_statistics::Estimate;
 use promptopt_testkit::Landscape;
 
 use crate::options::Options;
@@ -85,7 +86,7 @@ async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) 
         .with_context(|| format!("{} on {}, seed {seed}", method.name(), landscape.name))?;
     let calls = calls.get();
     let prompts = program.candidate().prompts;
-    let score = sealed(landscape, &prompts, landscape.model(seed)).await?;
+    let score = sealed(landscape, &prompts, landscape.model(seed)).await?.mean;
     Ok(Point { landscape: landscape.name, method: method.name().to_owned(), budget, seed, calls, score })
 }
 
@@ -94,9 +95,9 @@ pub(crate) async fn sealed(
     landscape: &Landscape,
     prompts: &Prompts,
     model: Arc<dyn LanguageModel>,
-) -> Result<f64> {
+) -> Result<Estimate> {
     let program: WithMetric<Box<dyn Module>, _> = landscape.program().with_metric(landscape.truth());
     let test: Vec<Arc<Example>> = landscape.test.iter().cloned().map(Arc::new).collect();
     let mut run = Run::bare(&program, model);
-    Ok(evaluate(&mut run, &Arc::new(prompts.clone()), &test).await?.estimate.mean)
+    Ok(evaluate(&mut run, &Arc::new(prompts.clone()), &test).await?.estimate)
 }

@@ -1,10 +1,12 @@
 //! The optimizers that are compared, at their defaults under a budget of calls.
 
+use std::sync::Arc;
+
 use miprov2::{MIPROv2, Optimizer};
 use promptopt_copro::COPRO;
 use promptopt_gepa::GEPA;
 use promptopt_random_search::RandomSearch;
-use promptopt_run::RunOptions;
+use promptopt_run::{Chain, RunOptions, Strategy};
 use promptopt_simba::SIMBA;
 
 /// What is compared.
@@ -22,6 +24,8 @@ pub(crate) enum Method {
     Simba,
     /// The best of 16 demo sets, with the instruction as it is.
     Random,
+    /// MIPROv2, then GEPA, in one run; not among all.
+    Chain,
 }
 
 impl Method {
@@ -36,6 +40,7 @@ impl Method {
             Self::Gepa => "GEPA",
             Self::Simba => "SIMBA",
             Self::Random => "random search over demos",
+            Self::Chain => "MIPROv2, then GEPA",
         }
     }
 
@@ -51,6 +56,10 @@ impl Method {
             Self::Gepa => Box::new(GEPA::default().with_run_options(options)),
             Self::Simba => Box::new(SIMBA::default().with_run_options(options)),
             Self::Random => Box::new(RandomSearch::default().with_run_options(options)),
+            Self::Chain => {
+                let first = MIPROv2::default().with_run_options(options);
+                Box::new(Chain::new([Arc::new(first) as Arc<dyn Strategy>, Arc::new(GEPA::default())]))
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn run(options: &Options, seeds: &[u64]) -> Result<Vec<Point>> 
             let layout = Layout::of(&landscape.program());
             let (prompts, calls) =
                 compile(&python, method, landscape.model(*seed), &data, &layout, *seed).await?;
-            let score = sealed(&landscape, &prompts, landscape.model(*seed)).await?;
+            let score = sealed(&landscape, &prompts, landscape.model(*seed)).await?.mean;
             say(&format!("{name}, seed {seed}: {:.1} with {calls} calls", 100.0 * score));
             points.push(Point {
                 landscape: landscape.name,
