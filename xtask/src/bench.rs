@@ -25,6 +25,8 @@ parts:
   probe          how often the probe for headroom is right on simulated tasks, and what it takes
   model          the embedded model on two real tasks; with --peers beside DSPy. It builds the model's engine,
                  which takes a C++ compiler with make, Python 3 with pip, and some minutes
+  real           real tasks on real models, beside DSPy: takes hours, can be stopped, and goes on where it was;
+                 --help of the program lists its options; only where it is named
   soak           memory and files of runs of two million calls, with resume and report; only where it is named
 
 options:
@@ -40,7 +42,8 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 7] = ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "soak"];
+const PARTS: [&str; 9] =
+    ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "harm", "probe", "soak"];
 
 /// The file of the counts that new ones are compared with.
 const COUNTS: &str = "bench/instructions.json";
@@ -68,7 +71,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         shell::run(&mut pull)?;
         cargo.args(["--features", "local"]).envs(environment);
     }
-    if arguments.iter().any(|argument| argument == "soak") {
+    if arguments.iter().any(|argument| argument == "soak" || argument == "real") {
         let mut command = shell::cargo();
         command.current_dir(shell::root()?).args(["build", "--locked", "--release", "--quiet"]);
         shell::run(command.args(["--package", "promptopt-cli", "--bin", "promptopt"]))?;
