@@ -26,20 +26,17 @@ const TASKS: [&str; 8] = [
     "cities",
     "tickets",
     "letter_counting",
-    "chain_sum",
-    "needle_haystack",
+    "leg_counting",
+    "gcd",
     "calendar_arithmetic",
-    "spell_backward",
-    "number_filtering",
+    "family_relationships",
+    "needle_haystack",
 ];
 const METHODS: [&str; 8] =
     ["miprov2", "copro", "gepa", "simba", "random_search", "dspy-miprov2", "dspy-copro", "dspy-gepa"];
 /// A task's model, and the one that writes instructions.
-const MODELS: [(&str, &str, &str); 3] = [
-    ("embedded", EMBEDDED, EMBEDDED),
-    ("embedded+writer", EMBEDDED, WRITER),
-    ("writer", WRITER, WRITER),
-];
+const MODELS: [(&str, &str, &str); 3] =
+    [("embedded", EMBEDDED, EMBEDDED), ("embedded+writer", EMBEDDED, WRITER), ("writer", WRITER, WRITER)];
 const EMBEDDED: &str = "embedded";
 /// The model that `PROMPTOPT_MODEL_PATH` names.
 const WRITER: &str = "writer";
@@ -66,7 +63,11 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     if options.docs.is_none() {
         let Wanted { plan, python, until } = wanted(options)?;
         let promptopt = std::env::current_exe()?.with_file_name("promptopt");
-        ensure!(promptopt.exists(), "{} is not there; `cargo xtask bench real` builds it", promptopt.display());
+        ensure!(
+            promptopt.exists(),
+            "{} is not there; `cargo xtask bench real` builds it",
+            promptopt.display()
+        );
         let workshop = Workshop { python, promptopt, folder: home.join("work") };
         let mut served = HashMap::new();
         let missing = cells
@@ -103,12 +104,24 @@ fn wanted(options: &Options) -> Result<Wanted> {
         if given.is_empty() { all.iter().map(|name| (*name).to_owned()).collect() } else { given.to_vec() }
     };
     let sizes = match options.sizes.as_slice() {
-        [] => if options.quick { QUICK_SIZES } else { SIZES },
+        [] => {
+            if options.quick {
+                QUICK_SIZES
+            } else {
+                SIZES
+            }
+        }
         [train, selection, test] => [*train, *selection, *test],
         _ => bail!("--sizes takes the rows of train, selection and test, such as 40,30,60"),
     };
     let max_calls = match options.calls.as_slice() {
-        [] => if options.quick { QUICK_CALLS } else { MAX_CALLS },
+        [] => {
+            if options.quick {
+                QUICK_CALLS
+            } else {
+                MAX_CALLS
+            }
+        }
         [calls] => *calls,
         _ => bail!("--calls takes one number with `real`"),
     };
@@ -121,10 +134,20 @@ fn wanted(options: &Options) -> Result<Wanted> {
         let dspy = format!("dspy[optuna]=={DSPY}");
         let python = installed(&format!("dspy-{DSPY}-reasoning-gym-{REASONING_GYM}"), &[&dspy, &gym])?;
         let python = std::path::absolute(python)?;
-        (named(&options.models, &default_models()), named(&options.tasks, &TASKS), named(&options.methods, &METHODS), seeds, python)
+        (
+            named(&options.models, &default_models()),
+            named(&options.tasks, &TASKS),
+            named(&options.methods, &METHODS),
+            seeds,
+            python,
+        )
     };
     for method in &methods {
-        ensure!(METHODS.contains(&method.as_str()), "there is no method `{method}`; there are {}", METHODS.join(", "));
+        ensure!(
+            METHODS.contains(&method.as_str()),
+            "there is no method `{method}`; there are {}",
+            METHODS.join(", ")
+        );
     }
     let plan = plan([&models, &tasks, &methods], &seeds, sizes, max_calls);
     let until = options.max_minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
@@ -138,12 +161,18 @@ fn models(name: &str) -> Result<(&'static str, &'static str)> {
     }
     let known = MODELS.iter().find(|(known, ..)| *known == name);
     let names = MODELS.map(|(known, ..)| known).join(", ");
-    known.map(|(_, task, writer)| (*task, *writer)).with_context(|| format!("there is no model `{name}`; there are {names}"))
+    known
+        .map(|(_, task, writer)| (*task, *writer))
+        .with_context(|| format!("there is no model `{name}`; there are {names}"))
 }
 
 /// With a writer, both models.
 fn default_models() -> Vec<&'static str> {
-    if std::env::var_os("PROMPTOPT_MODEL_PATH").is_some() { vec!["embedded+writer", WRITER] } else { vec![EMBEDDED] }
+    if std::env::var_os("PROMPTOPT_MODEL_PATH").is_some() {
+        vec!["embedded+writer", WRITER]
+    } else {
+        vec![EMBEDDED]
+    }
 }
 
 /// A model by its name.
@@ -162,11 +191,13 @@ async fn local(name: &str) -> Result<Arc<dyn LanguageModel>> {
     use promptopt_lm_local::{LocalModel, LocalModelOptions, MODEL_PATH_VARIABLE, cache_dir, resolve_in};
 
     let path = if name == WRITER {
-        let path = std::env::var_os(MODEL_PATH_VARIABLE)
-            .with_context(|| format!("{MODEL_PATH_VARIABLE} must name the weights of the model that writes"))?;
+        let path = std::env::var_os(MODEL_PATH_VARIABLE).with_context(|| {
+            format!("{MODEL_PATH_VARIABLE} must name the weights of the model that writes")
+        })?;
         resolve_in(None, Some(Path::new(&path)), Path::new(""))?
     } else {
-        resolve_in(None, None, &cache_dir()?).context("finding the weights; `promptopt model pull` fetches them")?
+        resolve_in(None, None, &cache_dir()?)
+            .context("finding the weights; `promptopt model pull` fetches them")?
     };
     let settings = LocalModelOptions::builder().path(path).context_length(4096).build();
     Ok(Arc::new(LocalModel::load(settings).await.with_context(|| format!("loading the model `{name}`"))?))

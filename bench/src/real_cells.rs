@@ -83,8 +83,9 @@ impl Cells {
         }
         let mut cells = Vec::new();
         for (number, line) in text.get(..whole).unwrap_or_default().lines().enumerate() {
-            let cell = serde_json::from_str(line)
-                .with_context(|| format!("{}, line {}, is no result; delete it", path.display(), number + 1))?;
+            let cell = serde_json::from_str(line).with_context(|| {
+                format!("{}, line {}, is no result; delete it", path.display(), number + 1)
+            })?;
             cells.push(cell);
         }
         Ok(Self { path: path.to_owned(), cells })
@@ -144,7 +145,8 @@ impl Cell {
 
     /// The result in a line.
     fn line(&self) -> String {
-        let error = self.error.as_ref().map(|error| format!("; ended with an error: {error}")).unwrap_or_default();
+        let error =
+            self.error.as_ref().map(|error| format!("; ended with an error: {error}")).unwrap_or_default();
         format!(
             "{:.1} with {} and {} calls, {:.0} s, {} demos{error}",
             100.0 * self.mean(),
@@ -234,7 +236,10 @@ pub(crate) mod tests {
         let (made, missing) = filled(&path, None, usize::MAX);
         assert_eq!((made.len(), missing.unwrap()), (0, 0));
         let cells = Cells::open(&path).unwrap();
-        assert_eq!(cells.all().iter().map(|cell| &cell.key).collect::<Vec<_>>(), keys().iter().collect::<Vec<_>>());
+        assert_eq!(
+            cells.all().iter().map(|cell| &cell.key).collect::<Vec<_>>(),
+            keys().iter().collect::<Vec<_>>()
+        );
         assert_eq!(*cells.get(&keys()[3]).unwrap(), cell(&keys()[3], &[1.0, 0.0]));
     }
 

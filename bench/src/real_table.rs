@@ -73,8 +73,9 @@ pub(crate) fn rows(cells: &Cells) -> Result<Vec<Row>> {
 pub(crate) fn write(cells: &Cells, docs: &Path) -> Result<()> {
     let path = docs.join(SUMMARY);
     let page = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let placed = placed(&page, &summary(cells)?)
-        .with_context(|| format!("{} has no lines `{}` and `{}`", path.display(), BEGIN.trim(), END.trim()))?;
+    let placed = placed(&page, &summary(cells)?).with_context(|| {
+        format!("{} has no lines `{}` and `{}`", path.display(), BEGIN.trim(), END.trim())
+    })?;
     fs::write(&path, placed).with_context(|| format!("writing {}", path.display()))?;
     let path = docs.join(DETAILS);
     fs::write(&path, details(cells)?).with_context(|| format!("writing {}", path.display()))
@@ -134,7 +135,8 @@ fn table(runs: &[&Pair<'_>]) -> Result<String> {
         }
         let total = gain(&all)?;
         let errors = all.iter().filter(|pair| pair.after.error.is_some()).count();
-        let count = if errors == 0 { all.len().to_string() } else { format!("{}, {errors} failed", all.len()) };
+        let count =
+            if errors == 0 { all.len().to_string() } else { format!("{}, {errors} failed", all.len()) };
         let of_all = |value: fn(&Cell) -> f64| mean(all.iter().map(|pair| value(pair.after)).collect());
         lines.push(format!(
             "| {method} | {} | {:+.1} [{:+.1}, {:+.1}] | {count} | {:.0} + {:.0} | {:.0} | {:.0} | {:.0} |",
@@ -153,7 +155,10 @@ fn table(runs: &[&Pair<'_>]) -> Result<String> {
 }
 
 fn of<'a>(runs: &[&'a Pair<'a>], task: &str, method: &str) -> Vec<&'a Pair<'a>> {
-    runs.iter().copied().filter(|pair| pair.after.key.task == task && pair.after.key.method == method).collect()
+    runs.iter()
+        .copied()
+        .filter(|pair| pair.after.key.task == task && pair.after.key.method == method)
+        .collect()
 }
 
 fn score(runs: &[&Pair<'_>]) -> Result<String> {
@@ -181,7 +186,11 @@ fn details(cells: &Cells) -> Result<String> {
                     the one that writes.\n"
         .to_owned();
     let pairs = pairs(cells);
-    let titles: Vec<String> = pairs.iter().map(|pair| format!("{}: {}", settings(pair.after), pair.after.key.task)).collect();
+    if pairs.is_empty() {
+        text += "\nNothing is measured yet.\n";
+    }
+    let titles: Vec<String> =
+        pairs.iter().map(|pair| format!("{}: {}", settings(pair.after), pair.after.key.task)).collect();
     for title in distinct(titles.iter().map(String::as_str)) {
         text += &format!(
             "\n## {title}\n\n| seed | method | before → after | gain | calls | tokens read | written | s | demos |\n\
@@ -223,12 +232,10 @@ fn details(cells: &Cells) -> Result<String> {
     Ok(text)
 }
 
-/// A text of a model in a block that nothing in it can end.
+/// A text of a model as a block of code by its indent, which nothing in the text can end.
 fn quoted(text: &str) -> String {
-    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or_default();
-    let fence = "`".repeat(longest.max(2) + 1);
-    let lines: Vec<&str> = text.trim().lines().map(str::trim_end).collect();
-    format!("{fence}text\n{}\n{fence}\n", lines.join("\n"))
+    let shown = |line: &str| format!("    {}", line.replace(char::is_control, " ")).trim_end().to_owned();
+    text.trim().lines().map(|line| shown(line) + "\n").collect()
 }
 
 #[cfg(test)]
@@ -238,13 +245,18 @@ mod tests {
 
     fn cells(folder: &Path) -> Cells {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let plan = plan([&names(&["small"]), &names(&["gcd"]), &names(&["copro", "dspy-copro"])], &[1, 2], [4, 3, 8], 50);
+        let plan = plan(
+            [&names(&["small"]), &names(&["gcd"]), &names(&["copro", "dspy-copro"])],
+            &[1, 2],
+            [4, 3, 8],
+            50,
+        );
         let mut cells = Cells::open(&folder.join("cells.jsonl")).unwrap();
         for key in &plan {
             let scores = if key.method == "copro" { [1.0; 8] } else { [0.0; 8] };
             let mut cell = cell(key, &scores);
             if key.method == "dspy-copro" {
-                cell.error = Some("AdapterParseError: ```no instruction```".to_owned());
+                cell.error = Some("AdapterParseError: no\tinstruction\n\n# in it".to_owned());
             }
             cells.add(cell).unwrap();
         }
@@ -254,12 +266,17 @@ mod tests {
     #[test]
     fn the_summary_has_scores_calls_and_tokens_of_every_method() {
         let folder = tempfile::tempdir().unwrap();
-        let text = summary(&cells(folder.path())).unwrap();
+        let cells = cells(folder.path());
+        let text = summary(&cells).unwrap();
         assert!(text.starts_with("Model `small`, 4/3/8 rows, 50 calls:\n"), "{text}");
         assert!(text.contains("| original | 0.0 |"), "{text}");
-        assert!(text.contains("| copro | **100.0** | +100.0 [") && text.contains("| 2 | 90 + 10 | 5000 | 600 | 12 |"), "{text}");
+        assert!(
+            text.contains("| copro | **100.0** | +100.0 [")
+                && text.contains("| 2 | 90 + 10 | 5000 | 600 | 12 |"),
+            "{text}"
+        );
         assert!(text.contains("| dspy-copro | 0.0 | +0.0 [") && text.contains("| 2, 2 failed |"), "{text}");
-        let rows = rows(&cells(folder.path())).unwrap();
+        let rows = rows(&cells).unwrap();
         assert_eq!((rows[0].case.as_str(), rows[0].value), ("small, copro, 2 runs", 100.0));
     }
 
@@ -268,10 +285,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = details(&cells(folder.path())).unwrap();
         assert!(text.contains("| 2 | copro | 0.0 → 100.0 | +100.0 ["), "{text}");
-        assert!(text.contains("begin with:\n\n```text\nAnswer as original does.\n```\n"), "{text}");
-        assert!(text.contains("\ncopro, seed 2:\n\n```text\nAnswer as copro does.\n```\n"), "{text}");
+        assert!(text.contains("begin with:\n\n    Answer as original does.\n"), "{text}");
+        assert!(text.contains("\ncopro, seed 2:\n\n    Answer as copro does.\n"), "{text}");
         // What a model wrote ends no block.
-        assert!(text.contains("an error:\n\n````text\nAdapterParseError: ```no instruction```\n````\n"), "{text}");
+        assert!(
+            text.contains("an error:\n\n    AdapterParseError: no instruction\n\n    # in it\n"),
+            "{text}"
+        );
     }
 
     #[test]

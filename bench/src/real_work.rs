@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use promptopt_core::money::Usage;
-use promptopt_core::prompt::{Prompt, Prompts};
+use promptopt_core::prompt::Prompts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -58,6 +58,14 @@ struct About {
     tokens: u32,
 }
 
+/// What `promptopt` wrote of a program.
+#[derive(Debug, Deserialize)]
+struct Saved {
+    prompts: Prompts,
+    prompts_before: Prompts,
+    test_usage: Usage,
+}
+
 /// A cell under way.
 struct Work<'a> {
     workshop: &'a Workshop,
@@ -70,8 +78,7 @@ struct Work<'a> {
 impl Workshop {
     /// Makes a cell. A method that ends with an error is a result, too: it has the scores of the original.
     pub(crate) async fn make(&self, key: &Key, original: Option<&Cell>, roles: Roles<'_>) -> Result<Cell> {
-        let folder =
-            self.folder.join(format!("{}-{}-{}-{}", key.model, key.task, key.method, key.seed));
+        let folder = self.folder.join(format!("{}-{}-{}-{}", key.model, key.task, key.method, key.seed));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -110,15 +117,17 @@ impl Work<'_> {
             None => self.ours().await?,
         };
         (cell.seconds, cell.spent) = (started.elapsed().as_secs_f64(), self.taken());
+        let mut is_changed = false;
         match found {
             Err(error) => cell.error = Some(error),
             Ok(tested) => {
                 cell.spent = cell.spent.without(tested);
-                let prompt = self.prompt()?;
+                let saved = self.saved()?;
+                is_changed = saved.prompts != saved.prompts_before;
+                let (_, prompt) = saved.prompts.iter().next().context("the program has no prompt")?;
                 (cell.instruction, cell.demos) = (prompt.instruction.clone(), prompt.demos.len());
             }
         }
-        let is_changed = cell.instruction != self.about.instruction || cell.demos > 0;
         cell.scores = match is_changed {
             true => self.sealed(Some("program.json")).await?,
             // The model draws nothing, so the same prompt has the same scores.
@@ -141,17 +150,13 @@ impl Work<'_> {
 
     /// `promptopt optimize`, which has one row of a sealed test. Gives what that row took, or why there is no program.
     async fn ours(&self) -> Result<Result<Usage, String>> {
-        let arguments = ["optimize", "task.toml", "--test", "1", "--no-run", "--no-report", "--out", "program.json"];
+        let arguments =
+            ["optimize", "task.toml", "--test", "1", "--no-run", "--no-report", "--out", "program.json"];
         let ended = self.promptopt(&arguments, "optimize").await?;
         if !ended.status.success() {
             return Ok(Err(ended.said));
         }
-        #[derive(Deserialize)]
-        struct Saved {
-            test_usage: Usage,
-        }
-        let saved: Saved = serde_json::from_str(&fs::read_to_string(self.folder.join("program.json"))?)?;
-        Ok(Ok(saved.test_usage))
+        Ok(Ok(self.saved()?.test_usage))
     }
 
     /// An optimizer of DSPy on the same rows. Its program is read by `promptopt import`.
@@ -177,7 +182,13 @@ impl Work<'_> {
         let mut command = Command::new(&self.workshop.python);
         command
             .arg(script("peers/dspy_peer.py")?)
-            .args([method, &self.roles.task.base_url(), "data.json", "state.json", &self.key.seed.to_string()])
+            .args([
+                method,
+                &self.roles.task.base_url(),
+                "data.json",
+                "state.json",
+                &self.key.seed.to_string(),
+            ])
             .env("DSPY_CACHEDIR", self.folder.join("cache"))
             .env("TQDM_DISABLE", "1")
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
@@ -200,7 +211,11 @@ impl Work<'_> {
         checked(self.promptopt(&arguments, "eval").await?)?;
         let said: Value = serde_json::from_str(&fs::read_to_string(self.folder.join("eval.out"))?)?;
         let missing = said.pointer("/test/missing").and_then(Value::as_u64).unwrap_or_default();
-        ensure!(missing == 0, "{missing} rows of the sealed test have no score; see {}", self.folder.display());
+        ensure!(
+            missing == 0,
+            "{missing} rows of the sealed test have no score; see {}",
+            self.folder.display()
+        );
         #[derive(Deserialize)]
         struct Verdict {
             question: String,
@@ -219,14 +234,9 @@ impl Work<'_> {
             .collect())
     }
 
-    /// The prompt of the program that was found.
-    fn prompt(&self) -> Result<Prompt> {
-        #[derive(Deserialize)]
-        struct Saved {
-            prompts: Prompts,
-        }
-        let saved: Saved = serde_json::from_str(&fs::read_to_string(self.folder.join("program.json"))?)?;
-        Ok(saved.prompts.iter().next().context("the program has no prompt")?.1.clone())
+    /// The program that was found.
+    fn saved(&self) -> Result<Saved> {
+        Ok(serde_json::from_str(&fs::read_to_string(self.folder.join("program.json"))?)?)
     }
 
     async fn promptopt(&self, arguments: &[&str], name: &str) -> Result<Ended> {
@@ -317,7 +327,7 @@ async fn run(command: &mut Command, folder: &Path, name: &str) -> Result<Ended> 
     let status = tokio::task::spawn_blocking(move || child.wait()).await??;
     let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let why = lines().find(|line| line.starts_with("error:")).or_else(|| lines().last());
+    let why = lines().find(|line| line.starts_with("error:")).or_else(|| lines().next_back());
     Ok(Ended { status, said: why.unwrap_or("nothing was said").to_owned() })
 }
 

@@ -119,7 +119,8 @@ pub(crate) fn installed(name: &str, packages: &[&str]) -> Result<PathBuf> {
         say(&format!("installing {} in {}", packages.join(" and "), home.display()));
         let python3 = PathBuf::from("python3");
         command(&python3, &["-m", "venv", "--clear", &home.to_string_lossy()])?;
-        let arguments = [&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"], packages].concat();
+        let arguments =
+            [&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"], packages].concat();
         command(&python, &arguments)?;
         std::fs::write(mark, "")?;
     }

@@ -19,7 +19,12 @@ pub(crate) fn read_request(body: &Value) -> Option<LmRequest> {
         _ => ResponseFormat::Text,
     };
     let n = body.get("n").and_then(Value::as_u64).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
-    Some(LmRequest::new(messages).with_sampling(sampling(body)).with_response_format(response_format).with_n(n))
+    Some(
+        LmRequest::new(messages)
+            .with_sampling(sampling(body))
+            .with_response_format(response_format)
+            .with_n(n),
+    )
 }
 
 /// The sampling parameters that a model here can follow.
@@ -80,8 +85,12 @@ mod tests {
             }
             read_request(&body).unwrap().sampling
         };
-        let read = body(json!({"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 3, "stop": ["a", "b"]}));
-        assert_eq!((read.temperature, read.top_p, read.max_tokens, read.seed), (Some(0.5), Some(0.9), Some(7), Some(3)));
+        let read =
+            body(json!({"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 3, "stop": ["a", "b"]}));
+        assert_eq!(
+            (read.temperature, read.top_p, read.max_tokens, read.seed),
+            (Some(0.5), Some(0.9), Some(7), Some(3))
+        );
         assert_eq!(read.stop, ["a", "b"]);
         let other = body(json!({"max_completion_tokens": 9, "stop": "x"}));
         assert_eq!((other.max_tokens, other.stop), (Some(9), vec!["x".to_owned()]));
