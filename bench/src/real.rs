@@ -26,11 +26,11 @@ const TASKS: [&str; 8] = [
     "cities",
     "tickets",
     "letter_counting",
-    "leg_counting",
+    "chain_sum",
     "gcd",
     "calendar_arithmetic",
-    "family_relationships",
     "needle_haystack",
+    "number_format",
 ];
 const METHODS: [&str; 8] =
     ["miprov2", "copro", "gepa", "simba", "random_search", "dspy-miprov2", "dspy-copro", "dspy-gepa"];
