@@ -18,6 +18,11 @@ mod options;
 mod overhead;
 mod plot;
 mod probe;
+mod real;
+mod real_cells;
+mod real_served;
+mod real_table;
+mod real_work;
 mod scaling;
 mod search;
 mod search_counting;
@@ -66,7 +71,7 @@ fn run(options: &Options) -> Result<()> {
 /// One thread for rollouts and their connections, as the command has it; all of them for the simulated tasks.
 fn runtime(part: Part) -> std::io::Result<Runtime> {
     let mut builder = match part {
-        Part::Memory | Part::Search | Part::Harm | Part::Model => Builder::new_multi_thread(),
+        Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     builder.enable_all().build()
@@ -84,5 +89,6 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Probe => probe::run(options).await,
         Part::Soak => soak::run(options).await,
         Part::Model => model::run(options).await,
+        Part::Real => real::run(options).await,
     }
 }

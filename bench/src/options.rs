@@ -23,18 +23,34 @@ pub(crate) struct Options {
     /// Search and harm: only this landscape.
     #[arg(long)]
     pub(crate) landscape: Option<String>,
-    /// Search: only these methods, by their names in the table.
-    #[arg(long = "method", value_name = "NAME")]
+    /// Search and real: only these methods, by their names in the table.
+    #[arg(long = "method", visible_alias = "methods", value_name = "NAME,NAME", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
-    /// Search: these numbers of calls instead of those of the report.
+    /// Search and real: these numbers of calls instead of those of the report.
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub(crate) calls: Vec<u64>,
-    /// Search and harm: seeds FROM-TO instead of those of the report.
+    /// Search, harm and real: seeds FROM-TO instead of those of the report.
     #[arg(long, value_parser = seeds)]
     pub(crate) seeds: Option<Seeds>,
     /// Harm: only this `caution`.
     #[arg(long)]
     pub(crate) caution: Option<f64>,
+    /// Real: only these tasks, by their names in bench/real/tasks.py.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub(crate) tasks: Vec<String>,
+    /// Real: `embedded`, `embedded+writer` (which writes the instructions) or `writer`, the model that
+    /// PROMPTOPT_MODEL_PATH names. Default: the last two, or the first one without that variable.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    /// Real: rows of train, selection and test instead of those of the report.
+    #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
+    pub(crate) sizes: Vec<usize>,
+    /// Real: begin no run after so many minutes. The same command goes on with what is missing.
+    #[arg(long, value_name = "MINUTES")]
+    pub(crate) max_minutes: Option<u64>,
+    /// Real: measure nothing, and write the results that are there into performance.md and real-tasks.md of this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) docs: Option<PathBuf>,
     /// Search: where the plot goes, of runs over all landscapes.
     #[arg(long)]
     pub(crate) plot: Option<PathBuf>,
@@ -74,6 +90,8 @@ pub(crate) enum Part {
     Probe,
     /// The embedded model.
     Model,
+    /// Real tasks on real models, beside DSPy; only where it is named.
+    Real,
     /// Memory and files of a run of millions of calls; only where it is named.
     Soak,
 }
@@ -103,6 +121,7 @@ impl Part {
             Self::Harm => "harm",
             Self::Probe => "probe",
             Self::Model => "model",
+            Self::Real => "real",
             Self::Soak => "soak",
         }
     }

@@ -19,7 +19,7 @@ use crate::search_counting::counted;
 use crate::search_series::Point;
 use crate::table::say;
 
-const DSPY: &str = "3.4.1";
+pub(crate) const DSPY: &str = "3.4.1";
 const SCRIPT: &str = "bench/peers/dspy_peer.py";
 /// What `dspy_peer.py` runs, and the name it has in the table.
 const METHODS: [(&str, &str); 4] = [
@@ -103,18 +103,25 @@ pub(crate) fn rows(examples: &[Example]) -> Vec<Value> {
     examples.iter().map(|example| json!(example.fields())).collect()
 }
 
-/// The interpreter that has DSPy, installed once in the target folder.
+/// The interpreter that has DSPy.
 pub(crate) fn python() -> Result<PathBuf> {
+    installed(&format!("dspy-{DSPY}"), &[&format!("dspy[optuna]=={DSPY}")])
+}
+
+/// An interpreter that has some packages, installed once in the target folder.
+pub(crate) fn installed(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let home = target.join("peers").join(format!("dspy-{DSPY}"));
+    let home = target.join("peers").join(name);
     let python = home.join("bin/python");
     // The mark is written last, so that an installation that was cut short is done again.
     let mark = home.join("complete");
     if !mark.exists() {
-        say(&format!("installing DSPy {DSPY} in {}", home.display()));
+        say(&format!("installing {} in {}", packages.join(" and "), home.display()));
         let python3 = PathBuf::from("python3");
         command(&python3, &["-m", "venv", "--clear", &home.to_string_lossy()])?;
-        command(&python, &["-m", "pip", "install", "--quiet", &format!("dspy[optuna]=={DSPY}")])?;
+        let arguments =
+            [&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"], packages].concat();
+        command(&python, &arguments)?;
         std::fs::write(mark, "")?;
     }
     Ok(python)

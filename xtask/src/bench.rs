@@ -25,6 +25,8 @@ parts:
   probe          how often the probe for headroom is right on simulated tasks, and what it takes
   model          the embedded model on two real tasks; with --peers beside DSPy. It builds the model's engine,
                  which takes a C++ compiler with make, Python 3 with pip, and some minutes
+  real           real tasks on real models, beside DSPy: takes hours, can be stopped, and goes on where it was;
+                 only where it is named
   soak           memory and files of runs of two million calls, with resume and report; only where it is named
 
 options:
@@ -33,6 +35,9 @@ options:
   --landscape X  search: this simulated task alone
   --seeds A-B    search: seeds A to B instead of those of the report
   --plot FILE    search: draw the scores as SVG
+  --models, --tasks, --methods X,Y; --sizes TRAIN,SELECTION,TEST; --calls N; --max-minutes N
+                 real: this portion alone; `embedded`, `embedded+writer` and `writer` are the models
+  --docs FOLDER  real: measure nothing, and write the tables of what is there into the pages in FOLDER
   --out FOLDER   where the JSON goes (default: target/bench)
   --guard        count the instructions of a rollout with valgrind, and fail if they are more than 10 %
                  above bench/instructions.json; without valgrind it prints a message and succeeds
@@ -40,7 +45,8 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 7] = ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "soak"];
+const PARTS: [&str; 9] =
+    ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "harm", "probe", "soak"];
 
 /// The file of the counts that new ones are compared with.
 const COUNTS: &str = "bench/instructions.json";
@@ -68,7 +74,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         shell::run(&mut pull)?;
         cargo.args(["--features", "local"]).envs(environment);
     }
-    if arguments.iter().any(|argument| argument == "soak") {
+    if arguments.iter().any(|argument| argument == "soak" || argument == "real") {
         let mut command = shell::cargo();
         command.current_dir(shell::root()?).args(["build", "--locked", "--release", "--quiet"]);
         shell::run(command.args(["--package", "promptopt-cli", "--bin", "promptopt"]))?;
@@ -81,7 +87,7 @@ fn has_model(arguments: &[String]) -> bool {
     let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
     let others = PARTS.iter().any(|part| has(part));
     let help = has("--help") || has("-h");
-    !help && !has("--quick") && (has("model") || !others)
+    !help && !has("--quick") && !has("--docs") && (has("model") || !others)
 }
 
 /// Counts the instructions of a rollout and compares them with those in the file.
@@ -150,7 +156,8 @@ mod tests {
     #[test]
     fn the_engine_is_built_where_its_part_is_measured() {
         let asked = |line: &str| has_model(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        assert!(asked("") && asked("model --peers") && asked("search model"));
+        assert!(asked("") && asked("model --peers") && asked("search model") && asked("real --seeds 1-1"));
+        assert!(!asked("real --docs docs") && !asked("real --quick") && !asked("harm"));
         assert!(!asked("--quick") && !asked("search --peers") && !asked("--help") && !asked("soak"));
     }
 
