@@ -44,11 +44,7 @@ pub(crate) fn optimizer(
              a share or a count"
         );
     }
-    let by_template = match section.proposer.unwrap_or_default() {
-        ProposerKind::Template => true,
-        ProposerKind::Model => false,
-        ProposerKind::Auto => session.prompt_model.is_embedded,
-    };
+    let kind = section.proposer.unwrap_or_default();
     let mut options = session.run_options(section.run_options()?, observer, cancellation);
     least::check(session, &selection, options.limits(), terms.with_test).context("optimizing")?;
     options.valset = Some(selection);
@@ -58,9 +54,14 @@ pub(crate) fn optimizer(
     }
     options.clock = terms.clock.map(|clock| Arc::new(clock) as _);
     // The prompt model is not called when templates are used, so its price does not matter either.
-    let prompt_model = if by_template { &session.model } else { &session.prompt_model };
+    let prompt_model = if kind == ProposerKind::Template { &session.model } else { &session.prompt_model };
     options.prompt_model = Some(Arc::clone(&prompt_model.model));
-    options.instruction_writer = by_template.then(|| Arc::new(TemplateProposer::default()) as _);
+    let templates = || Some(Arc::new(TemplateProposer::default()) as _);
+    match kind {
+        ProposerKind::Template => options.instruction_writer = templates(),
+        ProposerKind::Auto => options.fallback_writer = templates(),
+        ProposerKind::Model => {}
+    }
     section.strategy(options)
 }
 
