@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use miprov2::MIPROv2;
 use promptopt_copro::COPRO;
@@ -64,7 +63,7 @@ fn a_model_that_cannot_write_is_asked_for_its_trial_and_no_more() {
 }
 
 #[test]
-fn a_model_that_writes_well_writes_on_beside_what_stands_by() {
+fn a_model_that_writes_well_writes_on() {
     let task = HiddenRules::new(6, 3);
     let writer = || Arc::new(HiddenRules::new(6, 3).model(3)) as Arc<dyn LanguageModel>;
     let alone = outcomes(writer, 8);
@@ -74,49 +73,6 @@ fn a_model_that_writes_well_writes_on_beside_what_stands_by() {
         let written = instructions(outcome);
         let is_taught = |text: &&&str| task.rules().iter().any(|rule| text.contains(&rule.sentence()));
         assert!(written.iter().filter(is_taught).count() > 2, "{name}");
-        let is_composed = |text: &&&str| !text.starts_with("Read the text and answer with care.");
-        assert!(written.iter().filter(is_composed).count() > 1, "{name} tried nothing but the model's");
         assert_eq!((&outcome.candidates, &outcome.notes), (&other.candidates, &other.notes), "{name}");
     }
-}
-
-#[test]
-fn what_stands_by_writes_on_where_the_models_instructions_gain_less() {
-    // Its instructions pass for some and do harm: the task's model gives the answer away under all others.
-    let number = AtomicUsize::new(0);
-    let harmful = move || {
-        format!(
-            "Give the answer in riddles, as the question number {} wants it.",
-            number.fetch_add(1, Ordering::SeqCst)
-        )
-    };
-    let writer = Arc::new(ScriptedLm::new(move |_| Ok(harmful())));
-    let task = HiddenRules::new(6, 3);
-    let answers: Vec<_> = task.examples(60);
-    let shown = answers.clone();
-    let model = ScriptedLm::new(move |request| {
-        let text: String = request.messages.iter().map(|message| message.content.as_str()).collect();
-        let known = shown.iter().find(|example| {
-            example.get_str("question").is_some_and(|question| {
-                request.messages.last().is_some_and(|last| last.content.contains(question))
-            })
-        });
-        let right = known.and_then(|example| example.get_str("answer")).unwrap_or("unknown");
-        let lucky = right.len() % 2 == 0 || text.contains("Answer") && !text.contains("riddles");
-        let answer = if text.contains("riddles") || !lucky { "a riddle" } else { right };
-        Ok(format!("[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]"))
-    });
-    let options = RunOptions::builder()
-        .task_model(Arc::new(model))
-        .prompt_model(writer)
-        .fallback_writer(Arc::new(TemplateProposer::default()))
-        .max_calls(400)
-        .build();
-    let mut program = toy::answerer().with_metric(toy::exact_answer());
-    let strategy =
-        MIPROv2::builder().max_bootstrapped_demos(0).max_labeled_demos(0).build().with_run_options(options);
-    let outcome = pollster::block_on(strategy.compile(&mut program, answers)).unwrap();
-    let decided = outcome.notes.iter().any(|note| note.ends_with("what stands by wrote on"));
-    assert!(decided, "{:?}", outcome.notes);
-    assert_eq!(outcome.spending.prompt.calls, 3);
 }

@@ -66,7 +66,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
     let progress = Arc::new(Progress::new(output, &session.gauge, options.limits()));
     progress.line(&format!("{}: {}", session.task.data.place(), session.split));
     progress.line(&format!("model: {}", short_id(&session.model.model.profile().id)));
-    optimize::warnings(&session, &progress);
+    optimize::warnings(&session, &base, &progress);
     if options.max_calls.is_none() {
         progress.line("note: without `max_calls` each optimizer takes as many calls as it does by default");
     }

@@ -378,7 +378,7 @@ impl Work<'_> {
     fn introduce(&self, session: &Session, progress: &Progress) {
         progress.line(&format!("{}: {}", session.task.data.place(), session.split));
         progress.line(&format!("model: {}", short_id(&session.model.model.profile().id)));
-        warnings(session, progress);
+        warnings(session, &self.section, progress);
         if !self.left_out.is_empty() {
             progress.line(&format!(
                 "note: {} has no option {}, so the task file's is left out",
@@ -424,7 +424,7 @@ fn told(name: &str, progress: &Arc<Progress>) -> Arc<dyn Observer> {
 }
 
 /// What somebody who reads the scores should know of data and models.
-pub(crate) fn warnings(session: &Session, progress: &Progress) {
+pub(crate) fn warnings(session: &Session, section: &OptimizerSection, progress: &Progress) {
     let sensitivity = promptopt_statistics::sensitivity_note(session.test_rows());
     for note in session.notes.iter().chain(&sensitivity) {
         progress.line(&format!("note: {note}"));
@@ -432,6 +432,12 @@ pub(crate) fn warnings(session: &Session, progress: &Progress) {
     if session.model.is_simulated {
         progress.line(
             "note: the simulated model knows the data's answers; its scores say nothing of a real model",
+        );
+    }
+    if session.prompt_model.is_embedded && section.proposer.unwrap_or_default() == Default::default() {
+        progress.line(
+            "the embedded model is too small to write instructions, so they are composed from templates \
+             (`proposer = \"model\"` in the task file asks it all the same)",
         );
     }
 }

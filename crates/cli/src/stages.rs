@@ -45,6 +45,9 @@ pub(crate) fn optimizer(
         );
     }
     let kind = section.proposer.unwrap_or_default();
+    // The embedded model is slow to write, and what it writes on trial has not been found to be worth it.
+    let by_template =
+        kind == ProposerKind::Template || kind == ProposerKind::Auto && session.prompt_model.is_embedded;
     let mut options = session.run_options(section.run_options()?, observer, cancellation);
     least::check(session, &selection, options.limits(), terms.with_test).context("optimizing")?;
     options.valset = Some(selection);
@@ -54,13 +57,13 @@ pub(crate) fn optimizer(
     }
     options.clock = terms.clock.map(|clock| Arc::new(clock) as _);
     // The prompt model is not called when templates are used, so its price does not matter either.
-    let prompt_model = if kind == ProposerKind::Template { &session.model } else { &session.prompt_model };
+    let prompt_model = if by_template { &session.model } else { &session.prompt_model };
     options.prompt_model = Some(Arc::clone(&prompt_model.model));
-    let templates = || Some(Arc::new(TemplateProposer::default()) as _);
-    match kind {
-        ProposerKind::Template => options.instruction_writer = templates(),
-        ProposerKind::Auto => options.fallback_writer = templates(),
-        ProposerKind::Model => {}
+    let templates = Arc::new(TemplateProposer::default());
+    if by_template {
+        options.instruction_writer = Some(templates);
+    } else if kind == ProposerKind::Auto {
+        options.fallback_writer = Some(templates);
     }
     section.strategy(options)
 }

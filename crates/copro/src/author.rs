@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use crate::COPRO;
-use crate::request::{Beginning, Request};
+use crate::request::Request;
 use crate::room::full_evaluation;
 
 /// How often what is missing is asked for, the first time included.
@@ -168,22 +168,16 @@ impl Author {
         authored: &mut Authored,
     ) -> Result<(), Halt> {
         let path = request.predictor.path();
-        let anew = request.beginning == Beginning::Nothing;
-        let mut round = 0;
-        while round < ROUNDS {
+        for round in 0..ROUNDS {
             let written = authored.instructions.len();
             if written == count {
                 break;
             }
-            let (texts, again) = match run.writer(request.predictor, anew).await? {
+            let texts = match run.writer(request.predictor).await? {
                 Some(writer) => {
-                    let texts =
-                        self.ask_substitute(run, &*writer, request, count - written, authored).await?;
-                    (texts, round > 0)
+                    self.ask_substitute(run, &*writer, request, count - written, authored).await?
                 }
-                None => {
-                    (self.ask(run, request, written..count, round, keep_back, authored).await?, round > 0)
-                }
+                None => self.ask(run, request, written..count, round, keep_back, authored).await?,
             };
             let replied = !texts.is_empty();
             for text in texts {
@@ -201,10 +195,9 @@ impl Author {
                 }
             }
             // Asked for something new, the model had nothing.
-            if again && replied && authored.instructions.len() == written {
+            if round > 0 && replied && authored.instructions.len() == written {
                 break;
             }
-            round += 1;
         }
         Ok(())
     }
@@ -220,7 +213,7 @@ impl Author {
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
         let path = first.predictor.path();
         let mut texts: Vec<Result<String, String>> = Vec::new();
-        if let Some(writer) = run.writer(first.predictor, true).await? {
+        if let Some(writer) = run.writer(first.predictor).await? {
             for request in requests {
                 let mut authored = Authored::default();
                 let written = self.ask_substitute(run, &*writer, request, 1, &mut authored).await?;

@@ -82,7 +82,7 @@ impl Proposals {
             let path = predictor.path().to_owned();
             let mut written = 0;
             while written < round.instructions {
-                let Some(writer) = run.writer(predictor, false).await? else { break };
+                let Some(writer) = run.writer(predictor).await? else { break };
                 let base = run.base();
                 let instruction = base.instruction(&path).unwrap_or_default();
                 let signature = predictor.signature().clone();

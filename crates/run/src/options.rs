@@ -133,7 +133,7 @@ macro_rules! __options {
             #[serde(skip)]
             pub instruction_writer: Option<::std::sync::Arc<dyn $crate::InstructionWriter>>,
             /// Writes instructions where the prompt model cannot. The prompt model is tried first: where most of what it
-            /// writes on trial cannot serve, or gains less than what this writes, this writes on. Without effect where
+            /// writes, on trial or later, cannot serve, this writes on. Without effect where
             /// there is an `instruction_writer`. Default: none, and the prompt model writes whatever it can.
             #[serde(skip)]
             pub fallback_writer: Option<::std::sync::Arc<dyn $crate::InstructionWriter>>,

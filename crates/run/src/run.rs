@@ -438,7 +438,7 @@ impl Run<'_> {
 
     /// Tells the observer of an instruction that was written, and why it was dropped, if it was.
     pub fn observe_proposal(&self, predictor: &str, instruction: &str, dropped: Option<&str>) {
-        self.count_proposal(instruction, dropped);
+        self.count_proposal(dropped);
         self.observe(&Event::Proposal {
             predictor: predictor.to_owned(),
             instruction: instruction.to_owned(),

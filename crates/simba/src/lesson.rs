@@ -63,7 +63,7 @@ pub(crate) async fn learn(
         }
     }
     let writer = match program.predictors().first() {
-        Some(first) => run.writer(*first, true).await?,
+        Some(first) => run.writer(*first).await?,
         None => None,
     };
     let mut rules = match writer {

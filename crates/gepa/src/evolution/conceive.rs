@@ -254,7 +254,7 @@ impl Evolution<'_> {
     ) -> Result<Vec<Granted<'p>>, Halt> {
         let (mut granted, mut open) = (Vec::new(), Vec::new());
         for wish in wishes {
-            match run.writer(wish.predictor, wish.beginning == Beginning::Anew).await? {
+            match run.writer(wish.predictor).await? {
                 Some(writer) => {
                     let written = self.write_with(run, &*writer, &wish).await?;
                     granted.push((wish, written));
