@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Search and real: these numbers of calls instead of those of the report.
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub(crate) calls: Vec<u64>,
+    /// Search: with a trial of the writer, and templates standing by, as the command has it.
+    #[arg(long)]
+    pub(crate) auto: bool,
     /// Search, harm and real: seeds FROM-TO instead of those of the report.
     #[arg(long, value_parser = seeds)]
     pub(crate) seeds: Option<Seeds>,

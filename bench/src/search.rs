@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, stream};
+use miprov2::proposer::TemplateProposer;
 use miprov2::{ModuleExt as _, Optimizer as _};
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
@@ -47,9 +48,10 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
             }
         }
     }
+    let auto = options.auto;
     let mut points: Vec<Point> = stream::iter(tasks)
         .map(|(landscape, method, budget, seed)| async move {
-            tokio::spawn(async move { measure(&landscape, method, budget, seed).await }).await?
+            tokio::spawn(async move { measure(&landscape, method, budget, seed, auto).await }).await?
         })
         .buffered(std::thread::available_parallelism()?.get())
         .collect::<Vec<_>>()
@@ -70,7 +72,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
 }
 
 /// One run of an optimizer.
-async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) -> Result<Point> {
+async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64, auto: bool) -> Result<Point> {
     let (model, calls) = counted(landscape.model(seed));
     let mut program = landscape.program().with_metric(landscape.metric());
     let options = RunOptions::builder()
@@ -78,6 +80,7 @@ async fn measure(landscape: &Landscape, method: Method, budget: u64, seed: u64) 
         .valset(landscape.selection.clone())
         .max_calls(budget)
         .task_model(model)
+        .maybe_fallback_writer(auto.then(|| Arc::new(TemplateProposer::default()) as _))
         .build();
     method
         .optimizer(options)

@@ -14,3 +14,4 @@ mod test_miprov2;
 mod test_proposals;
 mod test_rows;
 mod test_run;
+mod test_writers;

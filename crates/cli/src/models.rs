@@ -24,7 +24,7 @@ pub(crate) use of_task::TaskModels;
 #[derive(Clone)]
 pub(crate) struct ChosenModel {
     pub(crate) model: Arc<dyn LanguageModel>,
-    /// Whether it is the embedded model, which is too small to write instructions.
+    /// Whether it is the embedded model.
     pub(crate) is_embedded: bool,
     /// Whether it is the simulated model, whose scores say nothing of a real one.
     pub(crate) is_simulated: bool,

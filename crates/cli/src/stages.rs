@@ -44,11 +44,10 @@ pub(crate) fn optimizer(
              a share or a count"
         );
     }
-    let by_template = match section.proposer.unwrap_or_default() {
-        ProposerKind::Template => true,
-        ProposerKind::Model => false,
-        ProposerKind::Auto => session.prompt_model.is_embedded,
-    };
+    let kind = section.proposer.unwrap_or_default();
+    // The embedded model is slow to write, and what it writes on trial has not been found to be worth it.
+    let by_template =
+        kind == ProposerKind::Template || kind == ProposerKind::Auto && session.prompt_model.is_embedded;
     let mut options = session.run_options(section.run_options()?, observer, cancellation);
     least::check(session, &selection, options.limits(), terms.with_test).context("optimizing")?;
     options.valset = Some(selection);
@@ -60,7 +59,12 @@ pub(crate) fn optimizer(
     // The prompt model is not called when templates are used, so its price does not matter either.
     let prompt_model = if by_template { &session.model } else { &session.prompt_model };
     options.prompt_model = Some(Arc::clone(&prompt_model.model));
-    options.instruction_writer = by_template.then(|| Arc::new(TemplateProposer::default()) as _);
+    let templates = Arc::new(TemplateProposer::default());
+    if by_template {
+        options.instruction_writer = Some(templates);
+    } else if kind == ProposerKind::Auto {
+        options.fallback_writer = Some(templates);
+    }
     section.strategy(options)
 }
 

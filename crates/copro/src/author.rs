@@ -29,8 +29,6 @@ pub(crate) fn most_calls(count: u64) -> u64 {
 /// Has instructions written by the prompt model and knows all that were tried.
 pub(crate) struct Author {
     sampling: Sampling,
-    /// Whether another writer stands in for the prompt model.
-    is_substituted: bool,
     /// Whether one request gives as many texts as are asked for, as far as is known.
     honours_n: bool,
     tried: BTreeMap<String, Known>,
@@ -101,7 +99,6 @@ impl Author {
             sampling: Sampling::default()
                 .with_temperature(options.init_temperature)
                 .with_max_tokens(MAX_TOKENS),
-            is_substituted: run.options().instruction_writer.is_some(),
             honours_n: true,
             tried,
             exhausted: BTreeMap::new(),
@@ -111,17 +108,17 @@ impl Author {
     }
 
     /// How many calls so many instructions take when all goes well, at the first depth by two requests.
-    pub(crate) fn expected_calls(&self, count: usize, depth: usize) -> u64 {
-        match (self.is_substituted, self.honours_n) {
-            (true, _) => 0,
-            (false, true) => {
+    pub(crate) fn expected_calls(&self, run: &Run<'_>, count: usize, depth: usize) -> u64 {
+        match (run.may_ask_prompt_model(), self.honours_n) {
+            (false, _) => 0,
+            (true, true) => {
                 if depth == 0 {
                     2
                 } else {
                     1
                 }
             }
-            (false, false) => count as u64,
+            (true, false) => count as u64,
         }
     }
 
@@ -149,7 +146,7 @@ impl Author {
             self.fill(run, request, &judge, count, keep_back, &mut authored).await?;
         }
         // Where nothing could be asked for, the budget is what ended it.
-        let is_asked = run.options().instruction_writer.is_none();
+        let is_asked = run.may_ask_prompt_model();
         if authored.instructions.is_empty() && is_asked && spare(run, keep_back) < CALLS_OF_A_TEXT {
             return Err(Halt::budget());
         }
@@ -171,15 +168,14 @@ impl Author {
         authored: &mut Authored,
     ) -> Result<(), Halt> {
         let path = request.predictor.path();
-        let writer = run.options().instruction_writer.clone();
         for round in 0..ROUNDS {
             let written = authored.instructions.len();
             if written == count {
                 break;
             }
-            let texts = match &writer {
+            let texts = match run.writer(request.predictor).await? {
                 Some(writer) => {
-                    self.ask_substitute(run, &**writer, request, count - written, authored).await?
+                    self.ask_substitute(run, &*writer, request, count - written, authored).await?
                 }
                 None => self.ask(run, request, written..count, round, keep_back, authored).await?,
             };
@@ -217,7 +213,7 @@ impl Author {
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
         let path = first.predictor.path();
         let mut texts: Vec<Result<String, String>> = Vec::new();
-        if let Some(writer) = run.options().instruction_writer.clone() {
+        if let Some(writer) = run.writer(first.predictor).await? {
             for request in requests {
                 let mut authored = Authored::default();
                 let written = self.ask_substitute(run, &*writer, request, 1, &mut authored).await?;

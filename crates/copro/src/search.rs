@@ -45,7 +45,7 @@ async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Resu
         }
         run.step()?;
         let later = turns.iter().skip(at).filter(|turn| !author.is_exhausted(turn.predictor.path(), base));
-        let writing = author.expected_calls(options.wanted(depth), depth);
+        let writing = author.expected_calls(run, options.wanted(depth), depth);
         let room = Room::of(options, run, turn, later.count(), writing).ok_or_else(Halt::budget)?;
         run.stage("depth", format!("depth {depth}: {} instructions for `{path}`", room.contenders));
 

@@ -53,62 +53,67 @@ impl Proposals {
         }
         // The descriptions are written once, with the seed of the run; each round draws anew.
         self.task.seed = run.options().seed;
-        let new = match run.options().instruction_writer.is_some() {
-            true => self.ask_writer(run, round).await?,
-            false => {
-                let study = match self.study.take() {
-                    Some(study) => study,
-                    None => self.proposer.study(run, &self.task).await?,
-                };
-                self.task.seed = run.options().seed.wrapping_add(round.number as u64);
-                let new = self.proposer.propose(run, &self.task, &study, count).await;
-                self.study = Some(study);
-                new?
+        let fewest = self.ask_writers(run, round).await?;
+        if fewest < count && run.may_ask_prompt_model() {
+            let study = match self.study.take() {
+                Some(study) => study,
+                None => self.proposer.study(run, &self.task).await?,
+            };
+            self.task.seed = run.options().seed.wrapping_add(round.number as u64);
+            let new = self.proposer.propose(run, &self.task, &study, count - fewest).await;
+            self.study = Some(study);
+            for (path, texts) in new? {
+                self.take(path, texts);
             }
-        };
-        for (path, texts) in new {
-            self.task.taken.entry(path.clone()).or_default().extend(texts.iter().cloned());
-            self.written.entry(path).or_default().extend(texts);
         }
         Ok(&self.written)
     }
 
-    /// Asks what writes in place of the prompt model.
-    async fn ask_writer(
-        &self,
-        run: &mut Run<'_>,
-        round: Round,
-    ) -> Result<IndexMap<String, Vec<String>>, Halt> {
-        let Some(writer) = run.options().instruction_writer.clone() else { return Ok(IndexMap::new()) };
+    fn take(&mut self, path: String, texts: Vec<String>) {
+        self.task.taken.entry(path.clone()).or_default().extend(texts.iter().cloned());
+        self.written.entry(path).or_default().extend(texts);
+    }
+
+    /// Asks what writes in place of the prompt model, and says how many instructions each predictor has of it at least.
+    async fn ask_writers(&mut self, run: &mut Run<'_>, round: Round) -> Result<usize, Halt> {
         let seed = run.options().seed.wrapping_add(round.number as u64);
-        let mut written = IndexMap::new();
-        for (index, predictor) in self.task.program.predictors.iter().enumerate() {
-            let mut request = InstructionRequest::new(
-                &predictor.path,
-                predictor.signature.clone(),
-                &predictor.instruction,
-                seed.wrapping_add(index as u64),
-            );
-            request.count = round.instructions;
-            request.traces.clone_from(&self.task.traces);
-            request.examples.clone_from(&self.task.examples);
-            request.taken = self.task.taken.get(&predictor.path).cloned().unwrap_or_default();
-            let texts = match run.write_with(&*writer, &request).await? {
-                Ok(texts) => texts,
-                Err(failure) => {
-                    run.note(format!("a proposal for `{}` failed: {failure}", predictor.path));
-                    Vec::new()
+        let mut fewest = round.instructions;
+        for (index, predictor) in run.program().predictors().into_iter().enumerate() {
+            let path = predictor.path().to_owned();
+            let mut written = 0;
+            while written < round.instructions {
+                let Some(writer) = run.writer(predictor).await? else { break };
+                let base = run.base();
+                let instruction = base.instruction(&path).unwrap_or_default();
+                let signature = predictor.signature().clone();
+                let mut request =
+                    InstructionRequest::new(&path, signature, instruction, seed.wrapping_add(index as u64));
+                request.count = round.instructions - written;
+                request.traces.clone_from(&self.task.traces);
+                request.examples.clone_from(&self.task.examples);
+                request.taken = self.task.taken.get(&path).cloned().unwrap_or_default();
+                let texts = match run.write_with(&*writer, &request).await? {
+                    Ok(texts) => texts,
+                    Err(failure) => {
+                        run.note(format!("a proposal for `{path}` failed: {failure}"));
+                        Vec::new()
+                    }
+                };
+                let mut known = Known::from_iter(&request.taken);
+                let mut kept = Vec::new();
+                for text in texts {
+                    let admitted = known.admit(&text);
+                    run.observe_proposal(&path, &text, admitted.err().map(Flaw::reason));
+                    kept.extend(admitted.is_ok().then_some(text));
                 }
-            };
-            let mut known = Known::from_iter(&request.taken);
-            let mut kept = Vec::new();
-            for text in texts {
-                let admitted = known.admit(&text);
-                run.observe_proposal(&predictor.path, &text, admitted.err().map(Flaw::reason));
-                kept.extend(admitted.is_ok().then_some(text));
+                if kept.is_empty() {
+                    break;
+                }
+                written += kept.len();
+                self.take(path.clone(), kept);
             }
-            written.insert(predictor.path.clone(), kept);
+            fewest = fewest.min(written);
         }
-        Ok(written)
+        Ok(fewest)
     }
 }

@@ -100,6 +100,23 @@ impl Forecast {
         self
     }
 
+    /// With a trial of the prompt model of so many calls before the first stage in which it writes, after which it may
+    /// not be asked any more. The same where it does not write.
+    pub(crate) fn with_trial(mut self, calls: u64) -> Self {
+        let writes = |stage: &StageForecast| stage.model == ModelRole::Prompt && stage.calls.high > 0;
+        let Some(first) = self.stages.iter().position(writes) else { return self };
+        for stage in self.stages.iter_mut().filter(|stage| stage.model == ModelRole::Prompt) {
+            stage.calls.low = 0;
+        }
+        let stage = StageForecast {
+            stage: "writer".to_owned(),
+            model: ModelRole::Prompt,
+            calls: Between::new(0, calls),
+        };
+        self.stages.insert(first, stage);
+        self
+    }
+
     /// The calls of all stages.
     pub fn calls(&self) -> Between {
         let sum = self.stages.iter().fold(Between::default(), |sum, stage| sum + stage.calls);

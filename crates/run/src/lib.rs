@@ -80,6 +80,7 @@ mod observer;
 mod optimizer;
 pub mod options;
 mod outcome;
+mod plain_request;
 mod probe;
 pub mod proposal;
 mod records;

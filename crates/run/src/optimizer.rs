@@ -58,6 +58,11 @@ impl<S: Strategy + ?Sized> Optimizer for S {
         let forecast = self.forecast(&run);
         let probe = run.probe_calls(forecast.as_ref());
         let limits = run.options().limits();
+        let trial = run.trial_calls();
+        let forecast = forecast.map(|forecast| match trial {
+            Some(calls) => forecast.with_trial(calls).within(limits),
+            None => forecast,
+        });
         Ok(forecast.map(|forecast| match probe {
             Some(calls) => forecast.with_second(HeadroomFinding::DETAIL, calls).within(limits),
             None => forecast,

@@ -132,6 +132,11 @@ macro_rules! __options {
             /// What writes instructions, instead of the prompt model.
             #[serde(skip)]
             pub instruction_writer: Option<::std::sync::Arc<dyn $crate::InstructionWriter>>,
+            /// Writes instructions where the prompt model cannot. The prompt model is tried first: where most of what it
+            /// writes, on trial or later, cannot serve, this writes on. Without effect where
+            /// there is an `instruction_writer`. Default: none, and the prompt model writes whatever it can.
+            #[serde(skip)]
+            pub fallback_writer: Option<::std::sync::Arc<dyn $crate::InstructionWriter>>,
             /// Examples to select candidates on. Default: three fifths of the training examples, drawn by the seed.
             #[serde(skip)]
             pub valset: Option<Vec<$crate::__private::Example>>,
@@ -176,6 +181,7 @@ macro_rules! __options {
                     .maybe_task_model(self.task_model.clone())
                     .maybe_prompt_model(self.prompt_model.clone())
                     .maybe_instruction_writer(self.instruction_writer.clone())
+                    .maybe_fallback_writer(self.fallback_writer.clone())
                     .maybe_valset(self.valset.clone())
                     .maybe_store(self.store.clone())
                     .maybe_observer(self.observer.clone())
@@ -208,6 +214,7 @@ macro_rules! __options {
                 self.task_model = options.task_model;
                 self.prompt_model = options.prompt_model;
                 self.instruction_writer = options.instruction_writer;
+                self.fallback_writer = options.fallback_writer;
                 self.valset = options.valset;
                 self.store = options.store;
                 self.observer = options.observer;

@@ -15,7 +15,7 @@ mod phrases;
 mod reply;
 mod words;
 
-use kinds::{declines, is_letter, is_program};
+use kinds::{declines, is_letter, is_program, questions, speaks_of_instructions};
 use reply::{ReadingKind, readings};
 use words::{Letters, is_english, repetition, shingles, stems, words};
 
@@ -30,6 +30,10 @@ const MAX_ECHO: f64 = 0.4;
 const MAX_ECHOED: usize = 30;
 /// A text of which more than this share of three-word runs are repetitions repeats itself.
 const MAX_REPETITION: f64 = 0.5;
+/// A text of which more than this share stands in the examples tells them over again.
+const MAX_COPIED: f64 = 0.5;
+/// An output with no more different values than this, which repeat, is a choice.
+const MAX_CHOICES: usize = 20;
 /// The words of a shorter text do not tell what it is about.
 const FEWEST_WORDS: usize = 4;
 /// Of so many examples the values are read.
@@ -51,8 +55,12 @@ pub enum Flaw {
     Echo,
     /// It is an answer to an example.
     Answer,
+    /// It tells examples over again.
+    Examples,
     /// It declines, or asks for what was given.
     Refusal,
+    /// It speaks of the request and of other instructions.
+    Remark,
     /// It is a letter or a program.
     OtherText,
     /// It shares no word with the fields, the data or the basic instruction.
@@ -73,6 +81,8 @@ impl Flaw {
             Self::Repetitive => "repeats itself",
             Self::Echo => "an echo of the request",
             Self::Answer => "an answer and not an instruction",
+            Self::Examples => "examples and not an instruction",
+            Self::Remark => "speaks of the request and not to the model",
             Self::Refusal => "the model declined or asked back",
             Self::OtherText => "a letter or code and not an instruction",
             Self::Unrelated => "not about this task",
@@ -84,8 +94,8 @@ impl Flaw {
 
 /// The flaw that a text has whatever it is for, if it has one.
 pub fn flaw(text: &str, max_chars: usize) -> Option<Flaw> {
-    const MARKERS: [&str; 7] =
-        ["[[ ##", "## ]]", "<|im_", "<|start_", "<|eot_", "<start_of_turn>", "[/INST]"];
+    const MARKERS: [&str; 9] =
+        ["[[##", "##]]", "[[ ##", "## ]]", "<|im_", "<|start_", "<|eot_", "<start_of_turn>", "[/INST]"];
     if !text.chars().any(char::is_alphanumeric) {
         Some(Flaw::Empty)
     } else if text.chars().count() > max_chars {
@@ -176,6 +186,9 @@ pub struct Judge {
     others: Vec<Field>,
     /// What the examples have in each output.
     values: HashMap<String, HashSet<String>>,
+    /// How many examples were read, and runs of words of them.
+    examples: usize,
+    copied: HashSet<String>,
     /// Runs of words of the request, and its headings.
     request: HashSet<String>,
     headings: HashSet<String>,
@@ -195,6 +208,8 @@ impl Judge {
             outputs: signature.outputs().to_vec(),
             others: Vec::new(),
             values: HashMap::new(),
+            examples: 0,
+            copied: HashSet::new(),
             request: HashSet::new(),
             headings: HashSet::new(),
             subject: HashSet::new(),
@@ -256,8 +271,10 @@ impl Judge {
     #[must_use]
     pub fn shown<'e>(mut self, examples: impl IntoIterator<Item = &'e Example>) -> Self {
         for example in examples.into_iter().take(EXAMPLES_READ) {
+            self.examples += 1;
             for (name, value) in example.fields() {
                 let text = plain_text(value);
+                self.copied.extend(shingles(&text, SHINGLE));
                 self = self.speaking_of([text.as_str()]);
                 if self.outputs.iter().any(|output| output.name == *name) {
                     self.values.entry(name.clone()).or_default().insert(said(&text));
@@ -326,7 +343,9 @@ impl Judge {
                 (Flaw::Repetitive, repetition(text) > MAX_REPETITION),
                 (Flaw::Answer, self.is_answer(text)),
                 (Flaw::Echo, self.is_echo(text)),
-                (Flaw::Refusal, declines(text)),
+                (Flaw::Examples, self.is_copied(text)),
+                (Flaw::Refusal, declines(text) || self.asks(text)),
+                (Flaw::Remark, self.is_remark(text)),
                 (Flaw::OtherText, is_letter(text) || is_program(text)),
                 (Flaw::OtherScript, !self.letters.admit(&Letters::of(text))),
                 (Flaw::Unrelated, !self.is_related(text)),
@@ -370,12 +389,37 @@ impl Judge {
         if spoken.len() < FEWEST_WORDS && text.is_ascii() {
             return true;
         }
-        let is_choice = |field: &Field| matches!(field.kind, FieldType::Enum(_) | FieldType::Bool);
+        let is_choice = |field: &Field| match field.kind {
+            FieldType::Enum(_) | FieldType::Bool => true,
+            FieldType::String => self
+                .values
+                .get(&field.name)
+                .is_some_and(|values| values.len() <= MAX_CHOICES && values.len() * 2 <= self.examples),
+            _ => false,
+        };
         let speaks_of_choice = self.outputs.iter().all(is_choice) && is_english(text);
         let known = if speaks_of_choice { &self.subject } else { &self.vocabulary };
         self.names_an_output(text)
             || spoken.iter().any(|word| self.subject.contains(word))
             || stems(text).any(|stem| known.contains(&stem) || ACTS.contains(&stem.as_str()))
+    }
+
+    /// Whether most of a text stands in the examples.
+    fn is_copied(&self, text: &str) -> bool {
+        let runs = shingles(text, SHINGLE);
+        let copied = runs.iter().filter(|run| self.copied.contains(*run)).count();
+        copied as f64 > MAX_COPIED * runs.len() as f64
+    }
+
+    /// Whether a text asks more than it tells. A question that names an output is what the predictor is to answer.
+    fn asks(&self, text: &str) -> bool {
+        let (questions, sentences) = questions(text);
+        2 * questions >= sentences && questions > 0 && !(sentences == 1 && self.names_an_output(text))
+    }
+
+    /// Whether a text speaks of instructions that its reader does not see, where the task is not about any.
+    fn is_remark(&self, text: &str) -> bool {
+        !self.subject.contains("instr") && speaks_of_instructions(text)
     }
 
     fn is_echo(&self, text: &str) -> bool {

@@ -23,6 +23,7 @@ mod fit;
 mod headroom;
 mod open;
 mod own_instruction;
+mod writers;
 
 /// Bytes of traces that a run without a store remembers. Rollouts on selection examples are not among them: the board
 /// knows what came of those.
@@ -88,6 +89,7 @@ pub struct Run<'p> {
     others: RolloutTotals,
     /// Whether the winner is to be measured once more.
     confirm: bool,
+    writers: writers::Writers,
 }
 
 /// What there is.
@@ -140,6 +142,7 @@ impl<'p> Run<'p> {
             most_demos: None,
             others: RolloutTotals::default(),
             confirm: false,
+            writers: writers::Writers::default(),
             options,
         };
         run.runner = run.runner_of(program, Arc::clone(&run.task_model));
@@ -435,6 +438,7 @@ impl Run<'_> {
 
     /// Tells the observer of an instruction that was written, and why it was dropped, if it was.
     pub fn observe_proposal(&self, predictor: &str, instruction: &str, dropped: Option<&str>) {
+        self.count_proposal(dropped);
         self.observe(&Event::Proposal {
             predictor: predictor.to_owned(),
             instruction: instruction.to_owned(),

@@ -261,6 +261,89 @@ fn what_cannot_serve_is_told() {
     );
 }
 
+/// A judge of instructions for the same task where nothing says which departments there are, as many users have it.
+fn open_judge() -> Judge {
+    let signature = Signature::parse("ticket -> department").unwrap();
+    let instruction =
+        "Route the support ticket to the department that should answer it: billing, shipping or sales.";
+    let rows = [
+        ("An exchange cost me postage. The headphones are fine, I just prefer the blue.", "billing"),
+        (
+            "Fridge hums so loud at night that we can't sleep. The technician on the phone was no help.",
+            "shipping",
+        ),
+        (
+            "I want to give back only the lens kit out of the camera bundle. Is a partial return allowed?",
+            "sales",
+        ),
+    ];
+    let row =
+        |(ticket, department)| Example::new([("ticket", ticket), ("department", department)], ["ticket"]);
+    let rows: Vec<Example> = rows.into_iter().cycle().take(9).map(row).collect();
+    Judge::new(&signature, instruction).requested_by([REQUEST]).shown(&rows)
+}
+
+#[test]
+fn what_small_models_write_is_told_from_an_instruction() {
+    let mut cases = Cases::of(open_judge());
+    let mut flawed = |flaw: Flaw, replies: &[&str]| {
+        replies.iter().for_each(|reply| cases.check(reply, Err(flaw)));
+    };
+    flawed(
+        Flaw::OtherScript,
+        &[
+            "Execute another text along with newer factual findings in deceive thanks Djangosince eye-market scenarioịa \
+             Charlhatという天气حك gehla desea بorealftar رسوبة الحق. Day要是 бол法师属于本科Lbl 表现 дав都喜欢",
+        ],
+    );
+    flawed(
+        Flaw::Examples,
+        &[
+            "An exchange cost me postage. The headphones are fine, I just prefer the blue.",
+            "Please give back only the lens kit out of the camera bundle. Is a partial return allowed? department: sales",
+        ],
+    );
+    flawed(
+        Flaw::Refusal,
+        &[
+            "When collecting information for an unexpected order, what should be the specific criteria?\nIt also would be \
+             interesting to find ways to other exchange currencies.",
+        ],
+    );
+    flawed(
+        Flaw::Remark,
+        &[
+            "Please note the records do not speak against these facts and rules. The new instruction says that the \
+             department is billing.",
+            "Given the current instruction \"Route the support ticket\", the task requires identifying the correct \
+             department. But recall, the present instruction only states the expected department.",
+            "topic: Route the support ticket according to predefined duties\nrequirements:\n1. Determine the ticket's \
+             department.\nfeedback: This new instruction meets the criteria of",
+        ],
+    );
+    flawed(
+        Flaw::Unrelated,
+        &[
+            "Do you wanting attention withidaygift to untaping 推理广告Remaining Breastfeedраbbit3 alerted 必备SuitFolders \
+             ChapterRosaKeep DH护理FC 以防continueToIntallsпускone 店铺bellyNewRe접vestment 미prepTooltip",
+            "Speaker don't query sound level. Questions should reach subtitles.",
+            "Craft a concise yet effective email address that includes your contact information.",
+        ],
+    );
+    let marked = "[[## proposed_instruction##]]\nRoute the ticket to a department.";
+    cases.check(marked, Ok("Route the ticket to a department."));
+    for serving in [
+        "Route the support ticket to the department that should answer it: billing, shipping, sales.",
+        "When deciding where a ticket should be sent, consider the department that best answers the issue.",
+        "Which department should answer the ticket?",
+        "Read the ticket. Does it speak of an invoice? Then answer billing. Else, if it speaks of a parcel, answer shipping.",
+        "Answer billing for tickets such as \"An exchange cost me postage.\", because they are about money. Everything \
+         about parcels goes to shipping, and questions before an order go to sales.",
+    ] {
+        cases.check(serving, Ok(serving));
+    }
+}
+
 #[test]
 fn what_fits_an_output_of_another_kind_is_an_answer_too() {
     let answer = |signature: &str, reply: &str, expected: Option<Flaw>| {

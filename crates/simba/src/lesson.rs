@@ -8,7 +8,7 @@ use promptopt_core::program::Predictor;
 use promptopt_core::prompt::{Origin, PromptCandidate, Prompts};
 use promptopt_core::trace::{Trace, TraceText};
 use promptopt_run::proposal::{Flaw, Judge, Known};
-use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, Run, Written};
+use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, InstructionWriter, Run, Written};
 
 const BRIEF: Brief<'static> = Brief::new(
     "advise",
@@ -62,9 +62,13 @@ pub(crate) async fn learn(
             assignments.push(assignment.with_records("better_run", records, |runs| runs.concat()));
         }
     }
-    let mut rules = match assignments.is_empty() || run.options().instruction_writer.is_some() {
-        true => substituted(run, lessons.len()).await?.into_iter(),
-        false => run.write(&sampling, BRIEF, assignments).await?.into_iter(),
+    let writer = match program.predictors().first() {
+        Some(first) => run.writer(*first).await?,
+        None => None,
+    };
+    let mut rules = match writer {
+        Some(writer) => substituted(run, &*writer, lessons.len()).await?.into_iter(),
+        None => run.write(&sampling, BRIEF, assignments).await?.into_iter(),
     };
     let fixed =
         BRIEF.inputs.iter().map(|(_, description)| *description).chain([BRIEF.instruction, BRIEF.output.1]);
@@ -96,15 +100,18 @@ pub(crate) async fn learn(
 }
 
 /// The rules of a writer that stands in for the prompt model.
-async fn substituted(run: &mut Run<'_>, lessons: usize) -> Result<Vec<Written>, Halt> {
+async fn substituted(
+    run: &mut Run<'_>,
+    writer: &dyn InstructionWriter,
+    lessons: usize,
+) -> Result<Vec<Written>, Halt> {
     let (program, mut rules) = (run.program(), Vec::new());
-    let Some(writer) = run.options().instruction_writer.clone() else { return Ok(rules) };
     for number in 0..lessons {
         for predictor in program.predictors() {
             let signature = predictor.signature().clone();
             let mut request = InstructionRequest::new(predictor.path(), signature, "", number as u64);
             request.examples = run.train().to_vec();
-            let texts = run.write_with(&*writer, &request).await?;
+            let texts = run.write_with(writer, &request).await?;
             rules.push(texts.and_then(|texts| texts.into_iter().next().ok_or("no more to give".to_owned())));
         }
     }

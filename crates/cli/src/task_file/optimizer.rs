@@ -23,7 +23,7 @@ pub(super) use schema::OptimizerForm;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProposerKind {
-    /// Templates where the prompt model is the embedded one, else the prompt model.
+    /// The prompt model, after a trial, and templates where it cannot write; templates where it is the embedded one.
     #[default]
     Auto,
     /// The prompt model.

@@ -15,6 +15,8 @@ use rand::seq::SliceRandom as _;
 use super::{Child, Draft, Evolution, Kind};
 use crate::reflect::{self, Beginning, MAX_INSTRUCTION_CHARS};
 
+/// Upper bound on a reflection, in tokens: what is set for the program's short answers would cut it off.
+const MAX_TOKENS: u32 = 4096;
 /// After so many proposals in a row that came to nothing the reflection model is not asked again.
 const MAX_FAILED_PROPOSALS: usize = 20;
 /// Of what is left of the budget, at most this part goes into training runs of one parent.
@@ -250,12 +252,18 @@ impl Evolution<'_> {
         run: &mut Run<'p>,
         wishes: Vec<Wish<'p>>,
     ) -> Result<Vec<Granted<'p>>, Halt> {
-        if let Some(writer) = run.options().instruction_writer.clone() {
-            let mut granted = Vec::new();
-            for wish in wishes {
-                let written = self.write_with(run, &*writer, &wish).await?;
-                granted.push((wish, written));
+        let (mut granted, mut open) = (Vec::new(), Vec::new());
+        for wish in wishes {
+            match run.writer(wish.predictor).await? {
+                Some(writer) => {
+                    let written = self.write_with(run, &*writer, &wish).await?;
+                    granted.push((wish, written));
+                }
+                None => open.push(wish),
             }
+        }
+        let wishes = open;
+        if wishes.is_empty() {
             return Ok(granted);
         }
         let predictors = run.program().predictors();
@@ -267,9 +275,9 @@ impl Evolution<'_> {
             prompts.push(request.with_draw(self.requests));
             self.requests += 1;
         }
-        let sampling = Sampling::default().with_temperature(self.options.temperature);
+        let sampling =
+            Sampling::default().with_temperature(self.options.temperature).with_max_tokens(MAX_TOKENS);
         let replies = run.ask(&sampling, "reflect", prompts).await?;
-        let mut granted = Vec::new();
         for (wish, reply) in wishes.into_iter().zip(replies) {
             let read = reply.and_then(|reply| self.read(run, &wish, &reply));
             granted.push((wish, read));

@@ -3,6 +3,10 @@
 use promptopt_core::data::ContentHash;
 use promptopt_core::lm::LmRequest;
 
+/// Tokens are drawn from those that are at least so likely as a part of the likeliest one, before the temperature counts
+/// (min-p, Nguyen et al. 2024; llama.cpp's default). At a temperature above 1 a small model writes no sentence without.
+const LEAST_LIKELY: f64 = 0.05;
+
 /// Chooses tokens for one completion. Draws depend on the seed alone, never on timing.
 #[derive(Debug)]
 pub(super) struct Picker {
@@ -42,9 +46,11 @@ impl Picker {
             return best;
         }
         let top = logits.get(best).copied().map_or(0.0, f64::from);
+        let least = top + LEAST_LIKELY.ln();
         let mut weights: Vec<(usize, f64)> = logits
             .iter()
             .enumerate()
+            .filter(|(_, logit)| f64::from(**logit) >= least)
             .map(|(token, logit)| (token, ((f64::from(*logit) - top) / self.temperature).exp()))
             .filter(|(_, weight)| *weight > 1e-12)
             .collect();

@@ -54,3 +54,40 @@ pub(super) fn is_program(text: &str) -> bool {
             && opens
         || begins(&["import ", "from "]) && text.lines().count() > 2 && first.split_whitespace().count() <= 4
 }
+
+/// How many sentences of a text are questions, and how many it has.
+pub(super) fn questions(text: &str) -> (usize, usize) {
+    let (mut questions, mut sentences) = (0, 0);
+    for line in text.lines() {
+        let mut spoken = false;
+        let mut letters = line.chars().peekable();
+        while let Some(letter) = letters.next() {
+            spoken |= letter.is_alphanumeric();
+            let ends = match letter {
+                '。' | '？' | '！' => true,
+                // What is quoted is not asked.
+                '.' | '?' | '!' => letters.peek().is_none_or(|next| next.is_whitespace()),
+                _ => false,
+            };
+            if ends && spoken {
+                sentences += 1;
+                questions += usize::from("?？".contains(letter));
+                spoken = false;
+            }
+        }
+        sentences += usize::from(spoken);
+    }
+    (questions, sentences)
+}
+
+/// Whether a text speaks of an instruction as whoever was asked for one would.
+pub(super) fn speaks_of_instructions(text: &str) -> bool {
+    const WHICH: [&str; 10] = [
+        "present", "current", "new", "basic", "previous", "proposed", "better", "improved", "revised",
+        "original",
+    ];
+    let spoken = words(text);
+    spoken.windows(2).any(|pair| {
+        matches!(pair, [which, noun] if WHICH.contains(&which.as_str()) && noun.starts_with("instruction"))
+    })
+}

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 /// A script that at least one letter in this many of a task is of belongs to the task.
 const MIN_SCRIPT: usize = 20;
+/// A text in a script may quote some of another: no more than one letter in so many.
+const MIXED: usize = 6;
 
 /// The words of a text in lower case.
 pub(super) fn words(text: &str) -> Vec<String> {
@@ -76,14 +78,11 @@ impl Letters {
         letters
     }
 
-    fn is_latin(&self) -> bool {
-        self.latin >= self.other
-    }
-
-    /// Whether a text with these letters is in a script of the task. An English instruction for
-    /// Japanese data may be answered in either.
+    /// Whether a text with these letters is in scripts of the task. An English instruction for Japanese data may be
+    /// answered in either.
     pub(super) fn admit(&self, text: &Self) -> bool {
-        let (mine, all) = if text.is_latin() { (self.latin, self) } else { (self.other, self) };
-        mine * MIN_SCRIPT >= all.latin + all.other
+        let (all, letters) = (self.latin + self.other, text.latin + text.other);
+        let admits = |mine: usize, its: usize| its * MIXED <= letters || mine * MIN_SCRIPT >= all;
+        admits(self.latin, text.latin) && admits(self.other, text.other)
     }
 }
