@@ -37,8 +37,7 @@ async fn five_hundred_calls_are_many_candidates_on_a_part_of_the_selection_set()
     for seed in 0..5 {
         let benchmark = Benchmark::new(seed);
         let model = Arc::new(benchmark.task.model(seed));
-        let optimizer =
-            GEPA::builder().seed(seed).valset(benchmark.selection.clone()).max_calls(500).build();
+        let optimizer = GEPA::builder().seed(seed).valset(benchmark.selection.clone()).max_calls(500).build();
         let (outcome, score) = benchmark.run(&optimizer, model).await;
         let full: Vec<bool> = outcome.candidates.iter().map(|candidate| candidate.score.is_some()).collect();
         let count = full.iter().filter(|full| **full).count();
