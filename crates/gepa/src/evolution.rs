@@ -239,11 +239,11 @@ impl<'a> Evolution<'a> {
     fn affordable(&self, run: &Run<'_>) -> Option<u64> {
         let totals = run.runner().totals();
         let cost = (totals.usage.calls as f64 / totals.made.max(1) as f64).max(1.0);
-        let rollouts = |calls: u64| {
-            ((calls as f64 / cost) as u64).saturating_sub(run.kept_back() + self.rollouts_of_the_end(run))
-        };
+        let end = self.rollouts_of_the_end(run);
+        let rollouts = |calls: u64| ((calls as f64 / cost) as u64).saturating_sub(run.kept_back() + end);
         let by_calls = run.runner().remaining_calls().map(rollouts);
-        by_calls.into_iter().chain(run.ledger().remaining_rollouts()).min()
+        let by_number = run.ledger().remaining_rollouts().map(|left| left.saturating_sub(end));
+        by_calls.into_iter().chain(by_number).min()
     }
 
     /// How many proposals there may be at once; `None` where the budget does not suffice for one.
