@@ -171,9 +171,10 @@ impl Room {
         let first = first + if turn.follower.is_some() { FOLLOWED_RUNS as u64 + 1 } else { 0 };
 
         // What is kept for the end covers the rest of one evaluation where candidates race on all examples.
-        let end = if plan.is_partial() { cost.kept_back(plan.rollouts_of_the_end(run)) } else { 0 };
-        let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(writing + end));
-        let count = run.ledger().remaining_rollouts();
+        let end = if plan.is_partial() { plan.rollouts_of_the_end(run) } else { 0 };
+        let kept = writing + cost.kept_back(end);
+        let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(kept));
+        let count = run.ledger().remaining_rollouts().map(|count| count.saturating_sub(end as u64));
         if calls.is_some_and(|calls| calls < cost.kept_back(plan.rows))
             || count.is_some_and(|count| count < all)
         {
