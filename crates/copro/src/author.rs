@@ -5,13 +5,12 @@ use std::ops::Range;
 
 use promptopt_core::lm::Sampling;
 use promptopt_run::proposal::{Flaw, Judge, Known};
-use promptopt_run::{Halt, InstructionRequest, InstructionWriter, Run, Written};
+use promptopt_run::{Halt, InstructionRequest, InstructionWriter, RolloutCost, Run, Written};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use crate::COPRO;
 use crate::request::Request;
-use crate::room::full_evaluation;
 
 /// How often what is missing is asked for, the first time included.
 const ROUNDS: usize = 4;
@@ -36,6 +35,10 @@ pub(crate) struct Author {
     exhausted: BTreeMap<String, usize>,
     rng: ChaCha8Rng,
     draws: u64,
+    /// The candidate that this turn goes on from.
+    base: usize,
+    /// Rollouts that are left to the end of the search.
+    end: usize,
 }
 
 /// What came of the requests for one predictor at one depth.
@@ -104,7 +107,19 @@ impl Author {
             exhausted: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(run.options().seed),
             draws: 0,
+            base: 0,
+            end: 0,
         }
+    }
+
+    /// Begins a turn, which goes on from a candidate and leaves so many rollouts to the end of the search.
+    pub(crate) fn begin_turn(&mut self, base: usize, end: usize) {
+        (self.base, self.end) = (base, end);
+    }
+
+    /// The calls that writing leaves.
+    fn keep_back(&self, run: &Run<'_>) -> u64 {
+        RolloutCost::of(run.runner()).kept_back(self.end)
     }
 
     /// How many calls so many instructions take when all goes well, at the first depth by two requests.
@@ -136,7 +151,7 @@ impl Author {
         depth: usize,
     ) -> Result<Vec<String>, Halt> {
         let Some((first, _)) = requests.first() else { return Ok(Vec::new()) };
-        let keep_back = full_evaluation(run);
+        let keep_back = self.keep_back(run);
         let path = first.predictor.path();
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
         let mut authored = Authored::default();
@@ -152,7 +167,7 @@ impl Author {
         }
         authored.note(run, path, depth, count);
         if authored.is_dry() {
-            self.exhausted.insert(path.to_owned(), run.best().0);
+            self.exhausted.insert(path.to_owned(), self.base);
         }
         Ok(authored.instructions)
     }
@@ -220,7 +235,7 @@ impl Author {
                 texts.push(written.into_iter().next().ok_or_else(|| authored.failure.unwrap_or_default()));
             }
         } else {
-            let affordable = (spare(run, full_evaluation(run)) / CALLS_OF_A_TEXT) as usize;
+            let affordable = (spare(run, self.keep_back(run)) / CALLS_OF_A_TEXT) as usize;
             let inputs = first.inputs(false);
             let mut assignments = Vec::new();
             for request in requests.iter().take(affordable) {

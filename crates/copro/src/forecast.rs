@@ -4,18 +4,19 @@ use promptopt_run::{Between, Forecast, ModelRole, Run, calls_of_a_rollout};
 
 use crate::COPRO;
 use crate::author::{CALLS_OF_A_TEXT, most_calls};
-use crate::room::FOLLOWED_RUNS;
+use crate::room::{FOLLOWED_RUNS, Plan};
 
 pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Forecast {
     let rollout = calls_of_a_rollout(run.program());
     let selection = run.board().examples().len() as u64;
     let by_number = run.options().limits().rollouts.map(|most| most.saturating_sub(selection));
 
+    let plan = Plan::of(options, run);
     let (mut mistakes, mut writing, mut race) = (Between::default(), Between::default(), Between::default());
-    for turn in options.turns(run.program()) {
-        let wanted = options.wanted(turn.depth) as u64;
+    for turn in plan.turns(run.program()) {
+        let wanted = plan.wanted(turn.depth) as u64;
         let is_joint = turn.follower.is_some();
-        let looks = options.race(run, is_joint, None).looks(selection as usize);
+        let looks = plan.race(options, run, is_joint, None).looks(selection as usize);
         let first = looks.first().map_or(selection, |first| *first as u64);
         let followed = if is_joint { wanted } else { 0 };
         mistakes = mistakes + Between::new(0, options.mistakes(run) + followed * FOLLOWED_RUNS as u64);

@@ -11,12 +11,11 @@ strategy_options! {
     #[non_exhaustive]
     pub struct COPRO {
         /// Instructions to evaluate at each depth for every predictor or pair of predictors; at depth 0 the present one is one of
-        /// them. At least 2. Default: 10.
-        #[builder(default = 10)]
-        pub breadth: usize,
-        /// How often instructions are written and evaluated for every predictor or pair of predictors. At least 1. Default: 3.
-        #[builder(default = 3)]
-        pub depth: usize,
+        /// them. At least 2. Default: 10; under a small budget of calls 8.
+        pub breadth: Option<usize>,
+        /// How often instructions are written and evaluated for every predictor or pair of predictors. At least 1. Default: 3; under
+        /// a small budget of calls 5.
+        pub depth: Option<usize>,
         /// Softmax temperature of the prompt model, from 0 to 2. Default: 1.4.
         #[builder(default = 1.4)]
         pub init_temperature: f64,
@@ -46,11 +45,14 @@ impl Strategy for COPRO {
     }
 
     fn prepare(&self, setup: &mut Setup<'_>) -> Result<(), Error> {
-        if self.breadth < 2 {
+        if self.breadth.is_some_and(|breadth| breadth < 2) {
             let reason = "must be at least 2, because the present instruction is one";
             return Err(Error::option("breadth", reason));
         }
-        at_least_one(&[("depth", self.depth)])?;
+        at_least_one(&[("depth", self.depth.unwrap_or(1))])?;
+        if self.racing {
+            setup.select_within_budget();
+        }
         within("init_temperature", self.init_temperature, 0.0, 2.0)?;
         if self.show_mistakes && setup.train.is_empty() {
             setup.notes.push("there are no training examples left, so no mistakes are shown".to_owned());

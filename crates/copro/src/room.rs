@@ -1,7 +1,7 @@
 //! What one turn may take: the budget shared out among the turns that are left.
 
 use promptopt_core::program::{Evaluator, Predictor};
-use promptopt_evaluator::RaceOptions;
+use promptopt_evaluator::{RaceOptions, play_off_rollouts, prior, room_for_finalists, shrunk_mean};
 use promptopt_run::{RolloutCost, Run};
 
 use crate::COPRO;
@@ -10,6 +10,14 @@ use crate::COPRO;
 const MISTAKE_ROLLOUTS: u64 = 20;
 /// Of what a turn may take, at most this part goes into looking for mistakes.
 const MISTAKE_SHARE: u64 = 10;
+/// Where candidates race on a part of the selection set, a turn takes less in all.
+const PARTIAL_MISTAKE_SHARE: u64 = 4;
+/// Candidates race on one part in so many of what a budget has room for, on at least `MIN_ROWS` examples. Chosen on the
+/// simulated landscapes, seeds 100 to 139.
+const ROWS_SHARE: u64 = 20;
+const MIN_ROWS: usize = 20;
+/// The most leaders in the play-off.
+const FINALISTS: usize = 8;
 /// Selection examples before the first look of a race.
 const FIRST_CHUNK: usize = 10;
 /// Rollouts of a changed program that whoever writes for the follower is shown.
@@ -17,77 +25,59 @@ pub(crate) const FOLLOWED_RUNS: usize = 3;
 /// A turn that cannot evaluate so many candidates on the first chunk takes from later ones.
 const MIN_CONTENDERS: u64 = 4;
 
-/// One turn of the ascent.
+/// How a run goes, by its options and what the budget has room for.
 #[derive(Clone, Copy)]
-pub(crate) struct Turn<'p> {
-    pub(crate) depth: usize,
-    pub(crate) predictor: &'p dyn Predictor,
-    /// A predictor that follows each change of the first one with a change of its own.
-    pub(crate) follower: Option<&'p dyn Predictor>,
+pub(crate) struct Plan {
+    /// Instructions of each depth; at the first the present one is among the attempts.
+    breadth: usize,
+    depth: usize,
+    /// The selection examples that candidates race on: all, or a part under a small budget.
+    pub(crate) rows: usize,
+    /// All selection examples.
+    all: usize,
+    /// Leaders that meet in a play-off at the end, where candidates race on a part.
+    pub(crate) finalists: usize,
 }
 
-/// What one predictor may take at one depth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
-    /// New instructions.
-    pub(crate) contenders: usize,
-    /// Rollouts on training examples, to see mistakes.
-    pub(crate) mistakes: usize,
-    /// Rollouts of the race; `None` without a limit.
-    pub(crate) rollouts: Option<u64>,
-}
-
-impl Room {
-    /// What the next of `turns` turns may take: an equal share of what the budget has left, but
-    /// enough for one candidate to be evaluated on the whole selection set; `None` where there is
-    /// not even that. `writing` is what the instructions cost in calls.
-    pub(crate) fn of(
-        options: &COPRO,
-        run: &Run<'_>,
-        turn: &Turn<'_>,
-        turns: usize,
-        writing: u64,
-    ) -> Option<Self> {
-        let cost = RolloutCost::of(run.runner());
-        let selection = run.board().examples().len();
-        let all = selection as u64;
-        let first = options
-            .race(run, turn.follower.is_some(), None)
-            .looks(selection)
-            .first()
-            .map_or(all, |n| *n as u64);
-        let rest = all - first;
-        let mistakes = options.mistakes(run);
-        let wanted = options.wanted(turn.depth) as u64;
-        // Of each contender, what comes before the race.
-        let first = first + if turn.follower.is_some() { FOLLOWED_RUNS as u64 + 1 } else { 0 };
-
-        let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(writing));
-        let count = run.ledger().remaining_rollouts();
-        if calls.is_some_and(|calls| calls < full_evaluation(run)) || count.is_some_and(|count| count < all) {
-            return None;
+impl Plan {
+    pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Self {
+        let all = run.board().examples().len();
+        let (breadth, depth) = (options.breadth.unwrap_or(10), options.depth.unwrap_or(3));
+        let plan = Self { breadth, depth, rows: all, all, finalists: 1 };
+        let Some(calls) = run.runner().remaining_calls().filter(|_| options.racing) else { return plan };
+        let left = RolloutCost::of(run.runner()).rollouts(calls);
+        let rows = MIN_ROWS.max((left / ROWS_SHARE) as usize);
+        if rows >= all {
+            return plan;
         }
-        let Some(total) = calls.map(|calls| cost.rollouts(calls)).into_iter().chain(count).min() else {
-            return Some(Self { contenders: wanted as usize, mistakes: mistakes as usize, rollouts: None });
-        };
-        let share = (total / turns.max(1) as u64).max((all + MIN_CONTENDERS * first).min(total));
-        let mistakes = mistakes.min(share / MISTAKE_SHARE).min(total.saturating_sub(all));
-        let race = share - mistakes;
-        let free = |calls: u64| calls.saturating_sub(cost.kept_back(rest as usize));
-        let calls = calls.map(|calls| cost.rollouts(free(calls)).saturating_sub(mistakes));
-        let affordable =
-            calls.into_iter().chain([race.saturating_sub(rest)]).min().unwrap_or_default() / first;
-        let contenders = wanted.min(affordable).max(1) as usize;
-        Some(Self { contenders, mistakes: mistakes as usize, rollouts: Some(race) })
+        let (breadth, depth) = (options.breadth.unwrap_or(8), options.depth.unwrap_or(5));
+        Self { breadth, depth, rows, all, finalists: room_for_finalists(run, FINALISTS, rows) }
     }
-}
 
-/// The calls to keep back for the evaluation of one candidate on the whole selection set.
-pub(crate) fn full_evaluation(run: &Run<'_>) -> u64 {
-    RolloutCost::of(run.runner()).kept_back(run.board().examples().len())
-}
+    /// Whether candidates race on a part of the selection set.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.rows < self.all
+    }
 
-impl COPRO {
+    /// The candidate to go on from: the best, by what is believed of those that were seen on a part.
+    pub(crate) fn base(&self, run: &Run<'_>) -> usize {
+        if !self.is_partial() {
+            return run.best().0;
+        }
+        let all = 0..run.board().candidates().len();
+        let prior = prior(run, all.clone());
+        let belief = |one: usize| shrunk_mean(run, one, prior);
+        all.rev().max_by(|one, other| belief(*one).total_cmp(&belief(*other))).unwrap_or(0)
+    }
+
+    /// Rollouts that are kept for the end of the search: the evaluation of one candidate on the whole selection set, with
+    /// a play-off where candidates race on a part.
+    pub(crate) fn rollouts_of_the_end(&self, run: &Run<'_>) -> usize {
+        let tried = run.board().candidates().len();
+        let known = if self.is_partial() { self.rows } else { 0 };
+        play_off_rollouts(self.finalists.min(tried), known, self.all)
+    }
+
     /// Depth by depth all predictors: two at a time, of which one leads and the other follows, and an odd one alone.
     /// At every other depth the other one leads.
     pub(crate) fn turns<'p>(&self, program: &'p dyn Evaluator) -> Vec<Turn<'p>> {
@@ -117,13 +107,97 @@ impl COPRO {
 
     /// How a turn races. All candidates of a run see the selection examples in the same order. A contender of two
     /// predictors has cost more by then, and gets more examples.
-    pub(crate) fn race(&self, run: &Run<'_>, is_joint: bool, max_rollouts: Option<u64>) -> RaceOptions {
+    pub(crate) fn race(
+        &self,
+        options: &COPRO,
+        run: &Run<'_>,
+        is_joint: bool,
+        max_rollouts: Option<u64>,
+    ) -> RaceOptions {
         let defaults = RaceOptions::default();
         let chunk = if is_joint { 2 * FIRST_CHUNK } else { FIRST_CHUNK };
-        let first_chunk = if self.racing { chunk } else { run.board().examples().len() };
-        defaults.with_first_chunk(first_chunk).with_max_rollouts(max_rollouts).with_seed(run.options().seed)
+        let first_chunk = if options.racing { chunk } else { self.all };
+        defaults
+            .with_first_chunk(first_chunk)
+            .with_max_rollouts(max_rollouts)
+            .with_examples(self.is_partial().then_some(self.rows))
+            .with_seed(run.options().seed)
     }
+}
 
+/// One turn of the ascent.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'p> {
+    pub(crate) depth: usize,
+    pub(crate) predictor: &'p dyn Predictor,
+    /// A predictor that follows each change of the first one with a change of its own.
+    pub(crate) follower: Option<&'p dyn Predictor>,
+}
+
+/// What one predictor may take at one depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// New instructions.
+    pub(crate) contenders: usize,
+    /// Rollouts on training examples, to see mistakes.
+    pub(crate) mistakes: usize,
+    /// Rollouts of the race; `None` without a limit.
+    pub(crate) rollouts: Option<u64>,
+}
+
+impl Room {
+    /// What the next of `turns` turns may take: an equal share of what the budget has left, but
+    /// enough for one candidate to be evaluated on the whole selection set; `None` where there is
+    /// not even that. `writing` is what the instructions cost in calls.
+    pub(crate) fn of(
+        options: &COPRO,
+        plan: &Plan,
+        run: &Run<'_>,
+        turn: &Turn<'_>,
+        turns: usize,
+        writing: u64,
+    ) -> Option<Self> {
+        let cost = RolloutCost::of(run.runner());
+        let all = plan.rows as u64;
+        let first = plan
+            .race(options, run, turn.follower.is_some(), None)
+            .looks(plan.rows)
+            .first()
+            .map_or(all, |n| *n as u64);
+        let rest = all - first;
+        let mistakes = options.mistakes(run);
+        let wanted = plan.wanted(turn.depth) as u64;
+        // Of each contender, what comes before the race.
+        let first = first + if turn.follower.is_some() { FOLLOWED_RUNS as u64 + 1 } else { 0 };
+
+        // What is kept for the end covers the rest of one evaluation where candidates race on all examples.
+        let end = if plan.is_partial() { plan.rollouts_of_the_end(run) } else { 0 };
+        let kept = writing + cost.kept_back(end);
+        let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(kept));
+        let count = run.ledger().remaining_rollouts().map(|count| count.saturating_sub(end as u64));
+        if calls.is_some_and(|calls| calls < cost.kept_back(plan.rows))
+            || count.is_some_and(|count| count < all)
+        {
+            return None;
+        }
+        let Some(total) = calls.map(|calls| cost.rollouts(calls)).into_iter().chain(count).min() else {
+            return Some(Self { contenders: wanted as usize, mistakes: mistakes as usize, rollouts: None });
+        };
+        let share = (total / turns.max(1) as u64).max((all + MIN_CONTENDERS * first).min(total));
+        let mistakes = mistakes
+            .min(share / if plan.is_partial() { PARTIAL_MISTAKE_SHARE } else { MISTAKE_SHARE })
+            .min(total.saturating_sub(all));
+        let race = share - mistakes;
+        let free = |calls: u64| calls.saturating_sub(cost.kept_back(rest as usize));
+        let calls = calls.map(|calls| cost.rollouts(free(calls)).saturating_sub(mistakes));
+        let affordable =
+            calls.into_iter().chain([race.saturating_sub(rest)]).min().unwrap_or_default() / first;
+        let contenders = wanted.min(affordable).max(1) as usize;
+        Some(Self { contenders, mistakes: mistakes as usize, rollouts: Some(race) })
+    }
+}
+
+impl COPRO {
     /// Rollouts on training examples at each depth, where nothing limits them.
     pub(crate) fn mistakes(&self, run: &Run<'_>) -> u64 {
         if self.show_mistakes { MISTAKE_ROLLOUTS.min(run.train().len() as u64) } else { 0 }

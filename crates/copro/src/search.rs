@@ -1,8 +1,8 @@
 //! The algorithm, top to bottom.
 
 use promptopt_core::prompt::PromptCandidate;
-use promptopt_evaluator::{RaceEnd, race_into};
-use promptopt_run::{Halt, Run};
+use promptopt_evaluator::{RaceEnd, play_off, race_into};
+use promptopt_run::{Halt, Run, StopReason};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
@@ -12,16 +12,27 @@ use crate::author::Author;
 use crate::joint;
 use crate::mistakes::Mistakes;
 use crate::request::{Beginning, Request};
-use crate::room::{Room, Turn};
+use crate::room::{Plan, Room, Turn};
 
 /// At the first depth one instruction in so many is written from mistakes alone, so that not all of them take over
 /// what may be wrong with the present one.
 const ANEW_SHARE: usize = 3;
 
+/// Examples after which the evaluation of the best in full looks whether it can still win.
+const FINAL_PORTION: usize = 10;
+
 /// Coordinate ascent: depth by depth every predictor in turn, the others at their best so far.
 pub(crate) async fn search(options: &COPRO, run: &mut Run<'_>) -> Result<(), Halt> {
     let mut dropped = 0;
-    let ended = ascend(options, run, &mut dropped).await;
+    let plan = Plan::of(options, run);
+    let mut ended = ascend(options, &plan, run, &mut dropped).await;
+    let goes_on = ended
+        .as_ref()
+        .err()
+        .is_none_or(|halt| halt.stop() == Some(&StopReason::Budget) || halt.leaves_room());
+    if plan.is_partial() && goes_on {
+        ended = play_off(run, plan.finalists, plan.rows * 2 / 3, FINAL_PORTION).await.and(ended);
+    }
     if dropped > 0 {
         run.note(format!(
             "the budget was too small to evaluate all candidates in full: {dropped} were dropped on part of the selection \
@@ -31,22 +42,23 @@ pub(crate) async fn search(options: &COPRO, run: &mut Run<'_>) -> Result<(), Hal
     ended
 }
 
-async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Result<(), Halt> {
+async fn ascend(options: &COPRO, plan: &Plan, run: &mut Run<'_>, dropped: &mut usize) -> Result<(), Halt> {
     let mut author = Author::new(options, run);
     let mut mistakes = Mistakes::new(run.train(), ChaCha8Rng::seed_from_u64(run.options().seed));
     let mut depths = Vec::new();
-    let turns = options.turns(run.program());
+    let turns = plan.turns(run.program());
     for (at, turn) in turns.iter().enumerate() {
         let Turn { depth, predictor, follower } = *turn;
         let path = predictor.path();
-        let (base, _) = run.best();
+        let base = plan.base(run);
         if author.is_exhausted(path, base) {
             continue;
         }
         run.step()?;
+        author.begin_turn(base, plan.rollouts_of_the_end(run));
         let later = turns.iter().skip(at).filter(|turn| !author.is_exhausted(turn.predictor.path(), base));
-        let writing = author.expected_calls(run, options.wanted(depth), depth);
-        let room = Room::of(options, run, turn, later.count(), writing).ok_or_else(Halt::budget)?;
+        let writing = author.expected_calls(run, plan.wanted(depth), depth);
+        let room = Room::of(options, plan, run, turn, later.count(), writing).ok_or_else(Halt::budget)?;
         run.stage("depth", format!("depth {depth}: {} instructions for `{path}`", room.contenders));
 
         // What the best so far gets wrong, on examples that nothing is chosen on.
@@ -55,8 +67,11 @@ async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Resu
 
         // New instructions: at the first depth some from the mistakes alone and the others from the present one, later
         // from the ranked attempts.
-        let attempts =
-            if depth == 0 { Vec::new() } else { attempts::ranked(run.board(), path, options.breadth) };
+        let attempts = if depth == 0 {
+            Vec::new()
+        } else {
+            attempts::ranked(run.board(), path, options.breadth.unwrap_or(10))
+        };
         let anew = if depth == 0 && mistakes.any(false) { (room.contenders + 1) / ANEW_SHARE } else { 0 };
         let request = |beginning| Request::new(run.program(), predictor, &best, beginning, &mistakes);
         let (anew_request, request) = (request(Beginning::Nothing), request(Beginning::Attempts(attempts)));
@@ -71,9 +86,13 @@ async fn ascend(options: &COPRO, run: &mut Run<'_>, dropped: &mut usize) -> Resu
         }
         let new: Vec<usize> = candidates.into_iter().map(|candidate| run.enter(candidate)).collect();
         let (contenders, mut raced) = ([&[base], new.as_slice()].concat(), Vec::new());
-        let ended =
-            race_into(run, &contenders, &options.race(run, follower.is_some(), room.rollouts), &mut raced)
-                .await;
+        let ended = race_into(
+            run,
+            &contenders,
+            &plan.race(options, run, follower.is_some(), room.rollouts),
+            &mut raced,
+        )
+        .await;
         *dropped += raced.iter().filter(|one| one.end == RaceEnd::Unaffordable).count();
         depths.push(DepthStatistics::of(run, path, depth, base, &new));
         if run.options().track_stats {

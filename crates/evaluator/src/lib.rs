@@ -41,6 +41,7 @@
 
 mod error;
 mod minibatch;
+mod play_off;
 mod race;
 mod search;
 mod space;
@@ -48,6 +49,7 @@ mod tpe;
 
 pub use error::Error;
 pub use minibatch::MinibatchSampler;
+pub use play_off::{play_off, play_off_rollouts, prior, room_for_finalists, shrunk_mean};
 pub use promptopt_run::{Evaluation, evaluate};
 pub use race::{Contender, RaceEnd, RaceOptions, race, race_into};
 pub use search::{Search, SearchOptions};

@@ -24,13 +24,15 @@ pub struct RaceOptions {
     /// behind are dropped without a test, so that at least one finishes; the budget of the runner is
     /// a hard limit besides. Default: no limit.
     pub max_rollouts: Option<u64>,
+    /// Race over so many examples of the selection set, the first in the race's order. Default: all.
+    pub examples: Option<usize>,
     /// Seed of the order of the examples, which is the same for all contenders. Default: 0.
     pub seed: u64,
 }
 
 impl Default for RaceOptions {
     fn default() -> Self {
-        Self { level: 0.05, first_chunk: 20, growth: 1.5, max_rollouts: None, seed: 0 }
+        Self { level: 0.05, first_chunk: 20, growth: 1.5, max_rollouts: None, examples: None, seed: 0 }
     }
 }
 
@@ -53,6 +55,13 @@ impl RaceOptions {
     #[must_use]
     pub fn with_max_rollouts(mut self, max_rollouts: Option<u64>) -> Self {
         self.max_rollouts = max_rollouts;
+        self
+    }
+
+    /// Over a part of the selection set.
+    #[must_use]
+    pub fn with_examples(mut self, examples: Option<usize>) -> Self {
+        self.examples = examples;
         self
     }
 
@@ -84,7 +93,7 @@ impl RaceOptions {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RaceEnd {
-    /// It was evaluated on the whole selection set.
+    /// It was evaluated on all examples of the race.
     Finished,
     /// The test says that it is worse than the leader.
     Worse,
@@ -158,6 +167,7 @@ pub async fn race_into(
 ) -> Result<(), Halt> {
     let mut order: Vec<usize> = (0..run.board().examples().len()).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
+    order.truncate(options.examples.unwrap_or(usize::MAX));
     let looks = options.looks(order.len());
     let mut racing: Vec<usize> = Vec::new();
     for contender in contenders {
@@ -167,7 +177,9 @@ pub async fn race_into(
     }
     let tests = looks.len().saturating_sub(1) * racing.len().saturating_sub(1);
     let made = run.runner().totals().made;
-    let known = racing.iter().copied().filter(|contender| run.board().is_full(*contender)).collect();
+    let is_known =
+        |contender: &usize| order.iter().all(|row| run.board().evidence(*contender, *row).is_some());
+    let known = racing.iter().copied().filter(is_known).collect();
     let level = options.level / tests.max(1) as f64;
     let mut race = Race { run, options, order, level, made, known, racing, ended };
     let mut begin = 0;
@@ -197,7 +209,7 @@ struct Race<'a, 'p> {
     level: f64,
     /// Rollouts made before the race.
     made: u64,
-    /// Those that were evaluated in full before the race.
+    /// Those that were evaluated on all of its examples before the race.
     known: Vec<usize>,
     racing: Vec<usize>,
     ended: &'a mut Vec<Contender>,
@@ -319,7 +331,8 @@ impl Race<'_, '_> {
             let examples = everything.len() - self.run.board().open(candidate).len();
             let calls_so_far = self.run.ledger().spent();
             if examples > 0 && !self.known.contains(&candidate) {
-                let kind = if end == RaceEnd::Finished { TrialKind::FULL } else { TrialKind::RACE };
+                let kind =
+                    if self.run.board().is_full(candidate) { TrialKind::FULL } else { TrialKind::RACE };
                 self.run.note_trial(kind, candidate, &everything);
             }
             self.ended.push(Contender { candidate, end, examples, calls_so_far });
@@ -343,9 +356,9 @@ impl Race<'_, '_> {
                 }
             }
         }
-        let board = self.run.board();
-        let finished: Vec<usize> =
-            self.racing.iter().copied().filter(|contender| board.is_full(*contender)).collect();
+        let all = self.order.len();
+        let is_finished = |contender: &usize| self.open(*contender, 0, all).is_empty();
+        let finished: Vec<usize> = self.racing.iter().copied().filter(is_finished).collect();
         self.end(RaceEnd::Finished, |contender| finished.contains(&contender));
         self.end(RaceEnd::Stopped, |_| true);
         Err(halt)

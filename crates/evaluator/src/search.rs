@@ -1,17 +1,18 @@
 //! The search for the best combination of instructions and demo sets.
 
-mod play_off;
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use promptopt_run::{Halt, RolloutCost, Run, TrialKind};
-use promptopt_statistics::compare;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::minibatch::MinibatchSampler;
+use crate::play_off::{
+    evaluate_in_full, halve, is_hopeless, play_off_rollouts, prior, room_for_finalists, shrunk_mean,
+};
 use crate::tpe::Densities;
 use crate::{Choice, Error, Space};
 
@@ -106,13 +107,6 @@ impl SearchOptions {
     }
 }
 
-/// A mean of few examples is pulled towards the mean of all candidates with this weight.
-const PRIOR_WEIGHT: f64 = 5.0;
-/// Nothing is dropped on the evidence of fewer examples: their spread says little.
-const MIN_RACED: usize = 10;
-/// A leader is dropped from its full evaluation when it is this unlikely to be the best.
-const RACING_LEVEL: f64 = 0.99;
-
 /// A search in progress over the candidates of a run. Trials may be run in several portions, with instructions added
 /// to the space in between.
 pub struct Search {
@@ -185,7 +179,8 @@ impl Search {
                 .points
                 .iter()
                 .filter(|(point, _)| point.0.get(predictor).is_some_and(|at| at.0 == index));
-            let best = points.map(|(_, candidate)| shrunk(run, *candidate, prior)).max_by(f64::total_cmp);
+            let best =
+                points.map(|(_, candidate)| shrunk_mean(run, *candidate, prior)).max_by(f64::total_cmp);
             scored.extend(best.map(|best| (instruction.clone(), best)));
         }
         scored
@@ -198,7 +193,7 @@ impl Search {
     /// [`Halt`] when the run ends before all of them.
     pub async fn trials(&mut self, run: &mut Run<'_>, trials: usize) -> Result<(), Halt> {
         let mut left = trials;
-        let finalists = self.room_for_finalists(run);
+        let finalists = room_for_finalists(run, self.options.finalists, self.options.minibatch_size);
         self.finalists.get_or_insert(finalists);
         while left > 0 {
             run.check()?;
@@ -244,7 +239,9 @@ impl Search {
     pub async fn finish(&mut self, run: &mut Run<'_>, ended: Result<(), Halt>) -> Result<(), Halt> {
         let goes_on = ended.as_ref().err().is_none_or(|halt| self.kept_back || halt.leaves_room());
         if goes_on && self.options.minibatch {
-            match self.play_off(run).await? {
+            let field = self.best_of_open(run, self.finalists.unwrap_or(1));
+            let among: Vec<usize> = self.points.values().copied().collect();
+            match halve(run, field, &among).await? {
                 Some(winner) => self.evaluate_in_full(run, winner).await?,
                 None => self.evaluate_leader(run).await?,
             }
@@ -278,9 +275,15 @@ impl Search {
 
     /// The mean of all means, which is known before anything is known of a candidate.
     fn prior(&self, run: &Run<'_>) -> f64 {
-        let means = self.points.values().filter_map(|candidate| run.board().mean(*candidate));
-        let (sum, count) = means.fold((0.0, 0.0_f64), |(sum, count), mean| (sum + mean, count + 1.0));
-        sum / count.max(1.0)
+        prior(run, self.points.values().copied())
+    }
+
+    /// Rollouts that are wanted when trials are over, if `group` more of them on `minibatch` examples come
+    /// first.
+    fn rollouts_of_the_end(&self, run: &Run<'_>, group: usize, minibatch: usize) -> usize {
+        let tried = run.board().candidates().len() - 1 + group;
+        let field = self.finalists.unwrap_or(1).min(tried).max(1);
+        play_off_rollouts(field, minibatch, run.board().examples().len())
     }
 
     /// The most promising candidate that was tried but not on the whole selection set.
@@ -294,7 +297,7 @@ impl Search {
         });
         let mut best: Option<(usize, f64)> = None;
         for candidate in contenders {
-            let score = shrunk(run, candidate, prior);
+            let score = shrunk_mean(run, candidate, prior);
             if best.is_none_or(|(_, leader)| score > leader) {
                 best = Some((candidate, score));
             }
@@ -328,36 +331,8 @@ impl Search {
     /// Evaluates a candidate on the rest of the selection set, in portions, and drops it when it cannot win
     /// any more.
     async fn evaluate_in_full(&mut self, run: &mut Run<'_>, leader: usize) -> Result<(), Halt> {
-        let mut ended = Ok(());
-        while ended.is_ok() && !run.board().is_full(leader) {
-            if self.options.racing && is_hopeless(run, leader) {
-                self.dropped.insert(leader);
-                break;
-            }
-            let portion: Vec<usize> =
-                run.board().open(leader).into_iter().take(self.options.minibatch_size.max(1)).collect();
-            ended = run.score(&[(leader, portion)]).await;
-        }
-        // The trial is about all that is known of the leader, minibatches of before included.
-        let everything: Vec<usize> = (0..run.board().examples().len()).collect();
-        run.note_trial(TrialKind::FULL, leader, &everything);
+        let (portion, racing) = (self.options.minibatch_size, self.options.racing);
         self.happened += 1;
-        ended
+        evaluate_in_full(run, leader, portion, &mut self.dropped, racing).await
     }
-}
-
-/// The mean of a candidate, pulled towards the mean of all where it rests on few examples.
-fn shrunk(run: &Run<'_>, candidate: usize, prior: f64) -> f64 {
-    let n = run.board().count(candidate) as f64;
-    let sum = run.board().mean(candidate).unwrap_or(prior) * n;
-    (sum + PRIOR_WEIGHT * prior) / (n + PRIOR_WEIGHT)
-}
-
-/// Whether even the upper bound of what is known of a candidate stays below the best.
-fn is_hopeless(run: &Run<'_>, candidate: usize) -> bool {
-    let board = run.board();
-    let (best, mean) = run.best();
-    let upper = board.estimate(candidate, RACING_LEVEL).high;
-    let paired = compare(&board.scores(best), &board.scores(candidate), RACING_LEVEL);
-    board.count(candidate) >= MIN_RACED && (upper < mean || paired.is_ok_and(|paired| paired.high < 0.0))
 }

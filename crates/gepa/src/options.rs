@@ -17,9 +17,8 @@ promptopt_run::strategy_options! {
         #[builder(default = 3)]
         pub minibatch_size: usize,
         /// Training examples up to which a comparison of child and parent may be extended before the selection set.
-        /// Default: 12.
-        #[builder(default = 12)]
-        pub max_gate_examples: usize,
+        /// Default: 12; under a small budget of calls those of the minibatch.
+        pub max_gate_examples: Option<usize>,
         /// Of children that are no better than their parent, at most this share is evaluated on the whole selection
         /// set, from above 0 to 1 (no gate). Default: 0.15.
         #[builder(default = 0.15)]
@@ -80,6 +79,13 @@ impl GEPA {
         auto.map(|auto| max_metric_calls(auto, selection))
     }
 
+    /// Training examples at the last look on them. Where children are run on a part of the selection set only, further
+    /// rollouts say more there.
+    pub(crate) fn most_training(&self, is_partial: bool) -> usize {
+        let most = self.max_gate_examples.unwrap_or(if is_partial { 1 } else { 12 });
+        most.max(self.minibatch_size)
+    }
+
     /// How many members of the frontier `top_k_pareto` draws from.
     pub(crate) fn k(&self) -> usize {
         self.k.unwrap_or(5)
@@ -114,7 +120,7 @@ impl GEPA {
     pub(crate) fn check(&self) -> Result<(), Error> {
         at_least_one(&[
             ("minibatch_size", self.minibatch_size),
-            ("max_gate_examples", self.max_gate_examples),
+            ("max_gate_examples", self.max_gate_examples.unwrap_or(1)),
             ("selection_portions", self.selection_portions),
             ("reflection_examples", self.reflection_examples),
             ("parallel_proposals", self.parallel_proposals),

@@ -20,6 +20,7 @@ impl Strategy for GEPA {
         self.check()?;
         self.changeable(setup.program)?;
         setup.confirm = true;
+        setup.select_within_budget();
         setup.rollouts = self.size(setup.options, setup.selection.len());
         Ok(())
     }
@@ -31,6 +32,7 @@ impl Strategy for GEPA {
         run.stage("evolution", format!("reflecting on {} training examples", run.train().len()));
         let mut evolution = Evolution::new(self, run)?;
         let ended = evolve(&mut evolution, run).await;
+        let ended = evolution.finish(run, ended).await;
         let frontier: Vec<usize> = evolution.members().into_keys().collect();
         run.detail("frontier", frontier);
         ended
@@ -49,7 +51,7 @@ async fn evolve(evolution: &mut Evolution<'_>, run: &mut Run<'_>) -> Result<(), 
     loop {
         run.step()?;
         // As many proposals at once as there is budget for.
-        let count = evolution.affordable_proposals(run).ok_or_else(Halt::budget)?;
+        let Some(count) = evolution.affordable_proposals(run) else { return Err(evolution.keep_back()) };
         // Parents from the Pareto frontier, or two lineages to merge.
         let Some(drafts) = evolution.draft(run, count)? else { return Ok(()) };
         // Their traces, the reflection on them, and the children that come of it.

@@ -7,11 +7,8 @@ use promptopt_core::program::{Module, Predictor};
 use promptopt_run::options::{at_least_one, within};
 use promptopt_run::{Auto, Error, Forecast, Halt, Run, RunOptions, Setup, Strategy, strategy_options};
 use promptopt_tips::PromptingTips;
-use rand::SeedableRng as _;
-use rand::seq::SliceRandom as _;
-use rand_chacha::ChaCha8Rng;
 
-use crate::sizes::{affordable_selection, max_selection};
+use crate::sizes::max_selection;
 use crate::{forecast, search};
 
 strategy_options! {
@@ -105,18 +102,16 @@ impl Strategy for MIPROv2 {
             return Err(Error::option("metric_threshold", reason));
         }
         self.prepare_teacher(setup)?;
-        let selection = setup.selection.len();
         let bounds = [
             self.auto.map(|auto| (max_selection(auto), "`auto` selects")),
-            affordable_selection(setup)
+            setup
+                .affordable_selection()
                 .filter(|_| self.minibatch)
                 .map(|most| (most, "under so few calls candidates are selected")),
         ];
         let smallest = bounds.into_iter().flatten().min();
-        if let Some((most, why)) = smallest.filter(|(most, _)| *most < selection) {
-            setup.notes.push(format!("{why} on {most} of the {selection} selection examples"));
-            setup.selection.shuffle(&mut ChaCha8Rng::seed_from_u64(setup.options.seed));
-            setup.selection.truncate(most);
+        if let Some((most, why)) = smallest {
+            setup.limit_selection(most, why);
         }
         if self.auto.is_none() && self.num_candidates == Some(1) {
             let note = "`num_candidates` is 1, which is the original alone, so nothing else is tried; give 2 or more";

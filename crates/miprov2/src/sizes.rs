@@ -3,7 +3,7 @@
 use promptopt_core::program::Predictor;
 use promptopt_evaluator::SearchOptions;
 use promptopt_proposer::ModelProposerOptions;
-use promptopt_run::{Auto, Run, Setup, calls_of_a_rollout};
+use promptopt_run::{Auto, Run, calls_of_a_rollout};
 use promptopt_trace_gen::BootstrapOptions;
 
 use crate::MIPROv2;
@@ -11,13 +11,8 @@ use crate::MIPROv2;
 /// Of what a call budget has left, each of the first two stages may take this part.
 const STAGE_SHARE: u64 = 4;
 
-/// An evaluation of the selection set may take no more than one part in so many of a budget of calls. There are two at
-/// least, of the original and of the winner.
-const EVALUATION_SHARE: u64 = 6;
-/// Where it takes less than one part in so many, there is room for larger minibatches and a larger play-off.
+/// Where an evaluation of the selection set takes less than one part in so many, there is room for larger minibatches and a larger play-off.
 const SMALL_BUDGET: u64 = 8;
-/// So many rows are selected on under any budget, where there are as many.
-const MIN_SELECTION: usize = 30;
 
 /// What a run is sized by where options leave it open. Under a budget of calls there are more
 /// candidates and trials than without, because the budget ends the run and instructions cost little
@@ -162,12 +157,6 @@ pub(crate) fn max_selection(auto: Auto) -> usize {
         Auto::Medium => 300,
         Auto::Heavy => 1000,
     }
-}
-
-/// The most examples to select on under the budget of calls of a run, if it has one.
-pub(crate) fn affordable_selection(setup: &Setup<'_>) -> Option<usize> {
-    let rollouts = setup.options.max_calls? / calls_of_a_rollout(setup.program).low.max(1);
-    Some(MIN_SELECTION.max((rollouts / EVALUATION_SHARE) as usize))
 }
 
 /// Trials for a number of choices: twice the choices times the logarithm of the candidates,

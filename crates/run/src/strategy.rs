@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::Evaluator;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
 
-use crate::{Chain, Error, Forecast, Halt, Run, RunOptions};
+use crate::{Chain, Error, Forecast, Halt, Run, RunOptions, calls_of_a_rollout};
 
 /// A way to look for better prompts. Whoever implements it has an [`Optimizer`](crate::Optimizer).
 ///
@@ -106,4 +109,35 @@ pub struct Setup<'a> {
     /// About how many rollouts the strategy is going to make, where it knows. What is held back must be small beside
     /// that.
     pub rollouts: Option<u64>,
+}
+
+/// An evaluation of the selection set may take no more than one part in so many of a budget of calls. There are two at
+/// least, of the original and of the winner.
+const EVALUATION_SHARE: u64 = 6;
+/// So many rows are selected on under any budget, where there are as many.
+const MIN_SELECTION: usize = 30;
+
+impl Setup<'_> {
+    /// The most examples to select on under the budget of calls of a run, if it has one.
+    pub fn affordable_selection(&self) -> Option<usize> {
+        let rollouts = self.options.max_calls? / calls_of_a_rollout(self.program).low.max(1);
+        Some(MIN_SELECTION.max((rollouts / EVALUATION_SHARE) as usize))
+    }
+
+    /// Selects on so many examples at most, drawn at random; a note says so, and why.
+    pub fn limit_selection(&mut self, most: usize, why: &str) {
+        let selection = self.selection.len();
+        if most < selection {
+            self.notes.push(format!("{why} on {most} of the {selection} selection examples"));
+            self.selection.shuffle(&mut ChaCha8Rng::seed_from_u64(self.options.seed));
+            self.selection.truncate(most);
+        }
+    }
+
+    /// Selects on as many examples as the budget of calls of a run affords.
+    pub fn select_within_budget(&mut self) {
+        if let Some(most) = self.affordable_selection() {
+            self.limit_selection(most, "under so few calls candidates are selected");
+        }
+    }
 }

@@ -69,7 +69,9 @@ fn no_budget_is_overshot_and_it_means_the_same_at_any_concurrency() {
                 if let Ok(outcome) = &result {
                     prop_assert_eq!(outcome.spending.total().calls, model.calls());
                     prop_assert!(outcome.selected.mean >= outcome.baseline.mean);
-                    prop_assert_eq!(outcome.selected.n, 48);
+                    // Of 48 rows as many as a sixth of the calls pays for, but 30 at least.
+                    let rows = if racing { 48.min(30.max(budget as usize / 6)) } else { 48 };
+                    prop_assert_eq!(outcome.selected.n, rows);
                 }
                 ends.push(result.map(|outcome| text(&outcome)).map_err(|error| error.to_string()));
             }
@@ -94,10 +96,10 @@ async fn a_budget_for_a_part_of_the_run_still_brings_full_evaluations() {
 #[tokio::test]
 async fn a_budget_that_ends_the_run_is_the_reason() {
     let task = HiddenRules::new(6, 5);
-    let optimizer = COPRO::builder().max_calls(130).build();
+    let optimizer = COPRO::builder().max_calls(40).build();
     let outcome = compile(&optimizer, task.model(5), task.examples(100)).await.unwrap();
     assert_eq!((outcome.stop, outcome.best), (StopReason::Budget, 0));
-    assert!(outcome.spending.total().calls <= 130);
+    assert!(outcome.spending.total().calls <= 40);
 
     let optimizer = COPRO::builder().max_metric_calls(150).build();
     let outcome = compile(&optimizer, task.model(5), task.examples(100)).await.unwrap();

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use promptopt_run::Run;
 use rand::seq::SliceRandom as _;
 
-use super::{Search, shrunk};
+use super::Search;
 use crate::Choice;
+use crate::play_off::shrunk_mean;
 use crate::tpe::Tpe;
 
 /// Of spaces up to this size every point is looked at for each trial; of larger ones so many are drawn.
@@ -101,7 +102,7 @@ impl Search {
         let observations: Vec<(Vec<usize>, f64)> = self
             .points
             .iter()
-            .map(|(point, candidate)| (point.flat(), shrunk(run, *candidate, prior)))
+            .map(|(point, candidate)| (point.flat(), shrunk_mean(run, *candidate, prior)))
             .collect();
         self.densities = Some((happened, Tpe::default().fit(&observations)));
     }

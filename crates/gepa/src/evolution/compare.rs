@@ -106,10 +106,10 @@ impl Evolution<'_> {
     /// Runs children over the selection set, portion by portion, and drops those that do not stand up to their
     /// parents. A child that reaches the end enters the frontier.
     pub(crate) async fn race(&mut self, run: &mut Run<'_>, mut children: Vec<Child>) -> Result<(), Halt> {
-        let count = run.board().examples().len();
+        let count = self.rows.len();
         // The order is the same for all children of this step, and another in every step, so that no part of the
         // selection set decides alone.
-        let mut order: Vec<usize> = (0..count).collect();
+        let mut order = self.rows.clone();
         order.shuffle(&mut self.rng);
         for look in self.gate.selection().to_vec() {
             let portion = order.get(..look.examples).unwrap_or(&order);
@@ -143,7 +143,7 @@ impl Evolution<'_> {
     /// them up to the next look and for one to the end: one that finishes is worth more than several that do not.
     fn drop_unaffordable(&self, run: &mut Run<'_>, children: &mut Vec<Child>, next: usize) {
         let Some(left) = self.affordable(run) else { return };
-        let count = run.board().examples().len();
+        let count = self.rows.len();
         while children.len() > 1 {
             let board = run.board();
             let known = children.iter().map(|child| board.count(child.candidate)).min().unwrap_or(0);
@@ -181,7 +181,7 @@ impl Evolution<'_> {
     /// Whether a child may be of use beside the best candidate: unless it is clearly worse, or else does better where
     /// the best one fails than it does elsewhere.
     fn may_matter(&self, run: &Run<'_>, child: &Child) -> bool {
-        let leader = run.best().0;
+        let leader = self.leader();
         let (mine, best) = (run.board().scores(child.candidate), run.board().scores(leader));
         let (mine, best) = (mine.as_slice(), best.as_slice());
         let clearly_worse = contrast(mine, best).is_some_and(|contrast| contrast.z() < CLEARLY_WORSE);
