@@ -142,6 +142,7 @@ impl Author {
         let keep_back = full_evaluation(run);
         let path = first.predictor.path();
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let judge = judge.within(run.bounds(first.predictor.path()));
         let mut authored = Authored::default();
         let mut count = 0;
         for (request, wanted) in requests {
@@ -215,6 +216,7 @@ impl Author {
     ) -> Result<Vec<Option<String>>, Halt> {
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let judge = judge.within(run.bounds(first.predictor.path()));
         let path = first.predictor.path();
         let mut texts: Vec<Result<String, String>> = Vec::new();
         if let Some(writer) = run.options().instruction_writer.clone() {

@@ -102,10 +102,11 @@ impl Proposals {
             };
             let mut known = Known::from_iter(&request.taken);
             let mut kept = Vec::new();
+            let bounds = run.bounds(&predictor.path);
             for text in texts {
-                let admitted = known.admit(&text);
-                run.observe_proposal(&predictor.path, &text, admitted.err().map(Flaw::reason));
-                kept.extend(admitted.is_ok().then_some(text));
+                let admitted = bounds.mend(&text).and_then(|mended| known.admit(&mended).map(|()| mended));
+                run.observe_proposal(&predictor.path, &text, admitted.as_ref().err().copied().map(Flaw::reason));
+                kept.extend(admitted);
             }
             written.insert(predictor.path.clone(), kept);
         }
