@@ -13,5 +13,6 @@ mod test_headroom;
 mod test_miprov2;
 mod test_proposals;
 mod test_rows;
+mod test_rules;
 mod test_run;
 mod test_writers;

@@ -6,7 +6,7 @@ use std::path::Path;
 use promptopt_core::data::{plain_text, shorten};
 use promptopt_core::prompt::Prompts;
 use promptopt_report::{ErrorLine, TestReport};
-use promptopt_run::{FailureReason, HeadroomFinding, Outcome, StopReason};
+use promptopt_run::{FailureReason, HeadroomFinding, Outcome, RulesFinding, StopReason};
 use promptopt_statistics::{Comparison, Estimate};
 use promptopt_store::StoredStats;
 use serde_json::{Value, json};
@@ -115,6 +115,9 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
     if let Some(found) = outcome.headroom() {
         let _ = writeln!(text, "probe before the search: {found}");
     }
+    if let Some(rules) = outcome.rules() {
+        let _ = writeln!(text, "rules: {rules}");
+    }
     let total = outcome.spending.total();
     let _ = writeln!(
         text,
@@ -210,6 +213,7 @@ impl Ending<'_> {
                 "baseline": test.baseline, "optimized": test.optimized, "comparison": test.comparison,
             })),
             "headroom": outcome.details.get(HeadroomFinding::DETAIL),
+            "rules": outcome.details.get(RulesFinding::DETAIL),
             "spending": outcome.spending,
             "test_usage": test_usage,
             "estimate": self.forecast.to_json(),

@@ -154,6 +154,7 @@ impl Author {
         let keep_back = self.keep_back(run);
         let path = first.predictor.path();
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let judge = judge.within(run.bounds(first.predictor.path()));
         let mut authored = Authored::default();
         let mut count = 0;
         for (request, wanted) in requests {
@@ -226,6 +227,7 @@ impl Author {
     ) -> Result<Vec<Option<String>>, Halt> {
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let judge = Judge::of(run, first.predictor).requested_by(first.fixed_texts());
+        let judge = judge.within(run.bounds(first.predictor.path()));
         let path = first.predictor.path();
         let mut texts: Vec<Result<String, String>> = Vec::new();
         if let Some(writer) = run.writer(first.predictor).await? {

@@ -7,10 +7,12 @@ use crate::data::ContentHash;
 
 mod candidate;
 mod demo;
+mod itemised;
 mod misfit;
 
 pub use candidate::{Origin, PromptCandidate};
 pub use demo::Demo;
+pub use itemised::Itemised;
 pub use misfit::{Misfit, fit_demos, read_demos};
 
 /// Instruction and demos of one predictor, and how it asks.

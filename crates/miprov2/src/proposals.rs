@@ -101,10 +101,12 @@ impl Proposals {
                 };
                 let mut known = Known::from_iter(&request.taken);
                 let mut kept = Vec::new();
+                let bounds = run.bounds(&path);
                 for text in texts {
-                    let admitted = known.admit(&text);
-                    run.observe_proposal(&path, &text, admitted.err().map(Flaw::reason));
-                    kept.extend(admitted.is_ok().then_some(text));
+                    let admitted =
+                        bounds.mend(&text).and_then(|mended| known.admit(&mended).map(|()| mended));
+                    run.observe_proposal(&path, &text, admitted.as_ref().err().copied().map(Flaw::reason));
+                    kept.extend(admitted);
                 }
                 if kept.is_empty() {
                     break;

@@ -215,7 +215,8 @@ impl ModelProposer {
         let mut rng =
             ChaCha8Rng::seed_from_u64(task.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let tips = self.tips_for(predictor, count, &mut rng);
-        let judge = judge(predictor, task, study, &tips);
+        let bounds = run.bounds(&predictor.path);
+        let judge = judge(predictor, task, study, &tips).within(bounds.clone());
         let mut written: Vec<Option<String>> = vec![None; count];
         let mut known = task.known(&predictor.path);
         for attempt in 0..=self.options.retries {
@@ -254,11 +255,14 @@ impl ModelProposer {
                  proposals failed the checks",
                 predictor.path
             ));
+            let mut served = Vec::new();
             for text in &composed {
-                run.observe_proposal(&predictor.path, text, None);
+                let mended = bounds.mend(text);
+                run.observe_proposal(&predictor.path, text, mended.as_ref().err().copied().map(Flaw::reason));
+                served.extend(mended);
             }
             let places = written.iter_mut().filter(|place| place.is_none());
-            places.zip(composed).for_each(|(place, text)| *place = Some(text));
+            places.zip(served).for_each(|(place, text)| *place = Some(text));
         }
         Ok(written.into_iter().flatten().collect())
     }

@@ -51,6 +51,7 @@ mod problems;
 mod prompts;
 mod render;
 mod report;
+mod rules;
 mod splits;
 mod test_report;
 mod text;

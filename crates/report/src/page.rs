@@ -15,6 +15,7 @@ use crate::headroom::{self, HeadroomSection};
 use crate::lineage::Lineage;
 use crate::problems::Problems;
 use crate::prompts::{self, PromptDiff};
+use crate::rules::{self, RulesSection};
 use crate::splits::{self, Confirmed, SplitRow};
 use crate::text::{self, Cut, Field, MAX_LONG};
 use crate::trials::Trials;
@@ -37,6 +38,7 @@ pub(crate) struct Page<'a> {
     splits: Vec<SplitRow<'a>>,
     confirmation: Option<Confirmed<'a>>,
     prompts: Vec<PromptDiff>,
+    rules: Option<RulesSection>,
     demos: Vec<DemoTable>,
     examples: Option<Examples>,
     trials: Option<Trials<'a>>,
@@ -77,6 +79,7 @@ impl<'a> Page<'a> {
             splits: splits::rows(report),
             confirmation: splits::confirmation(report),
             prompts: prompts::diffs(report),
+            rules: rules::section(outcome),
             demos: demos::tables(report),
             examples: Examples::of(report),
             trials: Trials::of(outcome),

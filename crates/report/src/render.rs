@@ -13,12 +13,13 @@ const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/script.js");
 
 /// The templates by name.
-const TEMPLATES: [(&str, &str); 13] = [
+const TEMPLATES: [(&str, &str); 14] = [
     ("page.html", include_str!("../templates/page.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("headline.html", include_str!("../templates/headline.html")),
     ("splits.html", include_str!("../templates/splits.html")),
     ("prompts.html", include_str!("../templates/prompts.html")),
+    ("rules.html", include_str!("../templates/rules.html")),
     ("examples.html", include_str!("../templates/examples.html")),
     ("headroom.html", include_str!("../templates/headroom.html")),
     ("trials.html", include_str!("../templates/trials.html")),

@@ -117,6 +117,12 @@ impl Forecast {
         self
     }
 
+    /// With a stage of the task model behind the others.
+    pub(crate) fn with_last(mut self, stage: &str, calls: Between) -> Self {
+        self.stages.push(StageForecast { stage: stage.to_owned(), model: ModelRole::Task, calls });
+        self
+    }
+
     /// The calls of all stages.
     pub fn calls(&self) -> Between {
         let sum = self.stages.iter().fold(Between::default(), |sum, stage| sum + stage.calls);

@@ -62,6 +62,7 @@
 extern crate self as promptopt_run;
 
 mod board;
+mod bounds;
 mod chain;
 mod clock;
 mod division;
@@ -88,6 +89,7 @@ mod refusals;
 mod reserve;
 mod rollout;
 mod rollout_cost;
+mod rules;
 mod run;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -99,6 +101,7 @@ mod turns;
 mod writer;
 
 pub use board::Board;
+pub use bounds::Bounds;
 pub use chain::Chain;
 pub use clock::{Clock, SystemClock};
 pub use error::Error;
@@ -122,6 +125,7 @@ pub use probe::{FirstRequest, first_request};
 pub use promptopt_statistics::{Comparison, Estimate, Headroom};
 pub use rollout::{RolloutJob, RolloutRunner, RolloutTotals, run_once};
 pub use rollout_cost::RolloutCost;
+pub use rules::{RuleWorth, RulesFinding};
 pub use run::Run;
 pub use store::{RolloutKey, RolloutStore};
 pub use strategy::{Setup, Strategy};

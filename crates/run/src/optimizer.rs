@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use promptopt_core::data::Example;
 use promptopt_core::program::{Evaluator, ModuleExt as _};
 
-use crate::{Error, Forecast, HeadroomFinding, Outcome, Run, Strategy};
+use crate::{Error, Forecast, HeadroomFinding, Outcome, RulesFinding, Run, Strategy};
 
 /// Makes the prompts of a program better by measurement. Every [`Strategy`] is one.
 #[async_trait]
@@ -59,13 +59,21 @@ impl<S: Strategy + ?Sized> Optimizer for S {
         let probe = run.probe_calls(forecast.as_ref());
         let limits = run.options().limits();
         let trial = run.trial_calls();
-        let forecast = forecast.map(|forecast| match trial {
-            Some(calls) => forecast.with_trial(calls).within(limits),
-            None => forecast,
-        });
-        Ok(forecast.map(|forecast| match probe {
-            Some(calls) => forecast.with_second(HeadroomFinding::DETAIL, calls).within(limits),
-            None => forecast,
+        Ok(forecast.map(|forecast| {
+            let pruning = run.pruning_calls(&forecast);
+            let forecast = match trial {
+                Some(calls) => forecast.with_trial(calls),
+                None => forecast,
+            };
+            let forecast = match probe {
+                Some(calls) => forecast.with_second(HeadroomFinding::DETAIL, calls),
+                None => forecast,
+            };
+            match pruning {
+                Some(calls) => forecast.with_last(RulesFinding::DETAIL, calls),
+                None => forecast,
+            }
+            .within(limits)
         }))
     }
 }

@@ -102,6 +102,17 @@ macro_rules! __options {
             /// 1 the expected gain alone decides, at 0 whatever looks better wins. Default: 3.
             #[builder(default = 3.0)]
             pub caution: f64,
+            /// The most characters of an instruction. A proposal above it is dropped and asked for again, and none is
+            /// installed. Default: no limit but the optimizer's own.
+            pub max_length: Option<usize>,
+            /// Texts that every new instruction of a predictor contains word by word, where its first one does. One that
+            /// a proposal leaves out is put behind it. Default: none.
+            #[builder(default)]
+            pub keep: Vec<String>,
+            /// What 1,000 characters of instructions must gain in score to pay, such as 0.01, when the winner is chosen
+            /// and when rules of it are dropped. Default: 0; of two that are even the shorter one is chosen anyway.
+            #[builder(default = 0.0)]
+            pub length_penalty: f64,
             /// Keep trials and scores of every candidate in the outcome, and tell the observer of trials. Default:
             /// true.
             #[builder(default = true)]
@@ -174,6 +185,9 @@ macro_rules! __options {
                     .maybe_stop_file(self.stop_file.clone())
                     .maybe_confirm(self.confirm)
                     .caution(self.caution)
+                    .maybe_max_length(self.max_length)
+                    .keep(self.keep.clone())
+                    .length_penalty(self.length_penalty)
                     .track_stats(self.track_stats)
                     .maybe_budget(self.budget)
                     .rollouts_after(self.rollouts_after)
@@ -207,6 +221,9 @@ macro_rules! __options {
                 self.stop_file = options.stop_file;
                 self.confirm = options.confirm;
                 self.caution = options.caution;
+                self.max_length = options.max_length;
+                self.keep = options.keep;
+                self.length_penalty = options.length_penalty;
                 self.track_stats = options.track_stats;
                 self.budget = options.budget;
                 self.rollouts_after = options.rollouts_after;
@@ -271,7 +288,15 @@ impl RunOptions {
     ///
     /// [`Error::Option`] names the option that has a value it cannot have.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        at_least_one(&[("concurrency", self.concurrency), ("patience", self.patience.unwrap_or(1))])?;
+        at_least_one(&[
+            ("concurrency", self.concurrency),
+            ("patience", self.patience.unwrap_or(1)),
+            ("max_length", self.max_length.unwrap_or(1)),
+        ])?;
+        if self.keep.iter().any(|text| text.trim().is_empty()) {
+            return Err(Error::option("keep", "has a text without words; leave it out"));
+        }
+        within("length_penalty", self.length_penalty, 0.0, f64::MAX)?;
         within("caution", self.caution, 0.0, f64::MAX)?;
         within("min_headroom", self.min_headroom.unwrap_or(0.0), 0.0, f64::MAX)?;
         within("target_score", self.target_score.unwrap_or(0.0), 0.0, f64::MAX)

@@ -12,7 +12,7 @@ use promptopt_statistics::{Comparison, Estimate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::HeadroomFinding;
+use crate::{HeadroomFinding, RulesFinding};
 
 /// What kind of evaluation a trial was. An optimizer may have kinds of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -369,6 +369,11 @@ impl Outcome {
     /// What the probe for headroom found, where there was one.
     pub fn headroom(&self) -> Option<HeadroomFinding> {
         self.detail(HeadroomFinding::DETAIL)
+    }
+
+    /// What the rules of the winner are worth, where that was looked at.
+    pub fn rules(&self) -> Option<RulesFinding> {
+        self.detail(RulesFinding::DETAIL)
     }
 
     /// Whether anything but the original won.

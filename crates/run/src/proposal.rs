@@ -7,7 +7,7 @@ use promptopt_core::program::Predictor;
 use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
 
-use crate::Run;
+use crate::{Bounds, Run};
 
 mod fence;
 mod kinds;
@@ -17,7 +17,8 @@ mod words;
 
 use kinds::{declines, is_letter, is_program, questions, speaks_of_instructions};
 use reply::{ReadingKind, readings};
-use words::{Letters, is_english, repetition, shingles, stems, words};
+pub(crate) use words::{stems, words};
+use words::{Letters, is_english, repetition, shingles};
 
 /// The most characters of an instruction, where nothing else is said.
 pub const MAX_CHARS: usize = 6000;
@@ -197,6 +198,7 @@ pub struct Judge {
     vocabulary: HashSet<String>,
     letters: Letters,
     max_chars: usize,
+    bounds: Bounds,
     fenced: bool,
 }
 
@@ -216,6 +218,7 @@ impl Judge {
             vocabulary: HashSet::new(),
             letters: Letters::default(),
             max_chars: MAX_CHARS,
+            bounds: Bounds::default(),
             fenced: false,
         };
         judge = judge.about([signature.instructions(), instruction]);
@@ -301,6 +304,14 @@ impl Judge {
         self
     }
 
+    /// What the instruction must keep to ([`Run::bounds`]): one that leaves out a text gets it, and one that is too long
+    /// has a flaw.
+    #[must_use]
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
     /// The request asks for the instruction between fences, so what is between them is it, whatever stands around.
     /// One without fences is still read.
     #[must_use]
@@ -325,8 +336,13 @@ impl Judge {
                 ReadingKind::Data => Some(Flaw::Answer),
                 ReadingKind::Block | ReadingKind::Whole => self.flaw(&reading.text),
             };
-            let flaw = flaw.or_else(|| known.holds(&reading.text).then_some(Flaw::Duplicate));
-            let proposal = Proposal { text: reading.text, flaw };
+            let (text, flaw) = match (flaw, self.bounds.mend(&reading.text)) {
+                (None, Ok(mended)) => (mended, None),
+                (None, Err(flaw)) => (reading.text, Some(flaw)),
+                (flaw, _) => (reading.text, flaw),
+            };
+            let flaw = flaw.or_else(|| known.holds(&text).then_some(Flaw::Duplicate));
+            let proposal = Proposal { text, flaw };
             if proposal.flaw.is_none() {
                 return proposal;
             }

@@ -23,6 +23,7 @@ mod fit;
 mod headroom;
 mod open;
 mod own_instruction;
+mod prune;
 mod writers;
 
 /// Bytes of traces that a run without a store remembers. Rollouts on selection examples are not among them: the board
@@ -292,10 +293,10 @@ impl Run<'_> {
     }
 
     /// Enters a candidate. One with the same prompts is the same candidate. One with more demos than fit
-    /// ([`Run::most_demos`]) is entered with those that do.
+    /// ([`Run::most_demos`]) is entered with those that do, and one without texts that must stay ([`Run::bounds`]) with them.
     pub fn enter(&mut self, candidate: PromptCandidate) -> usize {
         let discovered = (self.ledger.spent(), self.runner.totals().made);
-        self.board.enter(self.fitted(candidate), discovered)
+        self.board.enter(self.mended(self.fitted(candidate)), discovered)
     }
 
     /// Rolls out candidates on selection examples (by index). Pairs that are known are not run again; all others run

@@ -80,14 +80,16 @@ pub(crate) async fn learn(
             let (path, prompt) = (predictor.path(), prompts.get(predictor.path()));
             let instruction = prompt.map_or("", |prompt| prompt.instruction.trim_end());
             let rule = rule.map(|reply| judge.read(&reply, &Known::from_iter([instruction])));
+            let appended = |rule: &str| format!("{instruction}\n\n{rule}");
+            let is_long = |rule: &str| run.bounds(path).mend(&appended(rule)).err();
             let (text, dropped) = match &rule {
-                Ok(rule) => (rule.text.as_str(), rule.flaw.map(Flaw::reason)),
+                Ok(rule) => (rule.text.as_str(), rule.flaw.or_else(|| is_long(&rule.text)).map(Flaw::reason)),
                 Err(why) => ("", Some(why.as_str())),
             };
             run.observe_proposal(path, text, dropped);
             if let (None, Some(prompt)) = (dropped, prompt) {
                 let mut prompt = prompt.clone();
-                prompt.instruction = format!("{instruction}\n\n{text}");
+                prompt.instruction = appended(text);
                 prompts.insert(path, prompt);
             }
         }

@@ -289,6 +289,7 @@ impl Evolution<'_> {
     fn read(&mut self, run: &Run<'_>, wish: &Wish<'_>, reply: &str) -> Result<String, String> {
         let judge = self.judges.entry(wish.predictor.path().to_owned()).or_insert_with(|| {
             let judge = Judge::of(run, wish.predictor).requested_by([reflect::REQUEST]);
+            let judge = judge.within(run.bounds(wish.predictor.path()));
             judge.with_max_chars(MAX_INSTRUCTION_CHARS).asked_between_fences()
         });
         let base = run.board().candidates().get(wish.base);
@@ -322,8 +323,9 @@ impl Evolution<'_> {
         request.taken =
             candidates.iter().filter_map(|one| one.instruction(path)).map(str::to_owned).collect();
         let texts = run.write_with(writer, &request).await?;
+        let bounds = run.bounds(path);
         let usable = |text: &String| match flaw(text.trim(), MAX_INSTRUCTION_CHARS) {
-            None => Ok(text.trim().to_owned()),
+            None => bounds.mend(text.trim()).map_err(|flaw| flaw.reason().to_owned()),
             Some(flaw) => Err(flaw.reason().to_owned()),
         };
         Ok(texts.and_then(|texts| match texts.first() {

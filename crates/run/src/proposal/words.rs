@@ -8,7 +8,7 @@ const MIN_SCRIPT: usize = 20;
 const MIXED: usize = 6;
 
 /// The words of a text in lower case.
-pub(super) fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
         .split(|letter: char| !letter.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -29,7 +29,7 @@ pub(super) fn repetition(text: &str) -> f64 {
 }
 
 /// Words that carry meaning, cut to their first letters so that inflections agree.
-pub(super) fn stems(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn stems(text: &str) -> impl Iterator<Item = String> {
     const COMMON: [&str; 24] = [
         "this", "that", "with", "from", "your", "have", "will", "must", "given", "field", "fields", "should",
         "which", "when", "what", "then", "there", "their", "they", "into", "each", "produce", "text", "use",

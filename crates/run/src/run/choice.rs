@@ -13,6 +13,8 @@ const EVEN: f64 = 0.1;
 pub(super) struct Choice {
     /// The candidate that most is to be expected of, and what; `None` where none looks better than the original.
     contender: Option<(usize, Gain)>,
+    /// What it must gain more because it is longer than the original.
+    price: f64,
     /// Its gain when it was measured once more, and on how many examples.
     confirmed: Option<(f64, usize)>,
     /// How many candidates there were besides the original, and how many of them have a score.
@@ -33,8 +35,11 @@ impl Run<'_> {
         let is_full =
             |index: usize| self.board.candidates().get(index).is_some_and(|one| one.score.is_some());
         let full: Vec<_> = gains.iter().copied().filter(|(index, _)| is_full(*index)).collect();
-        let better = || full.iter().copied().filter(|(_, gain)| gain.seen > 0.0);
-        let utility = |(_, gain): &(usize, Gain)| gain.utility(caution);
+        let price = |index: usize| self.price_of_length(index);
+        let is_better =
+            |(index, gain): &(usize, Gain)| gain.seen > price(*index) && self.may_install(*index);
+        let better = || full.iter().copied().filter(is_better);
+        let utility = |(index, gain): &(usize, Gain)| utility(gain, price(*index), caution);
         // The first of equals, so the last of them backwards.
         let best = better().rev().max_by(|one, other| utility(one).total_cmp(&utility(other)));
         let contender = best.and_then(|best| {
@@ -46,6 +51,7 @@ impl Run<'_> {
         });
         Choice {
             contender,
+            price: contender.map_or(0.0, |(index, _)| price(index)),
             confirmed: None,
             candidates: self.board.tried().len(),
             full: full.len(),
@@ -57,7 +63,18 @@ impl Run<'_> {
     /// The same where it was settled that only one candidate can be installed.
     pub(super) fn choose_only(&self, candidate: usize) -> Choice {
         let gain = self.board.expected_gains().into_iter().find(|(index, _)| *index == candidate);
-        Choice { contender: gain, ..self.choose() }
+        Choice { contender: gain, price: self.price_of_length(candidate), ..self.choose() }
+    }
+
+    /// What a candidate must gain because of its length beside the original; below 0 where it is shorter.
+    fn price_of_length(&self, candidate: usize) -> f64 {
+        match self.options.length_penalty {
+            0.0 => 0.0,
+            penalty => {
+                let chars = |index: usize| self.complexity(index).2 as f64;
+                penalty * (chars(candidate) - chars(0)) / 1000.0
+            }
+        }
     }
 
     /// Demos, predictors that are not as in the original, and characters of all instructions.
@@ -85,7 +102,8 @@ impl Choice {
 
     /// The candidate to install: the contender, or the original.
     pub(super) fn best(&self) -> usize {
-        self.contender.filter(|(_, gain)| gain.utility(self.caution) > 0.0).map_or(0, |(index, _)| index)
+        let is_worth_it = |(_, gain): &(usize, Gain)| utility(gain, self.price, self.caution) > 0.0;
+        self.contender.filter(is_worth_it).map_or(0, |(index, _)| index)
     }
 
     /// The same after original and contender were measured once more.
@@ -127,10 +145,14 @@ impl Choice {
              set{again}, of which about {:+.3} (standard deviation {:.3}) is to be expected on others",
             gain.seen, gain.mean, gain.deviation
         );
+        let looks = match self.price {
+            0.0 => looks,
+            price => format!("{looks}, and its length costs {price:+.3}"),
+        };
         if self.best() != 0 {
             return looks;
         }
-        let risk = match gain.mean > 0.0 {
+        let risk = match gain.mean > self.price {
             true => {
                 format!(": too little for its risk, since a loss weighs {caution} times as much as a gain")
             }
@@ -138,4 +160,11 @@ impl Choice {
         };
         format!("the original was kept: {looks}{risk}")
     }
+}
+
+/// What is to be expected of a gain, less what it costs.
+fn utility(gain: &Gain, price: f64, caution: f64) -> f64 {
+    let mut gain = *gain;
+    gain.mean -= price;
+    gain.utility(caution)
 }

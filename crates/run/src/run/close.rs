@@ -38,6 +38,7 @@ impl Run<'_> {
                 choice = self.choose_only(contender);
             }
         }
+        let mut choice = self.without_idle_rules(choice, may_go_on(&stop)).await?;
         let confirmation = self.confirmation(&mut choice, &stop).await?;
         let best = choice.best();
         let judged = (best != 0).then(|| self.board.judge(best, LEVEL)).flatten();

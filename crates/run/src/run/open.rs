@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
 use crate::{
-    Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind,
+    bounds, Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind,
     calls_of_a_rollout, unfit_formats,
 };
 
@@ -62,7 +62,8 @@ impl<'p> Run<'p> {
             rollouts: None,
         };
         strategy.prepare(&mut setup)?;
-        let Setup { mut train, selection, models, notes, confirm, rollouts, .. } = setup;
+        let Setup { mut train, selection, models, mut notes, confirm, rollouts, .. } = setup;
+        notes.extend(bounds::check(&options, &program.candidate().prompts)?);
         let limits = options.limits();
         check_budget("max_calls", limits.calls, selection.len())?;
         check_budget("max_metric_calls", limits.rollouts, selection.len())?;

@@ -1,0 +1,165 @@
+//! The rules of an instruction: those that do not pay are dropped, and what a user wants to stay stays.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use promptopt_core::data::Example;
+use promptopt_core::lm::LmRequest;
+use promptopt_core::program::{ModuleExt as _, Predictor as _};
+use promptopt_core::prompt::Prompt;
+use promptopt_gepa::GEPA;
+use promptopt_run::{
+    Error, InstructionRequest, InstructionWriter, Optimizer as _, Outcome, Run, RunOptions, Strategy as _,
+};
+use promptopt_testkit::{ScriptedLm, toy};
+
+use crate::conformance::ALL;
+
+const OWN: &str = "Answer the question.";
+const HELPS: [&str; 2] = ["If it is about amber, say yes.", "If it is about birch, say yes."];
+const HARMS: &str = "If it is about cobalt, say never.";
+const USELESS: &str = "If it is about dahlia, stay calm.";
+
+/// Of a hundred rows twenty are about amber and about birch each, and five about cobalt and about dahlia.
+fn rows(first: usize) -> Vec<Example> {
+    let cue = |at: usize| match at % 20 {
+        0..=3 => "amber",
+        4..=7 => "birch",
+        8 => "cobalt",
+        9 => "dahlia",
+        _ => "nothing",
+    };
+    let row = |at: usize| {
+        let question = format!("What about {} in entry {at}?", cue(at));
+        Example::new([("question", question), ("answer", "yes".to_owned())], ["question"])
+    };
+    (first..first + 100).map(row).collect()
+}
+
+/// A model that does what rules say, and needs none but those that help.
+fn model() -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::new(|request: &LmRequest| {
+        let system = request.messages.first().map_or("", |message| message.content.as_str());
+        let asked = request.messages.last().map_or("", |message| message.content.as_str());
+        let about = |cue: &str| asked.contains(&format!("about {cue}"));
+        let needs = ["amber", "birch"].iter().zip(HELPS).find(|(cue, _)| about(cue)).map(|(_, rule)| rule);
+        let is_right = needs.is_none_or(|rule| system.contains(rule)) && !(about("cobalt") && system.contains(HARMS));
+        Ok(ScriptedLm::chat_reply([("answer", if is_right { "yes" } else { "no" })]))
+    }))
+}
+
+/// Writes one instruction with these rules.
+struct Writer(Vec<&'static str>);
+
+#[async_trait]
+impl InstructionWriter for Writer {
+    async fn write_instructions(
+        &self,
+        _run: &mut Run<'_>,
+        request: &InstructionRequest,
+    ) -> anyhow::Result<Vec<String>> {
+        let rules: String = self.0.iter().map(|rule| format!("- {rule}\n")).collect();
+        let text = format!("Answer the question about the entry.\n\n{rules}");
+        Ok(if request.taken.contains(&text) { Vec::new() } else { vec![text] })
+    }
+}
+
+fn options(rules: &[&'static str]) -> RunOptions {
+    RunOptions::builder()
+        .task_model(model())
+        .valset(rows(0))
+        .max_calls(1500)
+        .instruction_writer(Arc::new(Writer(rules.to_vec())))
+        .build()
+}
+
+fn compile(options: RunOptions, make: impl Fn(RunOptions) -> Box<dyn promptopt_run::Optimizer>) -> Result<Outcome, Error> {
+    let mut answerer = toy::answerer();
+    answerer.set_prompt(Prompt::new(OWN));
+    let mut program = answerer.with_metric(toy::exact_answer());
+    pollster::block_on(make(options).compile(&mut program, rows(100)))
+}
+
+fn installed(outcome: &Outcome) -> &str {
+    outcome.candidates[outcome.best].instruction("answer").unwrap()
+}
+
+#[test]
+fn every_optimizer_drops_the_rules_that_do_not_pay() {
+    for (name, make) in ALL {
+        let outcome = compile(options(&[HELPS[0], HARMS, USELESS, HELPS[1]]), make).unwrap();
+        if name == "random search" {
+            assert!(outcome.rules().is_none() && installed(&outcome) == OWN, "{name}");
+            continue;
+        }
+        let (text, found) = (installed(&outcome), outcome.rules().unwrap());
+        assert!(HELPS.iter().all(|rule| text.contains(rule)), "{name}: {text}");
+        assert!(!text.contains(HARMS) && !text.contains(USELESS), "{name}: {text}\n{found}");
+        assert_eq!(found.dropped(), 2, "{name}: {found:?}");
+        let worth = |rule: &str| found.rules.iter().find(|one| one.rule == rule).unwrap().worth.clone().unwrap();
+        assert!(worth(HELPS[0]).is_better() && worth(HARMS).difference < 0.0, "{name}: {found:?}");
+        assert_eq!((worth(USELESS).difference, worth(USELESS).n), (0.0, 5), "{name}");
+        // It is a candidate like any other, and one that scores no less.
+        assert_eq!(outcome.candidates[outcome.best].origin.kind, "without rules", "{name}");
+        assert_eq!(outcome.selected.mean, 1.0, "{name}");
+        assert!(outcome.spending.total().calls <= 1500, "{name}");
+    }
+}
+
+#[test]
+fn without_room_nothing_is_tried_and_nothing_dropped() {
+    let gepa = |options| Box::new(GEPA::default().with_run_options(options)) as Box<_>;
+    let mut small = options(&[HELPS[0], HARMS, USELESS, HELPS[1]]);
+    small.max_calls = Some(240);
+    let outcome = compile(small, gepa).unwrap();
+    assert!(installed(&outcome).contains(HARMS), "{}", installed(&outcome));
+    let found = outcome.rules().unwrap();
+    assert_eq!((found.dropped(), found.rollouts), (0, 0), "{found:?}");
+    assert!(found.to_string().contains("the budget left no room"), "{found}");
+    // What is known all the same is told.
+    assert!(found.rules[0].worth.as_ref().unwrap().is_better(), "{found:?}");
+}
+
+#[test]
+fn texts_to_keep_are_put_back_and_no_rule_is_dropped_that_has_one() {
+    let keep = "Answer the question.";
+    for (name, make) in ALL {
+        let mut options = options(&[HELPS[0], HARMS, HELPS[1]]);
+        options.keep = vec![keep.to_owned()];
+        let outcome = compile(options, make).unwrap();
+        for one in &outcome.candidates {
+            assert!(one.instruction("answer").unwrap().contains(keep), "{name}: {one:?}");
+        }
+    }
+    let mut options = options(&[]);
+    options.keep = vec!["Answer in JSON.".to_owned()];
+    let error = compile(options, |options| Box::new(GEPA::default().with_run_options(options))).unwrap_err();
+    assert!(error.to_string().contains("`keep`") && error.to_string().contains("Answer in JSON."), "{error}");
+}
+
+#[test]
+fn nothing_above_the_length_is_installed_and_a_longer_original_is_named() {
+    for (name, make) in ALL {
+        let mut options = options(&[HELPS[0], HELPS[1]]);
+        options.max_length = Some(60);
+        let outcome = compile(options, make).unwrap();
+        assert!(installed(&outcome).chars().count() <= 60, "{name}: {}", installed(&outcome));
+    }
+    let mut options = options(&[HELPS[0]]);
+    options.max_length = Some(10);
+    let outcome = compile(options, |options| Box::new(GEPA::default().with_run_options(options))).unwrap();
+    assert!(outcome.notes.iter().any(|note| note.contains("`answer` has 20 characters")), "{:?}", outcome.notes);
+}
+
+#[test]
+fn a_gain_must_be_worth_its_length() {
+    let improved = |penalty: f64| {
+        let mut options = options(&[HELPS[0]]);
+        options.length_penalty = penalty;
+        let outcome = compile(options, |options| Box::new(GEPA::default().with_run_options(options))).unwrap();
+        (outcome.improved(), outcome.choice)
+    };
+    assert!(improved(0.5).0);
+    let (is_installed, choice) = improved(10.0);
+    assert!(!is_installed && choice.contains("the original was kept"), "{choice}");
+}
