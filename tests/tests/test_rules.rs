@@ -8,9 +8,7 @@ use promptopt_core::lm::LmRequest;
 use promptopt_core::program::{ModuleExt as _, Predictor as _};
 use promptopt_core::prompt::Prompt;
 use promptopt_gepa::GEPA;
-use promptopt_run::{
-    Error, InstructionRequest, InstructionWriter, Optimizer as _, Outcome, Run, RunOptions, Strategy as _,
-};
+use promptopt_run::{Error, InstructionRequest, InstructionWriter, Optimizer as _, Outcome, Run, RunOptions};
 use promptopt_testkit::{ScriptedLm, toy};
 
 use crate::conformance::ALL;
@@ -43,12 +41,13 @@ fn model() -> Arc<ScriptedLm> {
         let asked = request.messages.last().map_or("", |message| message.content.as_str());
         let about = |cue: &str| asked.contains(&format!("about {cue}"));
         let needs = ["amber", "birch"].iter().zip(HELPS).find(|(cue, _)| about(cue)).map(|(_, rule)| rule);
-        let is_right = needs.is_none_or(|rule| system.contains(rule)) && !(about("cobalt") && system.contains(HARMS));
+        let is_right =
+            needs.is_none_or(|rule| system.contains(rule)) && !(about("cobalt") && system.contains(HARMS));
         Ok(ScriptedLm::chat_reply([("answer", if is_right { "yes" } else { "no" })]))
     }))
 }
 
-/// Writes one instruction with these rules.
+/// Writes a few instructions with these rules.
 struct Writer(Vec<&'static str>);
 
 #[async_trait]
@@ -58,9 +57,10 @@ impl InstructionWriter for Writer {
         _run: &mut Run<'_>,
         request: &InstructionRequest,
     ) -> anyhow::Result<Vec<String>> {
-        let rules: String = self.0.iter().map(|rule| format!("- {rule}\n")).collect();
-        let text = format!("Answer the question about the entry.\n\n{rules}");
-        Ok(if request.taken.contains(&text) { Vec::new() } else { vec![text] })
+        let rules = self.0.iter().map(|rule| format!("- {rule}")).collect::<Vec<_>>().join("\n");
+        let heads = ["with care", "in a word", "at once", "in full", "to the letter", "briefly"];
+        let texts = heads.map(|how| format!("Answer the question about the entry {how}.\n\n{rules}"));
+        Ok(texts.into_iter().find(|text| !request.taken.contains(text)).into_iter().collect())
     }
 }
 
@@ -73,7 +73,10 @@ fn options(rules: &[&'static str]) -> RunOptions {
         .build()
 }
 
-fn compile(options: RunOptions, make: impl Fn(RunOptions) -> Box<dyn promptopt_run::Optimizer>) -> Result<Outcome, Error> {
+fn compile(
+    options: RunOptions,
+    make: impl Fn(RunOptions) -> Box<dyn promptopt_run::Optimizer>,
+) -> Result<Outcome, Error> {
     let mut answerer = toy::answerer();
     answerer.set_prompt(Prompt::new(OWN));
     let mut program = answerer.with_metric(toy::exact_answer());
@@ -92,11 +95,13 @@ fn every_optimizer_drops_the_rules_that_do_not_pay() {
             assert!(outcome.rules().is_none() && installed(&outcome) == OWN, "{name}");
             continue;
         }
-        let (text, found) = (installed(&outcome), outcome.rules().unwrap());
+        let text = installed(&outcome);
+        let found = outcome.rules().unwrap_or_else(|| panic!("{name}: {}", outcome.choice));
         assert!(HELPS.iter().all(|rule| text.contains(rule)), "{name}: {text}");
         assert!(!text.contains(HARMS) && !text.contains(USELESS), "{name}: {text}\n{found}");
         assert_eq!(found.dropped(), 2, "{name}: {found:?}");
-        let worth = |rule: &str| found.rules.iter().find(|one| one.rule == rule).unwrap().worth.clone().unwrap();
+        let worth =
+            |rule: &str| found.rules.iter().find(|one| one.rule == rule).unwrap().worth.clone().unwrap();
         assert!(worth(HELPS[0]).is_better() && worth(HARMS).difference < 0.0, "{name}: {found:?}");
         assert_eq!((worth(USELESS).difference, worth(USELESS).n), (0.0, 5), "{name}");
         // It is a candidate like any other, and one that scores no less.
@@ -148,7 +153,11 @@ fn nothing_above_the_length_is_installed_and_a_longer_original_is_named() {
     let mut options = options(&[HELPS[0]]);
     options.max_length = Some(10);
     let outcome = compile(options, |options| Box::new(GEPA::default().with_run_options(options))).unwrap();
-    assert!(outcome.notes.iter().any(|note| note.contains("`answer` has 20 characters")), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes.iter().any(|note| note.contains("`answer` has 20 characters")),
+        "{:?}",
+        outcome.notes
+    );
 }
 
 #[test]
@@ -156,7 +165,8 @@ fn a_gain_must_be_worth_its_length() {
     let improved = |penalty: f64| {
         let mut options = options(&[HELPS[0]]);
         options.length_penalty = penalty;
-        let outcome = compile(options, |options| Box::new(GEPA::default().with_run_options(options))).unwrap();
+        let outcome =
+            compile(options, |options| Box::new(GEPA::default().with_run_options(options))).unwrap();
         (outcome.improved(), outcome.choice)
     };
     assert!(improved(0.5).0);

@@ -115,7 +115,7 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
     if let Some(found) = outcome.headroom() {
         let _ = writeln!(text, "probe before the search: {found}");
     }
-    if let Some(rules) = outcome.rules() {
+    if let Some(rules) = outcome.rules().filter(|rules| rules.rollouts > 0 || rules.dropped() > 0) {
         let _ = writeln!(text, "rules: {rules}");
     }
     let total = outcome.spending.total();

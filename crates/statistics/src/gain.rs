@@ -14,7 +14,7 @@ const SPREADS: [(f64, f64); 7] =
 /// Besides, so many of the candidates may stand out, spread so wide, which is so likely.
 const OUTLIERS: (f64, f64, f64) = (0.12, 0.6, 0.5);
 /// The baseline is one of them. Or it is far off: so wide, and so likely.
-const FAR_OFF: (f64, f64) = (1.6, 0.15);
+const FAR_OFF: (f64, f64) = (0.8, 0.05);
 /// How noisy the differences of one candidate are, the others say as well, like so many of its own: few examples say
 /// little of it. So do all scores, so that one that moved every example alike is not known without doubt.
 const NOISE_OF_OTHERS: f64 = 20.0;
