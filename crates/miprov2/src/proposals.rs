@@ -105,7 +105,11 @@ impl Proposals {
             let bounds = run.bounds(&predictor.path);
             for text in texts {
                 let admitted = bounds.mend(&text).and_then(|mended| known.admit(&mended).map(|()| mended));
-                run.observe_proposal(&predictor.path, &text, admitted.as_ref().err().copied().map(Flaw::reason));
+                run.observe_proposal(
+                    &predictor.path,
+                    &text,
+                    admitted.as_ref().err().copied().map(Flaw::reason),
+                );
                 kept.extend(admitted);
             }
             written.insert(predictor.path.clone(), kept);

@@ -59,12 +59,11 @@ impl<S: Strategy + ?Sized> Optimizer for S {
         let probe = run.probe_calls(forecast.as_ref());
         let limits = run.options().limits();
         Ok(forecast.map(|forecast| {
-            let pruning = run.pruning_calls(&forecast);
             let forecast = match probe {
                 Some(calls) => forecast.with_second(HeadroomFinding::DETAIL, calls),
                 None => forecast,
             };
-            match pruning {
+            match run.pruning_calls(&forecast) {
                 Some(calls) => forecast.with_last(RulesFinding::DETAIL, calls),
                 None => forecast,
             }
