@@ -93,7 +93,9 @@ pub(crate) fn check(options: &RunOptions, original: &Prompts) -> Result<Vec<Stri
     for text in &options.keep {
         if !original.iter().any(|(_, prompt)| prompt.instruction.contains(text.as_str())) {
             let text = shorten(text, NAMED);
-            let reason = format!("no instruction of the program contains {text:?} word by word; put it into one first");
+            let reason = format!(
+                "no instruction of the program contains {text:?} word by word; put it into one first"
+            );
             return Err(Error::option("keep", reason));
         }
     }
@@ -102,7 +104,8 @@ pub(crate) fn check(options: &RunOptions, original: &Prompts) -> Result<Vec<Stri
     for (path, prompt) in original.iter() {
         let kept = Bounds::of(options, &prompt.instruction).keep.join("\n\n");
         if kept.chars().count() > most {
-            let reason = format!("is {most}, but the texts to `keep` in the instruction of `{path}` are longer");
+            let reason =
+                format!("is {most}, but the texts to `keep` in the instruction of `{path}` are longer");
             return Err(Error::option("max_length", reason));
         }
         let length = prompt.instruction.chars().count();

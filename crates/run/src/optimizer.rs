@@ -60,7 +60,6 @@ impl<S: Strategy + ?Sized> Optimizer for S {
         let limits = run.options().limits();
         let trial = run.trial_calls();
         Ok(forecast.map(|forecast| {
-            let pruning = run.pruning_calls(&forecast);
             let forecast = match trial {
                 Some(calls) => forecast.with_trial(calls),
                 None => forecast,
@@ -69,7 +68,7 @@ impl<S: Strategy + ?Sized> Optimizer for S {
                 Some(calls) => forecast.with_second(HeadroomFinding::DETAIL, calls),
                 None => forecast,
             };
-            match pruning {
+            match run.pruning_calls(&forecast) {
                 Some(calls) => forecast.with_last(RulesFinding::DETAIL, calls),
                 None => forecast,
             }

@@ -17,8 +17,8 @@ mod words;
 
 use kinds::{declines, is_letter, is_program, questions, speaks_of_instructions};
 use reply::{ReadingKind, readings};
-pub(crate) use words::{stems, words};
 use words::{Letters, is_english, repetition, shingles};
+pub(crate) use words::{stems, words};
 
 /// The most characters of an instruction, where nothing else is said.
 pub const MAX_CHARS: usize = 6000;

@@ -199,8 +199,12 @@ pub(crate) fn worths(
     }
     let worth = |(at, rule): (usize, &Rule)| {
         let key = normalized(&rule.text);
-        let beside: Vec<String> =
-            rule.beside.iter().filter_map(|other| rules.get(*other)).map(|other| normalized(&other.text)).collect();
+        let beside: Vec<String> = rule
+            .beside
+            .iter()
+            .filter_map(|other| rules.get(*other))
+            .map(|other| normalized(&other.text))
+            .collect();
         let stated = stated.get(rule.predictor.as_str());
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for (candidate, states) in stated.into_iter().flatten().enumerate() {
@@ -233,7 +237,8 @@ pub(crate) fn worths(
         let within: f64 = all.iter().map(squares).sum();
         let count = all.iter().map(Vec::len).sum::<usize>() as f64;
         let everything: Vec<f64> = all.concat();
-        let range = everything.iter().copied().fold(0.0, f64::max) - everything.iter().copied().fold(0.0, f64::min);
+        let range =
+            everything.iter().copied().fold(0.0, f64::max) - everything.iter().copied().fold(0.0, f64::min);
         let before = SEEN_BEFORE * (range * range / 4.0).max(1e-9);
         let variance = (within + before) / (count - 2.0 + SEEN_BEFORE).max(1.0);
         let rows = found.with.len() as f64;
@@ -275,7 +280,10 @@ mod tests {
     fn a_rule_is_about_the_rows_that_share_its_rare_words() {
         let rules = rules_of(&stating(&["amber", "amber stones"]), &candidate(""), &rows(20));
         assert_eq!(rules[0].rows, [0, 5, 10, 15]);
-        assert_eq!((rules[0].beside.as_slice(), rules[2].beside.as_slice()), ([1].as_slice(), [0, 1].as_slice()));
+        assert_eq!(
+            (rules[0].beside.as_slice(), rules[2].beside.as_slice()),
+            ([1].as_slice(), [0, 1].as_slice())
+        );
         assert!(rules[2].is_general && rules[2].rows.len() == 20 && !rules[0].is_general);
         let own = stating(&["amber"]);
         assert!(rules_of(&own, &own, &rows(20)).is_empty());

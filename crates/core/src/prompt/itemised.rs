@@ -129,7 +129,8 @@ fn marker(line: &str) -> Option<usize> {
         _ => false,
     };
     let rest = rest.get(mark.len_utf8()..)?;
-    (is_marker && rest.starts_with([' ', '\t']) && !rest.trim().is_empty()).then_some(digits + mark.len_utf8())
+    (is_marker && rest.starts_with([' ', '\t']) && !rest.trim().is_empty())
+        .then_some(digits + mark.len_utf8())
 }
 
 /// The columns that a line begins with, and the rest of it.
@@ -224,7 +225,9 @@ fn is_sentence(text: &str, next: char) -> bool {
     if closed.ends_with(['。', '！', '？']) {
         return true;
     }
-    let Some(word) = closed.strip_suffix(['.', '!', '?', '…']).filter(|_| !space.is_empty()) else { return false };
+    let Some(word) = closed.strip_suffix(['.', '!', '?', '…']).filter(|_| !space.is_empty()) else {
+        return false;
+    };
     let word = word.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     closed.ends_with(['!', '?'])
         || word.is_empty()
@@ -256,18 +259,21 @@ mod tests {
 
     #[test]
     fn without_a_list_the_sentences_are_rules() {
-        check("Read the text. It is long! Answer with K4. \"Why?\" Be brief.", "Read the text. ", &[
-            "It is long!",
-            "Answer with K4.",
-            "\"Why?\"",
-            "Be brief.",
-        ]);
-        check("Ask Dr. Who, e.g. Today, at 1.5 to one.\n\nthen stop", "Ask Dr. Who, e.g. Today, at 1.5 to one.\n\n", &[
-            "then stop",
-        ]);
-        check("See this:\n```\nA. B. C.\n```\nStop here. Go on.", "See this:\n```\nA. B. C.\n```\nStop here. ", &[
-            "Go on.",
-        ]);
+        check(
+            "Read the text. It is long! Answer with K4. \"Why?\" Be brief.",
+            "Read the text. ",
+            &["It is long!", "Answer with K4.", "\"Why?\"", "Be brief."],
+        );
+        check(
+            "Ask Dr. Who, e.g. Today, at 1.5 to one.\n\nthen stop",
+            "Ask Dr. Who, e.g. Today, at 1.5 to one.\n\n",
+            &["then stop"],
+        );
+        check(
+            "See this:\n```\nA. B. C.\n```\nStop here. Go on.",
+            "See this:\n```\nA. B. C.\n```\nStop here. ",
+            &["Go on."],
+        );
         check("読む。答える。", "読む。", &["答える。"]);
         check("**Bold** and\n---\n* * *\n2024. A year", "**Bold** and\n---\n", &["* *\n2024. A year"]);
         check("One line", "One line", &[]);

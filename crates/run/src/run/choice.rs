@@ -36,8 +36,7 @@ impl Run<'_> {
             |index: usize| self.board.candidates().get(index).is_some_and(|one| one.score.is_some());
         let full: Vec<_> = gains.iter().copied().filter(|(index, _)| is_full(*index)).collect();
         let price = |index: usize| self.price_of_length(index);
-        let is_better =
-            |(index, gain): &(usize, Gain)| gain.seen > price(*index) && self.may_install(*index);
+        let is_better = |(index, gain): &(usize, Gain)| gain.seen > price(*index) && self.may_install(*index);
         let better = || full.iter().copied().filter(is_better);
         let utility = |(index, gain): &(usize, Gain)| utility(gain, price(*index), caution);
         // The first of equals, so the last of them backwards.

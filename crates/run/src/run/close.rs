@@ -10,7 +10,9 @@ use promptopt_statistics::compare;
 use super::Run;
 use super::choice::Choice;
 use crate::evaluate::{LEVEL, evaluate};
-use crate::{CandidateScores, Confirmation, Error, Halt, Outcome, RolloutCost, Spending, StopReason};
+use crate::{
+    CandidateScores, Confirmation, Error, Halt, Outcome, RolloutCost, RulesFinding, Spending, StopReason,
+};
 
 /// So many scores of single examples are in an outcome at most.
 const MOST_SCORES: usize = 1_000_000;
@@ -38,9 +40,12 @@ impl Run<'_> {
                 choice = self.choose_only(contender);
             }
         }
-        let mut choice = self.without_idle_rules(choice, may_go_on(&stop)).await?;
+        let (mut choice, rules) = self.without_idle_rules(choice, may_go_on(&stop)).await?;
         let confirmation = self.confirmation(&mut choice, &stop).await?;
         let best = choice.best();
+        if let Some(rules) = rules.filter(|_| best != 0) {
+            self.detail(RulesFinding::DETAIL, rules);
+        }
         let judged = (best != 0).then(|| self.board.judge(best, LEVEL)).flatten();
         let (baseline, selected) = (self.board.estimate(0, LEVEL), self.board.estimate(best, LEVEL));
 

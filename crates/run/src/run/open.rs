@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Run;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
 use crate::{
-    bounds, Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind,
+    Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind, bounds,
     calls_of_a_rollout, unfit_formats,
 };
 

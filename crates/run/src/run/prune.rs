@@ -9,7 +9,9 @@ use super::Run;
 use super::choice::Choice;
 use crate::proposal::flaw;
 use crate::rules::{Rule, RulesFinding, Worth, rules_of, worths};
-use crate::{Between, Error, Forecast, Halt, ModelRole, RolloutCost, RolloutJob, TrialKind, calls_of_a_rollout};
+use crate::{
+    Between, Error, Forecast, Halt, ModelRole, RolloutCost, RolloutJob, TrialKind, calls_of_a_rollout,
+};
 
 /// Rules are tried with at most one rollout for so many that the run has made.
 const PART: u64 = 10;
@@ -27,21 +29,22 @@ struct Trials {
 }
 
 impl Run<'_> {
-    /// The choice, after rules of the winner that do not pay were dropped: each is left out on the examples that it is
-    /// about, and the winner without those that gained nothing there is one more candidate to choose from.
+    /// The choice, after rules of the winner that do not pay were dropped, and what was found: each is left out on the
+    /// examples that it is about, and the winner without those that gained nothing there is one more candidate to choose
+    /// from.
     pub(super) async fn without_idle_rules(
         &mut self,
         choice: Choice,
         may_go_on: bool,
-    ) -> Result<Choice, Error> {
+    ) -> Result<(Choice, Option<RulesFinding>), Error> {
         let winner = choice.best();
         let Some(candidate) = self.board.candidates().get(winner).filter(|_| winner != 0).cloned() else {
-            return Ok(choice);
+            return Ok((choice, None));
         };
         let own = self.board.candidates().first().cloned().unwrap_or_default();
         let rules = rules_of(&candidate, &own, self.board.examples());
         if rules.is_empty() || rules.len() > MOST_RULES {
-            return Ok(choice);
+            return Ok((choice, None));
         }
         let before = self.runner.totals().made;
         let mut trials = Trials { candidate, rules, scores: HashMap::new() };
@@ -55,19 +58,20 @@ impl Run<'_> {
         let idle = trials.idle(&worths, self.options.length_penalty, self.board.examples().len());
         let (choice, dropped, why) = match idle.as_slice() {
             [] if trials.scores.is_empty() => {
-                let why = "the budget left no room to try the winner without them".to_owned();
-                (choice, Vec::new(), if trials.is_sure(&worths) { "all pay".to_owned() } else { why })
+                let why = match may_go_on {
+                    _ if trials.is_sure(&worths) => "all pay",
+                    true => "the budget left no room to try the winner without them",
+                    false => "the run ended before the winner was tried without them",
+                };
+                (choice, Vec::new(), why.to_owned())
             }
             [] => (choice, Vec::new(), "none that was tried was without worth".to_owned()),
             _ => self.choose_without(choice, &trials, idle).await?,
         };
         let told = trials.rules.iter().zip(&worths).enumerate();
         let rules = told.map(|(at, (rule, worth))| worth.of(rule, dropped.contains(&at))).collect();
-        if choice.best() == winner || !dropped.is_empty() {
-            let rollouts = self.runner.totals().made - before;
-            self.detail(RulesFinding::DETAIL, RulesFinding { rules, rollouts, why });
-        }
-        Ok(choice)
+        let rollouts = self.runner.totals().made - before;
+        Ok((choice, Some(RulesFinding { rules, rollouts, why })))
     }
 
     fn worths(&self, trials: &Trials) -> Vec<Worth> {
@@ -92,12 +96,7 @@ impl Run<'_> {
         let (mut places, mut jobs) = (Vec::new(), Vec::new());
         for at in order {
             let Some(rule) = trials.rules.get(at).filter(|rule| rule.rows.len() <= room) else { continue };
-            let without = trials.without(&[at]);
-            let instruction = without.instruction(&rule.predictor).unwrap_or_default();
-            let is_allowed = self.bounds(&rule.predictor).admits(instruction);
-            if !is_allowed || flaw(instruction, usize::MAX).is_some() {
-                continue;
-            }
+            let Some(without) = self.sound_without(trials, &[at]) else { continue };
             room -= rule.rows.len();
             let prompts = Arc::new(self.fitted(without).prompts);
             for row in &rule.rows {
@@ -109,7 +108,10 @@ impl Run<'_> {
         if jobs.is_empty() {
             return Ok(());
         }
-        self.stage(RulesFinding::DETAIL, format!("the winner without single rules, in {} rollouts", jobs.len()));
+        self.stage(
+            RulesFinding::DETAIL,
+            format!("the winner without single rules, in {} rollouts", jobs.len()),
+        );
         let mut traces = Vec::new();
         let ended = self.rollouts_into(&jobs, &mut traces).await;
         for (place, trace) in places.into_iter().zip(traces) {
@@ -120,14 +122,28 @@ impl Run<'_> {
         ended
     }
 
+    /// The candidate without some of its rules; `None` where what is left is no instruction or lacks a text to keep.
+    fn sound_without(&self, trials: &Trials, dropped: &[usize]) -> Option<PromptCandidate> {
+        let without = trials.without(dropped);
+        let is_sound = |rule: &Rule| {
+            let instruction = without.instruction(&rule.predictor).unwrap_or_default();
+            self.bounds(&rule.predictor).admits(instruction) && flaw(instruction, usize::MAX).is_none()
+        };
+        dropped.iter().filter_map(|at| trials.rules.get(*at)).all(is_sound).then_some(without)
+    }
+
     /// Evaluates the winner without some rules, and chooses again; which were dropped, and why.
     async fn choose_without(
         &mut self,
         choice: Choice,
         trials: &Trials,
-        idle: Vec<usize>,
+        mut idle: Vec<usize>,
     ) -> Result<(Choice, Vec<usize>, String), Error> {
         let winner = choice.best();
+        // Each can be spared; all of them together may be the whole instruction.
+        while self.sound_without(trials, &idle).is_none() {
+            idle.pop();
+        }
         let without = self.enter(trials.without(&idle).with_parents(vec![winner]));
         let open = self.board.open(without);
         let affords = RolloutCost::is_enough(&self.runner, open.len() + self.kept_back as usize);
@@ -146,7 +162,7 @@ impl Run<'_> {
             return Ok((after, idle, why));
         }
         let why = format!("without the {} that gained nothing, less is to be expected of it", idle.len());
-        Ok((after, Vec::new(), why))
+        Ok((choice, Vec::new(), why))
     }
 
     /// What dropping rules may call at the end of a run that calls so much; `None` where it writes no instructions.
@@ -163,7 +179,8 @@ impl Trials {
     fn without(&self, dropped: &[usize]) -> PromptCandidate {
         let mut prompts = self.candidate.prompts.clone();
         for (path, prompt) in self.candidate.prompts.iter() {
-            let own = dropped.iter().filter_map(|at| self.rules.get(*at)).filter(|rule| rule.predictor == path);
+            let own =
+                dropped.iter().filter_map(|at| self.rules.get(*at)).filter(|rule| rule.predictor == path);
             let places: Vec<usize> = own.map(|rule| rule.place).collect();
             if !places.is_empty() {
                 let mut prompt = prompt.clone();
