@@ -38,7 +38,7 @@ fn a_rule_is_appended_and_never_replaces_the_instruction() {
     let others = &outcome.candidates[1..];
     assert!(!others.is_empty());
     for candidate in others {
-        assert!(["rule", "without rules"].contains(&candidate.origin.kind.as_str()), "{:?}", candidate.origin);
+        assert!(["rule", "without rules"].contains(&&*candidate.origin.kind), "{:?}", candidate.origin);
         let instruction = candidate.instruction("answer").unwrap();
         assert!(instruction.len() > original.len() && instruction.starts_with(&original), "{instruction}");
     }
