@@ -1,5 +1,7 @@
 //! What is installed where there is nothing to gain, and where there is.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, stream};
 use miprov2::{ModuleExt as _, Optimizer as _};
@@ -48,24 +50,25 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     let seeds = options.seeds.clone().map_or_else(|| SEEDS.collect(), |seeds| seeds.0);
     let sizes = if options.quick { SIZES.get(..1).unwrap_or(SIZES) } else { SIZES };
     let cautions = options.caution.map_or_else(|| CAUTIONS.to_vec(), |caution| vec![caution]);
+    let wanted = |one: &Landscape| options.landscape.as_ref().is_none_or(|name| name == one.name);
     let mut tasks = Vec::new();
     for seed in seeds {
         let flat = Landscape::without_headroom(seed).into_iter().map(|one| (one, false));
         let all: Vec<_> = flat.chain(Landscape::all(seed).into_iter().map(|one| (one, true))).collect();
-        for (landscape, headroom) in all {
+        for (landscape, headroom) in all.into_iter().filter(|(one, _)| wanted(one)) {
             for (size, calls) in sizes {
                 let mut landscape = landscape.clone();
                 landscape.selection.truncate(*size);
+                let landscape = Arc::new(landscape);
                 for method in methods() {
                     for caution in &cautions {
-                        tasks.push((landscape.clone(), headroom, method, *caution, *calls, seed));
+                        tasks.push((Arc::clone(&landscape), headroom, method, *caution, *calls, seed));
                     }
                 }
             }
         }
     }
-    let wanted = |one: &Landscape| options.landscape.as_ref().is_none_or(|name| name == one.name);
-    let points: Vec<Point> = stream::iter(tasks.into_iter().filter(|task| wanted(&task.0)))
+    let points: Vec<Point> = stream::iter(tasks)
         .map(|task| async move { tokio::spawn(measure(task)).await? })
         .buffered(std::thread::available_parallelism()?.get())
         .collect::<Vec<_>>()
@@ -86,7 +89,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
 
 /// One run of an optimizer, and what it truly came to.
 async fn measure(
-    (landscape, headroom, method, caution, calls, seed): (Landscape, bool, Method, f64, u64, u64),
+    (landscape, headroom, method, caution, calls, seed): (Arc<Landscape>, bool, Method, f64, u64, u64),
 ) -> Result<Point> {
     let options = RunOptions::builder()
         .seed(seed)

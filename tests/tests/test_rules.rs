@@ -120,7 +120,7 @@ fn without_room_nothing_is_tried_and_nothing_dropped() {
     assert!(installed(&outcome).contains(HARMS), "{}", installed(&outcome));
     let found = outcome.rules().unwrap();
     assert_eq!((found.dropped(), found.rollouts), (0, 0), "{found:?}");
-    assert!(found.to_string().contains("the budget left no room"), "{found}");
+    assert!(found.to_string().contains("what the budget left, is too little"), "{found}");
     // What is known all the same is told.
     let worth = found.rules[0].worth.as_ref().unwrap();
     assert!(worth.difference == 1.0 && worth.n > 2, "{found:?}");

@@ -109,6 +109,31 @@ fn details_of_another_form_than_is_known_are_listed_too() {
 }
 
 #[test]
+fn each_rule_stands_with_its_worth_and_what_became_of_it() {
+    let mut report = small();
+    assert_eq!(select(&report, "#rules, a[href='#rules']"), "");
+    let rule = |text: &str, worth: serde_json::Value, dropped: bool| json!({"predictor": "answer", "rule": text, "rows": 20, "worth": worth, "dropped": dropped});
+    let worth = |difference: f64| {
+        let mut comparison =
+            promptopt_statistics::Comparison::new(12, difference, difference - 0.1, difference + 0.1, 0.01);
+        comparison.test = "exact McNemar".into();
+        json!(comparison)
+    };
+    let rules = [
+        rule("Say <b>yes</b>.", worth(0.4), false),
+        rule("Be kind.", worth(0.0), true),
+        rule("Be brief.", json!(null), false),
+    ];
+    let found = json!({"rules": rules, "rollouts": 30, "why": "the winner does as well without"});
+    report.outcome.details = fields(json!({ "rules": found }));
+    check(&report.to_html().unwrap());
+    insta::assert_snapshot!(words(&report, "#rules"), @"Rules of the winner Of 3 rules of the winner 2 were tried with and without, 1 pay beyond chance, and 1 were dropped: the winner does as well without. Each rule with the difference that it makes in the score, on rows of the selection set that it is about and on which candidates with it and without it were tried. Rule Predictor Worth Rows In the prompt Say <b>yes</b>. answer +0.400 +0.300 to +0.500 12 of 20 kept Be kind. answer 0.000 −0.100 to +0.100 12 of 20 dropped: it gained nothing Be brief. answer not known 20 kept");
+    assert_eq!(select(&report, "#details"), "");
+    report.outcome.details = fields(json!({"rules": "many"}));
+    assert_eq!(words(&report, "#details"), "Details of the optimizer rules many");
+}
+
+#[test]
 fn a_reason_of_its_own_says_why_the_run_ended() {
     let mut report = small();
     report.outcome.stop = StopReason::Other { reason: "the pool <b> ran dry".into() };

@@ -60,7 +60,9 @@ impl Run<'_> {
             [] if trials.scores.is_empty() => {
                 let why = match may_go_on {
                     _ if trials.is_sure(&worths) => "all pay",
-                    true => "the budget left no room to try the winner without them",
+                    true => {
+                        "a tenth of the rollouts made, or what the budget left, is too little to try the winner without them"
+                    }
                     false => "the run ended before the winner was tried without them",
                 };
                 (choice, Vec::new(), why.to_owned())
