@@ -112,6 +112,50 @@ fn every_optimizer_drops_the_rules_that_do_not_pay() {
 }
 
 #[test]
+fn of_two_rules_that_say_the_same_one_stays_where_there_is_nothing_else() {
+    // Either is enough, and there is no head: without both nothing would be left.
+    let model = || {
+        Arc::new(ScriptedLm::new(|request: &LmRequest| {
+            let system = request.messages.first().map_or("", |message| message.content.as_str());
+            Ok(ScriptedLm::chat_reply([("answer", if system.contains("say yes") { "yes" } else { "no" })]))
+        }))
+    };
+    let mut looked_at = 0;
+    // SIMBA appends rules to the user's own instruction, which is something else, and random search writes none.
+    for (name, make) in ALL.into_iter().filter(|(name, _)| !["SIMBA", "random search"].contains(name)) {
+        let mut options = options(&[]);
+        options.task_model = Some(model());
+        options.valset = Some(rows(0).split_off(90));
+        options.instruction_writer = Some(Arc::new(Same));
+        let outcome = compile(options, make).unwrap();
+        let text = installed(&outcome);
+        assert!(text.contains("say yes"), "{name}: {text}");
+        let Some(found) = outcome.rules().filter(|found| found.rollouts >= 20) else { continue };
+        assert_eq!((found.rules.len(), found.dropped()), (2, 1), "{name}: {found:?}");
+        assert_eq!(text.matches("say yes").count(), 1, "{name}: {text}");
+        assert_eq!(outcome.selected.mean, 1.0, "{name}");
+        looked_at += 1;
+    }
+    assert!(looked_at > 1, "{looked_at}");
+}
+
+/// Writes instructions of two rules that say the same.
+struct Same;
+
+#[async_trait]
+impl InstructionWriter for Same {
+    async fn write_instructions(
+        &self,
+        _run: &mut Run<'_>,
+        request: &InstructionRequest,
+    ) -> anyhow::Result<Vec<String>> {
+        let texts = ["kindly", "at once", "in a word", "briefly"];
+        let texts = texts.map(|how| format!("- To each question say yes {how}.\n- Always say yes, {how}."));
+        Ok(texts.into_iter().find(|text| !request.taken.contains(text)).into_iter().collect())
+    }
+}
+
+#[test]
 fn without_room_nothing_is_tried_and_nothing_dropped() {
     let gepa = |options| Box::new(GEPA::default().with_run_options(options)) as Box<_>;
     let mut small = options(&[HELPS[0], HARMS, USELESS, HELPS[1]]);
