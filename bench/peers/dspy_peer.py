@@ -39,7 +39,7 @@ def model(url, max_tokens=None, **settings):
 
 
 lm = model(base_url, data.get("max_tokens"), **({"stop": ["\n"]} if plain else {}))
-writer = model(**{"url": data["writer"]["base_url"], "max_tokens": data["writer"]["max_tokens"]}) if "writer" in data else lm
+writer = model(data["writer"]["base_url"], data["writer"]["max_tokens"]) if "writer" in data else lm
 dspy.configure(lm=lm)
 
 train, selection = (

@@ -104,24 +104,14 @@ fn wanted(options: &Options) -> Result<Wanted> {
         if given.is_empty() { all.iter().map(|name| (*name).to_owned()).collect() } else { given.to_vec() }
     };
     let sizes = match options.sizes.as_slice() {
-        [] => {
-            if options.quick {
-                QUICK_SIZES
-            } else {
-                SIZES
-            }
-        }
+        [] if options.quick => QUICK_SIZES,
+        [] => SIZES,
         [train, selection, test] => [*train, *selection, *test],
         _ => bail!("--sizes takes the rows of train, selection and test, such as 40,30,60"),
     };
     let max_calls = match options.calls.as_slice() {
-        [] => {
-            if options.quick {
-                QUICK_CALLS
-            } else {
-                MAX_CALLS
-            }
-        }
+        [] if options.quick => QUICK_CALLS,
+        [] => MAX_CALLS,
         [calls] => *calls,
         _ => bail!("--calls takes one number with `real`"),
     };

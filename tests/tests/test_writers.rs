@@ -76,3 +76,25 @@ fn a_model_that_writes_well_writes_on() {
         assert_eq!((&outcome.candidates, &outcome.notes), (&other.candidates, &other.notes), "{name}");
     }
 }
+
+#[test]
+fn a_model_that_only_its_trial_finds_writing_is_given_up_after_its_first_round() {
+    let task = HiddenRules::new(6, 3);
+    let writer = ScriptedLm::new(|request| {
+        let asked = request.messages.last().map_or("", |message| message.content.as_str());
+        let is_trial = asked.contains("Write a better instruction for that model");
+        let text = format!("Read the question, and answer it in way {}.", request.sample_index);
+        Ok(if is_trial { text } else { "I'm sorry, but I cannot do that.".to_owned() })
+    });
+    let options = RunOptions::builder()
+        .task_model(Arc::new(task.model(3)))
+        .prompt_model(Arc::new(writer))
+        .fallback_writer(Arc::new(TemplateProposer::default()))
+        .max_calls(400)
+        .build();
+    let mut program = toy::answerer().with_metric(toy::exact_answer());
+    let optimizer = MIPROv2::default().with_run_options(options);
+    let outcome = pollster::block_on(optimizer.compile(&mut program, task.examples(60))).unwrap();
+    let note = "3 of 15 texts of the prompt model can serve, so the others are written without it";
+    assert!(outcome.notes.iter().any(|one| one == note), "{:?}", outcome.notes);
+}

@@ -1,7 +1,7 @@
 //! What one turn may take: the budget shared out among the turns that are left.
 
 use promptopt_core::program::{Evaluator, Predictor};
-use promptopt_evaluator::{RaceOptions, play_off_rollouts, prior, room_for_finalists, shrunk_mean};
+use promptopt_evaluator::{PartialSelection, RaceOptions};
 use promptopt_run::{RolloutCost, Run};
 
 use crate::COPRO;
@@ -12,12 +12,11 @@ const MISTAKE_ROLLOUTS: u64 = 20;
 const MISTAKE_SHARE: u64 = 10;
 /// Where candidates race on a part of the selection set, a turn takes less in all.
 const PARTIAL_MISTAKE_SHARE: u64 = 4;
-/// Candidates race on one part in so many of what a budget has room for, on at least `MIN_ROWS` examples. Chosen on the
-/// simulated landscapes, seeds 100 to 139.
-const ROWS_SHARE: u64 = 20;
-const MIN_ROWS: usize = 20;
-/// The most leaders in the play-off.
-const FINALISTS: usize = 8;
+/// Instructions of a depth, and depths, where nothing is said; and where candidates race on a part of the selection set.
+pub(crate) const BREADTH: usize = 10;
+const DEPTH: usize = 3;
+const PARTIAL_BREADTH: usize = 8;
+const PARTIAL_DEPTH: usize = 5;
 /// Selection examples before the first look of a race.
 const FIRST_CHUNK: usize = 10;
 /// Rollouts of a changed program that whoever writes for the follower is shown.
@@ -31,51 +30,42 @@ pub(crate) struct Plan {
     /// Instructions of each depth; at the first the present one is among the attempts.
     breadth: usize,
     depth: usize,
-    /// The selection examples that candidates race on: all, or a part under a small budget.
-    pub(crate) rows: usize,
     /// All selection examples.
     all: usize,
-    /// Leaders that meet in a play-off at the end, where candidates race on a part.
-    pub(crate) finalists: usize,
+    /// The part of them that candidates race on under a small budget.
+    pub(crate) part: Option<PartialSelection>,
 }
 
 impl Plan {
     pub(crate) fn of(options: &COPRO, run: &Run<'_>) -> Self {
-        let all = run.board().examples().len();
-        let (breadth, depth) = (options.breadth.unwrap_or(10), options.depth.unwrap_or(3));
-        let plan = Self { breadth, depth, rows: all, all, finalists: 1 };
-        let Some(calls) = run.runner().remaining_calls().filter(|_| options.racing) else { return plan };
-        let left = RolloutCost::of(run.runner()).rollouts(calls);
-        let rows = MIN_ROWS.max((left / ROWS_SHARE) as usize);
-        if rows >= all {
-            return plan;
+        let calls = run.runner().remaining_calls().filter(|_| options.racing);
+        let left = calls.map(|calls| RolloutCost::of(run.runner()).rollouts(calls));
+        let part = left.and_then(|left| PartialSelection::of(run, left));
+        let (breadth, depth) =
+            if part.is_some() { (PARTIAL_BREADTH, PARTIAL_DEPTH) } else { (BREADTH, DEPTH) };
+        Self {
+            breadth: options.breadth.unwrap_or(breadth),
+            depth: options.depth.unwrap_or(depth),
+            all: run.board().examples().len(),
+            part,
         }
-        let (breadth, depth) = (options.breadth.unwrap_or(8), options.depth.unwrap_or(5));
-        Self { breadth, depth, rows, all, finalists: room_for_finalists(run, FINALISTS, rows) }
     }
 
-    /// Whether candidates race on a part of the selection set.
-    pub(crate) fn is_partial(&self) -> bool {
-        self.rows < self.all
+    /// How many selection examples candidates race on.
+    fn rows(&self) -> usize {
+        self.part.map_or(self.all, |part| part.rows)
     }
 
     /// The candidate to go on from: the best, by what is believed of those that were seen on a part.
     pub(crate) fn base(&self, run: &Run<'_>) -> usize {
-        if !self.is_partial() {
-            return run.best().0;
-        }
-        let all = 0..run.board().candidates().len();
-        let prior = prior(run, all.clone());
-        let belief = |one: usize| shrunk_mean(run, one, prior);
-        all.rev().max_by(|one, other| belief(*one).total_cmp(&belief(*other))).unwrap_or(0)
+        self.part.map_or_else(|| run.best().0, |part| part.leader(run))
     }
 
     /// Rollouts that are kept for the end of the search: the evaluation of one candidate on the whole selection set, with
     /// a play-off where candidates race on a part.
     pub(crate) fn rollouts_of_the_end(&self, run: &Run<'_>) -> usize {
         let tried = run.board().candidates().len();
-        let known = if self.is_partial() { self.rows } else { 0 };
-        play_off_rollouts(self.finalists.min(tried), known, self.all)
+        self.part.map_or(self.all, |part| part.rollouts_of_the_end(run, tried))
     }
 
     /// Depth by depth all predictors: two at a time, of which one leads and the other follows, and an odd one alone.
@@ -120,7 +110,7 @@ impl Plan {
         defaults
             .with_first_chunk(first_chunk)
             .with_max_rollouts(max_rollouts)
-            .with_examples(self.is_partial().then_some(self.rows))
+            .with_examples(self.part.map(|part| part.rows))
             .with_seed(run.options().seed)
     }
 }
@@ -158,10 +148,10 @@ impl Room {
         writing: u64,
     ) -> Option<Self> {
         let cost = RolloutCost::of(run.runner());
-        let all = plan.rows as u64;
+        let all = plan.rows() as u64;
         let first = plan
             .race(options, run, turn.follower.is_some(), None)
-            .looks(plan.rows)
+            .looks(plan.rows())
             .first()
             .map_or(all, |n| *n as u64);
         let rest = all - first;
@@ -171,11 +161,11 @@ impl Room {
         let first = first + if turn.follower.is_some() { FOLLOWED_RUNS as u64 + 1 } else { 0 };
 
         // What is kept for the end covers the rest of one evaluation where candidates race on all examples.
-        let end = if plan.is_partial() { plan.rollouts_of_the_end(run) } else { 0 };
+        let end = plan.part.map_or(0, |_| plan.rollouts_of_the_end(run));
         let kept = writing + cost.kept_back(end);
         let calls = run.runner().remaining_calls().map(|calls| calls.saturating_sub(kept));
         let count = run.ledger().remaining_rollouts().map(|count| count.saturating_sub(end as u64));
-        if calls.is_some_and(|calls| calls < cost.kept_back(plan.rows))
+        if calls.is_some_and(|calls| calls < cost.kept_back(plan.rows()))
             || count.is_some_and(|count| count < all)
         {
             return None;
@@ -184,9 +174,8 @@ impl Room {
             return Some(Self { contenders: wanted as usize, mistakes: mistakes as usize, rollouts: None });
         };
         let share = (total / turns.max(1) as u64).max((all + MIN_CONTENDERS * first).min(total));
-        let mistakes = mistakes
-            .min(share / if plan.is_partial() { PARTIAL_MISTAKE_SHARE } else { MISTAKE_SHARE })
-            .min(total.saturating_sub(all));
+        let part = if plan.part.is_some() { PARTIAL_MISTAKE_SHARE } else { MISTAKE_SHARE };
+        let mistakes = mistakes.min(share / part).min(total.saturating_sub(all));
         let race = share - mistakes;
         let free = |calls: u64| calls.saturating_sub(cost.kept_back(rest as usize));
         let calls = calls.map(|calls| cost.rollouts(free(calls)).saturating_sub(mistakes));

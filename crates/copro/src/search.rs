@@ -1,7 +1,7 @@
 //! The algorithm, top to bottom.
 
 use promptopt_core::prompt::PromptCandidate;
-use promptopt_evaluator::{RaceEnd, play_off, race_into};
+use promptopt_evaluator::{RaceEnd, race_into};
 use promptopt_run::{Halt, Run, StopReason};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -12,26 +12,20 @@ use crate::author::Author;
 use crate::joint;
 use crate::mistakes::Mistakes;
 use crate::request::{Beginning, Request};
-use crate::room::{Plan, Room, Turn};
+use crate::room::{BREADTH, Plan, Room, Turn};
 
 /// At the first depth one instruction in so many is written from mistakes alone, so that not all of them take over
 /// what may be wrong with the present one.
 const ANEW_SHARE: usize = 3;
-
-/// Examples after which the evaluation of the best in full looks whether it can still win.
-const FINAL_PORTION: usize = 10;
 
 /// Coordinate ascent: depth by depth every predictor in turn, the others at their best so far.
 pub(crate) async fn search(options: &COPRO, run: &mut Run<'_>) -> Result<(), Halt> {
     let mut dropped = 0;
     let plan = Plan::of(options, run);
     let mut ended = ascend(options, &plan, run, &mut dropped).await;
-    let goes_on = ended
-        .as_ref()
-        .err()
-        .is_none_or(|halt| halt.stop() == Some(&StopReason::Budget) || halt.leaves_room());
-    if plan.is_partial() && goes_on {
-        ended = play_off(run, plan.finalists, plan.rows * 2 / 3, FINAL_PORTION).await.and(ended);
+    let leaves_room = |halt: &Halt| halt.stop() == Some(&StopReason::Budget) || halt.leaves_room();
+    if let Some(part) = plan.part.filter(|_| ended.as_ref().err().is_none_or(leaves_room)) {
+        ended = part.play_off(run).await.and(ended);
     }
     if dropped > 0 {
         run.note(format!(
@@ -70,7 +64,7 @@ async fn ascend(options: &COPRO, plan: &Plan, run: &mut Run<'_>, dropped: &mut u
         let attempts = if depth == 0 {
             Vec::new()
         } else {
-            attempts::ranked(run.board(), path, options.breadth.unwrap_or(10))
+            attempts::ranked(run.board(), path, options.breadth.unwrap_or(BREADTH))
         };
         let anew = if depth == 0 && mistakes.any(false) { (room.contenders + 1) / ANEW_SHARE } else { 0 };
         let request = |beginning| Request::new(run.program(), predictor, &best, beginning, &mistakes);

@@ -49,7 +49,7 @@ mod tpe;
 
 pub use error::Error;
 pub use minibatch::MinibatchSampler;
-pub use play_off::{play_off, play_off_rollouts, prior, room_for_finalists, shrunk_mean};
+pub use play_off::PartialSelection;
 pub use promptopt_run::{Evaluation, evaluate};
 pub use race::{Contender, RaceEnd, RaceOptions, race, race_into};
 pub use search::{Search, SearchOptions};

@@ -1,5 +1,5 @@
 //! The play-off: the leaders on more and more examples, half of them dropped each time (sequential halving,
-//! Karnin et al. 2013).
+//! Karnin et al. 2013). Where the budget is small, candidates are seen on a part of the selection set until then.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +15,79 @@ const PRIOR_WEIGHT: f64 = 5.0;
 const MIN_RACED: usize = 10;
 /// A leader is dropped from its full evaluation when it is this unlikely to be the best.
 const RACING_LEVEL: f64 = 0.99;
+/// A part of the selection set is one row in so many of what a budget has room for, and at least `MIN_ROWS`. Chosen on
+/// the simulated landscapes, seeds 100 to 139.
+const ROWS_SHARE: u64 = 20;
+const MIN_ROWS: usize = 20;
+/// The most leaders in a play-off after that.
+const FINALISTS: usize = 8;
+/// Examples after which the evaluation of its winner in full looks whether it can still win.
+const FINAL_PORTION: usize = 10;
+
+/// A part of the selection set that candidates are seen on, so that a small budget bears many of them. At the end the
+/// leaders play off on the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartialSelection {
+    /// Rows of the selection set.
+    pub rows: usize,
+    /// Leaders for whose play-off the budget has room.
+    finalists: usize,
+}
+
+impl PartialSelection {
+    /// The part for a search that has room for `left` rollouts; `None` where the whole selection set is no more than that
+    /// part.
+    pub fn of(run: &Run<'_>, left: u64) -> Option<Self> {
+        let rows = MIN_ROWS.max((left / ROWS_SHARE) as usize);
+        let is_part = rows < run.board().examples().len();
+        is_part.then(|| Self { rows, finalists: room_for_finalists(run, FINALISTS, rows) })
+    }
+
+    /// Rollouts to keep for the play-off of the leaders of `tried` candidates, and the evaluation of its winner on the
+    /// whole selection set.
+    pub fn rollouts_of_the_end(&self, run: &Run<'_>, tried: usize) -> usize {
+        play_off_rollouts(self.finalists.min(tried), self.rows, run.board().examples().len())
+    }
+
+    /// The candidate of which most is believed; of equals the first.
+    pub fn leader(&self, run: &Run<'_>) -> usize {
+        let all = 0..run.board().candidates().len();
+        let prior = prior(run, all.clone());
+        let belief = |one: usize| shrunk_mean(run, one, prior);
+        all.rev().max_by(|one, other| belief(*one).total_cmp(&belief(*other))).unwrap_or(0)
+    }
+
+    /// Has the leaders play off, and evaluates the winner on the whole selection set as long as it can be the best. A
+    /// leader may lack a third of its scores, where provider or metric failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt`] when the run ends before that.
+    pub async fn play_off(&self, run: &mut Run<'_>) -> Result<(), Halt> {
+        let all: Vec<usize> = (0..run.board().candidates().len()).collect();
+        let prior = prior(run, all.iter().copied());
+        let is_known = |one: &usize| *one > 0 && run.board().count(*one) >= self.rows * 2 / 3;
+        let mut field: Vec<usize> = all.iter().copied().filter(is_known).collect();
+        field.retain(|one| !run.board().is_full(*one) && !is_hopeless(run, *one));
+        rank(run, &mut field, prior);
+        field.truncate(self.finalists);
+        match halve(run, field, &all).await? {
+            Some(winner) => evaluate_in_full(run, winner, FINAL_PORTION, &mut BTreeSet::new(), true).await,
+            None => Ok(()),
+        }
+    }
+}
 
 /// The mean of the means of some candidates, which is known before anything is known of another one.
-pub fn prior(run: &Run<'_>, among: impl IntoIterator<Item = usize>) -> f64 {
+pub(crate) fn prior(run: &Run<'_>, among: impl IntoIterator<Item = usize>) -> f64 {
     let means = among.into_iter().filter_map(|candidate| run.board().mean(candidate));
     let (sum, count) = means.fold((0.0, 0.0_f64), |(sum, count), mean| (sum + mean, count + 1.0));
     sum / count.max(1.0)
 }
 
 /// The mean of a candidate, pulled towards the mean of all where it rests on few examples.
-pub fn shrunk_mean(run: &Run<'_>, candidate: usize, prior: f64) -> f64 {
+pub(crate) fn shrunk_mean(run: &Run<'_>, candidate: usize, prior: f64) -> f64 {
     let n = run.board().count(candidate) as f64;
     let sum = run.board().mean(candidate).unwrap_or(prior) * n;
     (sum + PRIOR_WEIGHT * prior) / (n + PRIOR_WEIGHT)
@@ -49,7 +112,7 @@ fn portion(field: usize, known: usize, all: usize) -> usize {
 
 /// Rollouts of a whole play-off of `field` candidates that were seen on `known` of `all` examples, and of the full
 /// evaluation of its winner.
-pub fn play_off_rollouts(mut field: usize, mut known: usize, all: usize) -> usize {
+pub(crate) fn play_off_rollouts(mut field: usize, mut known: usize, all: usize) -> usize {
     let mut made = 0;
     while field > 1 {
         let portion = portion(field, known, all);
@@ -62,7 +125,7 @@ pub fn play_off_rollouts(mut field: usize, mut known: usize, all: usize) -> usiz
 
 /// How many finalists, at most `most`, a budget of calls has room for beside the search, if each was seen on `known`
 /// examples by then. Without a budget one, which is no play-off.
-pub fn room_for_finalists(run: &Run<'_>, most: usize, known: usize) -> usize {
+pub(crate) fn room_for_finalists(run: &Run<'_>, most: usize, known: usize) -> usize {
     let Some(remaining) = run.runner().remaining_calls() else { return 1 };
     let cost = RolloutCost::of(run.runner());
     let fits = |field: usize| {
@@ -71,26 +134,6 @@ pub fn room_for_finalists(run: &Run<'_>, most: usize, known: usize) -> usize {
     };
     let halves = std::iter::successors(Some(most), |field| Some(field / 2));
     halves.take_while(|field| *field > 1).find(|field| fits(*field)).unwrap_or(1)
-}
-
-/// Has the leaders play off, at most `most` of those that have a score on `known` examples and were not evaluated on the
-/// whole selection set, and evaluates the winner on all of it, in portions of `portion` examples and as long as it can win.
-///
-/// # Errors
-///
-/// [`Halt`] when the run ends before that.
-pub async fn play_off(run: &mut Run<'_>, most: usize, known: usize, portion: usize) -> Result<(), Halt> {
-    let all: Vec<usize> = (0..run.board().candidates().len()).collect();
-    let prior = prior(run, all.iter().copied());
-    let mut field: Vec<usize> =
-        all.iter().copied().filter(|one| *one > 0 && run.board().count(*one) >= known).collect();
-    field.retain(|one| !run.board().is_full(*one) && !is_hopeless(run, *one));
-    rank(run, &mut field, prior);
-    field.truncate(most);
-    match halve(run, field, &all).await? {
-        Some(winner) => evaluate_in_full(run, winner, portion, &mut BTreeSet::new(), true).await,
-        None => Ok(()),
-    }
 }
 
 /// Gives the winner of a play-off, which is not evaluated in full yet; `None` where there is nobody. Means are pulled to

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use promptopt_core::prompt::Prompts;
 use promptopt_core::trace::Trace;
-use promptopt_evaluator::{MinibatchSampler, play_off, play_off_rollouts, room_for_finalists};
+use promptopt_evaluator::{MinibatchSampler, PartialSelection};
 use promptopt_run::proposal::Judge;
 use promptopt_run::{CandidateScores, Error, Halt, RolloutJob, Run};
 use rand::seq::SliceRandom as _;
@@ -18,15 +18,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::gate::{Gate, GateOptions};
 use crate::merge::{self, Merge};
 use crate::{ComponentChoice, Frontier, FrontierType, GEPA};
-
-/// A child is run on one part in so many of what a budget has room for before it enters the frontier, on at least
-/// `MIN_ROWS` examples. Chosen on the simulated landscapes, seeds 100 to 139.
-const ROWS_SHARE: u64 = 20;
-const MIN_ROWS: usize = 20;
-/// The most leaders in the play-off.
-const FINALISTS: usize = 8;
-/// Examples after which the evaluation of the best in full looks whether it can still win.
-const FINAL_PORTION: usize = 10;
 
 /// A step that was decided on: a parent, and what is to become of it.
 pub(crate) struct Draft {
@@ -86,8 +77,8 @@ pub(crate) struct Evolution<'a> {
     objectives_named: usize,
     /// The selection examples that a child is run on before it enters the frontier: all, or a part under a small budget.
     rows: Vec<usize>,
-    /// Leaders for whose play-off at the end the budget has room.
-    finalists: usize,
+    /// That part.
+    part: Option<PartialSelection>,
     /// Whether the search ended because the rest of the budget is kept for its end.
     kept_back: bool,
     /// The candidates that have entered the frontier, with their means on those examples.
@@ -127,7 +118,7 @@ impl<'a> Evolution<'a> {
             frontier: Frontier::default(),
             objectives_named: 0,
             rows: Vec::new(),
-            finalists: 1,
+            part: None,
             kept_back: false,
             means: BTreeMap::new(),
             exhausted: BTreeSet::new(),
@@ -147,7 +138,7 @@ impl<'a> Evolution<'a> {
         for candidate in 0..run.board().candidates().len() {
             evolution.settle(run, candidate);
         }
-        let most_training = options.most_training(evolution.is_partial(run)).min(train);
+        let most_training = options.most_training(evolution.part.is_some()).min(train);
         // One chance for the score and one for each objective, all together within the level.
         evolution.gate = Gate::new(&GateOptions {
             level: options.gate_level / evolution.measures(run).len() as f64,
@@ -162,29 +153,18 @@ impl<'a> Evolution<'a> {
     /// Chooses the selection examples that children are run on before they enter the frontier, so that a small budget
     /// bears many children, and keeps room for a play-off on the others.
     fn divide_selection(&mut self, run: &Run<'_>) {
-        let all = run.board().examples().len();
-        self.rows = (0..all).collect();
-        let Some(left) = self.affordable(run).filter(|_| run.runner().remaining_calls().is_some()) else {
-            return;
-        };
-        let rows = MIN_ROWS.max((left / ROWS_SHARE) as usize);
-        if rows < all {
+        self.rows = (0..run.board().examples().len()).collect();
+        let left = self.affordable(run).filter(|_| run.runner().remaining_calls().is_some());
+        self.part = left.and_then(|left| PartialSelection::of(run, left));
+        if let Some(part) = self.part {
             self.rows.shuffle(&mut self.rng);
-            self.rows.truncate(rows);
-            self.finalists = room_for_finalists(run, FINALISTS, rows);
+            self.rows.truncate(part.rows);
         }
-    }
-
-    /// Whether children enter the frontier by a part of the selection set.
-    fn is_partial(&self, run: &Run<'_>) -> bool {
-        self.rows.len() < run.board().examples().len()
     }
 
     /// Rollouts that are kept for the end of the search.
     fn rollouts_of_the_end(&self, run: &Run<'_>) -> u64 {
-        let all = run.board().examples().len();
-        let field = self.finalists.min(self.means.len()).max(1);
-        if self.is_partial(run) { play_off_rollouts(field, self.rows.len(), all) as u64 } else { 0 }
+        self.part.map_or(0, |part| part.rollouts_of_the_end(run, self.means.len()) as u64)
     }
 
     /// Whether there is anything to learn at all. Where there is not, a note says so.
@@ -227,9 +207,8 @@ impl<'a> Evolution<'a> {
     /// leaders play off, and the best is evaluated on all of it.
     pub(crate) async fn finish(&mut self, run: &mut Run<'_>, ended: Result<(), Halt>) -> Result<(), Halt> {
         let goes_on = ended.as_ref().err().is_none_or(|halt| self.kept_back || halt.leaves_room());
-        if goes_on && self.is_partial(run) {
-            // A few scores may be missing.
-            play_off(run, self.finalists, self.rows.len() * 2 / 3, FINAL_PORTION).await?;
+        if let Some(part) = self.part.filter(|_| goes_on) {
+            part.play_off(run).await?;
         }
         ended
     }
@@ -407,6 +386,9 @@ impl<'a> Evolution<'a> {
     /// What is known of a candidate on the examples that the frontier is over.
     fn details(&self, run: &Run<'_>, candidate: usize) -> CandidateScores {
         let mut details = run.board().details(candidate);
+        if self.part.is_none() {
+            return details;
+        }
         let rows: BTreeSet<usize> = self.rows.iter().copied().collect();
         for scores in std::iter::once(&mut details.examples).chain(details.objectives.values_mut()) {
             let others = scores.iter_mut().enumerate().filter(|(row, _)| !rows.contains(row));

@@ -105,7 +105,8 @@ impl Proposals {
                 for text in texts {
                     let admitted =
                         bounds.mend(&text).and_then(|mended| known.admit(&mended).map(|()| mended));
-                    run.observe_proposal(&path, &text, admitted.as_ref().err().copied().map(Flaw::reason));
+                    let dropped = admitted.as_ref().err().copied().map(Flaw::reason);
+                    run.observe_instruction(&path, &text, dropped);
                     kept.extend(admitted);
                 }
                 if kept.is_empty() {

@@ -11,7 +11,8 @@ use crate::MIPROv2;
 /// Of what a call budget has left, each of the first two stages may take this part.
 const STAGE_SHARE: u64 = 4;
 
-/// Where an evaluation of the selection set takes less than one part in so many, there is room for larger minibatches and a larger play-off.
+/// Where an evaluation of the selection set takes less than one part in so many, there is room for larger minibatches
+/// and a larger play-off.
 const SMALL_BUDGET: u64 = 8;
 
 /// What a run is sized by where options leave it open. Under a budget of calls there are more

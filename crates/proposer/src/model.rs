@@ -258,7 +258,8 @@ impl ModelProposer {
             let mut served = Vec::new();
             for text in &composed {
                 let mended = bounds.mend(text);
-                run.observe_proposal(&predictor.path, text, mended.as_ref().err().copied().map(Flaw::reason));
+                let dropped = mended.as_ref().err().copied().map(Flaw::reason);
+                run.observe_instruction(&predictor.path, text, dropped);
                 served.extend(mended);
             }
             let places = written.iter_mut().filter(|place| place.is_none());

@@ -1,6 +1,6 @@
 //! The rules of the winner, with what each is worth.
 
-use promptopt_run::{Outcome, RulesFinding};
+use promptopt_run::{Outcome, RuleWorth, RulesFinding};
 use promptopt_statistics::Comparison;
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ pub(crate) fn is_drawn(outcome: &Outcome) -> bool {
 /// The section; `None` where nothing is known of rules.
 pub(crate) fn section(outcome: &Outcome) -> Option<RulesSection> {
     let finding = outcome.rules()?;
-    let row = |rule: &promptopt_run::RuleWorth| Row {
+    let row = |rule: &RuleWorth| Row {
         predictor: text::name(&rule.predictor),
         rule: Cut::value(&rule.rule),
         rows: rule.rows,

@@ -1,7 +1,7 @@
 //! What every new instruction must keep to, whoever writes it: a length, and texts that stay.
 
 use promptopt_core::data::shorten;
-use promptopt_core::prompt::{PromptCandidate, Prompts};
+use promptopt_core::prompt::{Prompt, PromptCandidate, Prompts};
 
 use crate::proposal::Flaw;
 use crate::{Error, Run, RunOptions};
@@ -70,7 +70,7 @@ impl Run<'_> {
         if self.options().keep.is_empty() || self.board().candidates().is_empty() {
             return candidate;
         }
-        let mend = |(path, prompt): (&str, &promptopt_core::prompt::Prompt)| {
+        let mend = |(path, prompt): (&str, &Prompt)| {
             let mut prompt = prompt.clone();
             let bounds = Bounds { max_length: None, ..self.bounds(path) };
             if let Ok(mended) = bounds.mend(&prompt.instruction) {
@@ -122,7 +122,6 @@ pub(crate) fn check(options: &RunOptions, original: &Prompts) -> Result<Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use promptopt_core::prompt::Prompt;
 
     fn options(max_length: Option<usize>, keep: &[&str]) -> RunOptions {
         let keep = keep.iter().map(|text| (*text).to_owned()).collect();

@@ -144,8 +144,8 @@ macro_rules! __options {
             #[serde(skip)]
             pub instruction_writer: Option<::std::sync::Arc<dyn $crate::InstructionWriter>>,
             /// Writes instructions where the prompt model cannot. The prompt model is tried first: where most of what it
-            /// writes, on trial or later, cannot serve, this writes on. Without effect where
-            /// there is an `instruction_writer`. Default: none, and the prompt model writes whatever it can.
+            /// writes, on trial or later, cannot serve, this writes on. Without effect where there is an
+            /// `instruction_writer`. Default: none, and the prompt model writes whatever it can.
             #[serde(skip)]
             pub fallback_writer: Option<::std::sync::Arc<dyn $crate::InstructionWriter>>,
             /// Examples to select candidates on. Default: three fifths of the training examples, drawn by the seed.

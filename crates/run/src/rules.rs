@@ -236,9 +236,8 @@ pub(crate) fn worths(
         };
         let within: f64 = all.iter().map(squares).sum();
         let count = all.iter().map(Vec::len).sum::<usize>() as f64;
-        let everything: Vec<f64> = all.concat();
-        let range =
-            everything.iter().copied().fold(0.0, f64::max) - everything.iter().copied().fold(0.0, f64::min);
+        let everything = || all.iter().flatten().copied();
+        let range = everything().fold(0.0, f64::max) - everything().fold(0.0, f64::min);
         let before = SEEN_BEFORE * (range * range / 4.0).max(1e-9);
         let variance = (within + before) / (count - 2.0 + SEEN_BEFORE).max(1.0);
         let rows = found.with.len() as f64;

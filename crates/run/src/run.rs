@@ -293,7 +293,8 @@ impl Run<'_> {
     }
 
     /// Enters a candidate. One with the same prompts is the same candidate. One with more demos than fit
-    /// ([`Run::most_demos`]) is entered with those that do, and one without texts that must stay ([`Run::bounds`]) with them.
+    /// ([`Run::most_demos`]) is entered with those that do, and one without texts that must stay ([`Run::bounds`]) with
+    /// them.
     pub fn enter(&mut self, candidate: PromptCandidate) -> usize {
         let discovered = (self.ledger.spent(), self.runner.totals().made);
         self.board.enter(self.mended(self.fitted(candidate)), discovered)
@@ -437,9 +438,14 @@ impl Run<'_> {
         self.observer.observe(event);
     }
 
-    /// Tells the observer of an instruction that was written, and why it was dropped, if it was.
+    /// Tells the observer of an instruction that the prompt model wrote, and why it was dropped, if it was.
     pub fn observe_proposal(&self, predictor: &str, instruction: &str, dropped: Option<&str>) {
         self.count_proposal(dropped);
+        self.observe_instruction(predictor, instruction, dropped);
+    }
+
+    /// The same of an instruction that came from elsewhere, such as a template.
+    pub fn observe_instruction(&self, predictor: &str, instruction: &str, dropped: Option<&str>) {
         self.observe(&Event::Proposal {
             predictor: predictor.to_owned(),
             instruction: instruction.to_owned(),

@@ -126,6 +126,7 @@ impl Run<'_> {
             .with_sampling(sampling.clone())
             .with_metric(written());
         let traces = self.commission(&program, assignments).await?;
+        self.count_unreadable(&traces);
         let text = |trace: &Arc<Trace>| {
             let prediction = trace.prediction.as_ref();
             let text = prediction.and_then(|prediction| prediction.get_str(brief.output.0));
@@ -155,6 +156,7 @@ impl Run<'_> {
         }
         .with_metric(written());
         let traces = self.commission(&program, vec![assignment]).await?;
+        self.count_unreadable(&traces);
         let of = |trace: &Arc<Trace>| -> Vec<Written> {
             match (&trace.error, Refused::of(trace)) {
                 (None, None) => texts(trace).into_iter().map(Ok).collect(),

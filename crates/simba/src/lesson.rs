@@ -10,6 +10,9 @@ use promptopt_core::trace::{Trace, TraceText};
 use promptopt_run::proposal::{Flaw, Judge, Known};
 use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, InstructionWriter, Run, Written};
 
+/// Upper bound on a rule, in tokens: what is set for the program's short answers would cut it off.
+const MAX_TOKENS: u32 = 2000;
+
 const BRIEF: Brief<'static> = Brief::new(
     "advise",
     include_str!("../prompts/advise.md"),
@@ -35,15 +38,15 @@ pub(crate) struct Lesson {
     pub(crate) worse: Option<Arc<Trace>>,
 }
 
-/// Has the rules of some lessons written in this draw of the model, one for each predictor, and appends them to the instructions. A lesson of
-/// which no rule comes out gives no candidate.
+/// Has the rules of some lessons written in this draw of the model, one for each predictor, and appends them to the
+/// instructions. A lesson of which no rule comes out gives no candidate.
 pub(crate) async fn learn(
     run: &mut Run<'_>,
     temperature: f64,
     draw: u64,
     lessons: Vec<Lesson>,
 ) -> Result<Vec<PromptCandidate>, Halt> {
-    let sampling = Sampling::default().with_temperature(temperature);
+    let sampling = Sampling::default().with_temperature(temperature).with_max_tokens(MAX_TOKENS);
     let (program, mut candidates) = (run.program(), Vec::new());
     let mut assignments = Vec::new();
     for lesson in &lessons {
@@ -62,7 +65,7 @@ pub(crate) async fn learn(
             assignments.push(assignment.with_records("better_run", records, |runs| runs.concat()));
         }
     }
-    let writer = match program.predictors().first() {
+    let writer = match program.predictors().first().filter(|_| !assignments.is_empty()) {
         Some(first) => run.writer(*first).await?,
         None => None,
     };

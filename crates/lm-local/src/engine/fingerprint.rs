@@ -4,6 +4,7 @@ use std::env::consts::ARCH;
 use std::path::Path;
 
 use super::options::{CHUNK, LocalModelOptions};
+use super::picker::LEAST_LIKELY;
 
 /// The crate that carries llama.cpp's source, with its version. Checked against the lock file by a
 /// test.
@@ -22,7 +23,7 @@ pub(super) fn model_id(
     let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let digest = sha256.get(..16).unwrap_or(sha256);
     format!(
-        "local/{file} sha256={digest} run-as={recipe} engine={ENGINE} arch={ARCH} chunk={CHUNK} threads={} context={context_length} temperature={} min_p=0.05 max_tokens={} seed={}",
+        "local/{file} sha256={digest} run-as={recipe} engine={ENGINE} arch={ARCH} chunk={CHUNK} threads={} context={context_length} temperature={} min_p={LEAST_LIKELY} max_tokens={} seed={}",
         options.threads_per_context, options.temperature, options.max_tokens, options.seed
     )
 }

@@ -5,7 +5,7 @@ use promptopt_core::lm::LmRequest;
 
 /// Tokens are drawn from those that are at least so likely as a part of the likeliest one, before the temperature counts
 /// (min-p, Nguyen et al. 2024; llama.cpp's default). At a temperature above 1 a small model writes no sentence without.
-const LEAST_LIKELY: f64 = 0.05;
+pub(super) const LEAST_LIKELY: f64 = 0.05;
 
 /// Chooses tokens for one completion. Draws depend on the seed alone, never on timing.
 #[derive(Debug)]

@@ -58,12 +58,12 @@ impl Run<'_> {
         let idle = trials.idle(&worths, self.options.length_penalty, self.board.examples().len());
         let (choice, dropped, why) = match idle.as_slice() {
             [] if trials.scores.is_empty() => {
-                let why = match may_go_on {
-                    _ if trials.is_sure(&worths) => "all pay",
-                    true => {
-                        "a tenth of the rollouts made, or what the budget left, is too little to try the winner without them"
-                    }
-                    false => "the run ended before the winner was tried without them",
+                let why = if trials.is_sure(&worths) {
+                    "all pay"
+                } else if may_go_on {
+                    "a tenth of the rollouts made, or what the budget left, is too little to try the winner without them"
+                } else {
+                    "the run ended before the winner was tried without them"
                 };
                 (choice, Vec::new(), why.to_owned())
             }
