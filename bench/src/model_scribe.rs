@@ -46,7 +46,7 @@ impl Scribe {
 
 /// The part of a chat's first message that lists what the model is to answer with.
 fn outputs(request: &LmRequest) -> Option<&str> {
-    let text = request.messages.first()?.content.as_str();
+    let text = request.messages.first()?.text();
     let (_, list) = text.split_once("Your output fields are:")?;
     list.split("All interactions").next()
 }

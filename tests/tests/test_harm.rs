@@ -72,13 +72,13 @@ fn rows(kind: &str, count: usize) -> Vec<Example> {
 /// instructions.
 fn model(right: fn(bool, &str, usize) -> bool) -> Arc<ScriptedLm> {
     Arc::new(ScriptedLm::new(move |request: &LmRequest| {
-        let system = request.messages.first().map_or("", |message| message.content.as_str());
+        let system = request.messages.first().map_or("", |message| message.text());
         if system.contains("proposed_instruction") {
             let number = request.sample_index as usize % 97;
             let text = format!("Give the answer in way number {number}{}.", ", with care".repeat(number % 4));
             return Ok(ScriptedLm::chat_reply([("proposed_instruction", text.as_str())]));
         }
-        let asked = request.messages.last().map_or("", |message| message.content.as_str());
+        let asked = request.messages.last().map_or("", |message| message.text());
         let question = asked.split(']').next_back().filter(|rest| rest.contains('?')).unwrap_or(asked);
         let words: Vec<&str> = question.split(['?', '\n', ' ']).collect();
         let kind = ["select", "train"].into_iter().find(|kind| words.contains(kind)).unwrap_or_default();

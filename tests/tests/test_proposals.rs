@@ -49,7 +49,7 @@ fn program() -> impl Evaluator {
 /// Says `sales`, and the right department where the prompt holds `wanted`.
 fn router(wanted: impl Fn(&LmRequest) -> bool + Send + Sync + 'static) -> Arc<ScriptedLm> {
     Arc::new(ScriptedLm::new(move |request| {
-        let ticket = &request.messages.last().unwrap().content;
+        let ticket = request.messages.last().unwrap().text();
         let right =
             KINDS.iter().find(|(about, _)| ticket.contains(about)).map_or("sales", |(_, right)| right);
         Ok(ScriptedLm::chat_reply([("department", if wanted(request) { right } else { "sales" })]))
@@ -57,7 +57,7 @@ fn router(wanted: impl Fn(&LmRequest) -> bool + Send + Sync + 'static) -> Arc<Sc
 }
 
 fn is_told(request: &LmRequest) -> bool {
-    request.messages[0].content.contains(GOOD)
+    request.messages[0].text().contains(GOOD)
 }
 
 /// A prompt model that gives these replies in turn, in the form in which it is asked, unless a closure refuses.
@@ -67,7 +67,7 @@ fn writer(
 ) -> Arc<ScriptedLm> {
     let asked = AtomicUsize::new(0);
     Arc::new(ScriptedLm::new(move |request| {
-        let text: String = request.messages.iter().map(|one| one.content.as_str()).collect();
+        let text: String = request.messages.iter().map(|one| one.text()).collect();
         if let Some(error) = refuses(&text) {
             return Err(error);
         }
@@ -75,7 +75,7 @@ fn writer(
         if request.messages.len() == 1 {
             return Ok(next());
         }
-        let outputs = request.messages[0].content.split("Your output fields are:\n").nth(1).unwrap();
+        let outputs = request.messages[0].text().split("Your output fields are:\n").nth(1).unwrap();
         let field = outputs.split('`').nth(1).unwrap();
         let text = match field {
             "proposed_instruction" | "advice" => next(),
@@ -302,7 +302,7 @@ fn a_winner_that_its_demos_carry_keeps_the_users_own_instruction() {
 fn an_instruction_that_helps_under_its_demos_stays_whatever_it_says() {
     // Right where there are demos and the magic words.
     let model =
-        router(|request| request.messages.len() > 2 && request.messages[0].content.contains("open sesame"));
+        router(|request| request.messages.len() > 2 && request.messages[0].text().contains("open sesame"));
     let optimizer = MIPROv2::builder()
         .num_candidates(3)
         .num_trials(9)

@@ -34,7 +34,7 @@ impl LanguageModel for Refusing {
 
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         if let Some(error) = (self.refuse)(request, &self.rows) {
-            let asked = &request.messages.last().unwrap().content;
+            let asked = request.messages.last().unwrap().text();
             for row in self.rows.iter().filter(|row| asked.contains(row.as_str())) {
                 *self.refused.lock().unwrap().entry(row.clone()).or_default() += 1;
             }
@@ -50,7 +50,7 @@ fn flagged() -> LmError {
 
 /// Refuses whatever holds one of the rows, as input or as demo.
 fn refuses_rows(request: &LmRequest, rows: &[String]) -> Option<LmError> {
-    let holds = |row: &String| request.messages.iter().any(|message| message.content.contains(row.as_str()));
+    let holds = |row: &String| request.messages.iter().any(|message| message.text().contains(row.as_str()));
     rows.iter().any(holds).then(flagged)
 }
 

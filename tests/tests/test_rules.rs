@@ -37,8 +37,8 @@ fn rows(first: usize) -> Vec<Example> {
 /// A model that does what rules say, and needs none but those that help.
 fn model() -> Arc<ScriptedLm> {
     Arc::new(ScriptedLm::new(|request: &LmRequest| {
-        let system = request.messages.first().map_or("", |message| message.content.as_str());
-        let asked = request.messages.last().map_or("", |message| message.content.as_str());
+        let system = request.messages.first().map_or("", |message| message.text());
+        let asked = request.messages.last().map_or("", |message| message.text());
         let about = |cue: &str| asked.contains(&format!("about {cue}"));
         let needs = ["amber", "birch"].iter().zip(HELPS).find(|(cue, _)| about(cue)).map(|(_, rule)| rule);
         let is_right =
@@ -116,7 +116,7 @@ fn of_two_rules_that_say_the_same_one_stays_where_there_is_nothing_else() {
     // Either is enough, and there is no head: without both nothing would be left.
     let model = || {
         Arc::new(ScriptedLm::new(|request: &LmRequest| {
-            let system = request.messages.first().map_or("", |message| message.content.as_str());
+            let system = request.messages.first().map_or("", |message| message.text());
             Ok(ScriptedLm::chat_reply([("answer", if system.contains("say yes") { "yes" } else { "no" })]))
         }))
     };

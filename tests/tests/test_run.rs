@@ -103,7 +103,7 @@ fn nobody_buys_candidates_that_differ_in_demos_that_are_ignored() {
         })
         .collect();
     let model = Arc::new(ScriptedLm::new(|request: &LmRequest| {
-        let system = request.messages.first().map_or("", |message| message.content.as_str());
+        let system = request.messages.first().map_or("", |message| message.text());
         Ok(match request.messages.len() == 2 && system.len() < 200 {
             true => if system.len().is_multiple_of(2) { "hello" } else { "go away" }.to_owned(),
             false => ScriptedLm::chat_reply([(
@@ -229,7 +229,7 @@ fn an_instruction_writer_stands_in_for_the_prompt_model_in_every_optimizer() {
 /// Reads the first format of nobody: answers in prose unless it is asked for JSON.
 fn prose(asked: Arc<AtomicUsize>) -> ScriptedLm {
     ScriptedLm::new(move |request: &LmRequest| {
-        let text: String = request.messages.iter().map(|message| message.content.as_str()).collect();
+        let text: String = request.messages.iter().map(|message| message.text()).collect();
         if request.response_format == ResponseFormat::Text {
             asked.fetch_add(1, Ordering::SeqCst);
             return Ok("Well, let me see.".to_owned());
@@ -246,7 +246,7 @@ fn a_format_that_does_not_fit_the_model_is_changed_after_the_baseline() {
     let writer = || {
         Arc::new(ScriptedLm::new(|request: &LmRequest| {
             let text = format!("Answer question {}. In full.", request.sample_index % 97);
-            let wanted = |name: &str| request.messages[0].content.contains(name);
+            let wanted = |name: &str| request.messages[0].text().contains(name);
             Ok(match ["proposed_instruction", "new_instruction"].into_iter().find(|name| wanted(name)) {
                 Some(name) => ScriptedLm::chat_reply([(name, text.as_str())]),
                 None => format!("```\n{text}\n```"),

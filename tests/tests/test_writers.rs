@@ -81,7 +81,7 @@ fn a_model_that_writes_well_writes_on() {
 fn a_model_that_only_its_trial_finds_writing_is_given_up_after_its_first_round() {
     let task = HiddenRules::new(6, 3);
     let writer = ScriptedLm::new(|request| {
-        let asked = request.messages.last().map_or("", |message| message.content.as_str());
+        let asked = request.messages.last().map_or("", |message| message.text());
         let is_trial = asked.contains("Write a better instruction for that model");
         let text = format!("Read the question, and answer it in way {}.", request.sample_index);
         Ok(if is_trial { text } else { "I'm sorry, but I cannot do that.".to_owned() })

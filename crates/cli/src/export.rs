@@ -71,7 +71,7 @@ impl Marks {
         let fields = Self::inputs(chain).map(|name| (name.to_owned(), String::new().into())).collect();
         let chats = chain.chats(&fields);
         let content: Vec<&str> =
-            chats.iter().flat_map(|(_, chat)| chat).map(|message| message.content.as_str()).collect();
+            chats.iter().flat_map(|(_, chat)| chat).map(|message| message.text()).collect();
         let marks = (2..).flat_map(|count| {
             [("{", "}"), ("<", ">")].map(|(open, close)| Self(open.repeat(count), close.repeat(count)))
         });
@@ -116,7 +116,7 @@ fn text(chain: &PredictorChain) -> String {
 }
 
 fn as_text(messages: &[Message]) -> String {
-    messages.iter().map(|message| format!("--- {}\n{}\n\n", message.role.as_str(), message.content)).collect()
+    messages.iter().map(|message| format!("--- {}\n{}\n\n", message.role.as_str(), message.text())).collect()
 }
 
 fn messages(chain: &PredictorChain) -> anyhow::Result<String> {

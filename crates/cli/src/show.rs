@@ -18,7 +18,7 @@ pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
     for (predictor, messages) in &chats {
         text.push_str(&format!("=== predictor `{predictor}`: {} messages\n", messages.len()));
         for message in messages {
-            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.content));
+            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.text()));
         }
         text.push('\n');
     }

@@ -27,7 +27,7 @@ const TICKETS: [(&str, &str); 6] = [
 ];
 
 fn wants(request: &LmRequest, field: &str) -> bool {
-    request.messages[0].content.contains(&format!("Your output fields are:\n1. `{field}`"))
+    request.messages[0].text().contains(&format!("Your output fields are:\n1. `{field}`"))
 }
 
 /// Requests to the prompt model in a run of two depths, three instructions wide.
@@ -37,8 +37,8 @@ async fn requests() -> Vec<LmRequest> {
     let model = Arc::new(ScriptedLm::new(move |request| {
         if !wants(request, "proposed_instruction") {
             // The more instructions were written before this one, the better it is.
-            let system = &request.messages[0].content;
-            let chair = request.messages.last().unwrap().content.contains("chairs");
+            let system = request.messages[0].text();
+            let chair = request.messages.last().unwrap().text().contains("chairs");
             let department = if chair && system.contains("version") { "sales" } else { "billing" };
             return Ok(ScriptedLm::chat_reply([("department", department)]));
         }
@@ -78,7 +78,7 @@ async fn requests() -> Vec<LmRequest> {
 fn chat(request: &LmRequest) -> String {
     let messages = request.messages.iter();
     messages
-        .map(|message| format!("<{}>\n{}", message.role.as_str(), message.content))
+        .map(|message| format!("<{}>\n{}", message.role.as_str(), message.text()))
         .collect::<Vec<_>>()
         .join("\n\n")
 }
@@ -99,7 +99,7 @@ async fn the_prompts_of_all_kinds() {
 async fn the_prompt_for_a_predictor_that_follows_another() {
     let model = Arc::new(ScriptedLm::new(|request| {
         let value = |field| ScriptedLm::chat_reply([(field, "north")]);
-        let is_of_classify = request.messages[0].content.contains("`question`");
+        let is_of_classify = request.messages[0].text().contains("`question`");
         Ok(match ["topic", "answer"].into_iter().find(|field| wants(request, field)) {
             Some(field) => value(field),
             None if is_of_classify && !chat(request).contains("other_module") => ScriptedLm::chat_reply([(

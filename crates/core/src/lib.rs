@@ -49,7 +49,7 @@
 //!
 //! // A model that shouts back.
 //! let echo = lm_fn("echo", |request: LmRequest| async move {
-//!     let last = request.messages.last().map_or("", |message| &message.content);
+//!     let last = request.messages.last().map_or("", |message| message.text());
 //!     Ok(LmReply::text(last.to_uppercase(), Usage::call(1, 1)))
 //! });
 //!

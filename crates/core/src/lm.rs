@@ -2,11 +2,17 @@
 
 mod error;
 mod function;
+mod message;
 mod model;
+mod reply;
 mod request;
 mod thinking;
+mod tool;
 
 pub use error::{LmError, Refusal, ReplyError};
 pub use function::{LmFn, WithRequests, lm_fn, with_requests};
+pub use message::{Audio, Content, File, Image, Message, Part, Role, data_of_url, data_url};
 pub use model::{Attempts, LanguageModel, ModelProfile, TokenCounter};
-pub use request::{Completion, FinishReason, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling};
+pub use reply::{Completion, FinishReason, LmReply, TokenLogprob};
+pub use request::{LmRequest, ResponseFormat, Sampling};
+pub use tool::{MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH, ToolCall, ToolChoice, ToolDefinition};

@@ -141,8 +141,8 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
-/// What a model's tokens cost, per million. What a provider takes off for prompts it has cached is not
-/// known here, so sums may come out too high, but never too low.
+/// What a model's tokens cost, per million. Where the price of tokens that the provider had in its cache is not known, they
+/// cost as much as others, so sums may come out too high, but never too low.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -151,28 +151,46 @@ pub struct Price {
     pub prompt: Money,
     /// A million tokens written.
     pub completion: Money,
+    /// A million tokens read that the provider had in its cache. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<Money>,
 }
 
 impl Price {
     /// The price of what runs on one's own machine.
-    pub const FREE: Self = Self { prompt: Money::ZERO, completion: Money::ZERO };
+    pub const FREE: Self = Self { prompt: Money::ZERO, completion: Money::ZERO, cached: None };
 
     /// What a million tokens cost, read and written.
     pub const fn new(prompt: Money, completion: Money) -> Self {
-        Self { prompt, completion }
+        Self { prompt, completion, cached: None }
+    }
+
+    /// With what a million tokens cost that the provider had in its cache.
+    #[must_use]
+    pub const fn with_cached(mut self, cached: Money) -> Self {
+        self.cached = Some(cached);
+        self
     }
 
     /// What so many tokens cost, rounded up.
     pub fn of(&self, prompt_tokens: u64, completion_tokens: u64) -> Money {
+        self.of_usage(&Usage::call(prompt_tokens, completion_tokens))
+    }
+
+    /// What the tokens of a usage cost, rounded up.
+    pub fn of_usage(&self, usage: &Usage) -> Money {
         let part = |price: Money, tokens: u64| u128::from(price.0) * u128::from(tokens);
-        let sum = part(self.prompt, prompt_tokens) + part(self.completion, completion_tokens);
+        let cached = usage.cached_tokens.min(usage.prompt_tokens);
+        let sum = part(self.prompt, usage.prompt_tokens - cached)
+            + part(self.cached.unwrap_or(self.prompt), cached)
+            + part(self.completion, usage.completion_tokens);
         Money(u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 
     /// The same usage with what it costs.
     #[must_use]
     pub fn priced(&self, usage: Usage) -> Usage {
-        Usage { money: Some(self.of(usage.prompt_tokens, usage.completion_tokens)), ..usage }
+        Usage { money: Some(self.of_usage(&usage)), ..usage }
     }
 }
 
@@ -294,17 +312,17 @@ mod tests {
 
     #[test]
     fn tokens_are_priced_per_million_and_rounded_up() {
-        let price = Price { prompt: money("0.15"), completion: money("0.60") };
+        let price = Price::new(money("0.15"), money("0.60"));
         assert_eq!(price.of(1_000_000, 1_000_000), money("0.75"));
         assert_eq!(price.of(1, 0).as_nanos(), 150);
-        let tiny = Price { prompt: Money::from_nanos(1), completion: Money::ZERO };
+        let tiny = Price::new(Money::from_nanos(1), Money::ZERO);
         assert_eq!(tiny.of(1, 0).as_nanos(), 1);
         assert_eq!(price.of(u64::MAX, u64::MAX), Money::from_nanos(u64::MAX));
     }
 
     #[test]
     fn a_price_is_found_by_name_place_or_pattern() {
-        let price = |cents: u64| Price { prompt: Money::from_nanos(cents), completion: Money::ZERO };
+        let price = |cents: u64| Price::new(Money::from_nanos(cents), Money::ZERO);
         let prices = Prices::new()
             .with("gpt-x", price(1))
             .with("gpt-x-*", price(2))

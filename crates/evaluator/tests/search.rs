@@ -44,9 +44,9 @@ impl Table {
                 let rest = text.rsplit(word).next().unwrap();
                 rest.split_whitespace().next().unwrap().parse().unwrap()
             };
-            let instruction = number_behind(&request.messages[0].content, "Instruction number");
+            let instruction = number_behind(request.messages[0].text(), "Instruction number");
             let demos = (request.messages.len() - 2) / 2;
-            let question = number_behind(&request.messages.last().unwrap().content, "Question number");
+            let question = number_behind(request.messages.last().unwrap().text(), "Question number");
             noted.lock().unwrap().push((instruction, demos, question));
             let quality = Arc::clone(&quality);
             async move {
@@ -469,7 +469,7 @@ async fn nothing_to_select_on_or_to_choose_from_is_said() {
 #[tokio::test]
 async fn failures_are_counted_apart_from_scores() {
     let model = ScriptedLm::new(|request| {
-        let question = &request.messages.last().unwrap().content;
+        let question = request.messages.last().unwrap().text();
         if question.contains("number 1") {
             return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
         }
@@ -492,9 +492,9 @@ async fn a_candidate_does_not_win_by_what_the_provider_kept_from_it() {
     // The original is right on all but the last example; the other one is wrong on half, but the
     // provider fails on those.
     let model = ScriptedLm::new(|request| {
-        let question = &request.messages.last().unwrap().content;
+        let question = request.messages.last().unwrap().text();
         let hard = ["number 3", "number 4", "number 5"].iter().any(|number| question.contains(number));
-        let other = request.messages[0].content.contains("number 1");
+        let other = request.messages[0].text().contains("number 1");
         if other && hard {
             return Err(LmError::Server { status: 500, message: "down".into(), retry_after: None });
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use promptopt_core::lm::{LmError, LmRequest, Message, ResponseFormat, Sampling};
+use promptopt_core::lm::{LmError, LmRequest, ResponseFormat, Sampling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -54,13 +54,14 @@ impl BodyTemplate {
         for name in self.extra.keys() {
             let instead = match name.as_str() {
                 "model" => "use the option `model`",
-                "temperature" | "top_p" | "max_tokens" | "stop" | "seed" => {
-                    "set it as a sampling parameter of the model (in Rust, in `sampling`)"
-                }
+                "temperature" | "top_p" | "max_tokens" | "stop" | "seed" | "reasoning_effort"
+                | "verbosity" => "set it as a sampling parameter of the model (in Rust, in `sampling`)",
                 "max_completion_tokens" => {
                     "use `max_tokens`: it is sent under the name that the server takes"
                 }
-                "messages" | "n" | "response_format" => "it comes from each request",
+                "messages" | "n" | "response_format" | "tools" | "tool_choice" => {
+                    "it comes from each request"
+                }
                 "stream" | "stream_options" => "replies are always read whole",
                 _ => continue,
             };
@@ -80,18 +81,26 @@ impl BodyTemplate {
         let sampling = &draft.sampling;
         let parts = [
             ("model", Some(json!(self.model))),
-            ("messages", Some(request.messages.iter().map(message).collect())),
+            ("messages", Some(written(&request.messages)?)),
             ("temperature", sampling.temperature.map(Value::from)),
             ("top_p", sampling.top_p.map(Value::from)),
             (draft.max_tokens_field.as_str(), sampling.max_tokens.map(Value::from)),
             ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
             ("seed", sampling.seed.map(Value::from)),
+            ("reasoning_effort", sampling.reasoning_effort.as_deref().map(Value::from)),
+            ("verbosity", sampling.verbosity.as_deref().map(Value::from)),
             ("n", (request.n > 1).then(|| json!(request.n))),
             ("response_format", self.format(&request.response_format).filter(|_| draft.with_format)),
+            ("tools", some_of(&request.tools)?),
+            ("tool_choice", request.tool_choice.clone().map(Value::from)),
+            ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
+            ("logprobs", request.logprobs.map(|_| true.into())),
+            ("top_logprobs", request.logprobs.filter(|likely| *likely > 0).map(Value::from)),
         ];
         let parts = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let mut body: Map<String, Value> = parts.collect();
-        body.extend(self.extra.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let extra = self.extra.iter().chain(&request.extra);
+        body.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
         serde_json::to_vec(&body)
             .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))
     }
@@ -108,6 +117,9 @@ impl BodyTemplate {
         sampling.top_p = own.top_p.or(fallback.top_p);
         sampling.max_tokens = own.max_tokens.or(fallback.max_tokens);
         sampling.seed = own.seed.or(fallback.seed);
+        sampling.reasoning_effort =
+            own.reasoning_effort.clone().or_else(|| fallback.reasoning_effort.clone());
+        sampling.verbosity = own.verbosity.clone().or_else(|| fallback.verbosity.clone());
         sampling
     }
 
@@ -123,8 +135,15 @@ impl BodyTemplate {
     }
 }
 
-fn message(message: &Message) -> Value {
-    json!({"role": message.role.as_str(), "content": message.content})
+/// A part of a request in its wire form, which is the form that it is serialized in.
+fn written(part: &impl Serialize) -> Result<Value, LmError> {
+    serde_json::to_value(part)
+        .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))
+}
+
+/// The same of a list; nothing where it is empty.
+fn some_of(list: &[impl Serialize]) -> Result<Option<Value>, LmError> {
+    if list.is_empty() { Ok(None) } else { written(&list).map(Some) }
 }
 
 /// JSON has no infinity and no NaN; a `null` in their place would mean "the provider's default".
@@ -144,6 +163,8 @@ pub(crate) fn unsent(reason: impl fmt::Display) -> LmError {
 
 #[cfg(test)]
 mod tests {
+    use promptopt_core::lm::Message;
+
     use super::*;
 
     fn template() -> BodyTemplate {

@@ -47,6 +47,8 @@ impl Draft {
             Parameter::TopP => sampling.top_p.take().is_some(),
             Parameter::Stop => !std::mem::take(&mut sampling.stop).is_empty(),
             Parameter::Seed => sampling.seed.take().is_some(),
+            Parameter::ReasoningEffort => sampling.reasoning_effort.take().is_some(),
+            Parameter::Verbosity => sampling.verbosity.take().is_some(),
             Parameter::MaxTokens(_) => sampling.max_tokens.take().is_some(),
         }
     }
@@ -63,12 +65,14 @@ mod tests {
             .with_top_p(0.5)
             .with_max_tokens(9)
             .with_stop(vec!["x".into()])
-            .with_seed(1);
+            .with_seed(1)
+            .with_reasoning_effort("low")
+            .with_verbosity("low");
         let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true);
         let given_up = |draft: &mut Draft| Parameter::ALL.map(|parameter| draft.give_up(parameter));
         // The last of them is the other name of `max_tokens`, which there is no way back from.
-        assert_eq!(given_up(&mut draft), [true, true, true, true, true, false]);
-        assert_eq!(given_up(&mut draft), [false; 6]);
+        assert_eq!(given_up(&mut draft), [true, true, true, true, true, true, true, false]);
+        assert_eq!(given_up(&mut draft), [false; 8]);
         assert_eq!(draft.max_tokens_field, MaxTokensField::MaxCompletionTokens);
         assert_eq!(draft.sampling, Sampling::default().with_max_tokens(9));
     }

@@ -1,6 +1,7 @@
 //! The client for providers that do not speak the OpenAI dialect, over the `genai` crate.
 
 mod builder;
+mod chat;
 mod client;
 mod failure;
 mod key;

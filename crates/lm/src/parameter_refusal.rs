@@ -105,8 +105,8 @@ fn position(sentence: &str, parameter: Parameter) -> Option<usize> {
     sentence.match_indices(name).map(|(at, _)| at).find(|at| {
         let (before, rest) = sentence.split_at(*at);
         let after = rest.strip_prefix(name).unwrap_or(rest);
-        // These two are words of plain English as well.
-        let is_plain_word = matches!(parameter, Parameter::Stop | Parameter::Seed);
+        // These are words of plain English as well.
+        let is_plain_word = matches!(parameter, Parameter::Stop | Parameter::Seed | Parameter::Verbosity);
         !before.ends_with(is_part_of_name)
             && !after.starts_with(is_part_of_name)
             && (!is_plain_word || is_marked_as_name(before, after))

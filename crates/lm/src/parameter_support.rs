@@ -13,16 +13,20 @@ pub(crate) enum Parameter {
     TopP,
     Stop,
     Seed,
+    ReasoningEffort,
+    Verbosity,
     /// The bound on the completion, under this name.
     MaxTokens(MaxTokensField),
 }
 
 impl Parameter {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Temperature,
         Self::TopP,
         Self::Stop,
         Self::Seed,
+        Self::ReasoningEffort,
+        Self::Verbosity,
         Self::MaxTokens(MaxTokensField::MaxTokens),
         Self::MaxTokens(MaxTokensField::MaxCompletionTokens),
     ];
@@ -34,6 +38,8 @@ impl Parameter {
             Self::TopP => "top_p",
             Self::Stop => "stop",
             Self::Seed => "seed",
+            Self::ReasoningEffort => "reasoning_effort",
+            Self::Verbosity => "verbosity",
             Self::MaxTokens(field) => field.as_str(),
         }
     }

@@ -1,11 +1,16 @@
 //! Reads the body of a successful reply.
 
-use promptopt_core::lm::{Completion, FinishReason, LmReply};
+use promptopt_core::data::shorten;
+use promptopt_core::lm::{Completion, FinishReason, LmReply, TokenLogprob, ToolCall};
 use promptopt_core::money::Usage;
-use serde_json::Value;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
 
 use crate::payload::Payload;
 use crate::provider_error::ProviderError;
+
+/// The most that is kept of an id or a name, in characters.
+const MAX_HEAD_CHARS: usize = 200;
 
 /// Why a reply with a success status holds no completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,9 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
 pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, ReplyProblem> {
     let mut choices: Vec<Choice> = Vec::new();
     let mut usage = Usage::call(0, 0);
+    let mut head = LmReply::default();
     for value in &payload.values {
+        read_head(value, &mut head);
         let entries = value.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let error = value.get("error").and_then(ProviderError::from_error);
         if let Some(error) = error.filter(|_| entries.is_empty() || payload.is_stream) {
@@ -64,7 +71,7 @@ pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, R
         return Err(ReplyProblem::Malformed(format!("the stream ends early, after {bytes} bytes")));
     }
     choices.sort_by_key(|choice| choice.index);
-    if choices.iter().all(|choice| choice.text.is_empty()) {
+    if choices.iter().all(|choice| choice.text.is_empty() && choice.calls.is_empty()) {
         if let Some(error) = choices.iter().find_map(|choice| choice.error.clone()) {
             return Err(ReplyProblem::Failed(error));
         }
@@ -76,7 +83,21 @@ pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, R
             ));
         }
     }
-    Ok(LmReply::new(choices.into_iter().map(Choice::completion).collect(), usage))
+    head.completions = choices.into_iter().map(Choice::completion).collect();
+    head.usage = usage;
+    Ok(head)
+}
+
+/// Reads what a reply says of itself. The first event of a stream that says it counts.
+fn read_head(value: &Value, head: &mut LmReply) {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    for (name, place) in [
+        ("id", &mut head.id),
+        ("model", &mut head.model),
+        ("system_fingerprint", &mut head.system_fingerprint),
+    ] {
+        *place = place.take().or_else(|| text(name).map(|text| shorten(text, MAX_HEAD_CHARS)));
+    }
 }
 
 /// One entry of `choices`, put together from all events where it came as a stream.
@@ -86,7 +107,9 @@ struct Choice {
     text: String,
     reasoning: String,
     refusal: String,
-    calls_tool: bool,
+    calls: Vec<Called>,
+    logprobs: Vec<TokenLogprob>,
+    extra: Map<String, Value>,
     finish_reason: Option<FinishReason>,
     error: Option<ProviderError>,
 }
@@ -98,18 +121,21 @@ impl Choice {
         let message =
             ["message", "delta"].iter().find_map(|name| entry.get(name).filter(|it| it.is_object()));
         match (message, entry.get("text")) {
-            (Some(message), _) => self.read_message(message)?,
+            (Some(message), _) => self.read_message(message, entry.get("message").is_none())?,
             (None, Some(Value::String(text))) => self.text.push_str(text),
             // A choice that failed has no message to speak of.
             _ if error.is_some() || entry.get("delta").is_some() => {}
             _ => return Err(ReplyProblem::Malformed("a choice has no `message`".to_owned())),
         }
+        let logprobs = entry.pointer("/logprobs/content").filter(|content| content.is_array());
+        self.logprobs
+            .extend(logprobs.and_then(|content| Vec::deserialize(content).ok()).into_iter().flatten());
         self.error = error.or(self.error.take());
         self.finish_reason = finish_reason.or(self.finish_reason);
         Ok(())
     }
 
-    fn read_message(&mut self, message: &Value) -> Result<(), ReplyProblem> {
+    fn read_message(&mut self, message: &Value, is_piece: bool) -> Result<(), ReplyProblem> {
         match message.get("content") {
             Some(Value::Array(parts)) => parts.iter().for_each(|part| self.read_part(part)),
             Some(part @ (Value::String(_) | Value::Object(_))) => self.read_part(part),
@@ -127,10 +153,39 @@ impl Choice {
             .find(|words| !words.is_empty());
         self.reasoning.push_str(&reasoning.unwrap_or_default());
         self.refusal.push_str(message.get("refusal").and_then(Value::as_str).unwrap_or_default());
-        self.calls_tool |=
-            message.get("tool_calls").and_then(Value::as_array).is_some_and(|it| !it.is_empty())
-                || message.get("function_call").is_some_and(Value::is_object);
+        let calls =
+            message.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        calls.iter().filter_map(Value::as_object).for_each(|call| self.read_call(call, is_piece));
+        if let Some(function @ Value::Object(_)) = message.get("function_call") {
+            self.read_call(&Map::from_iter([("function".to_owned(), function.clone())]), is_piece);
+        }
+        for (name, value) in message.as_object().into_iter().flatten() {
+            if !READ.contains(&name.as_str()) {
+                add(self.extra.entry(name).or_insert(Value::Null), value);
+            }
+        }
         Ok(())
+    }
+
+    /// Reads a call of a tool, or a piece of one. A piece belongs to the call of its number, unless it has another id:
+    /// some servers give every call the number 0.
+    fn read_call(&mut self, wire: &Map<String, Value>, is_piece: bool) {
+        let mut call = ToolCall::from(wire.clone());
+        let number = call.extra.shift_remove("index").and_then(|number| number.as_u64());
+        let is_same = |known: &Called| {
+            let has_number = number.is_none() || known.number == number;
+            is_piece && has_number && (call.id.is_empty() || known.call.id == call.id)
+        };
+        match self.calls.iter_mut().rev().find(|known| is_same(known)) {
+            Some(Called { call: known, .. }) => {
+                if known.name != call.name {
+                    known.name.push_str(&call.name);
+                }
+                known.arguments.push_str(&call.arguments);
+                known.extra.extend(call.extra);
+            }
+            None => self.calls.push(Called { number, call }),
+        }
     }
 
     /// Reads one part of a content.
@@ -155,7 +210,7 @@ impl Choice {
             reason
         } else if !self.refusal.trim().is_empty() {
             FinishReason::ContentFilter
-        } else if self.calls_tool && matches!(reason, FinishReason::Stop | FinishReason::Other) {
+        } else if !self.calls.is_empty() && matches!(reason, FinishReason::Stop | FinishReason::Other) {
             FinishReason::ToolCalls
         } else {
             reason
@@ -164,7 +219,58 @@ impl Choice {
 
     fn completion(self) -> Completion {
         let reason = self.reason();
-        Completion::new(self.text).with_finish_reason(reason).with_reasoning(self.reasoning)
+        let mut completion =
+            Completion::new(self.text).with_finish_reason(reason).with_reasoning(self.reasoning);
+        completion.extra = self.extra;
+        if self.calls.is_empty() {
+            WANTED_BACK.iter().for_each(|name| drop(completion.extra.shift_remove(*name)));
+        }
+        completion.extra.retain(|_, value| !is_nothing(value));
+        if serde_json::to_string(&completion.extra).map_or(0, |text| text.len()) > MAX_EXTRA_BYTES {
+            completion.extra.clear();
+        }
+        completion.tool_calls = self.calls.into_iter().map(|called| called.call).collect();
+        completion.refusal = Some(self.refusal).filter(|words| !words.trim().is_empty());
+        completion.logprobs = self.logprobs;
+        completion
+    }
+}
+
+/// A call of a tool, put together from its pieces where they came as a stream.
+#[derive(Debug)]
+struct Called {
+    /// Its number in the stream.
+    number: Option<u64>,
+    call: ToolCall,
+}
+
+/// The fields of a message that are read.
+const READ: [&str; 8] =
+    ["role", "content", "tool_calls", "function_call", "refusal", "reasoning", "thinking", "name"];
+
+/// What a model thought, which some providers want back with the results of the tools that it called.
+const WANTED_BACK: [&str; 2] = ["reasoning_content", "reasoning_details"];
+
+/// The most of what is not known that is kept, in bytes.
+const MAX_EXTRA_BYTES: usize = 256 * 1024;
+
+/// Adds a piece of a value to it.
+fn add(value: &mut Value, piece: &Value) {
+    match (value, piece) {
+        (Value::String(text), Value::String(piece)) => text.push_str(piece),
+        (Value::Array(items), Value::Array(piece)) => items.extend(piece.iter().cloned()),
+        (value, piece) if !piece.is_null() => *value = piece.clone(),
+        _ => {}
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
     }
 }
 
@@ -211,10 +317,26 @@ fn read_usage(value: &Value) -> Option<Usage> {
     let total = tokens(["total_tokens", "total"]);
     let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
     let completion = completion.max(rest(prompt)).unwrap_or_default();
-    Some(Usage::call(
-        prompt.or_else(|| rest(Some(completion).filter(|it| *it > 0))).unwrap_or_default(),
-        completion,
-    ))
+    let prompt = prompt.or_else(|| rest(Some(completion).filter(|it| *it > 0))).unwrap_or_default();
+    let detail = |places: &[&str]| {
+        places.iter().filter_map(|place| usage.pointer(place)).find_map(read_tokens).unwrap_or_default()
+    };
+    let cached = detail(&[
+        "/prompt_tokens_details/cached_tokens",
+        "/input_tokens_details/cached_tokens",
+        "/prompt_cache_hit_tokens",
+        "/cached_tokens",
+    ]);
+    let reasoning = detail(&[
+        "/completion_tokens_details/reasoning_tokens",
+        "/output_tokens_details/reasoning_tokens",
+        "/reasoning_tokens",
+    ]);
+    Some(
+        Usage::call(prompt, completion)
+            .with_cached(cached.min(prompt))
+            .with_reasoning(reasoning.min(completion)),
+    )
 }
 
 /// A count of tokens, written as a number or as text. What no count can be is not told.

@@ -181,7 +181,7 @@ mod tests {
         demo.fields.insert("department".into(), "billing".into());
         let prompt = Prompt::new("Route it.").with_demos(vec![demo]);
         let chat = PlainAdapter.chat(&signature, &prompt, &fields("Any blue ones?"));
-        let texts: Vec<_> = chat.iter().map(|message| message.content.as_str()).collect();
+        let texts: Vec<_> = chat.iter().map(|message| message.text()).collect();
         assert_eq!(
             texts,
             [

@@ -222,7 +222,7 @@ async fn the_prompt_in_force_is_the_contexts_and_else_its_own() {
         predict.call(&context, &ticket()).await.unwrap();
         let request = receive.recv().unwrap();
         assert_eq!((request.sampling.temperature, request.sample_index), (Some(0.2), 3));
-        request.messages[0].content.lines().last().unwrap().trim().to_owned()
+        request.messages[0].text().lines().last().unwrap().trim().to_owned()
     };
     assert_eq!(asked_with(Prompts::new()).await, "Its own.");
     let of = |path: &str| [(path, Prompt::new("In force."))].into_iter().collect();
@@ -283,7 +283,7 @@ async fn an_adapter_of_ones_own_writes_the_chat_and_reads_the_reply() {
 async fn steps_stand_in_the_order_in_which_they_began() {
     // Answers the first ticket last.
     let slow = lm_fn("slow", |request: LmRequest| async move {
-        let first = request.messages.iter().any(|message| message.content.contains("the first"));
+        let first = request.messages.iter().any(|message| message.text().contains("the first"));
         for _ in 0..if first { 9 } else { 0 } {
             tokio::task::yield_now().await;
         }

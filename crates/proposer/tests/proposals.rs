@@ -81,13 +81,13 @@ fn task() -> Task {
 
 /// What a request asks for: the name of its first output field.
 fn wanted(request: &LmRequest) -> String {
-    let outputs = request.messages[0].content.split("Your output fields are:\n").nth(1).unwrap();
+    let outputs = request.messages[0].text().split("Your output fields are:\n").nth(1).unwrap();
     outputs.split('`').nth(1).unwrap().to_owned()
 }
 
 /// The predictor that a proposal is for.
 fn module(request: &LmRequest) -> Option<String> {
-    let question = &request.messages.last()?.content;
+    let question = &request.messages.last()?.text();
     let module = question.split("[[ ## module ## ]]\n").nth(1)?;
     Some(module.split(':').next()?.to_owned())
 }
@@ -193,7 +193,7 @@ fn composed(task: &Task, predictor: usize, count: usize) -> Vec<String> {
 
 fn chat(request: &LmRequest) -> String {
     let messages = request.messages.iter();
-    messages.map(|one| format!("<{}>\n{}", one.role.as_str(), one.content)).collect::<Vec<_>>().join("\n\n")
+    messages.map(|one| format!("<{}>\n{}", one.role.as_str(), one.text())).collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn composed_instructions_read_well() {
 
 /// The inputs of a request: name -> text.
 fn inputs(request: &LmRequest) -> HashMap<String, String> {
-    let question = request.messages.last().unwrap().content.split("\n\nRespond with ").next().unwrap();
+    let question = request.messages.last().unwrap().text().split("\n\nRespond with ").next().unwrap();
     let sections = question.split("[[ ## ").skip(1).filter_map(|part| part.split_once(" ## ]]\n"));
     sections.map(|(name, text)| (name.to_owned(), text.trim().to_owned())).collect()
 }

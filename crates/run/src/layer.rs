@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use promptopt_core::lm::{
-    Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, ResponseFormat,
+    Attempts, File, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Part, ResponseFormat,
 };
 use promptopt_core::money::{Budget, Money, Price, Usage};
 use promptopt_core::program::{Cancellation, Layer};
@@ -19,6 +19,11 @@ pub const DEFAULT_MAX_TOKENS: u32 = 4096;
 const TOKENS_OF_A_REQUEST: u64 = 64;
 /// and for every message.
 const TOKENS_OF_A_MESSAGE: u64 = 16;
+/// The most that an image takes: the model that counts them highest, `gpt-4o-mini`, takes 2,833 and 5,667 for each tile of
+/// 512 × 512, of which there are 8 at most (OpenAI, "Images and vision", "Calculating costs").
+const TOKENS_OF_AN_IMAGE: u64 = 50_000;
+/// A file of which only the provider knows the size: a whole context window.
+const TOKENS_OF_A_FILE: u64 = 1_000_000;
 
 /// Where the requests of one rollout are paid from.
 #[derive(Clone)]
@@ -149,13 +154,44 @@ pub(crate) fn bound(
 /// about four bytes to a token, so this is far on the safe side; a model that can count does better
 /// ([`ModelProfile::with_token_counter`]).
 pub fn most_prompt_tokens(request: &LmRequest) -> u64 {
-    let text: usize = request.messages.iter().map(|message| message.content.len()).sum();
+    let text: u64 = request.messages.iter().map(most_message_tokens).sum();
+    let tools: usize = request.tools.iter().map(written_bytes).sum();
+    let extra = if request.extra.is_empty() { 0 } else { written_bytes(&request.extra) };
     let schema = match &request.response_format {
         ResponseFormat::JsonSchema { name, schema } => name.len() + schema.to_string().len(),
         _ => 0,
     };
     let messages = TOKENS_OF_A_MESSAGE.saturating_mul(request.messages.len() as u64);
-    TOKENS_OF_A_REQUEST.saturating_add(messages).saturating_add((text + schema) as u64)
+    TOKENS_OF_A_REQUEST
+        .saturating_add(messages)
+        .saturating_add(text)
+        .saturating_add((schema + tools + extra) as u64)
+}
+
+/// The most tokens that one message can be. What is shown has other tokens than its bytes.
+fn most_message_tokens(message: &Message) -> u64 {
+    let parts = message.content.as_slice();
+    let said =
+        if parts.is_empty() { message.text().len() as u64 } else { parts.iter().map(most_part_tokens).sum() };
+    let calls: usize = message.tool_calls.iter().map(written_bytes).sum();
+    said.saturating_add(calls as u64)
+}
+
+fn most_part_tokens(part: &Part) -> u64 {
+    match part {
+        Part::Text(text) => text.len() as u64,
+        Part::Image(_) => TOKENS_OF_AN_IMAGE,
+        // Sound has at most one token for each byte of it. A page of a file is read as text and as an image.
+        Part::Audio(audio) => audio.data.len() as u64,
+        Part::File(File { data: Some(data), .. }) => TOKENS_OF_AN_IMAGE.max(2 * data.len() as u64),
+        Part::File(_) => TOKENS_OF_A_FILE,
+        other => TOKENS_OF_AN_IMAGE.max(written_bytes(other) as u64),
+    }
+}
+
+/// The bytes of something as it goes over the wire.
+fn written_bytes(part: &impl serde::Serialize) -> usize {
+    serde_json::to_string(part).map_or(0, |text| text.len())
 }
 
 /// What a reply cost. A number of tokens that it does not tell counts with all that it may have been.

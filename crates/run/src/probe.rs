@@ -77,7 +77,7 @@ impl LanguageModel for Probed {
             added_limit(&self.profile, budget, request).or(limited.sampling.max_tokens);
         let bound = bound(&self.profile, price, budget, &limited)?;
         let words =
-            || request.messages.iter().map(|message| message.content.split_whitespace().count() as u64).sum();
+            || request.messages.iter().map(|message| message.text().split_whitespace().count() as u64).sum();
         // A tokenizer makes no token of two words.
         let read = self.profile.count_tokens(request).unwrap_or_else(words).min(bound.prompt_tokens);
         let least = Usage::call(read, u64::from(request.n.max(1)));

@@ -21,7 +21,7 @@ fn model(
     let asked = Asked::default();
     let noted = Arc::clone(&asked);
     let model = lm_fn("picky", move |request: LmRequest| {
-        let prompt = request.messages.last().unwrap().content.clone();
+        let prompt = request.messages.last().unwrap().text().to_owned();
         noted.lock().unwrap().push(prompt.clone());
         let refusal = refuses(&prompt);
         async move { refusal.map_or_else(|| Ok(LmReply::text(prompt, Usage::call(10, 5))), Err) }

@@ -27,7 +27,7 @@ fn numbered(honours_n: bool, refuses_n: bool) -> (Arc<dyn LanguageModel>, Asked)
             }
             let count = if honours_n { request.n.max(1) } else { 1 };
             let form = |text: String| match request.messages.first() {
-                Some(message) if message.content.contains("[[ ##") => format!("[[ ## text ## ]]\n{text}"),
+                Some(message) if message.text().contains("[[ ##") => format!("[[ ## text ## ]]\n{text}"),
                 _ => text,
             };
             let completions =

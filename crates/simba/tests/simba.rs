@@ -76,7 +76,7 @@ fn what_the_prompt_model_is_asked() {
     let asked = Arc::new(Mutex::new(None));
     let told = Arc::clone(&asked);
     let model = around(HiddenRules::new(8, 2).model(2), move |next, request: LmRequest| {
-        if request.messages.iter().any(|message| message.content.contains("better_run")) {
+        if request.messages.iter().any(|message| message.text().contains("better_run")) {
             told.lock().unwrap().get_or_insert(request.clone());
         }
         async move { next.complete(&request).await }
@@ -86,7 +86,7 @@ fn what_the_prompt_model_is_asked() {
     compiled(&optimizer, model).unwrap();
     let request = asked.lock().unwrap().take().unwrap();
     let chat: Vec<String> =
-        request.messages.iter().map(|message| format!("{:?}:\n{}", message.role, message.content)).collect();
+        request.messages.iter().map(|message| format!("{:?}:\n{}", message.role, message.text())).collect();
     insta::assert_snapshot!(chat.join("\n\n"));
 }
 

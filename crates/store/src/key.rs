@@ -2,14 +2,15 @@
 
 use promptopt_core::data::ContentHash;
 use promptopt_core::lm::LmRequest;
+use serde_json::Map;
 
-/// The key of a call: model id, messages, every sampling parameter, response format, number of
-/// completions and sample index. A hash, so nothing of a prompt can be read from it; and the model
+/// The key of a call: model id, messages, every sampling parameter, response format, number of completions, sample index,
+/// tools, and whatever else is asked for. A hash, so nothing of a prompt can be read from it; and the model
 /// id holds no key or token by contract.
 pub fn reply_key(model: &str, request: &LmRequest) -> ContentHash {
     // Zero completions and one are the same request to a model.
     let n = request.n.max(1);
-    ContentHash::of(&(
+    let text = ContentHash::of(&(
         "promptopt reply 1",
         model,
         &request.messages,
@@ -17,7 +18,14 @@ pub fn reply_key(model: &str, request: &LmRequest) -> ContentHash {
         &request.response_format,
         n,
         request.sample_index,
-    ))
+    ));
+    let LmRequest { tools, tool_choice, parallel_tool_calls, logprobs, extra, .. } = request;
+    let beside = (tools, tool_choice, parallel_tool_calls, logprobs, extra);
+    // A request for a text alone keeps the key that it has always had.
+    if beside == (&Vec::new(), &None, &None, &None, &Map::new()) {
+        return text;
+    }
+    ContentHash::of(&(text, beside))
 }
 
 #[cfg(test)]

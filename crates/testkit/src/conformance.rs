@@ -76,7 +76,7 @@ impl LanguageModel for OutOfOrder {
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let key = ContentHash::of(request);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
-        let turns = request.messages.last().map_or(0, |message| message.content.len() * 7 % 13);
+        let turns = request.messages.last().map_or(0, |message| message.text().len() * 7 % 13);
         for _ in 0..turns {
             Yield(false).await;
         }
@@ -241,8 +241,8 @@ pub async fn a_failing_example_stops_nothing(build: &Build) -> Checked {
         .collect();
     let inner = task.model(5);
     let scripted = ScriptedLm::new(move |request| {
-        let question = request.messages.last().map_or("", |message: &Message| &message.content);
-        let asks = request.messages.first().is_some_and(|system| system.content.contains("`answer`"));
+        let question = request.messages.last().map_or("", |message: &Message| message.text());
+        let asks = request.messages.first().is_some_and(|system| system.text().contains("`answer`"));
         if asks
             && request.messages.len() < 20
             && poisoned.iter().any(|poison| question.contains(poison.as_str()))
@@ -425,7 +425,7 @@ pub async fn patience_ends_a_run_that_does_not_improve(build: &Build) -> Checked
     let model = ScriptedLm::new({
         let written = AtomicU64::new(0);
         move |request: &LmRequest| {
-            let asks = request.messages.first().is_some_and(|system| system.content.contains("`answer`"));
+            let asks = request.messages.first().is_some_and(|system| system.text().contains("`answer`"));
             let number = written.fetch_add(1, Ordering::SeqCst);
             Ok(match asks && request.messages.len() < 20 {
                 true => ScriptedLm::chat_reply([("answer", "wrong")]),

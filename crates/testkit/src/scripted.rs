@@ -54,7 +54,7 @@ impl LanguageModel for ScriptedLm {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         let text = (self.script)(request)?;
         let words = |text: &str| text.split_whitespace().count() as u64;
-        let prompt = request.messages.iter().map(|message| words(&message.content)).sum();
+        let prompt = request.messages.iter().map(|message| words(message.text())).sum();
         Ok(LmReply::text(text.clone(), Usage::call(prompt, words(&text))))
     }
 }

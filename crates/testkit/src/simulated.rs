@@ -181,7 +181,7 @@ impl SimulatedLm {
     /// What a prompt model writes: the rules it can see in its request.
     fn write_up(&self, request: &LmRequest, hash: ContentHash) -> String {
         let text: String =
-            request.messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n");
+            request.messages.iter().map(|message| message.text()).collect::<Vec<_>>().join("\n");
         let mut written = vec![OPENING.to_owned()];
         match &self.knowledge {
             Knowledge::Rules(rules) => {
@@ -220,7 +220,7 @@ impl LanguageModel for SimulatedLm {
         let completions: Vec<_> =
             (0..count).map(|index| Completion::new(self.answer(request, index))).collect();
         let tokens = |text: &str| (text.len() / 4) as u64 + 1;
-        let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
+        let prompt = request.messages.iter().map(|message| tokens(message.text())).sum();
         let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
         Ok(LmReply::new(completions, Usage::call(prompt, written)))
     }
@@ -236,18 +236,17 @@ pub(crate) struct Chat<'a> {
 impl<'a> Chat<'a> {
     pub(crate) fn of(request: &'a LmRequest) -> Option<Self> {
         let is = |role| move |message: &&Message| message.role == role;
-        let instruction =
-            request.messages.iter().find(is(Role::System)).map_or("", |message| &message.content);
+        let instruction = request.messages.iter().find(is(Role::System)).map_or("", |message| message.text());
         let (question, before) = request.messages.split_last()?;
         let mut demos = Vec::new();
         for pair in before.iter().filter(|message| message.role != Role::System).collect::<Vec<_>>().chunks(2)
         {
             if let [user, assistant] = pair {
-                demos.push((user.content.as_str(), assistant.content.as_str()));
+                demos.push((user.text(), assistant.text()));
             }
         }
         // What is asked for in the closing line is no part of the question.
-        let question = question.content.split("\n\nRespond with ").next()?;
+        let question = question.text().split("\n\nRespond with ").next()?;
         Some(Self { instruction, demos, question })
     }
 
@@ -308,12 +307,12 @@ fn shows(text: &str, rule: &Rule) -> bool {
 
 /// Whether the system message asks for JSON, which some clients do without a response format.
 fn asks_for_json(request: &LmRequest) -> bool {
-    request.messages.first().is_some_and(|message| message.content.contains("Outputs will be a JSON object"))
+    request.messages.first().is_some_and(|message| message.text().contains("Outputs will be a JSON object"))
 }
 
 /// The output fields a request asks for, from the list in its system message.
 pub(crate) fn requested_fields(request: &LmRequest) -> Vec<String> {
-    let system = request.messages.first().map_or("", |message| message.content.as_str());
+    let system = request.messages.first().map_or("", |message| message.text());
     let outputs = system.split("Your output fields are:\n").nth(1).unwrap_or_default();
     outputs
         .lines()

@@ -35,7 +35,7 @@ fn grader() -> (Arc<dyn LanguageModel>, Asked) {
             for _ in 0..ContentHash::of(&request.messages).as_u64() % 7 {
                 tokio::task::yield_now().await;
             }
-            let question = &request.messages.last().unwrap().content;
+            let question = request.messages.last().unwrap().text();
             let rest = question.rsplit("Question number").next().unwrap();
             let number: u64 = rest.split_whitespace().next().unwrap().parse().unwrap();
             if number % 11 == 10 {
@@ -160,8 +160,8 @@ proptest! {
         // No question was answered with its own demo in view.
         for request in &asked {
             let (last, before) = request.messages.split_last().unwrap();
-            let question = last.content.lines().nth(1).unwrap();
-            prop_assert!(before.iter().all(|message| message.content.lines().all(|line| line != question)));
+            let question = last.text().lines().nth(1).unwrap();
+            prop_assert!(before.iter().all(|message| message.text().lines().all(|line| line != question)));
         }
 
         let (again, _) = block_on(graded(&examples, &options, 32));

@@ -33,7 +33,7 @@ fn judge(_: &Example, prediction: &Prediction) -> Score {
 /// style that its instruction states. Asked to reflect, it collects the feedback it was shown, one
 /// rule at a time.
 async fn clerk(request: LmRequest) -> Result<LmReply, LmError> {
-    let text = request.messages.first().map_or("", |message| message.content.as_str());
+    let text = request.messages.first().map_or("", |message| message.text());
     let states = |rule: &str| text.contains(rule);
     let reply = if request.messages.len() == 1 {
         let (before, records) = text.split_once("# Records").unwrap_or((text, ""));

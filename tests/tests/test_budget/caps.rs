@@ -56,7 +56,7 @@ impl LanguageModel for Slow {
     }
 
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
-        let length: usize = request.messages.iter().map(|message| message.content.len()).sum();
+        let length: usize = request.messages.iter().map(|message| message.text().len()).sum();
         // Longer prompts take longer, some more than others.
         tokio::time::sleep(self.latency + self.latency * (length % 7) as u32 / 7).await;
         self.model.complete(request, attempts).await
@@ -349,7 +349,7 @@ impl LanguageModel for Stammering {
                 return Err(LmError::Budget { limit: Limit::Calls });
             }
         }
-        if request.messages.iter().any(|message| message.content.len() % 6 == 5) {
+        if request.messages.iter().any(|message| message.text().len() % 6 == 5) {
             return Err(LmError::Timeout { after: Duration::from_secs(1), message: "a reply".to_owned() });
         }
         let mut reply = self.0.complete(request, attempts).await?;

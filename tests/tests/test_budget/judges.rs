@@ -81,7 +81,7 @@ async fn a_judges_calls_count_and_never_overshoot() {
 /// Says the same after some turns of the runtime.
 fn slow() -> impl LanguageModel {
     lm_fn(ModelProfile::new("slow").with_max_tokens(50), |request: LmRequest| async move {
-        for _ in 0..request.messages[0].content.len() % 7 + 3 {
+        for _ in 0..request.messages[0].text().len() % 7 + 3 {
             tokio::task::yield_now().await;
         }
         Ok(LmReply::text("Yes.", Usage::call(40, 2)))

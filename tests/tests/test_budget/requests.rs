@@ -211,7 +211,7 @@ fn at_once() -> impl Evaluator {
 /// Takes a few turns of the runtime for every answer.
 fn patient() -> Arc<dyn LanguageModel> {
     Arc::new(lm_fn(ModelProfile::new("patient").with_max_tokens(10), |request: LmRequest| async move {
-        let bytes = request.messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
+        let bytes = request.messages.iter().map(|message| message.text().len() as u64).sum::<u64>();
         for _ in 0..bytes * 7 % 13 {
             tokio::task::yield_now().await;
         }

@@ -77,7 +77,7 @@ impl LanguageModel for Auditor {
 
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         let bound = self.begin(request);
-        let turns = request.messages.last().map_or(0, |message| message.content.len() * 7 % 13);
+        let turns = request.messages.last().map_or(0, |message| message.text().len() * 7 % 13);
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }

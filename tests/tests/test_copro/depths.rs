@@ -114,7 +114,7 @@ async fn mistakes_come_from_training_examples_only_and_are_those_of_the_best() {
     for request in &requests {
         let mistakes = told(request, "mistakes").unwrap();
         assert!(mistakes.contains("answered answer: no\nexpected answer: yes\nscore: 0"), "{mistakes}");
-        assert!(!request.messages.iter().any(|message| message.content.contains("selected question")));
+        assert!(!request.messages.iter().any(|message| message.text().contains("selected question")));
     }
     // The best of the first depth is right about the first three questions.
     let shown = told(&requests[2], "mistakes").unwrap();

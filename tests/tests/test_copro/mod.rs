@@ -114,21 +114,21 @@ fn distinct(number: usize) -> String {
 
 /// Whether a request goes to the task predictor (and not to the prompt model).
 fn is_task(request: &LmRequest) -> bool {
-    request.messages[0].content.contains("Your output fields are:\n1. `answer`")
+    request.messages[0].text().contains("Your output fields are:\n1. `answer`")
 }
 
 fn instruction(request: &LmRequest) -> &str {
-    request.messages[0].content.rsplit("your objective is:").next().unwrap().trim()
+    request.messages[0].text().rsplit("your objective is:").next().unwrap().trim()
 }
 
 fn question(request: &LmRequest) -> &str {
-    request.messages.last().unwrap().content.split("\n\nRespond with ").next().unwrap()
+    request.messages.last().unwrap().text().split("\n\nRespond with ").next().unwrap()
 }
 
 /// The value of a field in a request to the prompt model.
 fn told<'a>(request: &'a LmRequest, field: &str) -> Option<&'a str> {
     let marker = format!("[[ ## {field} ## ]]\n");
-    let text = &request.messages.last().unwrap().content;
+    let text = request.messages.last().unwrap().text();
     let value = text.split(&marker).nth(1)?;
     Some(value.split("\n\n[[ ##").next()?.split("\n\nRespond with ").next()?.trim())
 }

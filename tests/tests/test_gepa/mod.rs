@@ -41,7 +41,7 @@ fn reflecting(word: &'static str, replies: Vec<String>) -> ScriptedLm {
         if request.messages.len() == 1 {
             return Ok(replies.lock().unwrap().next().unwrap_or_default());
         }
-        let right = request.messages[0].content.contains(word);
+        let right = request.messages[0].text().contains(word);
         Ok(ScriptedLm::chat_reply([("answer", if right { "yes" } else { "no" })]))
     })
 }

@@ -54,11 +54,11 @@ async fn the_reflection_shows_instruction_inputs_outputs_expectations_and_feedba
     let reflections: Vec<_> = requests.iter().filter(|request| request.messages.len() == 1).collect();
     let instruction = "Given the fields `question`, produce the fields `answer`.";
     assert!(
-        !reflections[0].messages[0].content.contains(instruction),
+        !reflections[0].messages[0].text().contains(instruction),
         "the first is written from records alone"
     );
     let reflection = reflections[1];
-    let prompt = &reflection.messages[0].content;
+    let prompt = reflection.messages[0].text();
     for part in [
         instruction,
         "question: question ",
@@ -79,7 +79,7 @@ async fn failures_become_feedback() {
         if request.messages.len() == 1 {
             return Ok(fenced("say yes in the form asked for"));
         }
-        let right = request.messages[0].content.contains("in the form asked for");
+        let right = request.messages[0].text().contains("in the form asked for");
         Ok(if right { ScriptedLm::chat_reply([("answer", "yes")]) } else { "Yes, of course!".to_owned() })
     }));
     let mut program = toy::answerer().with_model(model.clone()).with_metric(toy::exact_answer());
@@ -87,7 +87,7 @@ async fn failures_become_feedback() {
         GEPA::builder().max_metric_calls(150).build().compile(&mut program, same_answer(40)).await.unwrap();
     assert_eq!((outcome.baseline.mean, outcome.baseline.failed, outcome.selected.mean), (0.0, 24, 1.0));
     let requests = model.requests();
-    let prompt = &requests.iter().find(|request| request.messages.len() == 1).unwrap().messages[0].content;
+    let prompt = &requests.iter().find(|request| request.messages.len() == 1).unwrap().messages[0].text();
     assert!(prompt.contains("this component failed:") && prompt.contains("the run failed:"), "{prompt}");
 }
 
@@ -185,12 +185,12 @@ async fn every_candidate_but_the_original_has_parents_before_it_and_full_ones_al
 /// A program of two components, each of which needs a word in its instruction.
 async fn two_components(optimizer: impl FnOnce(Arc<dyn LanguageModel>) -> GEPA) -> Outcome {
     let model = Arc::new(ScriptedLm::new(|request| {
-        let text = &request.messages[0].content;
+        let text = request.messages[0].text();
         if request.messages.len() == 1 {
             let word = if text.contains("Component: `classify`") { "alpha" } else { "beta" };
             return Ok(fenced(&format!("{word} {}", text.len())));
         }
-        let question = &request.messages.last().unwrap().content;
+        let question = request.messages.last().unwrap().text();
         let number: usize =
             question.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
         // Each component is right on its half of the examples once it has its word.
@@ -246,7 +246,7 @@ async fn lineages_that_changed_different_components_are_merged() {
 #[tokio::test]
 async fn a_component_follows_a_change_that_is_no_gain_alone() {
     let model = Arc::new(ScriptedLm::new(|request| {
-        let text = &request.messages[0].content;
+        let text = request.messages[0].text();
         if request.messages.len() == 1 {
             let follows =
                 text.contains("has just been given this instruction") && text.contains("topic: code");
@@ -255,7 +255,7 @@ async fn a_component_follows_a_change_that_is_no_gain_alone() {
             return Ok(fenced(&format!("Answer the question {word}. {}", text.len())));
         }
         let field = if text.contains("1. `question`") { "topic" } else { "answer" };
-        let written = request.messages.last().unwrap().content.contains("topic ## ]]\ncode");
+        let written = request.messages.last().unwrap().text().contains("topic ## ]]\ncode");
         let value = match (field, text.contains("in code")) {
             ("topic", true) => "code",
             ("topic", false) => "prose",

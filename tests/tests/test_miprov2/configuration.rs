@@ -164,7 +164,7 @@ async fn the_awareness_switches_shape_the_request() {
         optimizer.compile(&mut program(model.clone()), same_answer(20)).await.unwrap();
         let requests = model.requests();
         let proposal = requests.iter().find(|request| wants(request, "proposed_instruction")).unwrap();
-        let text = &proposal.messages.last().unwrap().content;
+        let text = proposal.messages.last().unwrap().text();
         for (_, other) in
             [("", "program_description"), ("", "dataset_description"), ("", "tip"), ("", "task_demos")]
         {
@@ -185,7 +185,7 @@ async fn own_tips_and_an_own_writer_are_used() {
     let model = Arc::new(scripted("yes", distinct_proposals()));
     let optimizer = MIPROv2::builder().num_candidates(3).num_trials(3).tips(tips).build();
     optimizer.compile(&mut program(model.clone()), same_answer(20)).await.unwrap();
-    let rhymed = |request: &LmRequest| request.messages.last().unwrap().content.contains("in rhyme");
+    let rhymed = |request: &LmRequest| request.messages.last().unwrap().text().contains("in rhyme");
     assert!(model.requests().iter().filter(|request| wants(request, "proposed_instruction")).all(rhymed));
 
     let model = Arc::new(scripted("yes", distinct_proposals()));
@@ -210,7 +210,7 @@ async fn later_proposals_see_what_was_tried() {
     let proposals: Vec<_> =
         requests.iter().filter(|request| wants(request, "proposed_instruction")).collect();
     let sees = |request: &LmRequest| {
-        request.messages.last().unwrap().content.contains("[[ ## previous_instructions ## ]]")
+        request.messages.last().unwrap().text().contains("[[ ## previous_instructions ## ]]")
     };
     assert!(proposals.iter().any(|request| sees(request)) && proposals.iter().any(|request| !sees(request)));
 }

@@ -29,7 +29,7 @@ async fn failing_examples_are_counted_apart_and_stop_nothing() {
     // Every tenth question breaks the provider, whatever the prompt.
     let inner = scripted("yes", distinct_proposals());
     let model = ScriptedLm::new(move |request| {
-        let last = &request.messages.last().unwrap().content;
+        let last = request.messages.last().unwrap().text();
         if is_task(request) && last.contains("5\n") {
             return Err(LmError::Connection { message: "reset by peer".into() });
         }
@@ -91,7 +91,7 @@ async fn a_prompt_model_that_only_echoes_is_replaced() {
         if is_task(request) {
             return Ok(ScriptedLm::chat_reply([("answer", "no")]));
         }
-        let asked = request.messages.last().unwrap().content.clone();
+        let asked = request.messages.last().unwrap().text().to_owned();
         Ok(ScriptedLm::chat_reply([("proposed_instruction", asked.replace("[[", "").as_str())]))
     });
     let optimizer = MIPROv2::builder().num_candidates(3).num_trials(3).build();
@@ -151,8 +151,8 @@ async fn demos_that_the_program_came_with_may_stay() {
     let model = ScriptedLm::new({
         let inner = scripted("no", distinct_proposals());
         move |request| {
-            let kept = is_task(request)
-                && request.messages.iter().any(|message| message.content.contains("keep me"));
+            let kept =
+                is_task(request) && request.messages.iter().any(|message| message.text().contains("keep me"));
             let reply = said(&inner, request)?;
             Ok(if kept { ScriptedLm::chat_reply([("answer", "yes")]) } else { reply })
         }

@@ -26,11 +26,11 @@ use crate::support::{counted, nothing, numbered, program, said, small, text};
 
 /// Whether a request goes to the task predictor (and not to the prompt model).
 fn is_task(request: &LmRequest) -> bool {
-    request.messages[0].content.contains("Your output fields are:\n1. `answer`")
+    request.messages[0].text().contains("Your output fields are:\n1. `answer`")
 }
 
 fn wants(request: &LmRequest, field: &str) -> bool {
-    request.messages[0].content.contains(&format!("Your output fields are:\n1. `{field}`"))
+    request.messages[0].text().contains(&format!("Your output fields are:\n1. `{field}`"))
 }
 
 /// A task model that answers with `answer`, and a prompt model that writes `propose(n)` as its

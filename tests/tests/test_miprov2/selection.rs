@@ -33,7 +33,7 @@ async fn a_better_instruction_wins() {
     let model = ScriptedLm::new({
         let inner = scripted("no", distinct_proposals());
         move |request| {
-            let taught = is_task(request) && request.messages[0].content.contains("way number 2.");
+            let taught = is_task(request) && request.messages[0].text().contains("way number 2.");
             let reply = said(&inner, request)?;
             Ok(if taught { ScriptedLm::chat_reply([("answer", "yes")]) } else { reply })
         }

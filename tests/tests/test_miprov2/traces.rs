@@ -58,9 +58,9 @@ async fn an_example_is_never_answered_by_its_own_demo() {
     small().compile(&mut module, task.examples(40)).await.unwrap();
     for request in model.requests().iter().filter(|request| is_task(request)) {
         let (question, before) = request.messages.split_last().unwrap();
-        let asked = question.content.split("\n\nRespond").next().unwrap();
+        let asked = question.text().split("\n\nRespond").next().unwrap();
         let demos = before.iter().filter(|message| message.role == Role::User);
-        assert!(demos.clone().all(|demo| demo.content != asked), "{asked}");
+        assert!(demos.clone().all(|demo| demo.text() != asked), "{asked}");
     }
 }
 

@@ -190,7 +190,7 @@ mod tests {
         let (score, asked) = judged("[[ ## feedback ## ]]\nToo curt.\n\n[[ ## score ## ]]\n0.25").await;
         let score = score.unwrap();
         assert_eq!((score.value, score.feedback.as_deref()), (0.25, Some("Too curt.")));
-        let text: String = asked[0].messages.iter().map(|message| message.content.as_str()).collect();
+        let text: String = asked[0].messages.iter().map(|message| message.text()).collect();
         for part in ["Be kind.", "ticket: Help!", "reply: Sure.", "reply: No."] {
             assert!(text.contains(part), "{text}");
         }

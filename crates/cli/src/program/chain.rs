@@ -185,7 +185,7 @@ mod tests {
 
         async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
             self.1.lock().unwrap().push(request.clone());
-            let system = &request.messages[0].content;
+            let system = request.messages[0].text();
             let outputs = system.split("Your output fields are:\n").nth(1).unwrap();
             let names = outputs.lines().take_while(|line| line.starts_with(|c: char| c.is_ascii_digit()));
             let text: String = names
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(prediction.get_str("reply"), Some("reply by main"));
         assert!(
             model.1.lock().unwrap()[1].messages[1]
-                .content
+                .text()
                 .contains("[[ ## reasoning ## ]]\nreasoning by main")
         );
         assert_eq!(trace.steps[0].outputs.len() + trace.steps[2].outputs.len(), 3);
@@ -264,7 +264,7 @@ mod tests {
         assert!(prediction.get("reasoning").is_none());
         assert_eq!(trace.usage.calls, 2);
         let asked = other.1.lock().unwrap();
-        assert!(asked[0].messages[1].content.contains("topic by main"));
+        assert!(asked[0].messages[1].text().contains("topic by main"));
         assert_eq!((asked[0].sampling.temperature, asked[0].sampling.stop.len()), (Some(0.5), 0));
     }
 }

@@ -23,7 +23,7 @@ pub struct LmFn<F> {
 /// use promptopt_core::money::Usage;
 ///
 /// let echo = lm_fn("echo", |request: LmRequest| async move {
-///     let last = request.messages.last().map_or("", |message| &message.content);
+///     let last = request.messages.last().map_or("", |message| message.text());
 ///     Ok(LmReply::text(last.to_uppercase(), Usage::call(1, 1)))
 /// });
 /// # let _: &dyn promptopt_core::lm::LanguageModel = &echo;

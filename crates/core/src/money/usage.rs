@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Budget, Limit, Money};
 
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
 /// Calls, tokens, and money where it is known. Adds up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -18,6 +22,12 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens written.
     pub completion_tokens: u64,
+    /// Tokens among those read that the provider had in its cache. 0 where it does not tell.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached_tokens: u64,
+    /// Tokens among those written that were reasoning. 0 where the provider does not tell.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: u64,
     /// What it cost; `None` where the price of any call is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub money: Option<Money>,
@@ -26,7 +36,7 @@ pub struct Usage {
 impl Usage {
     /// One call with its tokens.
     pub fn call(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { calls: 1, prompt_tokens, completion_tokens, money: None }
+        Self { calls: 1, prompt_tokens, completion_tokens, ..Self::default() }
     }
 
     /// So many calls, and nothing else.
@@ -38,6 +48,20 @@ impl Usage {
     #[must_use]
     pub fn with_calls(mut self, calls: u64) -> Self {
         self.calls = calls;
+        self
+    }
+
+    /// With so many cached tokens among those read.
+    #[must_use]
+    pub fn with_cached(mut self, tokens: u64) -> Self {
+        self.cached_tokens = tokens;
+        self
+    }
+
+    /// With so many tokens of reasoning among those written.
+    #[must_use]
+    pub fn with_reasoning(mut self, tokens: u64) -> Self {
+        self.reasoning_tokens = tokens;
         self
     }
 
@@ -64,6 +88,8 @@ impl Usage {
             calls: self.calls.saturating_mul(factor),
             prompt_tokens: self.prompt_tokens.saturating_mul(factor),
             completion_tokens: self.completion_tokens.saturating_mul(factor),
+            cached_tokens: self.cached_tokens.saturating_mul(factor),
+            reasoning_tokens: self.reasoning_tokens.saturating_mul(factor),
             money: self.money.map(|money| Money::from_nanos(money.as_nanos().saturating_mul(factor))),
         }
     }
@@ -75,6 +101,8 @@ impl Usage {
             calls: self.calls.saturating_sub(other.calls),
             prompt_tokens: self.prompt_tokens.saturating_sub(other.prompt_tokens),
             completion_tokens: self.completion_tokens.saturating_sub(other.completion_tokens),
+            cached_tokens: self.cached_tokens.saturating_sub(other.cached_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_sub(other.reasoning_tokens),
             money: self.money.map(|money| money.saturating_sub(other.money.unwrap_or_default())),
         }
     }
@@ -86,6 +114,8 @@ impl Usage {
             calls: self.calls.max(other.calls),
             prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
             completion_tokens: self.completion_tokens.max(other.completion_tokens),
+            cached_tokens: self.cached_tokens.max(other.cached_tokens),
+            reasoning_tokens: self.reasoning_tokens.max(other.reasoning_tokens),
             money: self.money.max(other.money),
         }
     }
@@ -117,6 +147,8 @@ impl Add for Usage {
             calls: self.calls.saturating_add(other.calls),
             prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
             completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
             money: match (self.money, other.money) {
                 (Some(one), Some(other)) => Some(one + other),
                 (one, None) if other.is_nothing() => one,

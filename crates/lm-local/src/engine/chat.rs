@@ -42,7 +42,7 @@ pub(super) fn tokenize(
 /// The messages to be closed, and the text of a last assistant message, which stays open.
 fn split_continuation(messages: &[Message]) -> (&[Message], &str) {
     match messages.split_last() {
-        Some((last, before)) if last.role == Role::Assistant => (before, &last.content),
+        Some((last, before)) if last.role == Role::Assistant => (before, last.text()),
         _ => (messages, ""),
     }
 }
@@ -61,8 +61,10 @@ fn apply(
     let chat = messages
         .iter()
         .map(|message| {
+            // Templates know no other name for it.
+            let role = if message.role == Role::Developer { Role::System } else { message.role };
             // A zero byte ends a text in C, so it goes over as the sign for what cannot be shown.
-            LlamaChatMessage::new(message.role.as_str().to_owned(), message.content.replace('\0', "\u{fffd}"))
+            LlamaChatMessage::new(role.as_str().to_owned(), message.text().replace('\0', "\u{fffd}"))
                 .map_err(|error| engine(error.to_string()))
         })
         .collect::<Result<Vec<_>, _>>()?;

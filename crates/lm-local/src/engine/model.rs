@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Role};
 use promptopt_core::money::Price;
 use tokio::sync::oneshot;
 
@@ -161,11 +161,31 @@ impl LanguageModel for LocalModel {
             let message = "the request holds no messages".to_owned();
             return Err(LmError::InvalidRequest { status: 400, message });
         }
+        if let Some(what) = beyond(request) {
+            let message = format!("{what}, which the embedded model cannot do: use a model behind a server");
+            return Err(LmError::InvalidRequest { status: 400, message });
+        }
         let (reply, answer) = oneshot::channel();
         if !self.queue.push(Job::new(request.clone(), reply)) {
             return Err(stopped());
         }
         answer.await.map_err(|_| stopped())?.map(LmReply::read)
+    }
+}
+
+/// What a request asks for that is no text.
+fn beyond(request: &LmRequest) -> Option<&'static str> {
+    let any = |has: fn(&Message) -> bool| request.messages.iter().any(has);
+    if any(|message| message.content.as_slice().iter().any(|part| part.text().is_none())) {
+        Some("a message shows an image, a sound or a file")
+    } else if !request.tools.is_empty() || any(|message| !message.tool_calls.is_empty()) {
+        Some("the request has tools")
+    } else if any(|message| matches!(message.role, Role::Tool | Role::Function)) {
+        Some("a message is the result of a tool")
+    } else if request.logprobs.is_some() {
+        Some("the request asks for log-probabilities")
+    } else {
+        None
     }
 }
 

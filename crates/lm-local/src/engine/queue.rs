@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn text(job: Option<Job>) -> String {
-        job.expect("a job").request.messages[1].content.clone()
+        job.expect("a job").request.messages[1].text().to_owned()
     }
 
     #[test]

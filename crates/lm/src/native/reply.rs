@@ -1,7 +1,7 @@
 //! A reply in our own terms.
 
 use genai::chat::{ChatResponse, StopReason};
-use promptopt_core::lm::{Completion, FinishReason, LmReply};
+use promptopt_core::lm::{Completion, FinishReason, LmReply, ToolCall};
 use promptopt_core::money::Usage;
 
 use crate::reply::ReplyProblem;
@@ -9,10 +9,13 @@ use crate::reply::ReplyProblem;
 /// Reads a completion. Tokens that are not told are 0.
 pub(super) fn read_reply(response: ChatResponse) -> Result<LmReply, ReplyProblem> {
     let finish_reason = finish_reason(response.stop_reason.as_ref());
-    let calls_tool = !response.content.tool_calls().is_empty();
+    let calls: Vec<ToolCall> =
+        response.content.tool_calls().into_iter().cloned().map(super::chat::called).collect();
     let text = response.content.into_texts().concat();
     let finish_reason = match finish_reason {
-        FinishReason::Stop | FinishReason::Other if calls_tool && text.is_empty() => FinishReason::ToolCalls,
+        FinishReason::Stop | FinishReason::Other if !calls.is_empty() && text.is_empty() => {
+            FinishReason::ToolCalls
+        }
         reason => reason,
     };
     if text.is_empty() && finish_reason == FinishReason::ContentFilter {
@@ -24,8 +27,12 @@ pub(super) fn read_reply(response: ChatResponse) -> Result<LmReply, ReplyProblem
     let usage = usage(&response.usage);
     let completion = Completion::new(text)
         .with_finish_reason(finish_reason)
-        .with_reasoning(response.reasoning_content.unwrap_or_default());
-    Ok(LmReply::new(vec![completion], usage))
+        .with_reasoning(response.reasoning_content.unwrap_or_default())
+        .with_tool_calls(calls);
+    let mut reply = LmReply::new(vec![completion], usage);
+    reply.id = response.response_id;
+    reply.model = Some(response.provider_model_iden.model_name.to_string());
+    Ok(reply)
 }
 
 fn finish_reason(reason: Option<&StopReason>) -> FinishReason {
@@ -42,5 +49,8 @@ fn finish_reason(reason: Option<&StopReason>) -> FinishReason {
 fn usage(usage: &genai::chat::Usage) -> Usage {
     let tokens = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     let reasoning = usage.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
+    let cached = usage.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
     Usage::call(tokens(usage.prompt_tokens), tokens(usage.completion_tokens.or(reasoning)))
+        .with_cached(tokens(cached))
+        .with_reasoning(tokens(reasoning))
 }

@@ -1,28 +1,16 @@
 //! A request in the terms of `genai`.
 
-use genai::chat::{ChatMessage, ChatOptions, ChatRequest, ChatResponseFormat, JsonSpec};
-use promptopt_core::lm::{LmRequest, Message, ResponseFormat, Role, Sampling};
+use genai::chat::{ChatOptions, ChatResponseFormat, JsonSpec, ReasoningEffort, Verbosity};
+use promptopt_core::lm::{LmRequest, ResponseFormat, Sampling};
 use serde_json::{Map, Value, json};
 
+use super::chat::tool_choice;
 use super::wire::NativeWire;
 use crate::draft::Draft;
 use crate::provider::Dialect;
 
 /// Where Gemini has its sampling parameters.
 const GENERATION_CONFIG: &str = "generationConfig";
-
-/// The messages of `request`.
-pub(super) fn chat(request: &LmRequest) -> ChatRequest {
-    let message = |message: &Message| {
-        let content = message.content.clone();
-        match message.role {
-            Role::System => ChatMessage::system(content),
-            Role::Assistant => ChatMessage::assistant(content),
-            _ => ChatMessage::user(content),
-        }
-    };
-    ChatRequest::new(request.messages.iter().map(message).collect())
-}
 
 impl NativeWire {
     /// Everything else in `request`, as far as `draft` goes.
@@ -37,8 +25,14 @@ impl NativeWire {
         options.stop_sequences = sampling.stop.clone();
         options.seed = sampling.seed;
         options.response_format = format.and_then(|format| response_format(self.dialect, format));
+        options.reasoning_effort =
+            sampling.reasoning_effort.as_deref().and_then(ReasoningEffort::from_keyword);
+        options.verbosity = sampling.verbosity.as_deref().and_then(Verbosity::from_keyword);
+        options.tool_choice = request.tool_choice.as_ref().and_then(tool_choice);
         options.extra_headers = Some(self.headers.clone());
-        let extra = extra(self.dialect, sampling, format, &self.peer.template.extra);
+        let mut own = self.peer.template.extra.clone();
+        own.extend(request.extra.clone());
+        let extra = extra(self.dialect, sampling, format, &own);
         options.extra_body = (!extra.is_empty()).then_some(Value::Object(extra));
         options
     }

@@ -10,8 +10,8 @@ use tracing::debug;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use super::chat::chat;
 use super::reply::read_reply;
-use super::request::chat;
 use crate::body::{check_sampling, unsent};
 use crate::classify::AttemptError;
 use crate::draft::Draft;
@@ -47,7 +47,7 @@ impl Wire for NativeWire {
             let refused_parameters = vec![Parameter::Seed];
             return Err(AttemptError { refused_parameters, ..unsent("Anthropic takes no `seed`").into() });
         }
-        Ok((chat(request), self.options(request, draft)))
+        Ok((chat(request)?, self.options(request, draft)))
     }
 
     async fn send(&self, (chat, options): &Self::Body, attempt: u32) -> Result<LmReply, AttemptError> {

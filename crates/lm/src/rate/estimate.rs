@@ -15,7 +15,7 @@ const UNBOUNDED_COMPLETION: u64 = 512;
 /// its completions.
 pub(crate) fn estimated_tokens(request: &LmRequest, max_tokens: Option<u32>) -> u64 {
     let message = |bytes: usize| (bytes as u64).div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE;
-    let prompt: u64 = request.messages.iter().map(|it| message(it.content.len())).sum();
+    let prompt: u64 = request.messages.iter().map(|it| message(it.text().len())).sum();
     let completion = max_tokens.map_or(UNBOUNDED_COMPLETION, u64::from);
     prompt.saturating_add(completion.saturating_mul(u64::from(request.n.max(1))))
 }

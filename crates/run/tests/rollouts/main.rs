@@ -180,9 +180,9 @@ async fn an_example_never_sees_the_demo_that_was_made_from_it() {
     assert_eq!(asked.len(), 4);
     for request in asked.iter() {
         let (last, before) = request.messages.split_last().unwrap();
-        let shown: Vec<_> = before[1..].iter().map(|message| message.content.as_str()).collect();
+        let shown: Vec<_> = before[1..].iter().map(|message| message.text()).collect();
         assert_eq!(shown.len(), 3, "all other demos are shown");
-        assert!(shown.iter().all(|demo| !demo.contains(&last.content)), "{shown:?}");
+        assert!(shown.iter().all(|demo| !demo.contains(last.text())), "{shown:?}");
     }
 }
 

@@ -97,7 +97,7 @@ impl LanguageModel for Restless {
         for _ in 0..ContentHash::of(&request.messages).as_u64() % 17 {
             tokio::task::yield_now().await;
         }
-        let text = request.messages.last().unwrap().content.clone();
+        let text = request.messages.last().unwrap().text().to_owned();
         self.answered.lock().unwrap().push(text.clone());
         Ok(LmReply::text(text.to_uppercase(), Usage::call(1, 1)))
     }

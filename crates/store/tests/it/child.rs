@@ -97,7 +97,7 @@ fn entry() {
 /// A model that says which calls reach it.
 fn told() -> impl LanguageModel {
     lm_fn(MODEL, |request| async move {
-        say(format!("CALL {}", request.messages[0].content));
+        say(format!("CALL {}", request.messages[0].text()));
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(answer(&request))
     })

@@ -54,7 +54,7 @@ impl LanguageModel for Echo {
 
 /// The one right reply to a request.
 pub(crate) fn answer(request: &LmRequest) -> LmReply {
-    let text = &request.messages[0].content;
+    let text = request.messages[0].text();
     let length = text.len() as u64;
     // Some replies are longer than a page of the database.
     let times = if length.is_multiple_of(7) { 2000 } else { 3 };
@@ -67,7 +67,7 @@ pub(crate) async fn ask(model: &StoredModel, request: &LmRequest) -> Result<LmRe
 }
 
 pub(crate) fn request(text: impl Into<String>) -> LmRequest {
-    LmRequest::new(vec![Message::user(text)])
+    LmRequest::new(vec![Message::user(text.into())])
 }
 
 pub(crate) fn key(text: impl Into<String>) -> ContentHash {

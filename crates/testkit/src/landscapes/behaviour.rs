@@ -60,7 +60,7 @@ impl<B: Behaviour> BehavingLm<B> {
     fn answer(&self, request: &LmRequest, index: u32) -> String {
         let seen = ContentHash::of(&(self.seed, &request.messages, request.sampling.temperature));
         let chance = Chance(ContentHash::join([seen.as_bytes(), &index.to_le_bytes()]));
-        let text = || request.messages.iter().map(|one| one.content.as_str()).collect::<Vec<_>>().join("\n");
+        let text = || request.messages.iter().map(|one| one.text()).collect::<Vec<_>>().join("\n");
         let fields = requested_fields(request);
         if fields.is_empty() {
             return format!(
@@ -95,7 +95,7 @@ impl<B: Behaviour> LanguageModel for BehavingLm<B> {
         let completions: Vec<_> =
             (0..count).map(|index| Completion::new(self.answer(request, index))).collect();
         let tokens = |text: &str| (text.len() / 4) as u64 + 1;
-        let prompt = request.messages.iter().map(|message| tokens(&message.content)).sum();
+        let prompt = request.messages.iter().map(|message| tokens(message.text())).sum();
         let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
         Ok(LmReply::new(completions, Usage::call(prompt, written)))
     }

@@ -64,7 +64,7 @@ fn obedient(model: SimulatedLm) -> impl LanguageModel {
         let system = request.messages.iter().filter(|message| message.role == Role::System);
         let told = if is_task { system.collect() } else { request.messages.iter().collect::<Vec<_>>() };
         let count =
-            |text: &str| told.iter().map(|message| message.content.matches(text).count()).sum::<usize>();
+            |text: &str| told.iter().map(|message| message.text().matches(text).count()).sum::<usize>();
         let (harmful, all) = (count(HARM), count(OPENING));
         for (index, completion) in reply.completions.iter_mut().enumerate() {
             let text = &mut completion.text;

@@ -59,8 +59,8 @@ fn unheeding(model: SimulatedLm) -> impl LanguageModel {
     let model = around(model, |next, mut request| async move {
         if requested_fields(&request).iter().any(|field| field == "answer") {
             for message in request.messages.iter_mut().filter(|message| message.role == Role::System) {
-                if let Some((form, _)) = message.content.split_once("your objective is:") {
-                    message.content = form.to_owned();
+                if let Some((form, _)) = message.text().split_once("your objective is:") {
+                    message.content = form.into();
                 }
             }
         }
