@@ -357,8 +357,13 @@ mod tests {
     }
 
     fn check(choice: Value, text: &str, finish_reason: FinishReason) {
+        check_with(choice, text, finish_reason, Vec::new());
+    }
+
+    fn check_with(choice: Value, text: &str, finish_reason: FinishReason, calls: Vec<ToolCall>) {
         let reply = read(json!({"choices": [choice]})).unwrap();
-        assert_eq!(reply.completions, [Completion::new(text).with_finish_reason(finish_reason)], "{choice}");
+        let expected = Completion::new(text).with_finish_reason(finish_reason).with_tool_calls(calls);
+        assert_eq!(reply.completions, [expected], "{choice}");
     }
 
     #[test]
@@ -370,17 +375,25 @@ mod tests {
         check(json!({"message": {"content": null}, "finish_reason": "length"}), "", Length);
         check(json!({"message": {"tool_calls": []}, "finish_reason": "tool_calls"}), "", ToolCalls);
         let call = json!([{"type": "function", "function": {"name": "route", "arguments": "{}"}}]);
-        check(
+        let called = || vec![ToolCall::new("", "route", "{}")];
+        check_with(
             json!({"message": {"content": null, "tool_calls": call}, "finish_reason": "stop"}),
             "",
             ToolCalls,
+            called(),
         );
-        check(
+        check_with(
             json!({"message": {"content": "", "function_call": {"name": "x"}}, "finish_reason": "stop"}),
             "",
             ToolCalls,
+            vec![ToolCall::new("", "x", "")],
         );
-        check(json!({"message": {"content": "a", "tool_calls": call}, "finish_reason": "stop"}), "a", Stop);
+        check_with(
+            json!({"message": {"content": "a", "tool_calls": call}, "finish_reason": "stop"}),
+            "a",
+            Stop,
+            called(),
+        );
         let parts = json!([{"type": "output_text", "text": "a", "annotations": []}, "b"]);
         check(json!({"message": {"content": parts}, "finish_reason": "stop"}), "ab", Stop);
         check(
@@ -390,6 +403,88 @@ mod tests {
         );
         check(json!({"text": "a", "finish_reason": "length"}), "a", Length);
         check(json!({"message": {"content": "a"}, "finish_reason": null}), "a", Other);
+    }
+
+    #[test]
+    fn calls_that_come_in_pieces_are_put_together() {
+        let body = |deltas: &[Value]| -> String {
+            let event = |delta: &Value| {
+                let chunk = json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
+                format!("data: {chunk}\n\n")
+            };
+            deltas.iter().map(event).chain(["data: [DONE]\n\n".to_owned()]).collect()
+        };
+        let function = |name: Option<&str>, arguments: &str| match name {
+            Some(name) => json!({"name": name, "arguments": arguments}),
+            None => json!({"arguments": arguments}),
+        };
+        let wanted = [ToolCall::new("a", "f", "{\"x\": 1}"), ToolCall::new("b", "g", "{}")];
+        let pieces = [
+            // As OpenAI, vLLM and llama.cpp do: the first piece has id and name, the others the number alone.
+            vec![
+                json!({"role": "assistant", "content": null, "tool_calls": [
+                    {"index": 0, "id": "a", "type": "function", "function": function(Some("f"), "")}]}),
+                json!({"tool_calls": [{"index": 0, "function": function(None, "{\"x\"")}]}),
+                json!({"tool_calls": [{"index": 0, "function": function(None, ": 1}")}]}),
+                json!({"tool_calls": [{"index": 1, "id": "b", "type": "function", "function": function(Some("g"), "{}")}]}),
+            ],
+            // Whole calls, all with the number 0, as some compatible endpoints do.
+            vec![
+                json!({"tool_calls": [{"index": 0, "id": "a", "function": function(Some("f"), "{\"x\": 1}")}]}),
+                json!({"tool_calls": [{"index": 0, "id": "b", "function": function(Some("g"), "{}")}]}),
+            ],
+            // Without numbers, and with the id and the name in every piece.
+            vec![
+                json!({"tool_calls": [{"id": "a", "function": function(Some("f"), "{\"x\"")}]}),
+                json!({"tool_calls": [{"id": "a", "function": function(Some("f"), ": 1}")}]}),
+                json!({"tool_calls": [{"id": "b", "function": function(Some("g"), "{}")}]}),
+            ],
+        ];
+        for deltas in pieces {
+            let reply = read_reply(body(&deltas).as_bytes()).unwrap();
+            assert_eq!(reply.completions[0].tool_calls, wanted, "{deltas:?}");
+            assert_eq!(reply.completions[0].finish_reason, FinishReason::ToolCalls);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_message_is_kept_for_the_next_request() {
+        let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "index": 0,
+                          "extra_content": {"google": {"thought_signature": "s"}}});
+        let message = json!({"role": "assistant", "content": null, "reasoning_content": "I look it up.",
+                             "tool_calls": [call], "refusal": null, "annotations": []});
+        let reply = read(json!({"id": "r1", "model": "m-2", "system_fingerprint": "fp",
+                                "choices": [{"message": message, "finish_reason": "tool_calls"}]}))
+        .unwrap();
+        assert_eq!((reply.id.as_deref(), reply.model.as_deref()), (Some("r1"), Some("m-2")));
+        assert_eq!(reply.system_fingerprint.as_deref(), Some("fp"));
+        let back = serde_json::to_value(reply.completions[0].to_message()).unwrap();
+        let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"},
+                          "extra_content": {"google": {"thought_signature": "s"}}});
+        let wanted = json!({"role": "assistant", "content": null, "tool_calls": [call], "reasoning_content": "I look it up."});
+        assert_eq!(back, wanted);
+    }
+
+    #[test]
+    fn log_probabilities_and_the_parts_of_usage_are_read() {
+        let logprobs = json!({"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [
+            {"token": "b", "logprob": -1.5, "bytes": null}]}], "refusal": null});
+        let usage = json!({"prompt_tokens": 100, "completion_tokens": 30, "total_tokens": 130,
+                           "prompt_tokens_details": {"cached_tokens": 64, "audio_tokens": 0},
+                           "completion_tokens_details": {"reasoning_tokens": 20}});
+        let choice = json!({"message": {"content": "a"}, "logprobs": logprobs, "finish_reason": "stop"});
+        let reply = read(json!({"choices": [choice], "usage": usage})).unwrap();
+        let told = &reply.completions[0].logprobs[0];
+        assert_eq!((told.token.as_str(), told.logprob, told.top[0].token.as_str()), ("a", -0.5, "b"));
+        assert_eq!(reply.usage, Usage::call(100, 30).with_cached(64).with_reasoning(20));
+        for usage in [
+            json!({"prompt_tokens": 100, "completion_tokens": 30, "prompt_cache_hit_tokens": 64}),
+            json!({"input_tokens": 100, "output_tokens": 30, "input_tokens_details": {"cached_tokens": 64}}),
+        ] {
+            let choice = json!({"message": {"content": "a"}, "finish_reason": "stop"});
+            let reply = read(json!({"choices": [choice], "usage": usage})).unwrap();
+            assert_eq!(reply.usage, Usage::call(100, 30).with_cached(64));
+        }
     }
 
     #[test]

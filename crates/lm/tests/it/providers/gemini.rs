@@ -31,7 +31,11 @@ async fn a_chat_goes_over_the_wire_as_gemini_wants_it_and_comes_back() {
     let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.first_text(), "Paris");
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
-    assert_eq!(reply.usage, Usage::call(20, 35), "hidden reasoning is written, too");
+    assert_eq!(
+        reply.usage,
+        Usage::call(20, 35).with_cached(12).with_reasoning(30),
+        "hidden reasoning is written, too"
+    );
 
     let seen = &server.seen()[0];
     assert_eq!(seen.uri.to_string(), "/v1/models/gemini-2.5-flash:generateContent");
@@ -87,7 +91,7 @@ async fn cut_withheld_and_blocked_are_told_apart() {
     let (client, _) = client(GEMINI, &server.base_url);
     let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!((reply.first_text(), reply.completions[0].finish_reason), ("", FinishReason::Length));
-    assert_eq!(reply.usage, Usage::call(20, 30));
+    assert_eq!(reply.usage, Usage::call(20, 30).with_cached(12).with_reasoning(30));
 
     let withheld = json!({"candidates": [{"finishReason": "SAFETY", "index": 0}]});
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {}});
