@@ -9,12 +9,36 @@ use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
 use crate::lm::{LmError, Refusal, ReplyError};
 use crate::money::Usage;
 
-/// One call of one predictor inside a run.
+/// What a step is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepKind {
+    /// A call of a predictor, with all requests that it makes.
+    #[default]
+    Predictor,
+    /// A call of a tool.
+    Tool,
+}
+
+impl StepKind {
+    fn is_predictor(&self) -> bool {
+        *self == Self::Predictor
+    }
+}
+
+/// One call of one predictor inside a run, or of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// Path of the predictor.
+    /// Path of the predictor, or of the tool, such as `desk.tools.search`.
     pub predictor: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "StepKind::is_predictor")]
+    pub kind: StepKind,
+    /// The step that it is part of, by its place among the steps of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<usize>,
     /// What it was given.
     pub inputs: Fields,
     /// What it answered; empty when it failed.
@@ -35,6 +59,11 @@ impl Step {
     /// A call of a predictor that neither took nor gave anything yet.
     pub fn new(predictor: impl Into<String>) -> Self {
         Self { predictor: predictor.into(), ..Self::default() }
+    }
+
+    /// A call of a tool.
+    pub fn tool(path: impl Into<String>) -> Self {
+        Self { kind: StepKind::Tool, ..Self::new(path) }
     }
 
     /// With what it was given.

@@ -78,6 +78,10 @@ impl Module for Taught<'_> {
     fn calls_per_rollout(&self) -> u64 {
         self.teacher.calls_per_rollout().saturating_add(self.metric().calls_per_score())
     }
+
+    fn calls_vary(&self) -> bool {
+        self.teacher.calls_vary()
+    }
 }
 
 impl Evaluator for Taught<'_> {

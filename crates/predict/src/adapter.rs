@@ -3,7 +3,7 @@
 use promptopt_core::data::Fields;
 use promptopt_core::lm::{Message, ResponseFormat};
 use promptopt_core::prompt::{Demo, Prompt};
-use promptopt_core::signature::{FieldType, Signature};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
 
 use crate::{ChatAdapter, JsonAdapter, PlainAdapter};
@@ -44,25 +44,30 @@ pub trait Adapter: Send + Sync {
     /// The whole chat: system message, demos (incomplete ones first), inputs.
     fn chat(&self, signature: &Signature, prompt: &Prompt, inputs: &Fields) -> Vec<Message> {
         let mut messages = vec![Message::system(self.system(signature, &prompt.instruction))];
-        let supplied = |demo: &Demo, name: &str| demo.fields.get(name).is_some_and(|value| !value.is_null());
-        let is_complete = |demo: &&Demo| signature.fields().all(|field| supplied(demo, &field.name));
-        let is_usable = |demo: &&Demo| {
-            signature.inputs().iter().any(|field| demo.fields.contains_key(&field.name))
-                && signature.outputs().iter().any(|field| demo.fields.contains_key(&field.name))
-        };
-        let mut show = |demo: &Demo, preface: &str| {
+        for demo in shown_demos(signature, prompt) {
+            let preface = if is_complete(demo, signature) { "" } else { INCOMPLETE };
             messages.push(Message::user(self.user(signature, &demo.fields, preface, false)));
             messages.push(Message::assistant(self.assistant(signature, &demo.fields)));
-        };
-        for demo in prompt.demos.iter().filter(|demo| !is_complete(demo)).filter(is_usable) {
-            show(demo, INCOMPLETE);
-        }
-        for demo in prompt.demos.iter().filter(is_complete) {
-            show(demo, "");
         }
         messages.push(Message::user(self.user(signature, inputs, "", true)));
         messages
     }
+}
+
+/// The demos of a prompt that are shown, in that order: incomplete ones first.
+pub(crate) fn shown_demos<'a>(
+    signature: &'a Signature,
+    prompt: &'a Prompt,
+) -> impl Iterator<Item = &'a Demo> {
+    let has =
+        |demo: &Demo, fields: &[Field]| fields.iter().any(|field| demo.fields.contains_key(&field.name));
+    let is_usable = move |demo: &&Demo| has(demo, signature.inputs()) && has(demo, signature.outputs());
+    let incomplete = prompt.demos.iter().filter(|demo| !is_complete(demo, signature)).filter(is_usable);
+    incomplete.chain(prompt.demos.iter().filter(|demo| is_complete(demo, signature)))
+}
+
+fn is_complete(demo: &Demo, signature: &Signature) -> bool {
+    signature.fields().all(|field| demo.fields.get(&field.name).is_some_and(|value| !value.is_null()))
 }
 
 /// The adapter of this name: `chat`, `json` or `plain`.

@@ -43,4 +43,12 @@ pub enum Error {
         /// What is wrong with it.
         source: ReplyError,
     },
+    /// A language model that a tool called gave no reply.
+    #[error("the tool `{tool}` failed")]
+    Tool {
+        /// Path of the tool.
+        tool: String,
+        /// What the tool said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

@@ -28,9 +28,12 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 //!
+//! An [`Agent`] calls [`Tool`]s before it answers: async closures ([`tool_fn`]) or anything that implements the trait.
+//!
 //! Limits: a reply of more than 256 KiB is not parsed, JSON nests at most 128 deep.
 
 mod adapter;
+mod agent;
 mod chain_of_thought;
 mod chat;
 mod error;
@@ -41,6 +44,7 @@ mod python;
 mod value;
 
 pub use adapter::{Adapter, adapter_of};
+pub use agent::{Agent, TRAJECTORY, Tool, ToolFn, ToolForm, tool_fn};
 pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;

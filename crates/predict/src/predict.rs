@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::data::{Fields, Prediction, fields_of, shorten};
-use promptopt_core::lm::{LanguageModel, LmRequest, ReplyError, ResponseFormat, Sampling};
+use promptopt_core::lm::{Completion, LanguageModel, LmRequest, ReplyError, ResponseFormat, Sampling};
 use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
@@ -92,9 +92,31 @@ impl Predict {
     }
 
     /// The inputs this predictor has a field for.
-    fn own(&self, inputs: &Fields) -> Fields {
+    pub(crate) fn own(&self, inputs: &Fields) -> Fields {
         let names = self.signature.inputs().iter().map(|field| &field.name);
         fields_of(names.filter_map(|name| Some((name, inputs.get(name)?))))
+    }
+
+    /// Checks that no input is missing.
+    pub(crate) fn check_inputs(&self, inputs: &Fields) -> Result<(), Error> {
+        let Some(missing) = self.signature.inputs().iter().find(|field| !inputs.contains_key(&field.name))
+        else {
+            return Ok(());
+        };
+        let given: Vec<_> = inputs.keys().map(|name| format!("`{name}`")).collect();
+        Err(Error::MissingInput {
+            predictor: self.path.clone(),
+            field: missing.name.clone(),
+            given: if given.is_empty() { "nothing".to_owned() } else { given.join(", ") },
+        })
+    }
+
+    pub(crate) fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
+    pub(crate) fn json_retry(&self) -> bool {
+        self.json_retry
     }
 
     async fn ask(
@@ -103,15 +125,7 @@ impl Predict {
         inputs: &Fields,
         step: &mut Step,
     ) -> Result<Prediction, Error> {
-        if let Some(missing) = self.signature.inputs().iter().find(|field| !inputs.contains_key(&field.name))
-        {
-            let given: Vec<_> = inputs.keys().map(|name| format!("`{name}`")).collect();
-            return Err(Error::MissingInput {
-                predictor: self.path.clone(),
-                field: missing.name.clone(),
-                given: if given.is_empty() { "nothing".to_owned() } else { given.join(", ") },
-            });
-        }
+        self.check_inputs(inputs)?;
         let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
         let adapter = self.adapter_in(prompt)?;
         match self.ask_through(adapter, prompt, context, inputs, &mut step.usage).await {
@@ -124,7 +138,7 @@ impl Predict {
     }
 
     /// The adapter that a prompt asks through.
-    fn adapter_in(&self, prompt: &Prompt) -> Result<&dyn Adapter, Error> {
+    pub(crate) fn adapter_in(&self, prompt: &Prompt) -> Result<&dyn Adapter, Error> {
         match &prompt.format {
             Some(format) if format != self.adapter.name() => adapter_of(format)
                 .ok_or_else(|| Error::UnknownFormat { predictor: self.path.clone(), format: format.clone() }),
@@ -149,28 +163,34 @@ impl Predict {
         let request = LmRequest::new(adapter.chat(&self.signature, prompt, inputs))
             .with_sampling(self.sampling.clone())
             .with_response_format(adapter.response_format(&self.signature));
-        let max_tokens = request.sampling.max_tokens;
         let reply = context
             .complete(request)
             .await
             .map_err(|source| Error::Model { predictor: self.path.clone(), source })?;
         *usage += reply.usage;
         let completion = reply.completions.into_iter().next().unwrap_or_default();
-        adapter.parse(&self.signature, &completion.text).map(Prediction::new).map_err(|reason| {
-            // What ended the reply explains what it lacks.
-            let reason = match completion.shortfall(max_tokens.or_else(|| context.max_tokens())) {
-                Some(why) if completion.text.trim().is_empty() => why,
-                Some(why) => format!("{why}: {reason}"),
-                None => reason,
-            };
-            let reply = shorten(&completion.text, 2000);
-            let source = ReplyError::new(self.path.clone(), reason, reply, completion.finish_reason);
-            Error::Reply { predictor: self.path.clone(), source }
-        })
+        adapter
+            .parse(&self.signature, &completion.text)
+            .map(Prediction::new)
+            .map_err(|reason| self.unusable(context, &completion, reason))
+    }
+
+    /// The error for a reply that does not fit.
+    pub(crate) fn unusable(&self, context: &CallContext, completion: &Completion, reason: String) -> Error {
+        // What ended the reply explains what it lacks.
+        let max_tokens = self.sampling.max_tokens.or_else(|| context.max_tokens());
+        let reason = match completion.shortfall(max_tokens) {
+            Some(why) if completion.text.trim().is_empty() => why,
+            Some(why) => format!("{why}: {reason}"),
+            None => reason,
+        };
+        let reply = shorten(&completion.text, 2000);
+        let source = ReplyError::new(self.path.clone(), reason, reply, completion.finish_reason);
+        Error::Reply { predictor: self.path.clone(), source }
     }
 }
 
-fn full_text(error: &dyn std::error::Error) -> String {
+pub(crate) fn full_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

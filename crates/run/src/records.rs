@@ -173,6 +173,10 @@ impl Module for Listening<'_> {
     fn calls_per_rollout(&self) -> u64 {
         self.0.calls_per_rollout()
     }
+
+    fn calls_vary(&self) -> bool {
+        self.0.calls_vary()
+    }
 }
 
 impl Evaluator for Listening<'_> {

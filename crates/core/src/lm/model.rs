@@ -23,6 +23,8 @@ pub struct ModelProfile {
     /// The most attempts that one call may be billed for, the one that answers included. A model that says more
     /// than 1 asks its [`Attempts`] before each attempt beyond the first, and makes none where the answer is no.
     pub max_attempts_billed: u32,
+    /// Whether it is known to take no tools ([`LmRequest::tools`]).
+    pub takes_no_tools: bool,
     /// Counts the tokens of a prompt, for budgets. `None`: every byte may be one.
     pub token_counter: Option<TokenCounter>,
 }
@@ -58,6 +60,13 @@ impl ModelProfile {
     #[must_use]
     pub fn with_max_attempts_billed(mut self, attempts: u32) -> Self {
         self.max_attempts_billed = attempts;
+        self
+    }
+
+    /// The same, known to take no tools.
+    #[must_use]
+    pub fn without_tools(mut self) -> Self {
+        self.takes_no_tools = true;
         self
     }
 

@@ -58,7 +58,15 @@ struct Record {
 /// The place of a step in the record, taken when the step begins, so that the record's order does
 /// not depend on which of several concurrent steps ends first.
 #[derive(Debug)]
-pub struct StepSlot(usize);
+pub struct StepSlot {
+    place: usize,
+    parent: Option<usize>,
+}
+
+impl StepSlot {
+    /// That of a step which is not recorded.
+    const NONE: Self = Self { place: usize::MAX, parent: None };
+}
 
 impl CallContext {
     /// A context in which every predictor uses its own prompt. A service may share one for as long as it lives: it
@@ -172,6 +180,11 @@ impl CallContext {
         self.model.profile().max_tokens
     }
 
+    /// Whether the model may be given tools: unless it is known to take none.
+    pub fn takes_tools(&self) -> bool {
+        !self.model.profile().takes_no_tools
+    }
+
     /// How many calls were asked for so far, refused ones included.
     pub fn calls(&self) -> u64 {
         self.run.calls.load(Ordering::SeqCst)
@@ -203,24 +216,30 @@ impl CallContext {
         ContentHash::join(parts.iter().map(<[u8; 8]>::as_slice)).as_u64()
     }
 
+    /// Takes the next place in the record for a part of another step.
+    pub fn begin_part(&self, whole: &StepSlot) -> StepSlot {
+        StepSlot { parent: Some(whole.place).filter(|place| *place != usize::MAX), ..self.begin_step() }
+    }
+
     /// Takes the next place in the record.
     pub fn begin_step(&self) -> StepSlot {
         if !self.is_program {
-            return StepSlot(usize::MAX);
+            return StepSlot::NONE;
         }
         self.with_record(|record| {
             if record.steps.len() >= self.run.most_recorded {
-                return StepSlot(usize::MAX);
+                return StepSlot::NONE;
             }
             record.steps.push(None);
-            StepSlot(record.steps.len() - 1)
+            StepSlot { place: record.steps.len() - 1, parent: None }
         })
     }
 
     /// Puts a step in its place.
-    pub fn end_step(&self, slot: StepSlot, step: Step) {
+    pub fn end_step(&self, slot: StepSlot, mut step: Step) {
+        step.parent = slot.parent;
         self.with_record(|record| {
-            if let Some(place) = record.steps.get_mut(slot.0) {
+            if let Some(place) = record.steps.get_mut(slot.place) {
                 *place = Some(step);
             }
         });
@@ -229,22 +248,38 @@ impl CallContext {
     /// The steps so far in the order in which they began, and what all calls cost. A context of no run
     /// ([`CallContext::new`]) has the first 256.
     pub fn record(&self) -> (Vec<Step>, Usage) {
-        self.with_record(|record| (record.steps.iter().flatten().cloned().collect(), record.usage))
+        self.with_record(|record| (ended(record.steps.clone()), record.usage))
     }
 
     /// As [`CallContext::record`], but the steps are handed over, for whoever is the last to ask.
     pub fn take_record(&self) -> (Vec<Step>, Usage) {
-        self.with_record(|record| {
-            // Traces are kept by the hundred thousand, so nothing is reserved for more steps.
-            let mut steps = Vec::with_capacity(record.steps.len());
-            steps.extend(record.steps.drain(..).flatten());
-            (steps, record.usage)
-        })
+        self.with_record(|record| (ended(std::mem::take(&mut record.steps)), record.usage))
     }
 
     fn with_record<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
         work(&mut self.run.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The steps that have ended, each with the place of the one that it is part of among these.
+fn ended(slots: Vec<Option<Step>>) -> Vec<Step> {
+    let place = |whole: usize| slots.iter().take(whole).flatten().count();
+    let is_moved = slots.iter().any(Option::is_none);
+    let parents: Vec<Option<usize>> = if is_moved {
+        let parent = |step: &Step| {
+            step.parent.filter(|whole| slots.get(*whole).is_some_and(Option::is_some)).map(place)
+        };
+        slots.iter().flatten().map(parent).collect()
+    } else {
+        Vec::new()
+    };
+    // Traces are kept by the hundred thousand, so nothing is reserved for more steps.
+    let mut steps = Vec::with_capacity(slots.len());
+    steps.extend(slots.into_iter().flatten());
+    for (step, parent) in steps.iter_mut().zip(parents) {
+        step.parent = parent;
+    }
+    steps
 }
 
 impl Inner {

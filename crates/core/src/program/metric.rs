@@ -219,6 +219,10 @@ impl<M: Module, S: Metric> Module for WithMetric<M, S> {
     fn calls_per_rollout(&self) -> u64 {
         self.module.calls_per_rollout().saturating_add(self.metric.calls_per_score())
     }
+
+    fn calls_vary(&self) -> bool {
+        self.module.calls_vary()
+    }
 }
 
 impl<M: Module, S: Metric> Evaluator for WithMetric<M, S> {

@@ -95,6 +95,12 @@ pub trait Module: Send + Sync {
     fn calls_per_rollout(&self) -> u64 {
         2 * self.predictors().len().max(1) as u64
     }
+
+    /// Whether most runs make far fewer calls than [`Module::calls_per_rollout`], as those of an agent do. What a run
+    /// takes is learnt from the baseline then, and this much is reserved from there on.
+    fn calls_vary(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -129,6 +135,10 @@ impl<T: Module + ?Sized> Module for Box<T> {
 
     fn calls_per_rollout(&self) -> u64 {
         (**self).calls_per_rollout()
+    }
+
+    fn calls_vary(&self) -> bool {
+        (**self).calls_vary()
     }
 }
 

@@ -152,7 +152,7 @@ impl LocalModel {
 #[async_trait]
 impl LanguageModel for LocalModel {
     fn profile(&self) -> ModelProfile {
-        self.profile.clone()
+        self.profile.clone().without_tools()
     }
 
     async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {

@@ -102,7 +102,11 @@ impl<'p> Run<'p> {
         let ended = self.score_into(&[(original, everything.clone())], Some(&mut traces)).await;
         self.note_trial(TrialKind::BASELINE, original, &everything);
         self.runner.least_calls = None;
-        self.tell_of_further_calls();
+        if self.program.calls_vary() {
+            self.runner.learn_calls(&traces);
+        } else {
+            self.tell_of_further_calls();
+        }
         self.change_formats(&traces);
         self.note_uncounted();
         match ended.err() {

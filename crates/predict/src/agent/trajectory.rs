@@ -1,0 +1,99 @@
+//! The trajectory of an agent: what it called and what came back, as a field and as messages of a demo.
+
+use promptopt_core::data::{plain_text, shorten};
+use promptopt_core::lm::{Completion, Message, Role, ToolCall};
+use promptopt_core::prompt::Prompt;
+use promptopt_core::signature::Signature;
+use serde_json::{Map, Value, json};
+
+use super::text_form;
+use crate::adapter::shown_demos;
+
+/// The field of a prediction, a step and a demo that holds the calls of tools: a list of turns, each with the
+/// `thought` that came with the calls, if any, and the `calls`, each with `tool`, `arguments` and `result`.
+pub const TRAJECTORY: &str = "trajectory";
+
+/// The longest thought, arguments or result that is kept, in characters.
+pub(super) const MAX_CHARS: usize = 2000;
+
+/// One turn: what the model wrote, and what the tools gave.
+pub(super) struct Turn {
+    thought: String,
+    calls: Vec<(ToolCall, String)>,
+}
+
+impl Turn {
+    pub(super) fn new(completion: Completion, results: Vec<String>) -> Self {
+        let thought = completion.text.lines().take_while(|line| !line.trim_start().starts_with("Action"));
+        let thought = thought.collect::<Vec<_>>().join("\n").trim().to_owned();
+        Self { thought, calls: completion.tool_calls.into_iter().zip(results).collect() }
+    }
+}
+
+/// Turns as a value, each text of them bounded.
+pub(super) fn value(turns: &[Turn]) -> Value {
+    let call = |(call, result): &(ToolCall, String)| {
+        let arguments = match call.read_arguments() {
+            Ok(arguments) if call.arguments.len() <= MAX_CHARS => Value::Object(arguments),
+            _ => shorten(&call.arguments, MAX_CHARS).into(),
+        };
+        json!({"tool": call.name, "arguments": arguments, "result": shorten(result, MAX_CHARS)})
+    };
+    let turn = |turn: &Turn| {
+        let mut fields = Map::new();
+        if !turn.thought.is_empty() {
+            fields.insert("thought".to_owned(), shorten(&turn.thought, MAX_CHARS).into());
+        }
+        fields.insert("calls".to_owned(), turn.calls.iter().map(call).collect());
+        Value::Object(fields)
+    };
+    turns.iter().map(turn).collect()
+}
+
+/// Puts the calls of each demo between its question and its answer.
+pub(super) fn insert_into(
+    messages: &mut Vec<Message>,
+    signature: &Signature,
+    prompt: &Prompt,
+    is_native: bool,
+) {
+    let answers = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+    let places: Vec<usize> = answers.map(|(place, _)| place).collect();
+    let shown: Vec<_> = places.into_iter().zip(shown_demos(signature, prompt)).collect();
+    for (number, (place, demo)) in shown.into_iter().enumerate().rev() {
+        let turns =
+            demo.fields.get(TRAJECTORY).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let turns = turns.iter().enumerate();
+        let told: Vec<Message> = turns
+            .flat_map(|(turn, value)| told(value, &format!("demo_{number}_{turn}"), is_native))
+            .collect();
+        messages.splice(place..place, told);
+    }
+}
+
+/// One turn of a demo as messages. What has not the form of one is not shown.
+fn told(turn: &Value, id: &str, is_native: bool) -> Vec<Message> {
+    let thought = turn.get("thought").and_then(Value::as_str).unwrap_or_default();
+    let calls = turn.get("calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let call = |(number, call): (usize, &Value)| {
+        let name = call.get("tool")?.as_str()?;
+        let arguments = plain_text(call.get("arguments")?);
+        let result = plain_text(call.get("result")?);
+        Some((ToolCall::new(format!("{id}_{number}"), name, arguments), result))
+    };
+    let calls: Vec<(ToolCall, String)> = calls.iter().enumerate().filter_map(call).collect();
+    if calls.is_empty() {
+        return Vec::new();
+    }
+    if !is_native {
+        let one = |(call, result): &(ToolCall, String)| {
+            let said = Message::assistant(text_form::written(thought, call));
+            [said, Message::user(text_form::results(std::slice::from_ref(result)))]
+        };
+        return calls.iter().flat_map(one).collect();
+    }
+    let (calls, results): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
+    let ids: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
+    let results = ids.into_iter().zip(results).map(|(id, result)| Message::tool_result(id, result));
+    std::iter::once(Message::assistant(thought).with_tool_calls(calls)).chain(results).collect()
+}

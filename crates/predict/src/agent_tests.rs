@@ -1,0 +1,270 @@
+use std::sync::Mutex;
+
+use futures_util::FutureExt as _;
+use promptopt_core::lm::{Attempts, FinishReason, LmReply, ModelProfile};
+use promptopt_core::money::Usage;
+use promptopt_core::program::Cancellation;
+use promptopt_core::prompt::{Demo, Prompts};
+use promptopt_core::trace::StepKind;
+use serde_json::json;
+
+use super::*;
+
+/// A model that gives these completions one after the other, and keeps what it was asked.
+struct Script {
+    replies: Mutex<Vec<Completion>>,
+    asked: Mutex<Vec<LmRequest>>,
+    takes_no_tools: bool,
+}
+
+impl Script {
+    fn new(replies: impl IntoIterator<Item = Completion>) -> Arc<Self> {
+        let mut replies: Vec<Completion> = replies.into_iter().collect();
+        replies.reverse();
+        Arc::new(Self { replies: Mutex::new(replies), asked: Mutex::default(), takes_no_tools: false })
+    }
+
+    fn asked(&self) -> Vec<LmRequest> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl LanguageModel for Script {
+    fn profile(&self) -> ModelProfile {
+        let profile = ModelProfile::new("script");
+        if self.takes_no_tools { profile.without_tools() } else { profile }
+    }
+
+    async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
+        self.asked.lock().unwrap().push(request.clone());
+        let reply = self.replies.lock().unwrap().pop();
+        let reply = reply.ok_or_else(|| LmError::Engine { message: "the script is over".to_owned() })?;
+        Ok(LmReply::new(vec![reply], Usage::call(10, 1)))
+    }
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Search {
+    /// What to look for.
+    query: String,
+}
+
+fn desk() -> Agent {
+    let signature =
+        Signature::parse("question -> answer").unwrap().with_instructions("Answer from the handbook.");
+    let search = tool_fn("search", "Searches the handbook.", |search: Search| async move {
+        match search.query.as_str() {
+            "nothing" => Err(anyhow::anyhow!("the index is closed")),
+            query => Ok(format!("About {query}: two minutes.")),
+        }
+    });
+    Agent::new("desk", signature).with_tool(search)
+}
+
+fn called(calls: &[(&str, &str, &str)]) -> Completion {
+    let calls = calls.iter().map(|(id, name, arguments)| ToolCall::new(*id, *name, *arguments)).collect();
+    Completion::new("").with_tool_calls(calls).with_finish_reason(FinishReason::ToolCalls)
+}
+
+fn answered(text: &str) -> Completion {
+    Completion::new(format!("[[ ## answer ## ]]\n{text}\n\n[[ ## completed ## ]]"))
+}
+
+fn question() -> Fields {
+    Fields::from_iter([("question".to_owned(), json!("How long does tea take?"))])
+}
+
+fn run(agent: &Agent, script: &Arc<Script>) -> (Result<Prediction, Error>, Vec<Step>) {
+    let context = CallContext::new(Arc::clone(script) as _);
+    let result = agent.call(&context, &question()).now_or_never().unwrap();
+    (result, context.take_record().0)
+}
+
+#[test]
+fn tools_are_called_and_their_results_are_told() {
+    let script = Script::new([called(&[("a", "search", r#"{"query": "tea"}"#)]), answered("Two minutes.")]);
+    let (result, steps) = run(&desk(), &script);
+    let prediction = result.unwrap();
+    assert_eq!(prediction.get_str("answer"), Some("Two minutes."));
+    let call = json!({"tool": "search", "arguments": {"query": "tea"}, "result": "About tea: two minutes."});
+    assert_eq!(prediction.get(TRAJECTORY), Some(&json!([{"calls": [call]}])));
+
+    let asked = script.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].tools[0].parameters["properties"]["query"]["description"], "What to look for.");
+    assert!(asked[0].messages[0].text().ends_with(MAY_CALL));
+    let told = serde_json::to_value(&asked[1].messages[2..]).unwrap();
+    assert_eq!(
+        told,
+        json!([
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{\"query\": \"tea\"}"}}]},
+            {"role": "tool", "content": "About tea: two minutes.", "tool_call_id": "a"},
+        ])
+    );
+
+    let [whole, part] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!((whole.predictor.as_str(), whole.kind, whole.parent), ("desk", StepKind::Predictor, None));
+    assert_eq!(whole.usage, Usage::call(20, 2).with_calls(2));
+    assert_eq!(
+        (part.predictor.as_str(), part.kind, part.parent),
+        ("desk.tools.search", StepKind::Tool, Some(0))
+    );
+    assert_eq!(
+        (part.inputs["query"].as_str(), part.outputs["result"].as_str()),
+        (Some("tea"), Some("About tea: two minutes."))
+    );
+}
+
+#[test]
+fn what_a_tool_cannot_do_is_told_to_the_model() {
+    let calls = called(&[
+        ("a", "search", r#"{"query": "nothing"}"#),
+        ("b", "search", r#"{"query": "#),
+        ("c", "search", r#"{"words": "tea"}"#),
+        ("", "look_up", "{}"),
+    ]);
+    let script = Script::new([calls, answered("I do not know.")]);
+    let (result, steps) = run(&desk(), &script);
+    assert!(result.is_ok());
+    let messages = script.asked()[1].messages.clone();
+    let told: Vec<(&str, &str)> = messages
+        .iter()
+        .filter_map(|message| Some((message.tool_call_id.as_deref()?, message.text())))
+        .collect();
+    assert_eq!(told[0], ("a", "Error: the index is closed"));
+    assert!(told[1].1.starts_with("Error: the arguments are not valid JSON"), "{told:?}");
+    assert!(
+        told[2].1.starts_with("Error: the arguments do not fit the schema: missing field `query`"),
+        "{told:?}"
+    );
+    assert_eq!(told[3], ("call_1_4", "Error: there is no tool `look_up`; there are `search`"));
+    assert!(steps.iter().skip(1).all(|step| step.error.is_some() && step.parent == Some(0)));
+}
+
+#[test]
+fn the_last_turn_answers_or_fails() {
+    let call = || called(&[("a", "search", r#"{"query": "tea"}"#)]);
+    let script = Script::new([call(), call(), answered("Two.")]);
+    let agent = desk().with_max_turns(3);
+    assert!(run(&agent, &script).0.is_ok());
+    let asked = script.asked();
+    assert_eq!(asked[2].tool_choice, Some(ToolChoice::None));
+    assert_eq!(asked[2].messages.last().unwrap().text(), LAST_TURN);
+    assert_eq!(asked[1].tool_choice, None);
+
+    let script = Script::new([call(), call(), call(), call()]);
+    let error = run(&agent, &script).0.unwrap_err();
+    assert!(full_text(&error).contains("it still calls tools in its last turn (3)"), "{}", full_text(&error));
+    assert_eq!((script.asked().len(), Module::calls_per_rollout(&agent)), (3, 4));
+}
+
+#[test]
+fn an_answer_that_does_not_fit_is_asked_for_once_more() {
+    let signature = Signature::parse("question -> minutes: int, sure: bool").unwrap();
+    let agent = Agent::new("desk", signature);
+    let fits = Completion::new("[[ ## minutes ## ]]\n2\n\n[[ ## sure ## ]]\nTrue\n\n[[ ## completed ## ]]");
+    let script = Script::new([Completion::new("Two, I think."), fits]);
+    let (result, steps) = run(&agent, &script);
+    assert_eq!(result.unwrap().get("minutes"), Some(&json!(2)));
+    assert!(steps[0].retried);
+    let last = script.asked()[1].messages.last().unwrap().text().to_owned();
+    assert!(last.contains("the field `minutes` is missing"), "{last}");
+
+    let script = Script::new([Completion::new("Two."), Completion::new("Two.")]);
+    assert!(matches!(run(&agent, &script).0, Err(Error::Reply { .. })));
+    // A single text may come as it is.
+    let script = Script::new([Completion::new("Two minutes.")]);
+    assert_eq!(run(&desk(), &script).0.unwrap().get_str("answer"), Some("Two minutes."));
+}
+
+#[test]
+fn a_model_without_tools_is_told_of_them_in_words() {
+    let mut script = Script::new([
+        Completion::new("I look it up.\nAction: search\nAction Input: {\"query\": \"tea\"}"),
+        answered("Two minutes."),
+    ]);
+    Arc::get_mut(&mut script).unwrap().takes_no_tools = true;
+    let prediction = run(&desk(), &script).0.unwrap();
+    assert_eq!(prediction.get(TRAJECTORY).unwrap()[0]["thought"], "I look it up.");
+    let asked = script.asked();
+    assert!(
+        asked.iter().all(|request| request.tools.is_empty() && request.sampling.stop == ["\nObservation:"])
+    );
+    let system = asked[0].messages[0].text();
+    assert!(
+        system.contains("- search(query: string (What to look for.)): Searches the handbook."),
+        "{system}"
+    );
+    assert_eq!(asked[1].messages.last().unwrap().text(), "Observation: About tea: two minutes.");
+}
+
+#[test]
+fn demos_show_their_calls() {
+    let (result, steps) = run(
+        &desk(),
+        &Script::new([called(&[("a", "search", r#"{"query": "tea"}"#)]), answered("Two minutes.")]),
+    );
+    result.unwrap();
+    let fields = fields_of(steps[0].inputs.iter().chain(&steps[0].outputs));
+    let prompt = Prompt::new("Answer.").with_demos(vec![Demo::new(fields).augmented()]);
+    let prompts: Prompts = [("desk".to_owned(), prompt)].into_iter().collect();
+    let roles = |form: ToolForm| {
+        let script = Script::new([answered("Three minutes.")]);
+        let context = CallContext::for_run(
+            Arc::clone(&script) as _,
+            Arc::new(prompts.clone()),
+            Cancellation::new(),
+            0,
+            None,
+        );
+        let agent = desk().with_tool_form(form);
+        agent.call(&context, &question()).now_or_never().unwrap().unwrap();
+        let request = script.asked().remove(0);
+        request.messages.iter().map(|message| message.role.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(roles(ToolForm::Native), "system user assistant tool assistant user");
+    assert_eq!(roles(ToolForm::Text), "system user assistant user assistant user");
+}
+
+#[test]
+fn descriptions_of_tools_are_components_where_that_is_wanted() {
+    let paths = |agent: &mut Agent| -> Vec<String> {
+        let paths: Vec<String> = agent.predictors().iter().map(|one| one.path().to_owned()).collect();
+        let mutable: Vec<String> = agent.predictors_mut().iter().map(|one| one.path().to_owned()).collect();
+        assert_eq!(paths, mutable);
+        paths
+    };
+    assert_eq!(paths(&mut desk()), ["desk"]);
+    assert_eq!(paths(&mut desk().improving_tools(true)), ["desk", "desk.tools.search"]);
+    let prompts: Prompts =
+        [("desk.tools.search".to_owned(), Prompt::new("Searches by a single word."))].into_iter().collect();
+    let script = Script::new([answered("Two.")]);
+    let context =
+        CallContext::for_run(Arc::clone(&script) as _, Arc::new(prompts), Cancellation::new(), 0, None);
+    desk().call(&context, &question()).now_or_never().unwrap().unwrap();
+    assert_eq!(script.asked()[0].tools[0].description, "Searches by a single word.");
+}
+
+#[test]
+fn a_long_result_is_cut_and_says_so() {
+    let long = tool_fn("search", "", |_: Search| async { Ok("x".repeat(50_000)) });
+    let agent = desk().with_tool(long).with_max_result_chars(100);
+    let script = Script::new([called(&[("a", "search", r#"{"query": "tea"}"#)]), answered("Two.")]);
+    run(&agent, &script).0.unwrap();
+    let told = script.asked()[1].messages[3].text().to_owned();
+    assert_eq!(told, format!("{}\n[49900 more characters are left out]", "x".repeat(100)));
+}
+
+#[test]
+fn a_budget_that_ends_within_a_tool_ends_the_run() {
+    let ask = tool_fn("search", "", |_: Search| async {
+        let limit = promptopt_core::money::Limit::Calls;
+        Err::<(), _>(anyhow::Error::from(LmError::Budget { limit }).context("asking the librarian"))
+    });
+    let script = Script::new([called(&[("a", "search", r#"{"query": "tea"}"#)]), answered("Two.")]);
+    let error = anyhow::Error::from(run(&desk().with_tool(ask), &script).0.unwrap_err());
+    assert!(error.chain().any(|cause| matches!(cause.downcast_ref(), Some(LmError::Budget { .. }))));
+    assert_eq!(script.asked().len(), 1);
+}
