@@ -4,6 +4,7 @@ mod conformance;
 mod recorded;
 mod simulation;
 mod support;
+mod test_agent;
 mod test_budget;
 mod test_copro;
 mod test_faults;

@@ -249,7 +249,8 @@ impl Work<'_> {
             }
             if is_last {
                 let reason = format!("it still calls tools in its last turn ({max_turns})");
-                let calls = completion.tool_calls.iter().map(|call| format!("{}({})\n", call.name, call.arguments));
+                let calls =
+                    completion.tool_calls.iter().map(|call| format!("{}({})\n", call.name, call.arguments));
                 return Err(self.unusable(&Completion::new(calls.collect::<String>()), reason));
             }
             completion.tool_calls.truncate(MAX_CALLS_PER_TURN);

@@ -98,16 +98,6 @@ pub struct RolloutRunner<'a> {
     cancellation: Cancellation,
     observer: Arc<dyn Observer>,
     totals: Mutex<RolloutTotals>,
-    /// Takes what rollouts took for the most that others will take, and half as much again: further requests may be
-    /// longer than the first. One that needs more gets it where there is room.
-    pub(crate) fn learn_calls(&self, traces: &[Option<Arc<Trace>>]) {
-        let most = traces.iter().flatten().map(|trace| trace.usage.calls).max().unwrap_or_default();
-        if most > 0 {
-            let learnt = most + most.div_ceil(2);
-            self.most_calls.store(learnt.min(self.calls_per_rollout()), Ordering::SeqCst);
-        }
-    }
-
     /// What the rollouts were settled with, and the most that was reserved for a request of theirs.
     paid: Mutex<(Usage, Usage)>,
     refusals: Arc<Mutex<Refusals>>,
@@ -225,6 +215,16 @@ impl<'a> RolloutRunner<'a> {
     /// The most calls of one rollout: what the program says, or what one made that made more.
     pub fn calls_per_rollout(&self) -> u64 {
         self.most_calls.load(Ordering::SeqCst)
+    }
+
+    /// Takes what rollouts took for the most that others will take, and half as much again: further requests may be
+    /// longer than the first. One that needs more gets it where there is room.
+    pub(crate) fn learn_calls(&self, traces: &[Option<Arc<Trace>>]) {
+        let most = traces.iter().flatten().map(|trace| trace.usage.calls).max().unwrap_or_default();
+        if most > 0 {
+            let learnt = most + most.div_ceil(2);
+            self.most_calls.store(learnt.min(self.calls_per_rollout()), Ordering::SeqCst);
+        }
     }
 
     /// What the rollouts were settled with, and the most that was reserved for a request of theirs.

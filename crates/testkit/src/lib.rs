@@ -6,6 +6,7 @@
 //! - [`HiddenRules`] is a task for it: rules nobody states, to be found by an optimizer.
 //! - [`Landscape`] is a family of such tasks, each hiding something else, to measure optimizers on.
 //! - [`HeadroomTask`] is a task with something to gain from another prompt, or with nothing.
+//! - [`Drawers`] is a task for an agent: which tool call is right, only the prompt can teach.
 //! - [`around`] puts a closure around a model, to count, change, delay or break what goes through it.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
@@ -30,6 +31,7 @@
 
 mod around;
 pub mod conformance;
+mod drawers;
 #[cfg(feature = "server")]
 mod fault_server;
 mod hidden_rules;
@@ -45,6 +47,7 @@ pub mod strategies;
 pub mod toy;
 
 pub use around::{Around, Next, around};
+pub use drawers::Drawers;
 #[cfg(feature = "server")]
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;

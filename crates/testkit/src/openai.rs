@@ -1,30 +1,25 @@
 //! Requests and replies as an OpenAI-compatible endpoint has them on the wire.
 
-use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling};
+use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Sampling, ToolChoice};
 use serde_json::{Value, json};
 
-/// The request in a body; `None` when its messages are not a list of role and content.
+/// The request in a body; `None` when its messages are none.
 pub(crate) fn read_request(body: &Value) -> Option<LmRequest> {
-    let mut messages = Vec::new();
-    for message in body.get("messages")?.as_array()? {
-        let role = match message.get("role")?.as_str()? {
-            "system" => Role::System,
-            "assistant" => Role::Assistant,
-            _ => Role::User,
-        };
-        messages.push(Message::new(role, message.get("content")?.as_str()?.to_owned()));
-    }
+    let messages: Vec<Message> = serde_json::from_value(body.get("messages")?.clone()).ok()?;
     let response_format = match body.pointer("/response_format/type").and_then(Value::as_str) {
         Some("json_object" | "json_schema") => ResponseFormat::JsonObject,
         _ => ResponseFormat::Text,
     };
     let n = body.get("n").and_then(Value::as_u64).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
-    Some(
-        LmRequest::new(messages)
-            .with_sampling(sampling(body))
-            .with_response_format(response_format)
-            .with_n(n),
-    )
+    let mut request = LmRequest::new(messages)
+        .with_sampling(sampling(body))
+        .with_response_format(response_format)
+        .with_n(n);
+    let part = |name: &str| body.get(name).cloned();
+    request.tools = part("tools").and_then(|tools| serde_json::from_value(tools).ok()).unwrap_or_default();
+    request.tool_choice = part("tool_choice").map(ToolChoice::from);
+    request.parallel_tool_calls = part("parallel_tool_calls").and_then(|parallel| parallel.as_bool());
+    Some(request)
 }
 
 /// The sampling parameters that a model here can follow.
@@ -51,12 +46,12 @@ pub(crate) fn reply(reply: &LmReply) -> Value {
         .iter()
         .enumerate()
         .map(|(index, completion)| {
-            let reason = if completion.finish_reason == FinishReason::Length { "length" } else { "stop" };
-            json!({
-                "index": index,
-                "finish_reason": reason,
-                "message": {"role": "assistant", "content": completion.text},
-            })
+            let reason = match completion.finish_reason {
+                FinishReason::Length => "length",
+                FinishReason::ToolCalls => "tool_calls",
+                _ => "stop",
+            };
+            json!({"index": index, "finish_reason": reason, "message": completion.to_message()})
         })
         .collect();
     let usage = json!({
