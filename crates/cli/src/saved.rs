@@ -104,7 +104,8 @@ impl SavedProgram {
             self.definition.as_ref().context("the file does not hold the program's definition")?;
         let section: ProgramSection =
             serde_json::from_value(definition.program.clone()).context("reading the program's definition")?;
-        Ok(PredictorChain::new(&self.task, &Blueprint::of(&section)?, definition.embedded)?)
+        // Its tools are shown, and never run.
+        PredictorChain::new(&self.task, &Blueprint::of(&section)?, definition.embedded, Path::new(""))
     }
 
     /// Sets aside what makes the file of a large run larger than anybody can use.

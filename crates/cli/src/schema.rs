@@ -76,6 +76,7 @@ mod tests {
         for section in [
             "ProgramSection",
             "PredictorSection",
+            "ToolSection",
             "ModelSection",
             "DataSection",
             "HubSection",

@@ -95,8 +95,9 @@ impl Draft {
         let rows = Undivided::load(&task, &blueprint).await?;
         let models = TaskModels::choose(&task, &blueprint, args, &rows, &mut endpoints).await?;
         let name = name(&task, &args.task);
-        let mut chain = PredictorChain::new(&name, &blueprint, models.program.is_embedded)
-            .with_context(|| place.clone())?;
+        let mut chain =
+            PredictorChain::new(&name, &blueprint, models.program.is_embedded, folder_of(&args.task))
+                .with_context(|| place.clone())?;
         if let Some(path) = from {
             program::install(path, &mut chain)?;
         }
@@ -215,10 +216,15 @@ pub(crate) fn name(task: &TaskFile, path: &Path) -> String {
     task.program.name.clone().or(stem).unwrap_or_else(|| "task".to_owned())
 }
 
+/// The folder of a task file.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
 /// The program of a task with its own prompts; `path` is where the task stands.
 pub(crate) fn chain(task: &TaskFile, path: &Path) -> anyhow::Result<PredictorChain> {
     let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
-    Ok(PredictorChain::new(&name(task, path), &Blueprint::of(&task.program)?, embedded)?)
+    PredictorChain::new(&name(task, path), &Blueprint::of(&task.program)?, embedded, folder_of(path))
 }
 
 /// The hash of a program: predictors with all that is set in them, and the prompts it begins with.

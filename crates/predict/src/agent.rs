@@ -83,8 +83,13 @@ struct Equipped {
 impl Agent {
     /// An agent at `path`, which must be unique inside its program, without tools.
     pub fn new(path: impl Into<String>, signature: Signature) -> Self {
+        Self::of(Predict::new(path, signature))
+    }
+
+    /// The agent with the path, signature, prompt, adapter, sampling and model of a predictor.
+    pub fn of(predict: Predict) -> Self {
         Self {
-            predict: Predict::new(path, signature),
+            predict,
             tools: Vec::new(),
             max_turns: MAX_TURNS,
             max_result_chars: MAX_RESULT_CHARS,
@@ -191,11 +196,56 @@ impl Agent {
         result
     }
 
+    /// The tools with their own descriptions.
+    pub fn tools(&self) -> Vec<ToolDefinition> {
+        let described = |equipped: &Equipped| {
+            let mut definition = equipped.tool.definition();
+            definition.description.clone_from(&equipped.description.prompt().instruction);
+            definition
+        };
+        self.tools.iter().map(described).collect()
+    }
+
+    /// The chat of the first turn as it goes over the wire for some inputs, under the agent's own prompt.
+    pub fn chat(&self, inputs: &Fields) -> Vec<Message> {
+        let is_native = self.form != ToolForm::Text;
+        self.opening(
+            self.predict.adapter_of_prompt(),
+            self.predict.prompt(),
+            inputs,
+            &self.tools(),
+            is_native,
+        )
+    }
+
     fn is_native(&self, context: &CallContext) -> bool {
         match self.form {
             ToolForm::Auto => context.takes_tools(),
             form => form == ToolForm::Native,
         }
+    }
+
+    /// The messages before the first turn.
+    fn opening(
+        &self,
+        adapter: &dyn Adapter,
+        prompt: &Prompt,
+        inputs: &Fields,
+        definitions: &[ToolDefinition],
+        is_native: bool,
+    ) -> Vec<Message> {
+        let signature = self.predict.signature();
+        let mut messages = adapter.chat(signature, prompt, inputs);
+        insert_into(&mut messages, signature, prompt, is_native);
+        let how = match (definitions, is_native) {
+            ([], _) => return messages,
+            (_, true) => MAY_CALL.to_owned(),
+            (definitions, false) => text_form::introduction(definitions),
+        };
+        if let Some(system) = messages.first_mut() {
+            *system = Message::system(format!("{}\n\n{how}", system.text()));
+        }
+        messages
     }
 
     /// The tools with the descriptions in force.
@@ -226,7 +276,7 @@ impl Work<'_> {
         let adapter = predict.adapter_in(prompt)?;
         let is_native = self.agent.is_native(self.context);
         let definitions = self.agent.definitions(self.context);
-        let mut messages = self.opening(adapter, prompt, inputs, &definitions, is_native);
+        let mut messages = self.agent.opening(adapter, prompt, inputs, &definitions, is_native);
         for turn in 1..=*max_turns {
             let is_last = turn == *max_turns && !definitions.is_empty();
             if is_last {
@@ -268,29 +318,6 @@ impl Work<'_> {
         }
         // The last turn answers or fails, and there is one.
         Err(self.unusable(&Completion::default(), "it has no turns".to_owned()))
-    }
-
-    /// The messages before the first turn.
-    fn opening(
-        &self,
-        adapter: &dyn Adapter,
-        prompt: &Prompt,
-        inputs: &Fields,
-        definitions: &[ToolDefinition],
-        is_native: bool,
-    ) -> Vec<Message> {
-        let signature = self.agent.predict.signature();
-        let mut messages = adapter.chat(signature, prompt, inputs);
-        insert_into(&mut messages, signature, prompt, is_native);
-        let how = match (definitions, is_native) {
-            ([], _) => return messages,
-            (_, true) => MAY_CALL.to_owned(),
-            (definitions, false) => text_form::introduction(definitions),
-        };
-        if let Some(system) = messages.first_mut() {
-            *system = Message::system(format!("{}\n\n{how}", system.text()));
-        }
-        messages
     }
 
     async fn complete(&mut self, request: LmRequest) -> Result<Completion, Error> {

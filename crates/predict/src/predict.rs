@@ -70,7 +70,12 @@ impl Predict {
 
     /// The chat as it goes over the wire for some inputs, under the predictor's own prompt.
     pub fn chat(&self, inputs: &Fields) -> Vec<promptopt_core::lm::Message> {
-        self.adapter_in(&self.prompt).unwrap_or(&*self.adapter).chat(&self.signature, &self.prompt, inputs)
+        self.adapter_of_prompt().chat(&self.signature, &self.prompt, inputs)
+    }
+
+    /// The adapter that its own prompt asks through.
+    pub(crate) fn adapter_of_prompt(&self) -> &dyn Adapter {
+        self.adapter_in(&self.prompt).unwrap_or(&*self.adapter)
     }
 
     /// Asks the context's model and records the step.

@@ -9,7 +9,8 @@ pub use miprov2::MIPROv2;
 pub use promptopt_copro::COPRO;
 pub use promptopt_core::data::{Example, Fields, Prediction, Score};
 pub use promptopt_core::lm::{
-    LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Role, Sampling, lm_fn,
+    Completion, Content, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Part, Role,
+    Sampling, ToolCall, ToolDefinition, lm_fn,
 };
 pub use promptopt_core::money::{Budget, Money, Price, Prices, Usage};
 pub use promptopt_core::program::{
@@ -26,12 +27,12 @@ pub use promptopt_evaluator::{RaceOptions, race};
 pub use promptopt_gepa::GEPA;
 #[cfg(feature = "lm")]
 pub use promptopt_lm::ChatClient;
-pub use promptopt_predict::{ChainOfThought, Predict};
+pub use promptopt_predict::{Agent, ChainOfThought, Predict, Tool, tool_fn};
 #[cfg(feature = "random-search")]
 pub use promptopt_random_search::RandomSearch;
 pub use promptopt_run::{
     Assignment, Auto, Brief, Event, Halt, InstructionRequest, InstructionWriter, Observer, Optimizer,
-    Outcome, RolloutJob, Run, RunOptions, Setup, StopReason, Strategy, TrialKind, evaluate,
+    Outcome, RolloutJob, Run, RunOptions, Setup, StopReason, Strategy, TrialKind, evaluate, run_once,
 };
 #[cfg(feature = "simba")]
 pub use promptopt_simba::SIMBA;

@@ -17,8 +17,8 @@ use tokio::process::{ChildStdin, Command};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::answer;
-use super::environment::environment;
-use super::processes::ProcessGroup;
+use crate::environment::environment;
+use crate::processes::ProcessGroup;
 use crate::secrets::clean_strictly;
 
 /// The longest line that is read, in bytes.

@@ -6,7 +6,9 @@ use anyhow::{Context as _, bail};
 use promptopt_core::lm::Sampling;
 use promptopt_core::signature::{Field, FieldType, Signature};
 
-use crate::task_file::{FieldSection, Format, ModelSection, PredictorSection, ProgramSection, nearest};
+use crate::task_file::{
+    FieldSection, Format, ModelSection, PredictorSection, ProgramSection, ToolForm, ToolSection, nearest,
+};
 
 /// A program that can be built: every predictor has a name and a signature, and every input comes
 /// from somewhere.
@@ -27,6 +29,64 @@ pub(crate) struct StepPlan {
     pub(crate) format: Option<Format>,
     pub(crate) sampling: Sampling,
     pub(crate) model: Option<ModelSection>,
+    /// What makes it an agent.
+    pub(crate) agent: Option<AgentPlan>,
+}
+
+/// An agent to be built.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentPlan {
+    /// Each tool, and what it takes.
+    pub(crate) tools: Vec<(ToolSection, Vec<Field>)>,
+    pub(crate) max_turns: Option<u32>,
+    pub(crate) form: ToolForm,
+    pub(crate) improve_tools: bool,
+}
+
+impl AgentPlan {
+    /// `None` without tools.
+    fn of(
+        tools: &[ToolSection],
+        max_turns: Option<u32>,
+        program: &ProgramSection,
+    ) -> anyhow::Result<Option<Self>> {
+        if tools.is_empty() {
+            return match max_turns {
+                Some(_) => {
+                    bail!("`max_turns` is for agents, and there are no `tools`: add some, or leave it out")
+                }
+                None => Ok(None),
+            };
+        }
+        if max_turns == Some(0) {
+            bail!("`max_turns` is 0, and an agent needs at least 1 turn to answer");
+        }
+        let mut names = HashSet::new();
+        let mut planned = Vec::new();
+        for tool in tools {
+            let place = || format!("in the tool `{}`", tool.name);
+            if !is_tool_name(&tool.name) {
+                bail!("`{}` is not the name of a tool: use up to 64 letters, digits, _ and -", tool.name);
+            }
+            if !names.insert(&tool.name) {
+                bail!("two tools are called `{}`: each needs a name of its own", tool.name);
+            }
+            if tool.schema.is_some() && !tool.arguments.is_empty() {
+                return Err(anyhow::anyhow!("give either `arguments` or `schema`, not both"))
+                    .with_context(place);
+            }
+            let arguments: anyhow::Result<Vec<Field>> = tool.arguments.iter().map(field).collect();
+            planned.push((tool.clone(), arguments.with_context(place)?));
+        }
+        let (form, improve_tools) = (program.tool_form, program.improve_tools);
+        Ok(Some(Self { tools: planned, max_turns, form, improve_tools }))
+    }
+}
+
+/// Whether providers take a name for a tool.
+fn is_tool_name(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+    (1..=64).contains(&name.len()) && name.chars().all(is_letter)
 }
 
 impl Blueprint {
@@ -61,6 +121,7 @@ impl Blueprint {
             format: section.format,
             sampling: Sampling::default(),
             model: None,
+            agent: AgentPlan::of(&section.tools, section.max_turns, section).context("in `program.tools`")?,
         };
         Ok(Self { steps: vec![step], signature })
     }
@@ -70,6 +131,9 @@ impl Blueprint {
             bail!(
                 "`program.instruction` has no place beside `[[program.predictors]]`: each predictor has its own"
             );
+        }
+        if !section.tools.is_empty() {
+            bail!("`program.tools` has no place beside `[[program.predictors]]`: each predictor has its own");
         }
         if !section.descriptions.is_empty() {
             bail!(
@@ -212,6 +276,11 @@ fn step(section: &PredictorSection, program: &ProgramSection) -> anyhow::Result<
         format: section.format.or(program.format),
         sampling,
         model: section.model.clone(),
+        agent: AgentPlan::of(
+            &section.tools,
+            section.max_turns.or(program.max_turns.filter(|_| !section.tools.is_empty())),
+            program,
+        )?,
     })
 }
 

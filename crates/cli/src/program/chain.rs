@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
-use promptopt_core::Error;
 use promptopt_core::data::{Fields, Prediction};
-use promptopt_core::lm::{LanguageModel, Message, Sampling};
+use promptopt_core::lm::{LanguageModel, Message, Sampling, ToolDefinition};
 use promptopt_core::program::{CallContext, Module, Predictor};
-use promptopt_predict::{Adapter, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict};
+use promptopt_predict::{
+    Adapter, Agent, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict, ToolForm,
+};
 
 use super::blueprint::{Blueprint, StepPlan};
 use crate::task_file::Format;
+use crate::tools::CommandTool;
 
 /// What a predictor with reasoning writes before its outputs.
 const REASONING: &str = "reasoning";
@@ -21,21 +25,74 @@ const REASONING: &str = "reasoning";
 /// it made.
 pub(crate) struct PredictorChain {
     name: String,
-    steps: Vec<Predict>,
+    steps: Vec<Solver>,
     /// Whether a step writes a `reasoning` of ours before its outputs; a field of that name may also be the user's.
     reasons: Vec<bool>,
     /// The models of those steps that have one of their own.
     models: BTreeMap<String, Arc<dyn LanguageModel>>,
 }
 
+/// A predictor of a chain.
+enum Solver {
+    Predict(Predict),
+    Agent(Agent),
+}
+
+impl Solver {
+    fn predictor(&self) -> &dyn Predictor {
+        match self {
+            Self::Predict(predict) => predict,
+            Self::Agent(agent) => agent,
+        }
+    }
+
+    fn module(&self) -> &dyn Module {
+        match self {
+            Self::Predict(predict) => predict,
+            Self::Agent(agent) => agent,
+        }
+    }
+
+    fn module_mut(&mut self) -> &mut dyn Module {
+        match self {
+            Self::Predict(predict) => predict,
+            Self::Agent(agent) => agent,
+        }
+    }
+
+    fn chat(&self, inputs: &Fields) -> Vec<Message> {
+        match self {
+            Self::Predict(predict) => predict.chat(inputs),
+            Self::Agent(agent) => agent.chat(inputs),
+        }
+    }
+
+    async fn call(
+        &self,
+        context: &CallContext,
+        inputs: &Fields,
+    ) -> Result<Prediction, promptopt_predict::Error> {
+        match self {
+            Self::Predict(predict) => predict.call(context, inputs).await,
+            Self::Agent(agent) => agent.call(context, inputs).await,
+        }
+    }
+}
+
 impl PredictorChain {
-    /// The program of a blueprint. `embedded` says that it runs on the embedded model.
-    pub(crate) fn new(name: &str, blueprint: &Blueprint, embedded: bool) -> Result<Self, Error> {
+    /// The program of a blueprint. `embedded` says that it runs on the embedded model, and `folder` is the task file's, in
+    /// which tools run.
+    pub(crate) fn new(
+        name: &str,
+        blueprint: &Blueprint,
+        embedded: bool,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let steps = blueprint
             .steps
             .iter()
-            .map(|plan| predictor(plan, format(plan, embedded)))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|plan| solver(plan, format(plan, embedded), folder))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let reasons = blueprint.steps.iter().map(|plan| plan.reasoning).collect();
         Ok(Self { name: name.to_owned(), steps, reasons, models: BTreeMap::new() })
     }
@@ -51,15 +108,24 @@ impl PredictorChain {
     /// The chat of every predictor as it goes over the wire. What a predictor takes from one before it
     /// is taken from the example where it is known there, and otherwise stands in pointed brackets.
     pub(crate) fn chats(&self, example: &Fields) -> Vec<(String, Vec<Message>)> {
-        let chat = |step: &Predict| {
-            let inputs = step.signature().inputs().iter().map(|field| {
+        let chat = |step: &Solver| {
+            let inputs = step.predictor().signature().inputs().iter().map(|field| {
                 let value = example.get(&field.name).cloned();
                 (field.name.clone(), value.unwrap_or_else(|| format!("<{}>", field.name).into()))
             });
             let inputs: Fields = inputs.collect();
-            (step.path().to_owned(), step.chat(&inputs))
+            (step.predictor().path().to_owned(), step.chat(&inputs))
         };
         self.steps.iter().map(chat).collect()
+    }
+
+    /// The tools of a predictor as they go over the wire.
+    pub(crate) fn tools(&self, predictor: &str) -> Vec<ToolDefinition> {
+        let is_it = |step: &&Solver| step.predictor().path() == predictor;
+        match self.steps.iter().find(is_it) {
+            Some(Solver::Agent(agent)) => agent.tools(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -75,28 +141,43 @@ fn adapter(format: Format) -> Arc<dyn Adapter> {
     }
 }
 
-fn predictor(plan: &StepPlan, format: Format) -> Result<Predict, Error> {
+fn solver(plan: &StepPlan, format: Format, folder: &Path) -> anyhow::Result<Solver> {
     let sampling = plan.sampling.clone();
     // The plain format is for models that JSON is beyond, so a retry in it would be wasted.
     let set_up = |predict: Predict| {
         let predict = predict.with_adapter(adapter(format)).with_json_retry(format != Format::Plain);
         if sampling == Sampling::default() { predict } else { predict.with_sampling(sampling) }
     };
-    if plan.reasoning {
-        let thinking = ChainOfThought::new(&plan.name, plan.signature.clone())?.map(set_up);
-        return Ok((*thinking).clone());
+    let signature = plan.signature.clone();
+    let predict = match plan.reasoning {
+        true => (*ChainOfThought::new(&plan.name, signature)?.map(set_up)).clone(),
+        false => set_up(Predict::new(&plan.name, signature)),
+    };
+    let Some(plan) = &plan.agent else { return Ok(Solver::Predict(predict)) };
+    let form = match plan.form {
+        crate::task_file::ToolForm::Auto => ToolForm::Auto,
+        crate::task_file::ToolForm::Native => ToolForm::Native,
+        crate::task_file::ToolForm::Text => ToolForm::Text,
+    };
+    let mut agent = Agent::of(predict).with_tool_form(form).improving_tools(plan.improve_tools);
+    if let Some(turns) = plan.max_turns {
+        agent = agent.with_max_turns(turns);
     }
-    Ok(set_up(Predict::new(&plan.name, plan.signature.clone())))
+    for (section, arguments) in &plan.tools {
+        let tool = CommandTool::new(section, arguments, folder);
+        agent = agent.with_tool(tool.with_context(|| format!("in the tool `{}`", section.name))?);
+    }
+    Ok(Solver::Agent(agent))
 }
 
 #[async_trait]
 impl Module for PredictorChain {
     fn predictors(&self) -> Vec<&dyn Predictor> {
-        self.steps.iter().map(|step| step as &dyn Predictor).collect()
+        self.steps.iter().flat_map(|step| step.module().predictors()).collect()
     }
 
     fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-        self.steps.iter_mut().map(|step| step as &mut dyn Predictor).collect()
+        self.steps.iter_mut().flat_map(|step| step.module_mut().predictors_mut()).collect()
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
@@ -104,7 +185,7 @@ impl Module for PredictorChain {
         let mut outputs = Fields::new();
         let mut reasoning_is_ours = false;
         for (step, reasons) in self.steps.iter().zip(&self.reasons) {
-            let made = match self.models.get(step.path()) {
+            let made = match self.models.get(step.predictor().path()) {
                 Some(model) => step.call(&context.on(Arc::clone(model)), &known).await,
                 None => step.call(context, &known).await,
             };
@@ -133,14 +214,15 @@ impl Module for PredictorChain {
     }
 
     fn source(&self) -> Option<String> {
-        if self.steps.len() < 2 {
-            return None;
+        if let [only] = self.steps.as_slice() {
+            return only.module().source();
         }
         let mut text = String::new();
         for step in &self.steps {
             let names = |fields: &[promptopt_core::signature::Field]| {
                 fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
             };
+            let step = step.predictor();
             let signature = step.signature();
             let _ = writeln!(
                 text,
@@ -148,6 +230,14 @@ impl Module for PredictorChain {
                 names(signature.outputs()),
                 step.path(),
                 names(signature.inputs())
+            );
+        }
+        for agent in self.steps.iter().filter(|step| matches!(step, Solver::Agent(_))) {
+            let _ = writeln!(
+                text,
+                "{}: {}",
+                agent.predictor().path(),
+                agent.module().source().unwrap_or_default()
             );
         }
         Some(text)
@@ -158,7 +248,11 @@ impl Module for PredictorChain {
     }
 
     fn calls_per_rollout(&self) -> u64 {
-        self.steps.iter().map(Module::calls_per_rollout).sum()
+        self.steps.iter().map(|step| step.module().calls_per_rollout()).sum()
+    }
+
+    fn calls_vary(&self) -> bool {
+        self.steps.iter().any(|step| step.module().calls_vary())
     }
 }
 
@@ -214,7 +308,8 @@ mod tests {
             "#,
         )
         .unwrap();
-        let chain = PredictorChain::new("desk", &Blueprint::of(&section).unwrap(), false).unwrap();
+        let chain =
+            PredictorChain::new("desk", &Blueprint::of(&section).unwrap(), false, Path::new("")).unwrap();
         let model = Arc::new(Naming("main", Mutex::default()));
         let program = chain.with_metric(metric_fn(|_: &Example, _: &Prediction| 1.0));
         let example = Example::new([("ticket", "Hi")], ["ticket"]);
@@ -246,7 +341,8 @@ mod tests {
             "#,
         )
         .unwrap();
-        let chain = PredictorChain::new("desk", &Blueprint::of(&section).unwrap(), false).unwrap();
+        let chain =
+            PredictorChain::new("desk", &Blueprint::of(&section).unwrap(), false, Path::new("")).unwrap();
         assert_eq!(chain.calls_per_rollout(), 4);
         assert_eq!(
             chain.source().unwrap(),

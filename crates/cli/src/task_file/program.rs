@@ -28,6 +28,53 @@ pub(crate) struct ProgramSection {
     pub(crate) descriptions: BTreeMap<String, String>,
     /// The predictors of a chain, in the order in which they run.
     pub(crate) predictors: Vec<PredictorSection>,
+    /// The tools that the model may call before it answers: the program is an agent then.
+    pub(crate) tools: Vec<ToolSection>,
+    /// Requests that an agent may make for one row, the one that answers included. Default: 10.
+    pub(crate) max_turns: Option<u32>,
+    /// How an agent tells the model of its tools. Default: auto.
+    pub(crate) tool_form: ToolForm,
+    /// Whether the optimizer may change the descriptions of the tools as well.
+    pub(crate) improve_tools: bool,
+}
+
+/// How an agent tells the model of its tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ToolForm {
+    /// As tools of the request; as text where the model is known to take none, such as the embedded one.
+    #[default]
+    Auto,
+    /// As tools of the request.
+    Native,
+    /// As text in the messages, for models and servers without tools.
+    Text,
+}
+
+/// A tool that the model may call: a command.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ToolSection {
+    /// Its name: letters, digits, `_` and `-`.
+    pub(crate) name: String,
+    /// What it does, for the model.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// What it takes. An optional type may be left out by the model.
+    #[serde(default)]
+    pub(crate) arguments: Vec<FieldSection>,
+    /// The JSON schema of its arguments, instead of `arguments`.
+    #[serde(default)]
+    pub(crate) schema: Option<serde_json::Value>,
+    /// The program and its arguments, run in the task file's folder for each call. It gets the tool's arguments as a JSON
+    /// object on standard input, and writes the result, JSON or text, to standard output.
+    pub(crate) command: Vec<String>,
+    /// Seconds that one call may take. Default: 60.
+    #[serde(default)]
+    pub(crate) timeout: Option<f64>,
+    /// Names of environment variables to hand on, besides the usual ones such as `PATH`.
+    #[serde(default)]
+    pub(crate) env: Vec<String>,
 }
 
 /// One predictor of a chain.
@@ -61,6 +108,11 @@ pub(crate) struct PredictorSection {
     pub(crate) temperature: Option<f64>,
     /// The most tokens of its replies. Default: the model's.
     pub(crate) max_tokens: Option<u32>,
+    /// The tools that it may call before it answers: it is an agent then.
+    #[serde(default)]
+    pub(crate) tools: Vec<ToolSection>,
+    /// Requests that an agent may make for one row, the one that answers included. Default: as the program.
+    pub(crate) max_turns: Option<u32>,
 }
 
 /// A field of a predictor: `"name"`, `"name: type"`, or a table.

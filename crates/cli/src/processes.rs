@@ -12,12 +12,12 @@ static LEADERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 /// leaves it to us when they end: with this value.
 ///
 /// A process that founds another group or session leaves this one and is not ended.
-pub(super) struct ProcessGroup {
+pub(crate) struct ProcessGroup {
     leader: Child,
 }
 
 impl ProcessGroup {
-    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
         #[cfg(unix)]
         command.process_group(0);
         let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +27,7 @@ impl ProcessGroup {
     }
 
     /// The process that was started.
-    pub(super) fn leader(&mut self) -> &mut Child {
+    pub(crate) fn leader(&mut self) -> &mut Child {
         &mut self.leader
     }
 }

@@ -1,0 +1,152 @@
+//! An agent with two tools, whose instruction GEPA improves.
+//!
+//! The task: say whether a customer gets the money back. The answer follows from the order, which one tool finds, and from the
+//! policy for its kind of goods, which another one tells. Nothing in the instruction says so; the metric does, in words.
+//!
+//! `cargo run -p promptopt-examples --bin agent`
+
+use promptopt::prelude::*;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What the orders are of, by their last digit.
+const GOODS: [&str; 3] = ["books", "food", "software"];
+/// Within how many days what is returned.
+const DAYS: [u64; 3] = [30, 2, 14];
+
+const RULES: [&str; 2] = [
+    "Find the order first, because the question does not say what it is of.",
+    "Then look up the policy for its kind of goods, and compare the days.",
+];
+
+#[derive(Deserialize, JsonSchema)]
+struct FindOrder {
+    /// The number of the order, such as 1042.
+    number: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Policy {
+    /// The kind of goods, such as books.
+    goods: String,
+}
+
+/// The goods of an order, and how many days ago it came.
+fn order(number: u64) -> (&'static str, u64) {
+    let kind = (number % 3) as usize;
+    (GOODS.get(kind).copied().unwrap_or_default(), number / 3 % 40)
+}
+
+fn days(goods: &str) -> Option<u64> {
+    let kind = GOODS.iter().position(|known| *known == goods)?;
+    DAYS.get(kind).copied()
+}
+
+fn desk() -> anyhow::Result<Agent> {
+    let signature = Signature::parse("question -> refund: enum[yes, no]")?;
+    let find = tool_fn("find_order", "Finds an order.", |find: FindOrder| async move {
+        let (goods, days_ago) = order(find.number);
+        Ok(serde_json::json!({"goods": goods, "days_ago": days_ago}))
+    });
+    let policy =
+        tool_fn("policy", "Tells within how many days goods are taken back.", |policy: Policy| async move {
+            days(&policy.goods).ok_or_else(|| anyhow::anyhow!("there is no policy for {}", policy.goods))
+        });
+    let signature = signature.with_instructions("Say whether the customer gets the money back.");
+    Ok(Agent::new("desk", signature).with_tool(find).with_tool(policy).with_max_turns(5))
+}
+
+fn examples(numbers: std::ops::Range<u64>) -> Vec<Example> {
+    let example = |number: u64| {
+        let (goods, days_ago) = order(number);
+        let refund = if days(goods).is_some_and(|days| days_ago <= days) { "yes" } else { "no" };
+        let question = format!("I do not like what came with order {number}. Do I get my money back?");
+        Example::new([("question", question), ("refund", refund.to_owned())], ["question"])
+    };
+    numbers.map(example).collect()
+}
+
+/// A half for the right answer and a quarter for each step that leads there; and what is missing, in words.
+fn judge(example: &Example, prediction: &Prediction) -> Score {
+    let is_right = prediction.get_str("refund") == example.get_str("refund");
+    let calls = prediction.get("trajectory").map(ToString::to_string).unwrap_or_default();
+    let (finds, compares) = (calls.contains("find_order"), calls.contains("policy"));
+    let missing = match (finds, compares) {
+        (false, _) => RULES[0],
+        (true, false) => RULES[1],
+        _ => "",
+    };
+    let points = [(0.5, is_right), (0.25, finds), (0.25, compares)];
+    let value = points.iter().filter(|(_, earned)| *earned).map(|(points, _)| points).sum();
+    Score::new(value).with_feedback(missing)
+}
+
+/// Stands in for a real model, so that the example runs anywhere: it calls the tools that its instruction tells it to call,
+/// and guesses otherwise. Asked to reflect, it collects the feedback that it was shown.
+async fn clerk(request: LmRequest) -> Result<LmReply, LmError> {
+    let system = request.messages.first().map_or("", |message| message.text());
+    let usage = Usage::call(system.len() as u64 / 4, 20);
+    if request.tools.is_empty() {
+        let told = |rule: &&&str| system.contains(**rule);
+        let rules: Vec<&str> = RULES.iter().filter(told).copied().collect();
+        let text = format!("```\nSay whether the customer gets the money back. {}\n```", rules.join(" "));
+        return Ok(LmReply::text(text, usage));
+    }
+    let results: Vec<&str> = request
+        .messages
+        .iter()
+        .filter(|message| message.role == Role::Tool)
+        .map(|message| message.text())
+        .collect();
+    let question = request.messages.iter().find(|message| message.role == Role::User);
+    let number =
+        question.and_then(|message| message.text().split("order ").nth(1)?.split('.').next()?.parse().ok());
+    let call = |name: &str, arguments: serde_json::Value| {
+        let call = ToolCall::new("", name, arguments.to_string());
+        Ok(LmReply::new(vec![Completion::new("").with_tool_calls(vec![call])], usage))
+    };
+    let found: Option<serde_json::Value> = results.first().and_then(|found| serde_json::from_str(found).ok());
+    let refund = match (&found, results.get(1).and_then(|days| days.parse::<u64>().ok())) {
+        (None, _) if system.contains(RULES[0]) => {
+            return call("find_order", serde_json::json!({"number": number.unwrap_or(0_u64)}));
+        }
+        (Some(order), None) if system.contains(RULES[1]) => {
+            return call("policy", serde_json::json!({"goods": order["goods"]}));
+        }
+        (Some(order), Some(days)) => order["days_ago"].as_u64().is_some_and(|ago| ago <= days),
+        _ => number.is_some_and(|number| number % 2 == 0),
+    };
+    let refund = if refund { "yes" } else { "no" };
+    Ok(LmReply::text(format!("[[ ## refund ## ]]\n{refund}\n\n[[ ## completed ## ]]"), usage))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let model: Arc<dyn LanguageModel> = Arc::new(lm_fn("clerk", clerk));
+    let mut program = desk()?.with_model(model.clone()).with_metric(metric_fn(judge));
+    let outcome = GEPA::builder().max_calls(600).build().compile(&mut program, examples(1000..1060)).await?;
+
+    let test: Vec<_> = examples(2000..2040).into_iter().map(Arc::new).collect();
+    let original = Arc::new(outcome.candidates[0].prompts.clone());
+    let mut run = Run::bare(&program, model.clone());
+    let before = evaluate(&mut run, &original, &test).await?;
+    let after = evaluate(&mut run, &Arc::default(), &test).await?;
+
+    println!("the instruction now: {}", Module::predictors(&program)[0].prompt().instruction);
+    let trace = run_once(&program, &CallContext::new(model), test[0].clone()).await;
+    println!("\none run, step by step:");
+    for step in &trace.steps {
+        let (inputs, outputs) = (serde_json::to_string(&step.inputs)?, serde_json::to_string(&step.outputs)?);
+        let part = if step.parent.is_some() { "    " } else { "  " };
+        println!("{part}{}: {inputs} -> {outputs}", step.predictor);
+    }
+    println!(
+        "\nsealed test: {:.3} -> {:.3} with {} calls and {} reflections; {}",
+        before.estimate.mean,
+        after.estimate.mean,
+        outcome.spending.task.calls,
+        outcome.spending.prompt.calls,
+        outcome.stop
+    );
+    Ok(())
+}
