@@ -37,6 +37,39 @@ fn check_crashes(kind: &str, cycles: usize, seed: u64) -> Figures {
 }
 
 #[test]
+fn a_killed_run_of_an_agent_pays_no_call_twice() {
+    let harness = Harness::of_agent();
+    for kind in OPTIMIZERS {
+        let options = format!("[optimizer]\nkind = \"{kind}\"\nconcurrency = 8\nmax_calls = 150");
+        let task = harness.task("", &options);
+        let figures = crash(&harness, &task, 2, 11);
+        assert_eq!((figures.repeated, figures.different), (0, 0), "{kind}: {figures:?}");
+    }
+}
+
+#[test]
+fn an_agent_asks_its_server_no_more_than_its_cap() {
+    let harness = Harness::of_agent();
+    let count = |concurrency: usize| {
+        let rest = format!("[optimizer]\nkind = \"gepa\"\nmax_calls = 150\nconcurrency = {concurrency}");
+        let task = harness.task("", &rest);
+        harness.reset();
+        let folder = harness.folder(&task);
+        let output = promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run"]);
+        assert!(output.status.success(), "{}", said(&output));
+        let outcome = std::fs::read_to_string(folder.path().join("route.run/outcome.json")).unwrap();
+        let saved = std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap();
+        let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+        let calls = |at: &str| saved.pointer(at).and_then(|calls| calls.as_u64()).unwrap();
+        let searched = calls("/outcome/spending/task/calls") + calls("/outcome/spending/prompt/calls");
+        assert!(searched <= 150, "{searched} calls");
+        assert_eq!(searched + calls("/test_usage/calls"), harness.requests() as u64);
+        outcome
+    };
+    assert_eq!(count(1), count(32));
+}
+
+#[test]
 fn a_killed_run_ends_as_if_nothing_had_happened_and_pays_nothing_twice() {
     for kind in OPTIMIZERS {
         check_crashes(kind, 3, 1);

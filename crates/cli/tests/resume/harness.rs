@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_store::Journal;
-use promptopt_testkit::{LoopbackServer, SimulatedLm};
+use promptopt_testkit::{Drawers, LoopbackServer, SimulatedLm};
 
 /// Requests that a run has under way at most.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -24,7 +24,7 @@ const ROWS: usize = 60;
 type Seen = HashMap<ContentHash, usize>;
 
 struct Counting {
-    model: SimulatedLm,
+    model: Arc<dyn LanguageModel>,
     seen: Arc<Mutex<Seen>>,
     latency: Arc<Mutex<Duration>>,
     echo: Option<String>,
@@ -74,8 +74,27 @@ pub(crate) struct Harness {
     server: LoopbackServer,
     seen: Arc<Mutex<Seen>>,
     latency: Arc<Mutex<Duration>>,
+    /// The section `[program]`, and the rows of its data set.
+    program: String,
+    rows: String,
     _runtime: tokio::runtime::Runtime,
 }
+
+/// The tool of the agent's task: a drawer that is opened.
+const DRAWERS: &str = r#"
+if [ "$1" = list ]; then
+    echo '["K4", "M7", "P2", "R9", "T5", "W3"]'
+    exit
+fi
+read -r arguments
+for drawer in K4:saffron M7:copper P2:linen R9:walnut T5:pewter W3:velvet; do
+    case $arguments in
+        *"\"${drawer%%:*}\""*) echo "${drawer#*:}"; exit ;;
+    esac
+done
+echo "there is no such drawer: $arguments" >&2
+exit 1
+"#;
 
 fn rows() -> Vec<(String, &'static str)> {
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
@@ -89,10 +108,38 @@ impl Harness {
                 Example::new([("ticket", ticket.as_str()), ("department", department)], ["ticket"])
             })
             .collect();
+        let program = "signature = \"ticket -> department: enum[billing, sales]\"\n\
+                       instruction = \"Route the ticket.\"";
+        Self::serve(Arc::new(SimulatedLm::over_examples(&examples, 1)), program, &examples, behaviour)
+    }
+
+    /// A server for a program that calls tools.
+    pub(crate) fn of_agent() -> Self {
+        let task = Drawers::new(6, 3);
+        let program = "signature = \"question -> answer\"\ninstruction = \"Answer with what is in the drawer.\"\n\
+                       max_turns = 4\n\
+                       [[program.tools]]\nname = \"open_drawer\"\ndescription = \"Opens a drawer.\"\n\
+                       arguments = [\"drawer\"]\ncommand = [\"sh\", \"drawers.sh\", \"open\"]\n\
+                       [[program.tools]]\nname = \"list_drawers\"\ndescription = \"Lists all drawers.\"\n\
+                       command = [\"sh\", \"drawers.sh\", \"list\"]";
+        let without_drawer = |example: Example| {
+            let fields = ["question", "answer"].map(|name| (name, example.get_str(name).unwrap().to_owned()));
+            Example::new(fields, ["question"])
+        };
+        let examples: Vec<Example> = task.examples(ROWS).into_iter().map(without_drawer).collect();
+        Self::serve(task.model(3), program, &examples, Behaviour::default())
+    }
+
+    fn serve(
+        model: Arc<dyn LanguageModel>,
+        program: &str,
+        examples: &[Example],
+        behaviour: Behaviour,
+    ) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
         let model = Counting {
-            model: SimulatedLm::over_examples(&examples, 1),
+            model,
             seen: Arc::clone(&seen),
             latency: Arc::clone(&latency),
             echo: behaviour.echo,
@@ -101,7 +148,9 @@ impl Harness {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, None)).unwrap();
-        Self { server, seen, latency, _runtime: runtime }
+        let rows =
+            examples.iter().map(|example| format!("{}\n", serde_json::to_string(example.fields()).unwrap()));
+        Self { server, seen, latency, program: program.to_owned(), rows: rows.collect(), _runtime: runtime }
     }
 
     pub(crate) fn set_latency(&self, latency: Duration) {
@@ -115,9 +164,9 @@ impl Harness {
     /// The task file's text with more lines in the model's section and at the end.
     pub(crate) fn task(&self, model: &str, rest: &str) -> String {
         format!(
-            "[program]\nname = \"route\"\nsignature = \"ticket -> department: enum[billing, sales]\"\n\
-             instruction = \"Route the ticket.\"\n[model]\nname = \"m\"\nbase_url = \"{}\"\n{model}\n\
+            "[program]\nname = \"route\"\n{}\n[model]\nname = \"m\"\nbase_url = \"{}\"\n{model}\n\
              [data]\npath = \"tickets.jsonl\"\n{rest}\n",
+            self.program,
             self.server.base_url()
         )
     }
@@ -125,13 +174,8 @@ impl Harness {
     /// A folder with a task.
     pub(crate) fn folder(&self, task: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let rows: String = rows()
-            .into_iter()
-            .map(|(ticket, department)| {
-                format!("{{\"ticket\": \"{ticket}\", \"department\": \"{department}\"}}\n")
-            })
-            .collect();
-        std::fs::write(folder.path().join("tickets.jsonl"), rows).unwrap();
+        std::fs::write(folder.path().join("tickets.jsonl"), &self.rows).unwrap();
+        std::fs::write(folder.path().join("drawers.sh"), DRAWERS).unwrap();
         std::fs::write(folder.path().join("task.toml"), task).unwrap();
         folder
     }
