@@ -3,12 +3,13 @@
 Called by run.sh with the folder that holds the built examples and a scratch folder.
 """
 
+import datetime
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Optional, Union
 
 import dspy
 from dspy.utils import DummyLM
@@ -194,12 +195,54 @@ def check_read(saved):
 
 def python_type(kind):
     simple = {"string": str, "integer": int, "float": float, "bool": bool}
+    simple |= {"date": datetime.date, "datetime": datetime.datetime}
+    simple |= {"image": dspy.Image, "file": dspy.File, "history": dspy.History}
     if isinstance(kind, str):
         return simple[kind]
     [(name, inner)] = kind.items()
+    if name == "optional":
+        return Optional[python_type(inner)]
+    if name == "union":
+        return Union[tuple(map(python_type, inner))]
     if name == "enum":
         return Literal[tuple(inner)]
     return list[python_type(inner)] if name == "list" else dict[str, Any]
+
+
+def python_value(value, kind, kinds):
+    """A value as somebody writes it in DSPy."""
+    if isinstance(kind, dict):
+        [(name, inner)] = kind.items()
+        if name == "list":
+            return [python_value(one, inner, kinds) for one in value]
+        if name == "optional":
+            return None if value is None else python_value(value, inner, kinds)
+        if name == "union":
+            for member in inner:
+                try:
+                    if (found := python_value(value, member, kinds)) != value:
+                        return found
+                except (ValueError, TypeError):
+                    pass
+        return value
+    if kind == "image":
+        return dspy.Image(value)
+    if kind == "file":
+        return dspy.File(**value)
+    if kind == "date":
+        return datetime.date.fromisoformat(value)
+    if kind == "datetime":
+        return datetime.datetime.fromisoformat(value)
+    if kind == "history":
+        return dspy.History(messages=[python_values(turn, kinds) for turn in value])
+    return value
+
+
+def python_values(values, kinds):
+    def typed(name, value):
+        return value if value is None or name not in kinds else python_value(value, kinds[name], kinds)
+
+    return {name: typed(name, value) for name, value in values.items()}
 
 
 def dspy_signature(signature, instruction):
@@ -221,7 +264,10 @@ def check_chats():
         case = json.loads(line)
         signature = dspy_signature(case["signature"], case["prompt"]["instruction"])
         for name, adapter in adapters.items():
-            chat = adapter.format(signature, case["prompt"]["demos"], case["inputs"])
+            fields = case["signature"]["inputs"] + case["signature"]["outputs"]
+            kinds = {field["name"]: field["type"] for field in fields}
+            demos = [python_values(demo, kinds) for demo in case["prompt"]["demos"]]
+            chat = adapter.format(signature, demos, python_values(case["inputs"], kinds))
             check(f"{label[name]} chats, byte for byte", case[name], chat)
             counts["messages in them"] = counts.get("messages in them", 0) + len(chat)
 

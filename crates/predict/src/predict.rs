@@ -1,14 +1,15 @@
 //! A predictor that asks once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::data::{Fields, Prediction, fields_of, shorten};
+use promptopt_core::data::{Fields, Prediction, fields_of, shorten, shown};
 use promptopt_core::lm::{LanguageModel, LmRequest, ReplyError, ResponseFormat, Sampling};
 use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
-use promptopt_core::signature::Signature;
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_core::trace::Step;
 
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter, adapter_of};
@@ -103,8 +104,9 @@ impl Predict {
         inputs: &Fields,
         step: &mut Step,
     ) -> Result<Prediction, Error> {
-        if let Some(missing) = self.signature.inputs().iter().find(|field| !inputs.contains_key(&field.name))
-        {
+        // Without a history a chat begins.
+        let is_missing = |field: &&Field| !inputs.contains_key(&field.name) && field.kind != FieldType::History;
+        if let Some(missing) = self.signature.inputs().iter().find(is_missing) {
             let given: Vec<_> = inputs.keys().map(|name| format!("`{name}`")).collect();
             return Err(Error::MissingInput {
                 predictor: self.path.clone(),
@@ -112,6 +114,7 @@ impl Predict {
                 given: if given.is_empty() { "nothing".to_owned() } else { given.join(", ") },
             });
         }
+        let inputs = &*self.readable(inputs)?;
         let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
         let adapter = self.adapter_in(prompt)?;
         match self.ask_through(adapter, prompt, context, inputs, &mut step.usage).await {
@@ -121,6 +124,25 @@ impl Predict {
             }
             result => result,
         }
+    }
+
+    /// The inputs with images, files and histories in the one form that adapters show.
+    fn readable<'f>(&self, inputs: &'f Fields) -> Result<Cow<'f, Fields>, Error> {
+        let mut inputs = Cow::Borrowed(inputs);
+        for field in self.signature.inputs() {
+            if !field.kind.is_shown() && field.kind != FieldType::History {
+                continue;
+            }
+            let Some(value) = inputs.get(&field.name).filter(|value| !field.kind.admits(value)) else { continue };
+            let read = field.kind.read(value.clone()).map_err(|found| Error::Input {
+                predictor: self.path.clone(),
+                field: field.name.clone(),
+                kind: field.kind.to_string(),
+                found: shown(&found),
+            })?;
+            inputs.to_mut().insert(field.name.clone(), read);
+        }
+        Ok(inputs)
     }
 
     /// The adapter that a prompt asks through.
