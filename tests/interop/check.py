@@ -62,6 +62,16 @@ class OneInAModule(dspy.Module):
         self.route = dspy.ChainOfThought(Route)
 
 
+class Look(dspy.Signature):
+    """Look at it."""
+
+    photo: dspy.Image = dspy.InputField()
+    doc: dspy.File = dspy.InputField()
+    more: list[dspy.Image] = dspy.InputField()
+    past: dspy.History = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
 class Inner(dspy.Module):
     def __init__(self):
         super().__init__()
@@ -81,6 +91,7 @@ class Collections(dspy.Module):
 
 PROGRAMS = {
     "predict": lambda: dspy.Predict("question -> answer"),
+    "shown": lambda: dspy.Predict(Look),
     "chain_of_thought": lambda: dspy.ChainOfThought(Route),
     "two_predictors": TwoPredictors,
     "one_in_a_module": OneInAModule,
@@ -95,6 +106,21 @@ DESCRIPTIONS = {"ticket": "what the customer wrote", "department": "one of them"
 def demos_of(predictor):
     # An Example as a dict would hide the keys that begin with `dspy_`, which are saved.
     return [demo.toDict() if isinstance(demo, dspy.Example) else demo for demo in predictor.demos]
+
+
+def unmarked(value):
+    """What DSPy keeps as a text between marks, and a history, in our form."""
+    start, end = "<<CUSTOM-TYPE-START-IDENTIFIER>>", "<<CUSTOM-TYPE-END-IDENTIFIER>>"
+    if isinstance(value, str) and value.startswith(start):
+        [part] = json.loads(value.removeprefix(start).removesuffix(end))
+        inner = part[part["type"]]
+        return inner["url"] if part["type"] == "image_url" else inner
+    if isinstance(value, list):
+        return [unmarked(one) for one in value]
+    if isinstance(value, dict):
+        is_history = list(value) == ["messages"]
+        return unmarked(value["messages"]) if is_history else {name: unmarked(one) for name, one in value.items()}
+    return value
 
 
 def without_source(demos):
@@ -116,7 +142,7 @@ def check_written(written, saved):
             where = f"{name}, {path}"
             prompt = expected[path]
             check("instructions", (where, predictor.signature.instructions), (where, prompt["instruction"]))
-            check("demo lists", (where, demos_of(predictor)), (where, without_source(prompt["demos"])))
+            check("demo lists", (where, unmarked(demos_of(predictor))), (where, without_source(prompt["demos"])))
             check("model settings", (where, predictor.lm), (where, None))
             for field in predictor.signature.fields.items():
                 original = dict(fresh.named_predictors())[path].signature.fields[field[0]]
@@ -187,7 +213,7 @@ def check_read(saved):
             check("instructions read", (where, prompt["instruction"]), (where, predictor.signature.instructions))
             expected = [
                 {key: value for key, value in demo.items() if (key, value) != ("augmented", False)}
-                for demo in demos_of(predictor)
+                for demo in unmarked(demos_of(predictor))
             ]
             check("demo lists read", (where, prompt["demos"]), (where, expected))
     check("demos that DSPy bootstrapped", len(programs["bootstrapped"].plan.predict.demos) > 3, True)

@@ -11,6 +11,7 @@ use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_core::trace::Step;
+use serde_json::Value;
 
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter, adapter_of};
 
@@ -105,7 +106,8 @@ impl Predict {
         step: &mut Step,
     ) -> Result<Prediction, Error> {
         // Without a history a chat begins.
-        let is_missing = |field: &&Field| !inputs.contains_key(&field.name) && field.kind != FieldType::History;
+        let may_be_missing = |kind: &FieldType| matches!(kind, FieldType::Optional(_) | FieldType::History);
+        let is_missing = |field: &&Field| !inputs.contains_key(&field.name) && !may_be_missing(&field.kind);
         if let Some(missing) = self.signature.inputs().iter().find(is_missing) {
             let given: Vec<_> = inputs.keys().map(|name| format!("`{name}`")).collect();
             return Err(Error::MissingInput {
@@ -133,7 +135,8 @@ impl Predict {
             if !field.kind.is_shown() && field.kind != FieldType::History {
                 continue;
             }
-            let Some(value) = inputs.get(&field.name).filter(|value| !field.kind.admits(value)) else { continue };
+            let is_unread = |value: &&Value| !value.is_null() && !field.kind.admits(value);
+            let Some(value) = inputs.get(&field.name).filter(is_unread) else { continue };
             let read = field.kind.read(value.clone()).map_err(|found| Error::Input {
                 predictor: self.path.clone(),
                 field: field.name.clone(),

@@ -57,14 +57,12 @@ impl FieldType {
         }
     }
 
-    /// A value as DSPy keeps it in the demos of a program state: what is shown is a text between marks, and a history an
-    /// object of `messages`.
+    /// A value as DSPy keeps it in the demos of a program state, where what is shown is a text between marks.
     pub fn dspy_value(&self, value: &Value) -> Value {
         match (self, value) {
             (Self::List(item), Value::Array(items)) if item.is_shown() => {
                 items.iter().map(|one| item.dspy_value(one)).collect()
             }
-            (Self::History, Value::Array(turns)) => json!({"messages": turns}),
             _ => self.part(value).map_or_else(|| value.clone(), |part| Value::from(marked(part))),
         }
     }
@@ -181,7 +179,24 @@ pub(super) fn read_history(value: Value) -> Result<Value, Value> {
         }
         other => other,
     };
-    if is_history(&turns) { Ok(turns) } else { Err(turns) }
+    if !is_history(&turns) {
+        return Err(turns);
+    }
+    Ok(shown_in_turns(turns))
+}
+
+/// Turns with the values that DSPy keeps between marks in our form.
+fn shown_in_turns(mut turns: Value) -> Value {
+    for value in turns.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let values = if let Value::Array(items) = value { items.as_mut_slice() } else { std::slice::from_mut(value) };
+        for value in values {
+            let part = value.as_str().and_then(unmarked);
+            if let Some(read) = part.and_then(|part| read_image(&part).or_else(|| read_file(&part))) {
+                *value = read;
+            }
+        }
+    }
+    turns
 }
 
 fn file_of(value: &Value) -> File {
@@ -275,8 +290,9 @@ mod tests {
             "<<CUSTOM-TYPE-START-IDENTIFIER>>[{\"type\": \"image_url\", \"image_url\": {\"url\": \"https://x.org/ß.png\"}}]\
              <<CUSTOM-TYPE-END-IDENTIFIER>>"
         );
-        check(&kind, kept, Some(images));
-        assert_eq!(FieldType::History.dspy_value(&json!([])), json!({"messages": []}));
+        check(&kind, kept, Some(images.clone()));
+        let turns = json!({"messages": [{"photo": kind.dspy_value(&images), "answer": "a"}]});
+        check(&FieldType::History, turns, Some(json!([{"photo": images, "answer": "a"}])));
         assert_eq!(FieldType::Integer.dspy_value(&json!(3)), json!(3));
     }
 }
