@@ -3,12 +3,13 @@
 Called by run.sh with the folder that holds the built examples and a scratch folder.
 """
 
+import datetime
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Optional, Union
 
 import dspy
 from dspy.utils import DummyLM
@@ -61,6 +62,16 @@ class OneInAModule(dspy.Module):
         self.route = dspy.ChainOfThought(Route)
 
 
+class Look(dspy.Signature):
+    """Look at it."""
+
+    photo: dspy.Image = dspy.InputField()
+    doc: dspy.File = dspy.InputField()
+    more: list[dspy.Image] = dspy.InputField()
+    past: dspy.History = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
 class Inner(dspy.Module):
     def __init__(self):
         super().__init__()
@@ -80,6 +91,7 @@ class Collections(dspy.Module):
 
 PROGRAMS = {
     "predict": lambda: dspy.Predict("question -> answer"),
+    "shown": lambda: dspy.Predict(Look),
     "chain_of_thought": lambda: dspy.ChainOfThought(Route),
     "two_predictors": TwoPredictors,
     "one_in_a_module": OneInAModule,
@@ -94,6 +106,21 @@ DESCRIPTIONS = {"ticket": "what the customer wrote", "department": "one of them"
 def demos_of(predictor):
     # An Example as a dict would hide the keys that begin with `dspy_`, which are saved.
     return [demo.toDict() if isinstance(demo, dspy.Example) else demo for demo in predictor.demos]
+
+
+def unmarked(value):
+    """What DSPy keeps as a text between marks, and a history, in our form."""
+    start, end = "<<CUSTOM-TYPE-START-IDENTIFIER>>", "<<CUSTOM-TYPE-END-IDENTIFIER>>"
+    if isinstance(value, str) and value.startswith(start):
+        [part] = json.loads(value.removeprefix(start).removesuffix(end))
+        inner = part[part["type"]]
+        return inner["url"] if part["type"] == "image_url" else inner
+    if isinstance(value, list):
+        return [unmarked(one) for one in value]
+    if isinstance(value, dict):
+        is_history = list(value) == ["messages"]
+        return unmarked(value["messages"]) if is_history else {name: unmarked(one) for name, one in value.items()}
+    return value
 
 
 def without_source(demos):
@@ -115,7 +142,7 @@ def check_written(written, saved):
             where = f"{name}, {path}"
             prompt = expected[path]
             check("instructions", (where, predictor.signature.instructions), (where, prompt["instruction"]))
-            check("demo lists", (where, demos_of(predictor)), (where, without_source(prompt["demos"])))
+            check("demo lists", (where, unmarked(demos_of(predictor))), (where, without_source(prompt["demos"])))
             check("model settings", (where, predictor.lm), (where, None))
             for field in predictor.signature.fields.items():
                 original = dict(fresh.named_predictors())[path].signature.fields[field[0]]
@@ -186,7 +213,7 @@ def check_read(saved):
             check("instructions read", (where, prompt["instruction"]), (where, predictor.signature.instructions))
             expected = [
                 {key: value for key, value in demo.items() if (key, value) != ("augmented", False)}
-                for demo in demos_of(predictor)
+                for demo in unmarked(demos_of(predictor))
             ]
             check("demo lists read", (where, prompt["demos"]), (where, expected))
     check("demos that DSPy bootstrapped", len(programs["bootstrapped"].plan.predict.demos) > 3, True)
@@ -194,12 +221,54 @@ def check_read(saved):
 
 def python_type(kind):
     simple = {"string": str, "integer": int, "float": float, "bool": bool}
+    simple |= {"date": datetime.date, "datetime": datetime.datetime}
+    simple |= {"image": dspy.Image, "file": dspy.File, "history": dspy.History}
     if isinstance(kind, str):
         return simple[kind]
     [(name, inner)] = kind.items()
+    if name == "optional":
+        return Optional[python_type(inner)]
+    if name == "union":
+        return Union[tuple(map(python_type, inner))]
     if name == "enum":
         return Literal[tuple(inner)]
     return list[python_type(inner)] if name == "list" else dict[str, Any]
+
+
+def python_value(value, kind, kinds):
+    """A value as somebody writes it in DSPy."""
+    if isinstance(kind, dict):
+        [(name, inner)] = kind.items()
+        if name == "list":
+            return [python_value(one, inner, kinds) for one in value]
+        if name == "optional":
+            return None if value is None else python_value(value, inner, kinds)
+        if name == "union":
+            for member in inner:
+                try:
+                    if (found := python_value(value, member, kinds)) != value:
+                        return found
+                except (ValueError, TypeError):
+                    pass
+        return value
+    if kind == "image":
+        return dspy.Image(value)
+    if kind == "file":
+        return dspy.File(**value)
+    if kind == "date":
+        return datetime.date.fromisoformat(value)
+    if kind == "datetime":
+        return datetime.datetime.fromisoformat(value)
+    if kind == "history":
+        return dspy.History(messages=[python_values(turn, kinds) for turn in value])
+    return value
+
+
+def python_values(values, kinds):
+    def typed(name, value):
+        return value if value is None or name not in kinds else python_value(value, kinds[name], kinds)
+
+    return {name: typed(name, value) for name, value in values.items()}
 
 
 def dspy_signature(signature, instruction):
@@ -221,7 +290,10 @@ def check_chats():
         case = json.loads(line)
         signature = dspy_signature(case["signature"], case["prompt"]["instruction"])
         for name, adapter in adapters.items():
-            chat = adapter.format(signature, case["prompt"]["demos"], case["inputs"])
+            fields = case["signature"]["inputs"] + case["signature"]["outputs"]
+            kinds = {field["name"]: field["type"] for field in fields}
+            demos = [python_values(demo, kinds) for demo in case["prompt"]["demos"]]
+            chat = adapter.format(signature, demos, python_values(case["inputs"], kinds))
             check(f"{label[name]} chats, byte for byte", case[name], chat)
             counts["messages in them"] = counts.get("messages in them", 0) + len(chat)
 

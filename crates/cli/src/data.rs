@@ -49,6 +49,7 @@ impl Undivided {
         options.limit = data.limit;
         (options.delimiter, options.quotes) = (data.delimiter, data.quotes);
         options.max_row_bytes = data.max_row_bytes.unwrap_or(options.max_row_bytes);
+        options.files_outside = data.files_outside;
         if !metrics::needs_labels(&task.metric) {
             options.required.clear();
         }

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
+mod date;
 mod field_type;
+mod media;
 mod reading;
 
 pub use field_type::FieldType;
+use field_type::split_outside_brackets;
 
 /// One field of a signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,7 +121,8 @@ impl Signature {
             .split_once("->")
             .ok_or_else(|| Error::signature(text, "there is no `->` between inputs and outputs"))?;
         let side = |part: &str| {
-            split_outside_brackets(part).into_iter().map(Field::parse).collect::<Result<Vec<_>, _>>()
+            let fields = split_outside_brackets(part, ',').into_iter().map(str::trim);
+            fields.filter(|field| !field.is_empty()).map(Field::parse).collect::<Result<Vec<_>, _>>()
         };
         Self::new(side(inputs)?, side(outputs)?, "")
     }
@@ -140,6 +144,18 @@ impl Signature {
         self.outputs.insert(0, field);
         self.check()?;
         Ok(self)
+    }
+
+    /// The same signature without an input, be it the only one.
+    #[must_use]
+    pub fn without_input(&self, name: &str) -> Self {
+        let inputs = self.inputs.iter().filter(|field| field.name != name).cloned().collect();
+        Self { instructions: self.instructions.clone(), inputs, outputs: self.outputs.clone() }
+    }
+
+    /// The input that is the history of a chat.
+    pub fn history(&self) -> Option<&Field> {
+        self.inputs.iter().find(|field| field.kind == FieldType::History)
     }
 
     /// The basic instruction.
@@ -193,6 +209,23 @@ impl Signature {
                 return wrong(format!("the field `{}` stands twice", field.name));
             }
         }
+        for field in self.fields() {
+            let is_history = field.kind == FieldType::History;
+            if !is_history && field.kind.holds_history() {
+                return wrong(format!("`{}` holds a history: a history is an input by itself", field.name));
+            }
+        }
+        if let Some(field) = self.outputs.iter().find(|it| it.kind.is_shown() || it.kind.holds_history()) {
+            let kind = &field.kind;
+            return wrong(format!(
+                "the output `{}` cannot be of type {kind}, which only inputs can be",
+                field.name
+            ));
+        }
+        let mut histories = self.inputs.iter().filter(|field| field.kind == FieldType::History);
+        if let (Some(first), Some(second)) = (histories.next(), histories.next()) {
+            return wrong(format!("`{}` and `{}` are both a history: one is read", first.name, second.name));
+        }
         Ok(())
     }
 }
@@ -211,28 +244,17 @@ impl fmt::Display for Signature {
     }
 }
 
-fn split_outside_brackets(text: &str) -> Vec<&str> {
-    let mut depth = 0_i32;
-    text.split(|letter: char| {
-        match letter {
-            '[' => depth += 1,
-            ']' => depth -= 1,
-            _ => {}
-        }
-        letter == ',' && depth == 0
-    })
-    .map(str::trim)
-    .filter(|part| !part.is_empty())
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_short_form_round_trips() {
-        for text in ["a: str -> b: str", "a: str, b: list[int] -> c: enum[x, y], d: bool"] {
+        for text in [
+            "a: str -> b: str",
+            "a: str, b: list[int] -> c: enum[x, y], d: bool",
+            "a: image, b: history, c: optional[file] -> d: union[int, str], e: date",
+        ] {
             assert_eq!(Signature::parse(text).unwrap().to_string(), text);
         }
     }
@@ -246,6 +268,10 @@ mod tests {
         assert!(reason("a -> b c").contains("not a field name"));
         assert!(reason("a -> completed").contains("reserved"));
         assert!(reason("a -> b: text").contains("unknown type"));
+        assert!(reason("a -> b: list[image]").contains("`b` cannot be of type list[image]"));
+        assert!(reason("a -> b: history").contains("`b` cannot be of type history"));
+        assert!(reason("a: list[history] -> b").contains("`a` holds a history"));
+        assert!(reason("a: history, b: history -> c").contains("`a` and `b` are both a history"));
     }
 
     #[test]

@@ -187,6 +187,16 @@ pub enum DataError {
         /// What stands there, shortened.
         found: String,
     },
+    /// An image or a file of a row cannot be had.
+    #[error("{at}: the field `{field}`: {reason}")]
+    File {
+        /// The row.
+        at: Location,
+        /// The field.
+        field: String,
+        /// What is wrong with which file, and what to do.
+        reason: String,
+    },
     /// A row is larger than [`LoadOptions::max_row_bytes`](crate::LoadOptions::max_row_bytes).
     #[error(
         "{at}: the row is larger than {limit} bytes: look for a quote or bracket that is never closed, or raise `max_row_bytes`"

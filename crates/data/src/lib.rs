@@ -46,6 +46,7 @@ mod decoded;
 mod delimiter;
 mod error;
 mod file;
+mod files;
 mod format;
 #[cfg(feature = "hub")]
 mod hub;
@@ -72,6 +73,7 @@ mod words;
 pub use csv_rows::read_csv;
 pub use error::{DataError, Location};
 pub use file::{load, open};
+pub use files::MAX_FILE_BYTES;
 #[cfg(feature = "hub")]
 pub use hub::{HubDataset, HubError, HubExamples, HubRows, HubSettings, HubSource};
 pub use json_array::read_json;

@@ -1,10 +1,13 @@
 //! From a raw row to an example: renaming, required fields, types.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use promptopt_core::data::{Example, Fields, shown};
+use promptopt_core::signature::FieldType;
 use serde_json::Value;
 
+use crate::files::Files;
 use crate::{DataError, LoadOptions, Location, UnknownFields, words};
 
 /// A row as a reader found it.
@@ -28,6 +31,7 @@ pub(crate) struct Mapping {
     options: LoadOptions,
     required: Vec<String>,
     mapped_columns: HashSet<String>,
+    files: Files,
 }
 
 impl Mapping {
@@ -46,7 +50,22 @@ impl Mapping {
             }
         }
         let mapped_columns = options.columns.values().cloned().collect();
-        Ok(Self { options: options.clone(), required, mapped_columns })
+        let files = Files { folder: None, outside: options.files_outside };
+        Ok(Self { options: options.clone(), required, mapped_columns, files })
+    }
+
+    /// With the folder that paths of images and files start at.
+    pub(crate) fn with_folder(mut self, folder: Option<PathBuf>) -> Self {
+        self.files.folder = folder;
+        self
+    }
+
+    /// Whether a column feeds a field that is an image or a file, and so may hold bytes.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn is_shown(&self, column: &str) -> bool {
+        let is_shown = |field: &str| self.options.types.get(field).is_some_and(FieldType::is_shown);
+        let mapped = self.options.columns.iter().filter(|(_, source)| *source == column);
+        mapped.map(|(field, _)| field.as_str()).chain([column]).any(is_shown)
     }
 
     /// The columns that every row must have.
@@ -76,10 +95,24 @@ impl Mapping {
             if value.is_null() {
                 continue;
             }
+            if kind.is_shown() || *kind == FieldType::History {
+                *value = self.with_bytes(value.take(), kind).map_err(|reason| DataError::File {
+                    at: row.at.clone(),
+                    field: field.clone(),
+                    reason,
+                })?;
+            }
             let found = kind.read(value.take());
             *value = found.map_err(|found| wrong_type(&row, field, words::describe(kind), &found))?;
         }
         Ok(Example::new(fields, self.options.inputs.iter().cloned()))
+    }
+
+    fn with_bytes(&self, value: Value, kind: &FieldType) -> Result<Value, String> {
+        match kind {
+            FieldType::History => self.files.history(value, |name| self.options.types.get(name)),
+            kind => self.files.read(value, kind),
+        }
     }
 
     /// The columns under the names of their fields, in the order of the row.
@@ -104,8 +137,15 @@ impl Mapping {
 
     fn check_required(&self, row: &RawRow, fields: &Fields) -> Result<(), DataError> {
         for field in &self.required {
+            let kind = self.options.types.get(field);
+            let may_be_null = matches!(kind, Some(FieldType::Optional(_) | FieldType::History));
             match fields.get(field) {
+                // An input may be left out where it may be null, unless it was only misspelt.
+                None if may_be_null
+                    && self.options.inputs.contains(field)
+                    && !self.is_misspelt(row, field) => {}
                 None => return Err(self.missing(row, field)),
+                Some(Value::Null) if may_be_null => {}
                 Some(value @ Value::Null) => {
                     let expected =
                         self.options.types.get(field).map_or("a value".to_owned(), words::describe);
@@ -115,6 +155,13 @@ impl Mapping {
             }
         }
         Ok(())
+    }
+
+    /// Whether a column of the row, or of a mapping, was probably meant by a field that the row lacks.
+    fn is_misspelt(&self, row: &RawRow, field: &str) -> bool {
+        let unknown =
+            row.fields.keys().map(String::as_str).filter(|column| !self.options.types.contains_key(*column));
+        self.options.columns.contains_key(field) || words::nearest(field, unknown).is_some()
     }
 
     fn missing(&self, row: &RawRow, field: &str) -> DataError {
@@ -163,7 +210,7 @@ fn wrong_type(row: &RawRow, field: &str, expected: String, found: &Value) -> Dat
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::signature::{FieldType, Signature};
+    use promptopt_core::signature::Signature;
     use serde_json::json;
 
     use super::*;
@@ -272,6 +319,37 @@ mod tests {
     fn an_optional_value_may_be_null() {
         let types = [("note".to_owned(), FieldType::String)].into();
         check(json!({"note": null}), &LoadOptions { types, ..LoadOptions::default() }, json!({"note": null}));
+    }
+
+    #[test]
+    fn null_a_field_that_is_left_out_and_the_text_null_are_told_apart() {
+        let options = options("q: str?, past: history -> n: int?, t: str?", &[], UnknownFields::Error);
+        let row = |q: Value| json!({"q": q, "n": null, "t": "null"});
+        check(row(json!(null)), &options, json!({"q": null, "n": null, "t": "null"}));
+        check(row(json!("null")), &options, json!({"q": "null", "n": null, "t": "null"}));
+        check(json!({"n": "null", "t": "x"}), &options, json!({"n": null, "t": "x"}));
+        check(json!({"past": [], "n": 1, "t": "x"}), &options, json!({"past": [], "n": 1, "t": "x"}));
+        // A label is compared, so it must be there; and a misspelt input is not one that was left out.
+        check_error(json!({"q": "a", "n": 1}), &options, "the field `t` is missing");
+        let kept = LoadOptions { unknown_fields: UnknownFields::Keep, ..options };
+        check_error(
+            json!({"pasd": [], "n": 1, "t": "x"}),
+            &kept,
+            "the field `past` is missing: the row has `pasd`",
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_had_is_named_with_row_and_field() {
+        let options = options("photo: image -> a", &[], UnknownFields::Error);
+        check_error(json!({"photo": "a.png", "a": "x"}), &options, "the field `photo`: `a.png` is a path");
+        let address = json!({"photo": "https://x.org/a.png", "a": "x"});
+        check(address.clone(), &options, address);
+        check_error(
+            json!({"photo": 3, "a": "x"}),
+            &options,
+            "`photo` must be an image (an address, base64 or a path)",
+        );
     }
 
     #[test]

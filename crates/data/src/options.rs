@@ -40,6 +40,9 @@ pub struct LoadOptions {
     /// Types of fields. A value is read as [`FieldType::read`] says, in every format alike: `"3"` and `3.0` are an
     /// int, `3` is one of `enum[1, 2, 3]`, `yes` and `1` are true, JSON text is a list or an object. A field without a
     /// type is taken as it is. Default: none.
+    ///
+    /// An image or a file may be an address, which is not loaded, base64, or a path that starts at the folder of the data
+    /// file. Its media type is told by its bytes, of which there may be [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES).
     pub types: BTreeMap<String, FieldType>,
     /// What to do with other fields. Default: keep them.
     pub unknown_fields: UnknownFields,
@@ -53,6 +56,8 @@ pub struct LoadOptions {
     pub quotes: Option<bool>,
     /// The largest size of one row in bytes. Default: [`DEFAULT_MAX_ROW_BYTES`].
     pub max_row_bytes: usize,
+    /// Whether the path of an image or a file may lead out of the folder of the data file. Default: no.
+    pub files_outside: bool,
 }
 
 impl Default for LoadOptions {
@@ -67,6 +72,7 @@ impl Default for LoadOptions {
             delimiter: None,
             quotes: None,
             max_row_bytes: DEFAULT_MAX_ROW_BYTES,
+            files_outside: false,
         }
     }
 }

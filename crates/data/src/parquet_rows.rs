@@ -42,13 +42,14 @@ pub(crate) fn rows<R: ChunkReader + 'static>(
             RowIter::from_file_into(Box::new(reader)).project(Some(projection))
         })?))
     };
-    Ok(ParquetRows { rows, schema, at, limit: options.max_row_bytes })
+    Ok(ParquetRows { rows, schema, at, mapping, limit: options.max_row_bytes })
 }
 
 /// Rows of a Parquet file.
 pub(crate) struct ParquetRows {
     rows: Columns,
     schema: Arc<Type>,
+    mapping: Mapping,
     at: Location,
     limit: usize,
 }
@@ -87,7 +88,8 @@ impl ParquetRows {
     fn fields(&self, row: Row) -> Result<Fields, DataError> {
         let mut fields = Fields::new();
         for (name, field) in row.into_columns() {
-            let value = value(&field, member(&self.schema, &name)).map_err(|binary| {
+            let takes_bytes = self.mapping.is_shown(&name);
+            let value = value(&field, member(&self.schema, &name), takes_bytes).map_err(|binary| {
                 let column =
                     if binary.path.is_empty() { name.clone() } else { format!("{name}.{}", binary.path) };
                 let column = words::shorten(&column);

@@ -4,7 +4,10 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit};
 use parquet::record::{Field, List, Map, Row};
 use parquet::schema::types::Type;
+use promptopt_core::lm::data_url;
 use serde_json::{Number, Value};
+
+use crate::files::media_type;
 
 /// A column inside a row whose values have no JSON form.
 pub(crate) struct Binary {
@@ -21,8 +24,8 @@ impl Binary {
     }
 }
 
-/// A value as JSON. `kind` is its type in the schema, where that is known.
-pub(crate) fn value(field: &Field, kind: Option<&Type>) -> Result<Value, Binary> {
+/// A value as JSON. `kind` is its type in the schema, where that is known. Bytes are base64 where a field can take them.
+pub(crate) fn value(field: &Field, kind: Option<&Type>, takes_bytes: bool) -> Result<Value, Binary> {
     Ok(match field {
         Field::Null => Value::Null,
         Field::Bool(value) => Value::from(*value),
@@ -48,40 +51,49 @@ pub(crate) fn value(field: &Field, kind: Option<&Type>) -> Result<Value, Binary>
             timestamp(DateTime::from_timestamp_micros(*micros), micros.to_string(), is_utc(kind))
         }
         Field::Decimal(_) => Value::from(field.to_string()),
+        Field::Bytes(bytes) if takes_bytes => {
+            let media_type = media_type(bytes.data()).unwrap_or("application/octet-stream");
+            Value::from(data_url(media_type, bytes.data()))
+        }
         Field::Bytes(_) => return Err(Binary { path: String::new(), found: "bytes" }),
-        Field::Group(row) => group(row, kind)?,
-        Field::ListInternal(items) => list(items, kind)?,
-        Field::MapInternal(entries) => map(entries, kind)?,
+        Field::Group(row) => group(row, kind, takes_bytes)?,
+        Field::ListInternal(items) => list(items, kind, takes_bytes)?,
+        Field::MapInternal(entries) => map(entries, kind, takes_bytes)?,
     })
 }
 
-fn group(row: &Row, kind: Option<&Type>) -> Result<Value, Binary> {
+fn group(row: &Row, kind: Option<&Type>, takes_bytes: bool) -> Result<Value, Binary> {
     let members = row.get_column_iter().map(|(name, field)| {
         let kind = kind.and_then(|kind| member(kind, name));
-        let value = value(field, kind).map_err(|binary| binary.within(name))?;
+        let value = value(field, kind, takes_bytes).map_err(|binary| binary.within(name))?;
         Ok((name.clone(), value))
     });
     members.collect::<Result<_, _>>().map(Value::Object)
 }
 
-fn list(items: &List, kind: Option<&Type>) -> Result<Value, Binary> {
+fn list(items: &List, kind: Option<&Type>, takes_bytes: bool) -> Result<Value, Binary> {
     let kind = kind.and_then(element);
-    items.elements().iter().map(|item| value(item, kind)).collect::<Result<_, _>>().map(Value::Array)
+    items
+        .elements()
+        .iter()
+        .map(|item| value(item, kind, takes_bytes))
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
 }
 
 /// A map is an object; a key that is no text is written as JSON.
-fn map(entries: &Map, kind: Option<&Type>) -> Result<Value, Binary> {
+fn map(entries: &Map, kind: Option<&Type>, takes_bytes: bool) -> Result<Value, Binary> {
     let entry = kind.filter(|kind| kind.is_group()).and_then(|kind| kind.get_fields().first());
     let kind_of = |index: usize| {
         let entry = entry.filter(|entry| entry.is_group())?;
         entry.get_fields().get(index).map(|kind| &**kind)
     };
     let pairs = entries.entries().iter().map(|(key, item)| {
-        let key = match value(key, kind_of(0))? {
+        let key = match value(key, kind_of(0), takes_bytes)? {
             Value::String(key) => key,
             other => other.to_string(),
         };
-        let item = value(item, kind_of(1)).map_err(|binary| binary.within(&key))?;
+        let item = value(item, kind_of(1), takes_bytes).map_err(|binary| binary.within(&key))?;
         Ok((key, item))
     });
     pairs.collect::<Result<_, _>>().map(Value::Object)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind};
+use std::path::PathBuf;
 
 use promptopt_core::data::Example;
 
@@ -50,6 +51,12 @@ impl<'r> Rows<'r> {
     ) -> Result<Self, DataError> {
         let mapping = Mapping::new(options)?;
         Ok(Self { source: Box::new(source), mapping, file, limit: options.limit, count: 0, done: false })
+    }
+
+    /// With the folder that paths of images and files start at.
+    pub(crate) fn with_folder(mut self, folder: Option<PathBuf>) -> Self {
+        self.mapping = self.mapping.with_folder(folder);
+        self
     }
 
     /// What a user should know of the rows that were read so far: rows without any value, of which no example was

@@ -17,6 +17,15 @@ pub(crate) fn describe(kind: &FieldType) -> String {
         FieldType::List(item) => format!("a JSON list in which each item is {}", describe(item)),
         FieldType::Object(_) => "a JSON object".to_owned(),
         FieldType::Optional(item) => format!("{}, or nothing", describe(item)),
+        FieldType::Union(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),
+        FieldType::Date => "a day such as 2026-11-27".to_owned(),
+        FieldType::DateTime => "a time such as 2026-11-27T10:30:00".to_owned(),
+        FieldType::Image => "an image (an address, base64 or a path)".to_owned(),
+        FieldType::File => "a file (base64, a path, or an object with `file_data` or `file_id`)".to_owned(),
+        FieldType::History => {
+            "a history (a list of objects with `role` and `content`, or with the fields of the program)"
+                .to_owned()
+        }
         other => format!("of type {other}"),
     }
 }

@@ -83,6 +83,40 @@ fn every_codec_is_read() {
 }
 
 #[test]
+fn a_column_of_images_as_hugging_face_writes_it() {
+    let schema = "message m { required group photo { optional binary bytes; optional binary path (STRING); } required int64 label; }";
+    let png = b"\x89PNG\r\n\x1a\n.".to_vec();
+    let bytes = file(schema, |index, column| {
+        match (index, column) {
+            (0, ColumnWriter::ByteArrayColumnWriter(column)) => column.write_batch(
+                &[ByteArray::from(png.clone()), ByteArray::from("text")],
+                Some(&[1, 1]),
+                None,
+            ),
+            (1, ColumnWriter::ByteArrayColumnWriter(column)) => {
+                column.write_batch(&[ByteArray::from("a.jpg"), ByteArray::from("b.jpg")], Some(&[1, 1]), None)
+            }
+            (_, ColumnWriter::Int64ColumnWriter(column)) => column.write_batch(&[1, 2], None, None),
+            _ => unreachable!(),
+        }
+        .unwrap();
+    });
+    let signature = Signature::parse("image: image -> label: int").unwrap();
+    let columns = [("image".to_owned(), "photo".to_owned())].into();
+    let options = LoadOptions::for_signature(&signature).with_columns(columns);
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = open(save(folder.path(), &bytes), &options).unwrap();
+    let first = rows.next().unwrap().unwrap();
+    assert_eq!(first.get("image"), Some(&json!("data:image/png;base64,iVBORw0KGgou")));
+    let error = rows.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("rows.parquet, row 2: the field `image`: "), "{error}");
+    assert!(error.contains("is application/octet-stream and no image"), "{error}");
+    // Where no field takes bytes, a column of bytes is none that can be read.
+    let plain = load_bytes(&bytes, &LoadOptions::default()).unwrap_err().to_string();
+    assert!(plain.contains("the column `photo.bytes` holds bytes"), "{plain}");
+}
+
+#[test]
 fn numbers_are_exact_and_what_is_not_finite_is_null() {
     let schema = "message m { required int64 a; required int64 b (INTEGER(64,false)); required double c; required float d; optional boolean e; }";
     let bytes = file(schema, |_, column| {

@@ -24,6 +24,10 @@ const INSTRUCTIONS: [&str; 7] = [
 
 fn main() -> Result<()> {
     let mut out = std::io::stdout().lock();
+    for (signature, demos, inputs) in shown()? {
+        let prompt = Prompt::new("Look at it.").with_demos(demos.into_iter().map(Demo::new).collect());
+        writeln!(out, "{}", case(&signature, &prompt, &inputs))?;
+    }
     for (kind, values) in types()? {
         let signature = Signature::new(
             [
@@ -41,19 +45,22 @@ fn main() -> Result<()> {
                     // As they are read from a file, where `augmented` is a mark and no field.
                     let demos: Vec<Demo> = serde_json::from_value(json!(demos))?;
                     let prompt = Prompt::new(instruction).with_demos(demos);
-                    let case = json!({
-                        "signature": signature,
-                        "prompt": prompt,
-                        "inputs": inputs,
-                        "chat": ChatAdapter.chat(&signature, &prompt, &inputs),
-                        "json": JsonAdapter.chat(&signature, &prompt, &inputs),
-                    });
-                    writeln!(out, "{case}")?;
+                    writeln!(out, "{}", case(&signature, &prompt, &inputs))?;
                 }
             }
         }
     }
     Ok(())
+}
+
+fn case(signature: &Signature, prompt: &Prompt, inputs: &Fields) -> Value {
+    json!({
+        "signature": signature,
+        "prompt": prompt,
+        "inputs": inputs,
+        "chat": ChatAdapter.chat(signature, prompt, inputs),
+        "json": JsonAdapter.chat(signature, prompt, inputs),
+    })
 }
 
 fn fields(value: Value) -> Fields {
@@ -78,7 +85,64 @@ fn types() -> Result<Vec<(FieldType, [Value; 2])>> {
         (parse("list[list[int]]")?, [json!([[1], []]), json!([[1, 2], [3]])]),
         (parse("object")?, [json!({"a": {"b": [1, null, true]}, "ß": "\n"}), json!({})]),
         (parse("list[object]")?, [json!([{"a": 1.5}]), json!([])]),
+        (parse("optional[int]")?, [json!(7), json!(null)]),
+        (parse("optional[str]")?, [json!("some"), json!(null)]),
+        (parse("int | str")?, [json!(7), json!("seven")]),
+        (parse("int | list[str] | none")?, [json!(["a"]), json!(null)]),
+        (parse("date")?, [json!("2026-11-27"), json!("0001-01-01")]),
+        (parse("datetime")?, [json!("2026-11-27T10:30:00"), json!("2026-11-27T10:30:00+01:00")]),
+        (parse("date | int")?, [json!("2026-11-27"), json!(7)]),
     ])
+}
+
+/// Images, files and histories, with demos that hold them, too.
+fn shown() -> Result<Vec<(Signature, Vec<Fields>, Fields)>> {
+    let image = |n: u8| json!(format!("data:image/png;base64,{}", "iVBORw0KGgo=".repeat(usize::from(n) + 1)));
+    let far = json!("https://example.org/größe.png?a=1&b=2");
+    let file = json!({"filename": "a \"b\" ß.pdf", "file_data": "data:application/pdf;base64,JVBERi0="});
+    let kept = json!({"file_id": "file-1"});
+    let turns = json!([
+        {"text": "first\n", "answer": "a", "note": "n"},
+        {"text": "  no note", "answer": "b"},
+        {"answer": "only out", "note": null},
+        {"text": "only in"},
+    ]);
+    let seen = json!([{"text": "look", "extra": image(3), "answer": "a", "note": "n"}]);
+    let mut cases = Vec::new();
+    for (kind, one, other) in [
+        ("image", image(0), far.clone()),
+        ("file", file.clone(), kept.clone()),
+        ("list[image]", json!([image(0), far, image(1)]), json!([])),
+        ("list[file]", json!([kept, file]), json!([])),
+        ("optional[image]", image(0), json!(null)),
+        ("image | str", image(0), json!("no image [[ here")),
+        ("history", turns.clone(), json!([])),
+    ] {
+        let inputs = |value: &Value| fields(json!({"text": "t \u{2028} ", "extra": value}));
+        let whole = fields(json!({"text": "t", "extra": one, "answer": "a\n", "note": "n"}));
+        let partial = fields(json!({"extra": other, "answer": "a"}));
+        for order in [
+            "text, extra: KIND -> answer, note",
+            "extra: KIND, text -> answer, note",
+            "extra: KIND -> answer, note",
+        ] {
+            let signature = Signature::parse(&order.replace("KIND", kind))?;
+            for demos in [vec![], vec![whole.clone()], vec![partial.clone(), whole.clone()]] {
+                cases.push((signature.clone(), demos.clone(), inputs(&one)));
+                cases.push((signature.clone(), demos, inputs(&other)));
+            }
+        }
+    }
+    let signature = Signature::parse("text, past: history, extra: image -> answer, note")?;
+    for past in [turns, seen] {
+        let inputs = json!({"text": "now", "past": past, "extra": image(4)});
+        let mut demo = inputs.clone();
+        demo["answer"] = json!("a");
+        demo["note"] = json!("n");
+        cases.push((signature.clone(), vec![], fields(inputs.clone())));
+        cases.push((signature.clone(), vec![fields(demo)], fields(inputs)));
+    }
+    Ok(cases)
 }
 
 /// Demos: none, complete, without outputs, without inputs, with null, and all at once.

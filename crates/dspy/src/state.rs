@@ -2,7 +2,7 @@
 
 use promptopt_core::data::{Fields, shown as shown_value};
 use promptopt_core::prompt::{Demo, Misfit, Prompt, read_demos};
-use promptopt_core::signature::Signature;
+use promptopt_core::signature::{FieldType, Signature};
 use serde_json::{Map, Value, json};
 
 use crate::layout::Place;
@@ -213,8 +213,27 @@ fn write_demo(demo: &Demo, signature: &Signature, older_name: bool) -> Value {
     }
     let [ours, older] = REASONING;
     let name = |name: &String| if older_name && name == ours { older.to_owned() } else { name.clone() };
-    fields.extend(shown(demo, signature).map(|(key, value)| (name(key), value.clone())));
+    fields.extend(shown(demo, signature).map(|(key, value)| (name(key), written(key, value, signature))));
     Value::Object(fields)
+}
+
+/// The value of a field as DSPy keeps it: images and files as texts between its marks, a history as `messages`.
+fn written(name: &str, value: &Value, signature: &Signature) -> Value {
+    match (signature.field(name).map(|field| &field.kind), value) {
+        (Some(FieldType::History), Value::Array(turns)) => {
+            let turn = |turn: &Value| match turn {
+                Value::Object(fields) => {
+                    let field =
+                        |(name, value): (&String, &Value)| (name.clone(), written(name, value, signature));
+                    Value::Object(fields.iter().map(field).collect())
+                }
+                other => other.clone(),
+            };
+            json!({"messages": turns.iter().map(turn).collect::<Vec<_>>()})
+        }
+        (Some(kind), value) => kind.dspy_value(value),
+        (None, value) => value.clone(),
+    }
 }
 
 /// The name in a default description, `${name}`: the only place where a file tells it.

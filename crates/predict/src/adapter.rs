@@ -1,9 +1,10 @@
 //! The adapter seam: how a signature, a prompt and inputs become a chat, and a reply fields.
 
 use promptopt_core::data::Fields;
-use promptopt_core::lm::{Message, ResponseFormat};
+use promptopt_core::lm::{Content, Message, ResponseFormat};
 use promptopt_core::prompt::{Demo, Prompt};
 use promptopt_core::signature::{Field, FieldType, Signature};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{ChatAdapter, JsonAdapter, PlainAdapter};
@@ -23,8 +24,9 @@ pub trait Adapter: Send + Sync {
     /// The system message.
     fn system(&self, signature: &Signature, instruction: &str) -> String;
 
-    /// The inputs as a user message; with `ask`, followed by the request to answer.
-    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String;
+    /// The inputs as a user message; with `ask`, followed by the request to answer. An image or a file is a part of the
+    /// message where its value would stand.
+    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> Content;
 
     /// The outputs as an assistant message; missing ones are said to be missing.
     fn assistant(&self, signature: &Signature, outputs: &Fields) -> String;
@@ -41,7 +43,7 @@ pub trait Adapter: Send + Sync {
         ResponseFormat::Text
     }
 
-    /// The whole chat: system message, demos (incomplete ones first), inputs.
+    /// The whole chat: system message, demos (incomplete ones first), the turns of a history, inputs.
     fn chat(&self, signature: &Signature, prompt: &Prompt, inputs: &Fields) -> Vec<Message> {
         let mut messages = vec![Message::system(self.system(signature, &prompt.instruction))];
         for demo in shown_demos(signature, prompt) {
@@ -49,7 +51,16 @@ pub trait Adapter: Send + Sync {
             messages.push(Message::user(self.user(signature, &demo.fields, preface, false)));
             messages.push(Message::assistant(self.assistant(signature, &demo.fields)));
         }
-        messages.push(Message::user(self.user(signature, inputs, "", true)));
+        let Some(history) = signature.history() else {
+            messages.push(Message::user(self.user(signature, inputs, "", true)));
+            return messages;
+        };
+        let signature = signature.without_input(&history.name);
+        let turns = inputs.get(&history.name).and_then(Value::as_array);
+        for turn in turns.into_iter().flatten() {
+            add_turn(self, &signature, turn, &mut messages);
+        }
+        messages.push(Message::user(self.user(&signature, inputs, "", true)));
         messages
     }
 }
@@ -68,6 +79,29 @@ pub(crate) fn shown_demos<'a>(
 
 fn is_complete(demo: &Demo, signature: &Signature) -> bool {
     signature.fields().all(|field| demo.fields.get(&field.name).is_some_and(|value| !value.is_null()))
+}
+
+/// The messages of a turn: itself where it has a role, else what went in and what came out.
+fn add_turn<A: Adapter + ?Sized>(
+    adapter: &A,
+    signature: &Signature,
+    turn: &Value,
+    messages: &mut Vec<Message>,
+) {
+    let Some(fields) = turn.as_object() else { return };
+    if fields.contains_key("role") && signature.field("role").is_none() {
+        messages.extend(Message::deserialize(turn).ok());
+        return;
+    }
+    let asks = signature.inputs().iter().any(|field| fields.contains_key(&field.name));
+    let content = adapter.user(signature, fields, "", asks);
+    if !content.is_empty() {
+        messages.push(Message::user(content));
+    }
+    // What is missing is nothing, as in DSPy.
+    let answered = |field: &Field| (field.name.clone(), fields.get(&field.name).cloned().unwrap_or_default());
+    let outputs: Fields = signature.outputs().iter().map(answered).collect();
+    messages.push(Message::assistant(adapter.assistant(signature, &outputs)));
 }
 
 /// The adapter of this name: `chat`, `json` or `plain`.

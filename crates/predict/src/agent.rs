@@ -271,7 +271,7 @@ struct Work<'a> {
 impl Work<'_> {
     async fn answer(&mut self, inputs: &Fields) -> Result<Fields, Error> {
         let Agent { predict, max_turns, parallel, .. } = self.agent;
-        predict.check_inputs(inputs)?;
+        let inputs = &*predict.checked(inputs)?;
         let prompt = self.context.prompt(predict.path()).unwrap_or(predict.prompt());
         let adapter = predict.adapter_in(prompt)?;
         let is_native = self.agent.is_native(self.context);

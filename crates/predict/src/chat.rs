@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use promptopt_core::data::Fields;
+use promptopt_core::lm::Content;
 use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
 
@@ -10,10 +11,13 @@ use crate::JsonAdapter;
 use crate::adapter::{
     Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
 };
+use crate::pieces::Pieces;
 use crate::python::{field_descriptions, objective, type_note, type_request, value_text};
-use crate::value::parse_value;
+use crate::value::read_text;
 
 const OPEN: &str = "[[ ## ";
+/// Between one block and the next.
+const BETWEEN: &str = "\n\n[[ ## ";
 const CLOSE: &str = " ## ]]";
 const COMPLETED: &str = "[[ ## completed ## ]]";
 
@@ -30,9 +34,19 @@ const COMPLETED: &str = "[[ ## completed ## ]]";
 pub struct ChatAdapter;
 
 /// The preface and the inputs, each as a block.
-pub(crate) fn input_parts(signature: &Signature, inputs: &Fields, preface: &str) -> Vec<String> {
-    let given = signature.inputs().iter().filter_map(|field| Some((field, inputs.get(&field.name)?)));
-    std::iter::once(preface.to_owned()).chain(given.map(|(field, value)| section(field, value))).collect()
+pub(crate) fn input_pieces(signature: &Signature, inputs: &Fields, preface: &str) -> Pieces {
+    let mut pieces = Pieces::default();
+    pieces.say(preface);
+    for field in signature.inputs() {
+        if let Some(value) = inputs.get(&field.name) {
+            pieces.say(if pieces.is_empty() { OPEN } else { BETWEEN });
+            pieces.say(&field.name);
+            pieces.say(CLOSE);
+            pieces.say("\n");
+            pieces.value(value, &field.kind, escaped);
+        }
+    }
+    pieces
 }
 
 impl Adapter for ChatAdapter {
@@ -55,21 +69,22 @@ impl Adapter for ChatAdapter {
         )
     }
 
-    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String {
-        let mut parts = input_parts(signature, inputs, preface);
+    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> Content {
+        let mut pieces = input_pieces(signature, inputs, preface);
         if ask {
             let outputs: Vec<_> = signature
                 .outputs()
                 .iter()
                 .map(|field| format!("`{}`{}", marker(&field.name), type_request(&field.kind)))
                 .collect();
-            parts.push(format!(
+            pieces.say(if pieces.is_empty() { "" } else { "\n\n" });
+            pieces.say(&format!(
                 "Respond with the corresponding output fields, starting with the field {}, and then ending with the \
                  marker for `{COMPLETED}`.",
                 outputs.join(", then ")
             ));
         }
-        parts.join("\n\n").trim().to_owned()
+        pieces.finish()
     }
 
     fn assistant(&self, signature: &Signature, outputs: &Fields) -> String {
@@ -119,8 +134,8 @@ fn read(signature: &Signature, reply: &str, marks: &[Mark<'_>]) -> Result<Fields
             Some(more) => Cow::from(format!("{line}\n{more}")),
             None => Cow::from(line),
         };
-        let value = parse_value(unescaped(up_to_end_marker(&text)).trim(), &field.kind)
-            .map_err(|reason| format!("the field `{}` {reason}", field.name))?;
+        let value = read_text(unescaped(up_to_end_marker(&text)).trim(), &field.kind)
+            .map_err(|mismatch| mismatch.of(&field.name))?;
         found.insert(field.name.clone(), value);
     }
     in_order(signature, found)

@@ -17,6 +17,21 @@ pub enum Error {
         /// The fields it was given.
         given: String,
     },
+    /// An image, a file or a history has a form that no message can show.
+    #[error(
+        "predictor `{predictor}` needs {kind} in the input `{field}`, but was given {found}: give an image as its address \
+         or as `data:…;base64,…`, a file as an object with `file_data` or `file_id`, a history as a list of turns"
+    )]
+    Input {
+        /// Path of the predictor.
+        predictor: String,
+        /// The input.
+        field: String,
+        /// Its type in short form.
+        kind: String,
+        /// What it was given, shortened.
+        found: String,
+    },
     /// The prompt in force names a format that there is not.
     #[error(
         "the prompt of predictor `{predictor}` has the format `{format}`; there are `chat`, `json` and `plain`"

@@ -1,12 +1,12 @@
 //! The JSON format: inputs between markers, outputs as one JSON object.
 
 use promptopt_core::data::Fields;
-use promptopt_core::lm::ResponseFormat;
+use promptopt_core::lm::{Content, ResponseFormat};
 use promptopt_core::signature::{FieldType, Signature};
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
-use crate::chat::input_parts;
+use crate::chat::input_pieces;
 use crate::python::{field_descriptions, objective, type_note, type_request};
 use crate::value::{coerce, parse_json};
 
@@ -43,21 +43,22 @@ impl Adapter for JsonAdapter {
         )
     }
 
-    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String {
-        let mut parts = input_parts(signature, inputs, preface);
+    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> Content {
+        let mut pieces = input_pieces(signature, inputs, preface);
         if ask {
             let outputs: Vec<_> = signature
                 .outputs()
                 .iter()
                 .map(|field| format!("`{}`{}", field.name, type_request(&field.kind)))
                 .collect();
-            parts.push(format!(
+            // White space at the end of the last input stays, as in DSPy.
+            pieces.say(if pieces.is_empty() { "" } else { "\n\n" });
+            pieces.say(&format!(
                 "Respond with a JSON object in the following order of fields: {}.",
                 outputs.join(", then ")
             ));
         }
-        // White space at the end of the last input stays, as in DSPy.
-        parts.join("\n\n").trim().to_owned()
+        pieces.finish()
     }
 
     fn assistant(&self, signature: &Signature, outputs: &Fields) -> String {
@@ -80,8 +81,8 @@ impl Adapter for JsonAdapter {
                     found.insert(field.name.clone(), Value::Null);
                 }
                 Some(value) => {
-                    let value = coerce(value.clone(), &field.kind)
-                        .map_err(|reason| format!("the field `{}` {reason}", field.name))?;
+                    let value =
+                        coerce(value.clone(), &field.kind).map_err(|mismatch| mismatch.of(&field.name))?;
                     found.insert(field.name.clone(), value);
                 }
                 None => {}
@@ -207,7 +208,12 @@ mod tests {
         assert_eq!(read("q -> a", r#"{"a": null}"#).unwrap(), r#"{"a":null}"#);
         assert_eq!(read("q -> a", r#"{"a": None}"#).unwrap(), r#"{"a":null}"#);
         assert_eq!(read("q -> a: str?", r#"{"a": null}"#).unwrap(), r#"{"a":null}"#);
-        assert_eq!(read("q -> a: str?", r#"{"a": "null"}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: str?", r#"{"a": "null"}"#).unwrap(), r#"{"a":"null"}"#);
+        assert_eq!(read("q -> a: str?", r#"{"a": ""}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: int?", r#"{"a": "null"}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: enum[null, x]?", r#"{"a": "null"}"#).unwrap(), r#"{"a":"null"}"#);
+        assert_eq!(read("q -> a: enum[null, x]?", r#"{"a": null}"#).unwrap(), r#"{"a":null}"#);
+        assert_eq!(read("q -> a: int | str", r#"{"a": "7"}"#).unwrap(), r#"{"a":"7"}"#);
         assert_eq!(read("q -> a: int?, b", r#"{"b": "x"}"#).unwrap(), r#"{"a":null,"b":"x"}"#);
         assert_eq!(read("q -> a: int?", r#"{"a": "7"}"#).unwrap(), r#"{"a":7}"#);
         assert!(read("q -> a: int", r#"{"a": null}"#).unwrap_err().contains("should be int, but is `null`"));

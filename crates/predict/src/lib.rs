@@ -38,9 +38,11 @@ mod chain_of_thought;
 mod chat;
 mod error;
 mod json;
+mod pieces;
 mod plain;
 mod predict;
 mod python;
+mod schema;
 mod value;
 
 pub use adapter::{Adapter, adapter_of};

@@ -1,13 +1,15 @@
 //! The plain format: `name: value` lines.
 
 use promptopt_core::data::Fields;
+use promptopt_core::lm::Content;
 use promptopt_core::signature::{Field, FieldType, Signature};
 
 use crate::adapter::{
     Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
 };
+use crate::pieces::Pieces;
 use crate::python::value_text;
-use crate::value::parse_value;
+use crate::value::read_text;
 
 /// A short format for models that are too small to follow markers, such as the embedded one.
 ///
@@ -33,18 +35,25 @@ impl Adapter for PlainAdapter {
     }
 
     // Demos end like the question does, so that the model sees the same pattern every time.
-    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, _ask: bool) -> String {
-        let mut lines: Vec<String> = Vec::new();
+    fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, _ask: bool) -> Content {
+        let mut pieces = Pieces::default();
+        let next = |pieces: &mut Pieces, text: &str| {
+            pieces.say(if pieces.is_empty() { "" } else { "\n" });
+            pieces.say(text);
+        };
         if !preface.is_empty() {
-            lines.push(preface.to_owned());
+            next(&mut pieces, preface);
         }
         for field in signature.inputs() {
             if let Some(value) = inputs.get(&field.name) {
-                lines.push(format!("{}: {}", field.name, value_text(value, &field.kind)));
+                next(&mut pieces, &format!("{}: ", field.name));
+                pieces.value(value, &field.kind, |text| text);
             }
         }
-        lines.extend(signature.outputs().first().map(|field| format!("{}:", field.name)));
-        lines.join("\n")
+        if let Some(field) = signature.outputs().first() {
+            next(&mut pieces, &format!("{}:", field.name));
+        }
+        pieces.finish()
     }
 
     fn assistant(&self, signature: &Signature, outputs: &Fields) -> String {
@@ -63,8 +72,7 @@ impl Adapter for PlainAdapter {
         check_size(reply)?;
         let mut found = Fields::new();
         let read = |field: &Field, text: &str| {
-            parse_value(text.trim(), &field.kind)
-                .map_err(|reason| format!("the field `{}` {reason}", field.name))
+            read_text(text.trim(), &field.kind).map_err(|mismatch| mismatch.of(&field.name))
         };
         if let [single] = signature.outputs() {
             let text = opened(reply.trim(), single).unwrap_or(reply).trim();
@@ -136,6 +144,13 @@ fn type_words(kind: &FieldType) -> Option<String> {
         FieldType::Optional(item) => {
             Some(type_words(item).map_or("text or null".to_owned(), |words| format!("{words}, or null")))
         }
+        FieldType::Union(kinds) => {
+            let words = kinds.iter().map(|kind| type_words(kind).unwrap_or_else(|| "text".to_owned()));
+            Some(words.collect::<Vec<_>>().join(", or "))
+        }
+        FieldType::Date => Some("a day as YYYY-MM-DD".to_owned()),
+        FieldType::DateTime => Some("a time as YYYY-MM-DDTHH:MM:SS".to_owned()),
+        kind if kind.is_shown() || *kind == FieldType::History => None,
         _ => Some(format!("JSON as in the schema {}", kind.json_schema())),
     }
 }

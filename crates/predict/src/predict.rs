@@ -1,15 +1,17 @@
 //! A predictor that asks once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::data::{Fields, Prediction, fields_of, shorten};
+use promptopt_core::data::{Fields, Prediction, fields_of, shorten, shown};
 use promptopt_core::lm::{Completion, LanguageModel, LmRequest, ReplyError, ResponseFormat, Sampling};
 use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
-use promptopt_core::signature::Signature;
+use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_core::trace::Step;
+use serde_json::Value;
 
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter, adapter_of};
 
@@ -102,11 +104,13 @@ impl Predict {
         fields_of(names.filter_map(|name| Some((name, inputs.get(name)?))))
     }
 
-    /// Checks that no input is missing.
-    pub(crate) fn check_inputs(&self, inputs: &Fields) -> Result<(), Error> {
-        let Some(missing) = self.signature.inputs().iter().find(|field| !inputs.contains_key(&field.name))
-        else {
-            return Ok(());
+    /// The inputs, of which none is missing, with images, files and histories in the one form that adapters show.
+    pub(crate) fn checked<'f>(&self, inputs: &'f Fields) -> Result<Cow<'f, Fields>, Error> {
+        // Without a history a chat begins.
+        let may_be_missing = |kind: &FieldType| matches!(kind, FieldType::Optional(_) | FieldType::History);
+        let is_missing = |field: &&Field| !inputs.contains_key(&field.name) && !may_be_missing(&field.kind);
+        let Some(missing) = self.signature.inputs().iter().find(is_missing) else {
+            return self.readable(inputs);
         };
         let given: Vec<_> = inputs.keys().map(|name| format!("`{name}`")).collect();
         Err(Error::MissingInput {
@@ -130,7 +134,7 @@ impl Predict {
         inputs: &Fields,
         step: &mut Step,
     ) -> Result<Prediction, Error> {
-        self.check_inputs(inputs)?;
+        let inputs = &*self.checked(inputs)?;
         let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
         let adapter = self.adapter_in(prompt)?;
         match self.ask_through(adapter, prompt, context, inputs, &mut step.usage).await {
@@ -140,6 +144,26 @@ impl Predict {
             }
             result => result,
         }
+    }
+
+    /// The inputs with images, files and histories in the one form that adapters show.
+    fn readable<'f>(&self, inputs: &'f Fields) -> Result<Cow<'f, Fields>, Error> {
+        let mut inputs = Cow::Borrowed(inputs);
+        for field in self.signature.inputs() {
+            if !field.kind.is_shown() && field.kind != FieldType::History {
+                continue;
+            }
+            let is_unread = |value: &&Value| !value.is_null() && !field.kind.admits(value);
+            let Some(value) = inputs.get(&field.name).filter(is_unread) else { continue };
+            let read = field.kind.read(value.clone()).map_err(|found| Error::Input {
+                predictor: self.path.clone(),
+                field: field.name.clone(),
+                kind: field.kind.to_string(),
+                found: shown(&found),
+            })?;
+            inputs.to_mut().insert(field.name.clone(), read);
+        }
+        Ok(inputs)
     }
 
     /// The adapter that a prompt asks through.

@@ -4,7 +4,8 @@ use super::*;
 use crate::{ChainOfThought, PlainAdapter};
 use mockall::{Sequence, mock, predicate};
 use promptopt_core::lm::{
-    Attempts, Completion, FinishReason, LmError, LmReply, Message, ModelProfile, ResponseFormat, lm_fn,
+    Attempts, Completion, Content, FinishReason, LmError, LmReply, Message, ModelProfile, ResponseFormat,
+    lm_fn,
 };
 use promptopt_core::program::Cancellation;
 use promptopt_core::prompt::Prompts;
@@ -27,7 +28,7 @@ mock! {
     impl Adapter for Speech {
         fn name(&self) -> &'static str;
         fn system(&self, signature: &Signature, instruction: &str) -> String;
-        fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> String;
+        fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> Content;
         fn assistant(&self, signature: &Signature, outputs: &Fields) -> String;
         fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String>;
     }

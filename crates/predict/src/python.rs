@@ -7,6 +7,8 @@ use serde::Serialize as _;
 use serde_json::Value;
 use serde_json::ser::Formatter;
 
+use crate::value::reads_back;
+
 /// The type as Python writes it: `str`, `Literal['a', 'b']`, `list[int]`, `dict[str, Any]`.
 pub(crate) fn type_name(kind: &FieldType) -> String {
     match kind {
@@ -19,9 +21,22 @@ pub(crate) fn type_name(kind: &FieldType) -> String {
         }
         FieldType::List(item) => format!("list[{}]", type_name(item)),
         FieldType::Object(_) => "dict[str, Any]".to_owned(),
-        FieldType::Optional(item) => format!("Union[{}, NoneType]", type_name(item)),
+        FieldType::Optional(item) => match &**item {
+            FieldType::Union(kinds) => format!("Union[{}, NoneType]", type_names(kinds)),
+            item => format!("Union[{}, NoneType]", type_name(item)),
+        },
+        FieldType::Union(kinds) => format!("Union[{}]", type_names(kinds)),
+        FieldType::Date => "date".to_owned(),
+        FieldType::DateTime => "datetime".to_owned(),
+        FieldType::Image => "Image".to_owned(),
+        FieldType::File => "File".to_owned(),
+        FieldType::History => "History".to_owned(),
         _ => "str".to_owned(),
     }
+}
+
+fn type_names(kinds: &[FieldType]) -> String {
+    kinds.iter().map(type_name).collect::<Vec<_>>().join(", ")
 }
 
 fn quoted(text: &str) -> String {
@@ -97,6 +112,8 @@ fn dedent(text: &str) -> String {
 /// A value as Python's `str` or `json.dumps` writes it.
 pub(crate) fn value_text(value: &Value, kind: &FieldType) -> String {
     match value {
+        // A text that says nothing or a number needs quotes where it could be taken for that.
+        Value::String(_) if is_ambiguous(kind) && !reads_back(value, kind) => value.to_string(),
         Value::String(text) => text.clone(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
@@ -106,9 +123,13 @@ pub(crate) fn value_text(value: &Value, kind: &FieldType) -> String {
     }
 }
 
+fn is_ambiguous(kind: &FieldType) -> bool {
+    matches!(kind, FieldType::Optional(_) | FieldType::Union(_))
+}
+
 fn numbered_list(items: &[Value]) -> String {
     let blob = |item: &Value| {
-        let text = promptopt_core::data::plain_text(item);
+        let text = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
         if text.contains(['\n', '«', '»']) {
             format!("«««\n    {}\n»»»", text.replace('\n', "\n    "))
         } else {

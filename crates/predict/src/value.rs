@@ -4,6 +4,8 @@ use promptopt_core::data::shorten;
 use promptopt_core::signature::FieldType;
 use serde_json::{Number, Value};
 
+use crate::schema;
+
 /// Reads a value of a type from the text of a reply: as it is, as JSON, or as repaired JSON.
 ///
 /// # Errors
@@ -19,31 +21,176 @@ use serde_json::{Number, Value};
 /// assert!(parse_value("many", &FieldType::Integer).is_err());
 /// ```
 pub fn parse_value(text: &str, kind: &FieldType) -> Result<Value, String> {
+    read_text(text, kind).map_err(|mismatch| mismatch.to_string())
+}
+
+/// Why a value is not of a type: where inside of it, and what is wrong there.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Mismatch {
+    /// Empty for the value as a whole, or as `.people[2].age`.
+    path: String,
+    says: String,
+}
+
+impl Mismatch {
+    pub(crate) fn new(says: String) -> Self {
+        Self { path: String::new(), says }
+    }
+
+    /// What was expected in place of a value inside of an object.
+    pub(crate) fn expected(words: &str, found: &Value) -> Self {
+        let found = promptopt_core::data::plain_text(found);
+        Self::new(format!("expected {words}, but is `{}`", shorten(found.trim(), 80)))
+    }
+
+    /// The same as of the value of an object's field.
+    pub(crate) fn under(mut self, name: &str) -> Self {
+        let is_word =
+            !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        let name = if is_word { format!(".{name}") } else { format!("[{}]", Value::from(name)) };
+        self.path.insert_str(0, &name);
+        self
+    }
+
+    /// The same as of an item of a list.
+    pub(crate) fn at(mut self, index: usize) -> Self {
+        self.path.insert_str(0, &format!("[{index}]"));
+        self
+    }
+
+    /// How deep inside it is.
+    pub(crate) fn depth(&self) -> usize {
+        self.path.matches(['.', '[']).count()
+    }
+
+    /// The same as a sentence on a field.
+    pub(crate) fn of(self, field: &str) -> String {
+        match self.path.as_str() {
+            "" => format!("the field `{field}` {}", self.whole()),
+            path => format!("{field}{path}: {}", self.says),
+        }
+    }
+
+    /// What is said of the value as a whole.
+    fn whole(&self) -> String {
+        self.says
+            .strip_prefix("expected ")
+            .map_or_else(|| self.says.clone(), |words| format!("should be {words}"))
+    }
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path.as_str() {
+            "" => formatter.write_str(&self.whole()),
+            path => write!(formatter, "is wrong at `{path}`: {}", self.says),
+        }
+    }
+}
+
+pub(crate) fn read_text(text: &str, kind: &FieldType) -> Result<Value, Mismatch> {
     match kind {
         FieldType::String => Ok(Value::from(text)),
-        FieldType::Enum(_) | FieldType::Bool | FieldType::Integer | FieldType::Float => {
-            coerce(Value::from(text), kind)
+        FieldType::Optional(_) | FieldType::Union(_) => match quoted(text, kind) {
+            Some(inner) => Ok(inner),
+            None => read_unquoted(text, kind),
+        },
+        _ => read_unquoted(text, kind),
+    }
+}
+
+fn read_unquoted(text: &str, kind: &FieldType) -> Result<Value, Mismatch> {
+    match kind {
+        FieldType::List(_) | FieldType::Object(_) => {
+            coerce(parse_json(text).map_err(|()| mismatch(text, kind))?, kind)
         }
         FieldType::Optional(item) => match null_or(text, item) {
             None => Ok(Value::Null),
-            Some(item) => parse_value(text, item),
+            Some(item) => read_unquoted(text, item),
         },
-        other => coerce(parse_json(text).map_err(|()| mismatch(text, other))?, kind),
+        FieldType::Union(kinds) => {
+            // A text is what it is as JSON, or else what it is as a text; other spellings come last.
+            let json = serde_json::from_str(text.trim()).ok();
+            let json = json.filter(|value: &Value| !value.is_string() && !value.is_null());
+            let as_json =
+                json.and_then(|value| kinds.iter().find_map(|kind| checked(value.clone(), kind).ok()));
+            let said = || Some(Value::from(text)).filter(|value| kinds.iter().any(|kind| kind.admits(value)));
+            let spelled = || kinds.iter().find_map(|kind| read_unquoted(text, kind).ok());
+            as_json.or_else(said).or_else(spelled).ok_or_else(|| mismatch(text, kind))
+        }
+        _ => coerce(Value::from(text), kind),
+    }
+}
+
+/// The text between quotes, where without them it would not be read as that text: `"null"` for an optional text.
+fn quoted(text: &str, kind: &FieldType) -> Option<Value> {
+    let text = text.trim();
+    let inner: String = text.starts_with('"').then(|| serde_json::from_str(text).ok())??;
+    let inner = (!inner.trim().is_empty()).then(|| Value::from(inner))?;
+    (kind.admits(&inner) && !reads_back(&inner, kind)).then_some(inner)
+}
+
+/// Whether a text is read as itself.
+pub(crate) fn reads_back(value: &Value, kind: &FieldType) -> bool {
+    value.as_str().is_none_or(|text| text.trim().is_empty() || read_text(text, kind).as_ref() == Ok(value))
+}
+
+/// A JSON value of a type that adheres to its schema, if it has one.
+fn checked(mut value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
+    if !kind.admits(&value) {
+        return Err(mismatch(&promptopt_core::data::plain_text(&value), kind));
+    }
+    check(&mut value, kind)?;
+    Ok(value)
+}
+
+/// Checks what objects hold against their schemas.
+fn check(value: &mut Value, kind: &FieldType) -> Result<(), Mismatch> {
+    match (kind, value) {
+        (FieldType::Object(schema), value) => schema::fit(schema, value),
+        (FieldType::List(item), Value::Array(items)) if item.is_structured() => items
+            .iter_mut()
+            .enumerate()
+            .try_for_each(|(index, one)| check(one, item).map_err(|mismatch| mismatch.at(index))),
+        (FieldType::Optional(item), value) if !value.is_null() => check(value, item),
+        (FieldType::Union(kinds), value) => {
+            let mut first = None;
+            for kind in kinds.iter().filter(|kind| kind.admits(value)).collect::<Vec<_>>() {
+                match check(value, kind) {
+                    Ok(()) => return Ok(()),
+                    Err(mismatch) => first = first.or(Some(mismatch)),
+                }
+            }
+            first.map_or(Ok(()), Err)
+        }
+        _ => Ok(()),
     }
 }
 
 /// A JSON value as a value of a type, where the difference is one of spelling.
-pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
+pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
+    let mut value = spelled(value, kind)?;
+    if kind.is_structured() {
+        check(&mut value, kind)?;
+    }
+    Ok(value)
+}
+
+fn spelled(value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
     if let (FieldType::Optional(item), Value::String(text)) = (kind, &value) {
+        // A text of JSON says that it is one.
+        if !text.trim().is_empty() && item.admits(&value) {
+            return Ok(value);
+        }
         let item = null_or(text, item);
-        return item.map_or(Ok(Value::Null), |item| coerce(value, item));
+        return item.map_or(Ok(Value::Null), |item| spelled(value, item));
     }
     let value = match kind.read(value) {
         Ok(value) => return Ok(value),
         Err(value) => value,
     };
     let coerced = match (kind, &value) {
-        (FieldType::Optional(item), _) => return coerce(value, item),
+        (FieldType::Optional(item), _) => return spelled(value, item),
         // Nothing is no text.
         (_, Value::Null) => None,
         (FieldType::String, other) => Some(Value::from(promptopt_core::data::plain_text(other))),
@@ -56,10 +203,14 @@ pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
         (FieldType::Float, Value::String(text)) => {
             bare(text).replace(',', "").parse().ok().and_then(Number::from_f64).map(Value::from)
         }
+        (FieldType::Date | FieldType::DateTime, Value::String(text)) => {
+            kind.read(Value::from(bare(text))).ok()
+        }
+        (FieldType::Union(kinds), other) => kinds.iter().find_map(|kind| spelled(other.clone(), kind).ok()),
         (FieldType::List(item), Value::Array(items)) => {
+            let items = items.iter().enumerate();
             return items
-                .iter()
-                .map(|one| coerce(one.clone(), item))
+                .map(|(index, one)| spelled(one.clone(), item).map_err(|mismatch| mismatch.at(index)))
                 .collect::<Result<Vec<_>, _>>()
                 .map(Value::from);
         }
@@ -71,8 +222,8 @@ pub(crate) fn coerce(value: Value, kind: &FieldType) -> Result<Value, String> {
     coerced.ok_or_else(|| mismatch(&promptopt_core::data::plain_text(&value), kind))
 }
 
-fn mismatch(text: &str, kind: &FieldType) -> String {
-    format!("should be {kind}, but is `{}`", shorten(text.trim(), 80))
+fn mismatch(text: &str, kind: &FieldType) -> Mismatch {
+    Mismatch::new(format!("expected {kind}, but is `{}`", shorten(text.trim(), 80)))
 }
 
 /// The type of what is there; `None` where the text stands for nothing, and is not itself one of a few literals.
@@ -160,7 +311,36 @@ mod tests {
         check("none", "optional[enum[none, all]]", Some(json!("none")));
         check("nothing", "optional[str]", Some(json!("nothing")));
         check("7", "optional[int]", Some(json!(7)));
+        check("\"null\"", "optional[str]", Some(json!("null")));
+        check("\"a\" and \"b\"", "optional[str]", Some(json!("\"a\" and \"b\"")));
+        check("\"a\"", "optional[str]", Some(json!("\"a\"")));
+        check("7", "int | str", Some(json!(7)));
+        check("\"7\"", "int | str", Some(json!("7")));
+        check("seven", "int | str", Some(json!("seven")));
+        check("yes", "bool | str", Some(json!("yes")));
+        check("yes", "bool | int", Some(json!(true)));
+        check("[1, 2]", "list[int] | str", Some(json!([1, 2])));
+        check("[1, x", "list[int] | str", Some(json!("[1, x")));
+        check("null", "int | str | none", Some(json!(null)));
+        check("\"null\"", "int | str | none", Some(json!("null")));
+        check("many", "int | date", None);
+        check("`2026-11-27`.", "date", Some(json!("2026-11-27")));
+        check("2026-11-27 10:30", "datetime", Some(json!("2026-11-27T10:30")));
+        check("27.11.2026", "date", None);
         check("null", "str", Some(json!("null")));
         check(&"[".repeat(100_000), "list[int]", None);
+    }
+
+    #[test]
+    fn an_item_that_does_not_fit_says_where() {
+        let kind = FieldType::list(FieldType::Object(json!({"properties": {"n": {"type": "integer"}}})));
+        assert_eq!(read_text("[{\"n\": \"1\"}]", &kind), Ok(json!([{"n": 1}])));
+        let mismatch = read_text("[{\"n\": 1}, {\"n\": true}]", &kind).unwrap_err();
+        assert_eq!(mismatch.to_string(), "is wrong at `[1].n`: expected an integer, but is `true`");
+        assert_eq!(mismatch.of("people"), "people[1].n: expected an integer, but is `true`");
+        let mismatch = read_text("[1, null]", &FieldType::list(FieldType::Integer)).unwrap_err();
+        assert_eq!(mismatch.of("pages"), "pages[1]: expected int, but is `null`");
+        let mismatch = read_text("x", &FieldType::Integer).unwrap_err();
+        assert_eq!(mismatch.of("page"), "the field `page` should be int, but is `x`");
     }
 }

@@ -4,7 +4,7 @@ use promptopt_core::prompt::{Demo, Prompt};
 use serde::Serialize;
 
 use crate::text::{Cut, Field};
-use crate::{Report, format, text};
+use crate::{Report, format, text, thumbnails};
 
 /// At most this many demos of a predictor are shown.
 const MAX_DEMOS: usize = 100;
@@ -27,6 +27,13 @@ struct Row {
     bootstrapped: bool,
     kept: bool,
     cells: Vec<Option<Cut>>,
+}
+
+impl DemoTable {
+    /// Whether an image is shown.
+    pub(crate) fn has_images(&self) -> bool {
+        self.rows.iter().flat_map(|row| row.cells.iter().flatten()).any(|cut| !cut.images.is_empty())
+    }
 }
 
 /// A table for every predictor that has demos.
@@ -56,11 +63,14 @@ fn table(path: &str, prompt: &Prompt, before: Option<&Prompt>) -> DemoTable {
         kept: before.is_some_and(|before| before.demos.contains(demo)),
         cells: columns.iter().map(|column| cell(fields, column)).collect(),
     };
+    let mut rows: Vec<Row> = shown.iter().enumerate().map(row).collect();
+    let mut left = thumbnails::MAX_TABLE_CHARS;
+    thumbnails::keep(rows.iter_mut().flat_map(|row| row.cells.iter_mut().flatten()), &mut left);
     DemoTable {
         predictor: text::name(path),
         demos: prompt.demos.len(),
         bootstrapped: prompt.demos.iter().filter(|demo| demo.augmented).count(),
-        rows: shown.iter().enumerate().map(row).collect(),
+        rows,
         columns,
         note: format::first_of(MAX_DEMOS, prompt.demos.len(), "demos"),
     }

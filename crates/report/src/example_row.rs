@@ -4,6 +4,8 @@ use promptopt_core::data::{Example, Fields};
 use promptopt_core::trace::Trace;
 use serde::{Deserialize, Serialize};
 
+use crate::thumbnails;
+
 /// One example of the test, before and after.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,13 +50,24 @@ pub enum ExampleStatus {
 }
 
 impl ExampleRow {
-    /// The row of an example, from what the original and the optimized program did on it.
+    /// The row of an example, from what the original and the optimized program did on it. Images and files that are too
+    /// large for a page are a word.
     pub fn of(example: &Example, before: Option<&Trace>, after: Option<&Trace>) -> Self {
+        Self::within(example, before, after, &mut thumbnails::MAX_TABLE_CHARS.clone())
+    }
+
+    /// The same, with no more images than there is room left for.
+    pub(crate) fn within(
+        example: &Example,
+        before: Option<&Trace>,
+        after: Option<&Trace>,
+        left: &mut usize,
+    ) -> Self {
         let answer = |trace: Option<&Trace>| Some(trace?.prediction.as_ref()?.fields().clone());
         let error = |trace: Option<&Trace>| Some(trace?.error.as_ref()?.message.clone());
         Self {
-            inputs: example.inputs(),
-            expected: example.labels(),
+            inputs: thumbnails::bounded(&example.inputs(), left),
+            expected: thumbnails::bounded(&example.labels(), left),
             before: answer(before),
             after: answer(after),
             score_before: before.and_then(Trace::evidence),

@@ -4,7 +4,7 @@ use promptopt_core::data::Fields;
 use serde::Serialize;
 
 use crate::text::{Cut, Field};
-use crate::{ExampleRow, ExampleStatus, Report, format, text};
+use crate::{ExampleRow, ExampleStatus, Report, format, text, thumbnails};
 
 /// At most this many examples are shown.
 const MAX_EXAMPLES: usize = 2_000;
@@ -70,10 +70,11 @@ const STATUSES: [ExampleStatus; 5] = [
 impl Examples {
     pub(crate) fn of(report: &Report) -> Option<Self> {
         let test = report.test.as_ref().filter(|test| !test.examples.is_empty())?;
-        let mut left = MAX_CHARS;
+        let (mut left, mut left_for_images) = (MAX_CHARS, thumbnails::MAX_TABLE_CHARS);
         let mut rows = Vec::new();
         for (index, example) in test.examples.iter().take(MAX_EXAMPLES).enumerate() {
-            let row = row(index, example);
+            let mut row = row(index, example);
+            thumbnails::keep(row.values(), &mut left_for_images);
             let Some(rest) = left.checked_sub(row.characters()) else { break };
             left = rest;
             rows.push(row);
@@ -98,9 +99,20 @@ impl Examples {
             rows,
         })
     }
+
+    /// Whether an image is shown.
+    pub(crate) fn has_images(&self) -> bool {
+        let fields = self.rows.iter().flat_map(|row| row.inputs.iter().chain(&row.expected));
+        fields.into_iter().any(|field| !field.value.images.is_empty())
+    }
 }
 
 impl Row {
+    fn values(&mut self) -> impl Iterator<Item = &mut Cut> {
+        let lists = [&mut self.inputs, &mut self.expected, &mut self.before.fields, &mut self.after.fields];
+        lists.into_iter().flatten().map(|field| &mut field.value)
+    }
+
     /// About how many characters the row brings to the page.
     fn characters(&self) -> usize {
         let lists = [&self.inputs, &self.expected, &self.before.fields, &self.after.fields];

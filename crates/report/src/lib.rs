@@ -55,6 +55,7 @@ mod rules;
 mod splits;
 mod test_report;
 mod text;
+mod thumbnails;
 mod trials;
 
 pub use error::Error;

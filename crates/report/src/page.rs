@@ -55,6 +55,8 @@ pub(crate) struct Page<'a> {
     details: Vec<Field>,
     configuration: Option<Cut>,
     version: &'static str,
+    /// Whether the page has images, which are inside of it.
+    pub(crate) shows_images: bool,
 }
 
 impl<'a> Page<'a> {
@@ -67,6 +69,7 @@ impl<'a> Page<'a> {
             (true, true) => optimizer.clone(),
             (true, false) => format!("{optimizer} on {task}"),
         };
+        let (demos, examples) = (demos::tables(report), Examples::of(report));
         Self {
             title,
             optimizer,
@@ -80,8 +83,10 @@ impl<'a> Page<'a> {
             confirmation: splits::confirmation(report),
             prompts: prompts::diffs(report),
             rules: rules::section(outcome),
-            demos: demos::tables(report),
-            examples: Examples::of(report),
+            shows_images: examples.as_ref().is_some_and(Examples::has_images)
+                || demos.iter().any(DemoTable::has_images),
+            demos,
+            examples,
             trials: Trials::of(outcome),
             choices: choices::tables(outcome),
             frontier: Frontier::of(outcome),

@@ -53,17 +53,19 @@ pub(crate) fn html(page: &Page<'_>) -> Result<String, Error> {
     let values = context! {
         style => Value::from_safe_string(STYLE.to_owned()),
         script => Value::from_safe_string(SCRIPT.to_owned()),
-        policy => policy(),
+        policy => policy(page.shows_images),
         page => Value::from(Serde(page)),
     };
     let html = environment.get_template("page.html")?.render(values)?;
     Ok(text::with_visible_controls(&html))
 }
 
-/// The Content-Security-Policy: nothing from anywhere, but this very style and this very script.
-fn policy() -> String {
+/// The Content-Security-Policy: nothing from anywhere, but this very style and this very script, and images only where
+/// they are part of the page.
+fn policy(shows_images: bool) -> String {
+    let images = if shows_images { "data:" } else { "'none'" };
     format!(
-        "default-src 'none'; style-src '{}'; script-src '{}'; img-src 'none'; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; style-src '{}'; script-src '{}'; img-src {images}; base-uri 'none'; form-action 'none'",
         hash(STYLE),
         hash(SCRIPT)
     )

@@ -55,9 +55,10 @@ impl TestReport {
         after: &Evaluation,
     ) -> Result<Self, Error> {
         let comparison = compare(&before.evidence(), &after.evidence(), after.estimate.level)?;
+        let mut left = crate::thumbnails::MAX_TABLE_CHARS;
         let traces = before.traces.iter().zip(&after.traces);
         let row = |(example, (before, after)): (&Arc<Example>, (&Option<_>, &Option<_>))| {
-            ExampleRow::of(example, before.as_deref(), after.as_deref())
+            ExampleRow::within(example, before.as_deref(), after.as_deref(), &mut left)
         };
         Ok(Self {
             split: split.into(),

@@ -3,7 +3,7 @@
 use promptopt_core::data::{Fields, plain_text};
 use serde::Serialize;
 
-use crate::format;
+use crate::{format, thumbnails};
 
 /// Values are cut to this many characters.
 pub(crate) const MAX_VALUE: usize = 2_000;
@@ -21,23 +21,31 @@ const MAX_FIELDS: usize = 40;
 pub(crate) struct Cut {
     pub(crate) text: String,
     pub(crate) note: Option<String>,
+    /// Images that are shown with it, as `data:image/png;base64,…`.
+    pub(crate) images: Vec<String>,
 }
 
 impl Cut {
     pub(crate) fn new(text: &str, max: usize) -> Self {
         match text.char_indices().nth(max) {
-            None => Self { text: text.to_owned(), note: None },
+            None => Self { text: text.to_owned(), note: None, images: Vec::new() },
             Some((end, _)) => {
                 let all = text.chars().count() as u64;
                 let note =
                     format!("{} of {} characters shown", format::count(max as u64), format::count(all));
-                Self { text: text.get(..end).unwrap_or_default().to_owned(), note: Some(note) }
+                let text = text.get(..end).unwrap_or_default().to_owned();
+                Self { text, note: Some(note), images: Vec::new() }
             }
         }
     }
 
     pub(crate) fn value(text: &str) -> Self {
         Self::new(text, MAX_VALUE)
+    }
+
+    /// A value with its images.
+    pub(crate) fn of(value: &serde_json::Value) -> Self {
+        Self { images: thumbnails::images(value), ..Self::value(&plain_text(value)) }
     }
 }
 
@@ -60,14 +68,12 @@ pub(crate) fn sentence(text: &str) -> String {
 
 /// Fields in order, each cut; a last one says how many are left out.
 pub(crate) fn fields(fields: &Fields) -> Vec<Field> {
-    let field = |(key, value): (&String, &serde_json::Value)| Field {
-        name: name(key),
-        value: Cut::value(&plain_text(value)),
-    };
+    let field =
+        |(key, value): (&String, &serde_json::Value)| Field { name: name(key), value: Cut::of(value) };
     let mut shown: Vec<_> = fields.iter().take(MAX_FIELDS).map(field).collect();
     if fields.len() > MAX_FIELDS {
         let note = format!("{} more fields are not shown", format::count((fields.len() - MAX_FIELDS) as u64));
-        shown.push(Field { name: "…".to_owned(), value: Cut { text: String::new(), note: Some(note) } });
+        shown.push(Field { name: "…".to_owned(), value: Cut { note: Some(note), ..Cut::value("") } });
     }
     shown
 }
@@ -90,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_says_so() {
-        assert_eq!(Cut::new("äöü", 3), Cut { text: "äöü".into(), note: None });
+        assert_eq!(Cut::new("äöü", 3), Cut { text: "äöü".into(), note: None, images: Vec::new() });
         let cut = Cut::new(&"ä".repeat(1_000_000), 2_000);
         assert_eq!(cut.text.chars().count(), 2_000);
         assert_eq!(cut.note.as_deref(), Some("2,000 of 1,000,000 characters shown"));

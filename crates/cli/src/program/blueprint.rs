@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::{Context as _, bail};
 use promptopt_core::lm::Sampling;
 use promptopt_core::signature::{Field, FieldType, Signature};
+use serde_json::Value;
 
 use crate::task_file::{
     FieldSection, Format, ModelSection, PredictorSection, ProgramSection, ToolForm, ToolSection, nearest,
@@ -303,10 +304,30 @@ fn field(section: &FieldSection) -> anyhow::Result<Field> {
         (Some(kind), None) => FieldType::parse(kind)
             .map_err(|reason| anyhow::anyhow!("the field `{}`: {reason}", section.name))?,
     };
+    let kind = match &section.schema {
+        Some(schema) => with_schema(section, kind, schema)?,
+        None => kind,
+    };
     let field = Field::new(&section.name).typed(kind);
     Ok(match &section.description {
         Some(text) => field.described(text),
         None => field,
+    })
+}
+
+/// The type with a schema for the objects in it.
+fn with_schema(section: &FieldSection, kind: FieldType, schema: &Value) -> anyhow::Result<FieldType> {
+    Ok(match kind {
+        FieldType::String if section.kind.is_none() && section.values.is_none() => {
+            FieldType::Object(schema.clone())
+        }
+        FieldType::Object(_) => FieldType::Object(schema.clone()),
+        FieldType::List(item) => FieldType::list(with_schema(section, *item, schema)?),
+        FieldType::Optional(item) => FieldType::optional(with_schema(section, *item, schema)?),
+        other => bail!(
+            "the field `{}` has a `schema`, so its type cannot be `{other}`: use object, list[object] or optional[object]",
+            section.name
+        ),
     })
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct DataSection {
     pub(crate) quotes: Option<bool>,
     /// The largest size of one row in bytes. Default: 16 MiB.
     pub(crate) max_row_bytes: Option<usize>,
+    /// Whether the path of an image or a file may lead out of the folder of the data file. Default: no.
+    #[serde(default)]
+    pub(crate) files_outside: bool,
     /// What optimizers learn from: a count (`100`) or a share (`0.6`) of the rows, or a file of its own.
     pub(crate) train: Option<Part>,
     /// What candidates are compared on.

@@ -123,6 +123,7 @@ pub(crate) struct FieldSection {
     pub(crate) kind: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) values: Option<Vec<String>>,
+    pub(crate) schema: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -130,13 +131,16 @@ pub(crate) struct FieldSection {
 struct FieldTable {
     /// Letters, digits and `_`.
     name: String,
-    /// `str`, `int`, `float`, `bool`, `enum[a, b]`, `list[type]`, `object` or `optional[type]`.
+    /// `str`, `int`, `float`, `bool`, `enum[a, b]`, `list[type]`, `object`, `optional[type]`, `union[type, type]`,
+    /// `date`, `datetime`, and of inputs `image`, `file` and `history`.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// What it means.
     description: Option<String>,
     /// The only values it may have.
     values: Option<Vec<String>>,
+    /// The JSON schema of an object; a reply that does not adhere to it is asked for once more.
+    schema: Option<serde_json::Value>,
 }
 
 #[derive(JsonSchema)]
@@ -150,7 +154,8 @@ enum FieldForm {
 
 impl From<FieldTable> for FieldSection {
     fn from(table: FieldTable) -> Self {
-        Self { name: table.name, kind: table.kind, description: table.description, values: table.values }
+        let FieldTable { name, kind, description, values, schema } = table;
+        Self { name, kind, description, values, schema }
     }
 }
 
@@ -173,7 +178,7 @@ impl<'de> Deserialize<'de> for FieldSection {
                     None => (text, None),
                 };
                 let name = name.trim().to_owned();
-                Ok(Self(FieldSection { name, kind, description: None, values: None }))
+                Ok(Self(FieldSection { name, kind, description: None, values: None, schema: None }))
             }
         }
 

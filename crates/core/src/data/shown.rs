@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::plain_text;
+
 /// How much of a text a message shows, in characters.
 const SHOWN_CHARS: usize = 80;
 
@@ -24,8 +26,8 @@ pub fn excerpt(text: &str) -> String {
 /// A value as a message shows it.
 pub fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("the text `{}`", excerpt(text)),
-        other => format!("`{}`", excerpt(&other.to_string())),
+        Value::String(_) => format!("the text `{}`", excerpt(&plain_text(value))),
+        other => format!("`{}`", excerpt(&plain_text(other))),
     }
 }
 
@@ -37,6 +39,7 @@ mod tests {
     fn values_are_shown_short_and_without_controls() {
         assert_eq!(excerpt("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
         assert_eq!(excerpt(&"é".repeat(90)).chars().count(), 81);
+        assert_eq!(shown(&"data:image/png;base64,AAAA".into()), "the text `[image]`");
         assert_eq!(shown(&"a\n".into()), "the text `a\\n`");
         assert_eq!(shown(&serde_json::json!([1, "a"])), "`[1,\"a\"]`");
     }

@@ -4,12 +4,49 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// A JSON value as plain text: strings as they are, everything else as JSON.
+/// A JSON value as plain text: strings as they are, everything else as JSON. The bytes of an image or a file are a word
+/// in their place, `[image]`: who reads a text can do nothing with them.
 pub fn plain_text(value: &Value) -> String {
-    match value {
+    match &*without_bytes(value) {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A value with a word in the place of each text that holds the bytes of something: `[image]`, `[audio]` or `[file]`.
+pub fn without_bytes(value: &Value) -> Cow<'_, Value> {
+    if !holds_bytes(value) {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(match value {
+        Value::String(text) => Value::from(bytes_in(text).unwrap_or_default()),
+        Value::Array(items) => items.iter().map(|item| without_bytes(item).into_owned()).collect(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| (name.clone(), without_bytes(value).into_owned());
+            Value::Object(fields.iter().map(field).collect())
+        }
+        other => other.clone(),
+    })
+}
+
+fn holds_bytes(value: &Value) -> bool {
+    match value {
+        Value::String(text) => bytes_in(text).is_some(),
+        Value::Array(items) => items.iter().any(holds_bytes),
+        Value::Object(fields) => fields.values().any(holds_bytes),
+        _ => false,
+    }
+}
+
+/// The word for what an address such as `data:image/png;base64,…` holds; `None` for other texts.
+fn bytes_in(text: &str) -> Option<&'static str> {
+    let (media_type, _) = text.strip_prefix("data:")?.split_once(',')?;
+    media_type.strip_suffix(";base64")?;
+    Some(match media_type.split('/').next() {
+        Some("image") => "[image]",
+        Some("audio") => "[audio]",
+        _ => "[file]",
+    })
 }
 
 /// A text cut to at most `max_chars` characters, with an ellipsis where something was cut.
@@ -66,6 +103,7 @@ fn is_joiner(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -74,6 +112,23 @@ mod tests {
         assert_eq!(shorten("äöü", 3), "äöü");
         assert_eq!(shorten("äöüß", 3), "äö…");
         assert_eq!(shorten("abc", 0), "…");
+    }
+
+    #[test]
+    fn bytes_are_a_word() {
+        let check = |value: Value, shown: &str| assert_eq!(plain_text(&value), shown);
+        check(json!("data:image/png;base64,AAAA"), "[image]");
+        check(
+            json!({"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}),
+            "{\"filename\":\"a.pdf\",\"file_data\":\"[file]\"}",
+        );
+        check(
+            json!([["https://x.org/a.png", "data:image/jpeg;base64,AAAA"], 1]),
+            "[[\"https://x.org/a.png\",\"[image]\"],1]",
+        );
+        for text in ["data: none", "data:text,a", "no data:image/png;base64,AAAA", "data:;base6,"] {
+            check(json!(text), text);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::{date, media};
+
 /// Deepest type in the short form: a list of lists has three levels.
 const MAX_DEPTH: usize = 16;
 
@@ -30,6 +32,19 @@ pub enum FieldType {
     Object(Value),
     /// A value of a type, or null.
     Optional(Box<FieldType>),
+    /// A value of one of a few types.
+    Union(Vec<FieldType>),
+    /// A day, as `2026-11-27`.
+    Date,
+    /// A day with a time of day, as `2026-11-27T10:30:00Z`.
+    DateTime,
+    /// An image: its address, or its bytes as `data:image/png;base64,…`. Only of inputs.
+    Image,
+    /// A file, such as a PDF: an object with one or more of `filename`, `file_data` and `file_id`. Only of inputs.
+    File,
+    /// Earlier turns of a chat, each an object of `role` and `content`, or of the fields that went in and came out. Only
+    /// of one input.
+    History,
 }
 
 impl FieldType {
@@ -48,11 +63,40 @@ impl FieldType {
         Self::Optional(Box::new(item))
     }
 
+    /// A type whose values are of one of some types. Types that may be null make the whole one that may be, and one type
+    /// alone is itself.
+    ///
+    /// ```
+    /// # use promptopt_core::signature::FieldType;
+    /// let kind = FieldType::union([FieldType::Integer, FieldType::optional(FieldType::String)]);
+    /// assert_eq!(kind.to_string(), "optional[union[int, str]]");
+    /// ```
+    pub fn union(kinds: impl IntoIterator<Item = FieldType>) -> Self {
+        let (mut members, mut may_be_null) = (Vec::new(), false);
+        for kind in kinds {
+            let item = match kind {
+                Self::Optional(item) => {
+                    may_be_null = true;
+                    *item
+                }
+                other => other,
+            };
+            for member in if let Self::Union(members) = item { members } else { vec![item] } {
+                if !members.contains(&member) {
+                    members.push(member);
+                }
+            }
+        }
+        let whole = if members.len() == 1 { members.remove(0) } else { Self::Union(members) };
+        if may_be_null { Self::optional(whole) } else { whole }
+    }
+
     /// Whether a value of this type is more than one word or number: a list or an object.
     pub fn is_structured(&self) -> bool {
         match self {
             Self::List(_) | Self::Object(_) => true,
             Self::Optional(item) => item.is_structured(),
+            Self::Union(kinds) => kinds.iter().any(Self::is_structured),
             _ => false,
         }
     }
@@ -67,12 +111,23 @@ impl FieldType {
             Self::Enum(values) => json!({"type": "string", "enum": values}),
             Self::List(item) => json!({"type": "array", "items": item.json_schema()}),
             Self::Object(schema) => schema.clone(),
-            Self::Optional(item) => json!({"anyOf": [item.json_schema(), {"type": "null"}]}),
+            Self::Optional(item) => {
+                let items =
+                    if let Self::Union(kinds) = &**item { kinds } else { std::slice::from_ref(&**item) };
+                let null = json!({"type": "null"});
+                json!({"anyOf": items.iter().map(Self::json_schema).chain([null]).collect::<Vec<_>>()})
+            }
+            Self::Union(kinds) => json!({"anyOf": kinds.iter().map(Self::json_schema).collect::<Vec<_>>()}),
+            Self::Date => json!({"type": "string", "format": "date"}),
+            Self::DateTime => json!({"type": "string", "format": "date-time"}),
+            Self::Image => json!({"type": "string"}),
+            Self::File => json!({"type": "object"}),
+            Self::History => json!({"type": "array", "items": {"type": "object"}}),
         }
     }
 
-    /// Whether a JSON value is of this type. An object is checked for being one; its schema is
-    /// for the model.
+    /// Whether a JSON value is of this type. An object is checked for being one; whether it adheres to its schema is
+    /// checked where a reply is read.
     pub fn admits(&self, value: &Value) -> bool {
         match self {
             Self::String => value.is_string(),
@@ -85,11 +140,18 @@ impl FieldType {
             }
             Self::Object(_) => value.is_object(),
             Self::Optional(item) => value.is_null() || item.admits(value),
+            Self::Union(kinds) => kinds.iter().any(|kind| kind.admits(value)),
+            Self::Date => value.as_str().is_some_and(date::is_day),
+            Self::DateTime => value.as_str().is_some_and(date::is_moment),
+            Self::Image => media::is_image(value),
+            Self::File => media::is_file(value),
+            Self::History => media::is_history(value),
         }
     }
 
     /// Reads the short form used in signatures and task files: `str`, `int`, `float`, `bool`,
-    /// `enum[a, b]` (or `literal[…]`), `list[str]`, `object`, `optional[str]` (or `str?`).
+    /// `enum[a, b]` (or `literal[…]`), `list[str]`, `object`, `optional[str]` (or `str?`), `union[int, str]` (or
+    /// `int | str`), `date`, `datetime`, `image`, `file`, `history`.
     ///
     /// # Errors
     ///
@@ -101,6 +163,10 @@ impl FieldType {
     fn parse_within(text: &str, depth: usize) -> Result<Self, String> {
         let text = text.trim();
         let inside = depth.checked_sub(1).ok_or_else(|| format!("types nest at most {MAX_DEPTH} deep"))?;
+        let kinds = split_outside_brackets(text, '|');
+        if kinds.len() > 1 {
+            return Self::parse_union(&kinds, inside);
+        }
         if let Some(item) = text.strip_suffix('?') {
             return Ok(Self::optional(Self::parse_within(item, inside)?));
         }
@@ -112,9 +178,10 @@ impl FieldType {
                 "enum" | "literal" => Self::parse_literals(inner),
                 "list" => Ok(Self::list(Self::parse_within(inner, inside)?)),
                 "optional" => Ok(Self::optional(Self::parse_within(inner, inside)?)),
-                other => {
-                    Err(format!("unknown type `{other}[…]`: use enum[a, b], list[type] or optional[type]"))
-                }
+                "union" => Self::parse_union(&split_outside_brackets(inner, ','), inside),
+                other => Err(format!(
+                    "unknown type `{other}[…]`: use enum[a, b], list[type], optional[type] or union[type, type]"
+                )),
             };
         }
         match lower.as_str() {
@@ -124,11 +191,30 @@ impl FieldType {
             "bool" | "boolean" => Ok(Self::Bool),
             "object" | "dict" => Ok(Self::Object(json!({"type": "object", "additionalProperties": true}))),
             "list" => Ok(Self::list(Self::String)),
+            "date" => Ok(Self::Date),
+            "datetime" => Ok(Self::DateTime),
+            "image" => Ok(Self::Image),
+            "file" => Ok(Self::File),
+            "history" => Ok(Self::History),
             _ => Err(format!(
-                "unknown type `{text}`: use str, int, float, bool, enum[a, b], list[type], object or \
-                 optional[type]"
+                "unknown type `{text}`: use str, int, float, bool, enum[a, b], list[type], object, optional[type], \
+                 union[type, type], date, datetime, image, file or history"
             )),
         }
+    }
+
+    fn parse_union(kinds: &[&str], depth: usize) -> Result<Self, String> {
+        let is_null =
+            |kind: &&str| ["none", "null", "nonetype"].contains(&kind.trim().to_ascii_lowercase().as_str());
+        let (nulls, kinds): (Vec<&str>, Vec<&str>) = kinds.iter().copied().partition(is_null);
+        if kinds.is_empty() {
+            return Err("a union needs at least one type, as in union[int, str]".to_owned());
+        }
+        let kinds =
+            kinds.into_iter().map(|kind| Self::parse_within(kind, depth)).collect::<Result<Vec<_>, _>>()?;
+        let union = Self::union(kinds);
+        let is_optional = nulls.is_empty() || matches!(union, Self::Optional(_));
+        Ok(if is_optional { union } else { Self::optional(union) })
     }
 
     fn parse_literals(inner: &str) -> Result<Self, String> {
@@ -158,8 +244,31 @@ impl fmt::Display for FieldType {
             Self::List(item) => write!(formatter, "list[{item}]"),
             Self::Object(_) => formatter.write_str("object"),
             Self::Optional(item) => write!(formatter, "optional[{item}]"),
+            Self::Union(kinds) => {
+                let kinds: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+                write!(formatter, "union[{}]", kinds.join(", "))
+            }
+            Self::Date => formatter.write_str("date"),
+            Self::DateTime => formatter.write_str("datetime"),
+            Self::Image => formatter.write_str("image"),
+            Self::File => formatter.write_str("file"),
+            Self::History => formatter.write_str("history"),
         }
     }
+}
+
+/// The parts of a text between marks that stand outside of brackets.
+pub(super) fn split_outside_brackets(text: &str, mark: char) -> Vec<&str> {
+    let mut depth = 0_i32;
+    let parts = text.split(|letter: char| {
+        match letter {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        letter == mark && depth == 0
+    });
+    parts.collect()
 }
 
 #[cfg(test)]
@@ -170,8 +279,31 @@ mod tests {
     fn short_forms_are_read_and_written() {
         for text in
             ["str", "int", "float", "bool", "enum[a, b]", "list[list[int]]", "object", "optional[list[str]]"]
+                .into_iter()
+                .chain([
+                    "union[int, str]",
+                    "optional[union[int, list[date]]]",
+                    "list[image]",
+                    "file",
+                    "history",
+                ])
+                .chain(["datetime", "union[enum[a|b], float]"])
         {
             assert_eq!(FieldType::parse(text).unwrap().to_string(), text);
+        }
+        for (text, short) in [
+            ("int | str", "union[int, str]"),
+            ("int|str|int", "union[int, str]"),
+            ("list[int | str] | None", "optional[list[union[int, str]]]"),
+            ("str | null", "optional[str]"),
+            ("int | str?", "optional[union[int, str]]"),
+            ("union[int, union[str, none]]", "optional[union[int, str]]"),
+            ("union[image]", "image"),
+        ] {
+            assert_eq!(FieldType::parse(text).unwrap().to_string(), short);
+        }
+        for text in ["int |", "| ", "union[]", "none", "none | null"] {
+            assert!(FieldType::parse(text).is_err(), "{text}");
         }
         assert_eq!(FieldType::parse("int?"), FieldType::parse("Optional[int]"));
         for text in ["", "?", "optional[]", "text", "enum[]", "enum[' ', \"\"]", "list[", "map[int]"] {
@@ -198,6 +330,12 @@ mod tests {
         assert!(!FieldType::list(FieldType::Integer).admits(&json!([1, "2"])));
         assert!(FieldType::literals(["a"]).admits(&json!("a")));
         assert!(!FieldType::literals(["a"]).admits(&json!("A")));
+        let either = FieldType::parse("int | date").unwrap();
+        assert!(
+            either.admits(&json!(3)) && either.admits(&json!("2026-11-27")) && !either.admits(&json!("3"))
+        );
+        let schema = json!({"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]});
+        assert_eq!(FieldType::parse("int | str | none").unwrap().json_schema(), schema);
         let optional = FieldType::optional(FieldType::String);
         assert!(optional.admits(&json!(null)) && optional.admits(&json!("a")) && !optional.admits(&json!(1)));
         assert!(!FieldType::String.admits(&json!(null)));

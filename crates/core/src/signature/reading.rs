@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::FieldType;
+use super::{FieldType, date, media};
 
 /// Above it a float no longer says which whole number it is.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -10,8 +10,9 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 impl FieldType {
     /// A JSON value as a value of this type, where it means one: `3` for `enum[1, 2, 3]`, `3.0` or `"3"` for `int`,
     /// `"1.10"` for `float`, `1` or `"yes"` for `bool`, `7` for `str`, JSON text for a list or an object. It is what
-    /// rows, demos and replies are all read by first. A null is a value of optional types alone; an empty text, `null` and
-    /// Python's `None` are one there.
+    /// rows, demos and replies are all read by first. A null is a value of optional types alone; an empty text is one
+    /// there, and so are the texts `null` and `None` where they are no value of the type themselves: an optional text
+    /// that is `null` stays a text.
     ///
     /// ```
     /// use promptopt_core::signature::FieldType;
@@ -27,7 +28,7 @@ impl FieldType {
     pub fn read(&self, value: Value) -> Result<Value, Value> {
         if let (Self::Optional(item), Value::String(text)) = (self, &value)
             && ["", "null", "none"].iter().any(|nothing| text.trim().eq_ignore_ascii_case(nothing))
-            && !matches!(&**item, Self::Enum(literals) if literals.contains(text))
+            && (text.trim().is_empty() || !item.admits(&value))
         {
             return Ok(Value::Null);
         }
@@ -52,6 +53,12 @@ impl FieldType {
                     items.iter().map(|one| item.read(one.clone())).collect();
                 read.ok().map(Value::from)
             }
+            (Self::Union(kinds), _) => kinds.iter().find_map(|kind| kind.read(value.clone()).ok()),
+            (Self::Date, Value::String(text)) => date::day_of(text).map(Value::from),
+            (Self::DateTime, Value::String(text)) => date::moment_of(text).map(Value::from),
+            (Self::Image, _) => media::read_image(&value),
+            (Self::File, _) => media::read_file(&value),
+            (Self::History, _) => return media::read_history(value),
             (Self::List(_) | Self::Object(_), Value::String(text)) => match serde_json::from_str(text.trim())
             {
                 Ok(parsed @ (Value::Array(_) | Value::Object(_))) => self.read(parsed).ok(),
@@ -160,8 +167,11 @@ mod tests {
         check("optional[int]", json!("seven"), None);
         check("optional[int]", json!(null), Some(json!(null)));
         check("optional[str]", json!(""), Some(json!(null)));
-        check("optional[str]", json!("null"), Some(json!(null)));
-        check("optional[str]", json!("None"), Some(json!(null)));
+        check("optional[str]", json!("null"), Some(json!("null")));
+        check("optional[str]", json!("None"), Some(json!("None")));
+        check("optional[int]", json!("null"), Some(json!(null)));
+        check("optional[union[int, str]]", json!("null"), Some(json!("null")));
+        check("optional[union[int, date]]", json!("None"), Some(json!(null)));
         check("optional[enum[a, null]]", json!("null"), Some(json!("null")));
         check("optional[enum[a, b]]", json!(" b"), Some(json!("b")));
         check("list[int]", json!(["1", 2.0]), Some(json!([1, 2])));
@@ -170,6 +180,18 @@ mod tests {
         check("list[str]", json!("\"[1]\""), None);
         check("object", json!("{\"a\": 1}"), Some(json!({"a": 1})));
         check("object", json!("[]"), None);
+        check("union[int, str]", json!("7"), Some(json!("7")));
+        check("union[int, date]", json!("7"), Some(json!(7)));
+        check("union[int, date]", json!("2026-11-27 00:00"), Some(json!("2026-11-27")));
+        check("union[int, date]", json!("tomorrow"), None);
+        check("date", json!("2026-02-30"), None);
+        check("datetime", json!("2026-11-27 10:30:00"), Some(json!("2026-11-27T10:30:00")));
+        check("datetime", json!("2026-11-27"), None);
+        check(
+            "list[image]",
+            json!([{"url": "data:image/png;base64,AAAA"}]),
+            Some(json!(["data:image/png;base64,AAAA"])),
+        );
         for kind in ["str", "int", "float", "bool", "enum[null]", "list[str]", "object"] {
             check(kind, Value::Null, None);
         }

@@ -64,7 +64,27 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
     let steps = vec![demo(json!({"question": "q", "reasoning": "r", "steps": ["one", "two"]}), true)];
     let followed = vec![demo(json!({"question": "q", "steps": ["one"], "answer": "a"}), true)];
 
+    let looks = Signature::parse("photo: image, doc: file, more: list[image], past: history -> answer")?;
+    let png = "data:image/png;base64,iVBORw0KGgo=";
+    let looked = vec![
+        demo(
+            json!({"photo": "https://example.org/größe.png", "doc": {"filename": "a \"ß\".pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
+                   "more": [png, "https://example.org/b.png"], "past": [{"photo": png, "answer": "x"}, {"role": "user", "content": "hi"}],
+                   "answer": "a"}),
+            true,
+        ),
+        demo(
+            json!({"photo": png, "doc": {"file_id": "file-1"}, "more": [], "past": [], "answer": "b"}),
+            false,
+        ),
+    ];
+
     Ok(vec![
+        Sample {
+            name: "shown",
+            layout: Layout::new([("look", looks)]),
+            prompts: [("look", prompt(INSTRUCTION, &looked))].into_iter().collect(),
+        },
         Sample {
             name: "predict",
             layout: Layout::new([("answer", answer.clone())]),
