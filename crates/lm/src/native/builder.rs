@@ -32,6 +32,8 @@ use crate::{ConfigError, MaxTokensField, Provider, RateControl, Timer};
 
 /// The bound on a completion of Anthropic's, which wants to have one.
 const ANTHROPIC_MAX_TOKENS: u32 = 4096;
+/// The same where it is told to reason: that has to be above the tokens it may reason for, 24,000 at most.
+const ANTHROPIC_MAX_REASONING_TOKENS: u32 = 32_768;
 
 #[bon::bon]
 impl ProviderClient {
@@ -65,9 +67,12 @@ impl ProviderClient {
         #[builder(into)]
         api_key_env: Option<String>,
         /// Sampling parameters for requests that do not set their own. Default: the provider's, and 4096 for
-        /// Anthropic's `max_tokens`.
+        /// Anthropic's `max_tokens`, or 32,768 with a `reasoning_effort`.
         #[builder(default)]
         mut sampling: Sampling,
+        /// Whether a model may call several tools at once, for requests with tools that do not say it. A provider
+        /// that takes no such word does as it likes. Default: the provider's.
+        parallel_tool_calls: Option<bool>,
         /// Longest time to connect (name lookup, TCP and TLS). Default 10 s.
         #[builder(default = Duration::from_secs(10))]
         connect_timeout: Duration,
@@ -124,10 +129,21 @@ impl ProviderClient {
         let dialect = provider.dialect();
         check_support(dialect, &sampling, &extra)?;
         if dialect == Dialect::Anthropic {
-            sampling.max_tokens.get_or_insert(ANTHROPIC_MAX_TOKENS);
+            let bound = match &sampling.reasoning_effort {
+                Some(_) => ANTHROPIC_MAX_REASONING_TOKENS,
+                None => ANTHROPIC_MAX_TOKENS,
+            };
+            sampling.max_tokens.get_or_insert(bound);
         }
         let max_tokens_field = MaxTokensField::MaxTokens;
-        let template = BodyTemplate { model, sampling, max_tokens_field, strict_schemas: true, extra };
+        let template = BodyTemplate {
+            model,
+            sampling,
+            max_tokens_field,
+            strict_schemas: true,
+            parallel_tool_calls,
+            extra,
+        };
         template.check()?;
 
         let endpoint = address(base_url.as_deref().unwrap_or(provider.base_url()))?;
