@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
 use crate::lm::{LmError, Refusal, ReplyError};
 use crate::money::Usage;
+use crate::outage::says_outage;
 
 /// One call of one predictor inside a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -144,7 +145,7 @@ impl Failure {
     }
 }
 
-/// Whether a cause is a connection that failed, whoever opened it.
+/// Whether a cause is a connection that failed, or a server that did, whoever asked.
 fn is_outage(cause: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
@@ -161,7 +162,7 @@ fn is_outage(cause: &(dyn std::error::Error + 'static)) -> bool {
                 | NetworkUnreachable
                 | TimedOut
         )
-    })
+    }) || says_outage(&cause.to_string())
 }
 
 /// Failures by kind.
@@ -384,6 +385,11 @@ mod tests {
         let outage = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         check(outage.into(), FailureKind::Provider, false);
         check(std::io::Error::other("no such file").into(), FailureKind::Program, false);
+        check(
+            anyhow::anyhow!("HTTP status server error (503 Service Unavailable)"),
+            FailureKind::Provider,
+            false,
+        );
     }
 
     #[test]

@@ -78,6 +78,7 @@ mod prices;
 mod provider;
 mod provider_error;
 mod rate;
+mod reasoning;
 mod reply;
 mod retry;
 mod retry_after;

@@ -327,6 +327,13 @@ fn read_usage(value: &Value) -> Option<Usage> {
     let usage = places.iter().filter_map(|place| value.pointer(place)).find(|usage| usage.is_object())?;
     let tokens = |names: [&str; 2]| names.iter().filter_map(|name| usage.get(name)).find_map(read_tokens);
     let prompt = tokens(["prompt_tokens", "input_tokens"]);
+    let apart = |name: &str| usage.get(name).and_then(read_tokens).unwrap_or_default();
+    let apart = apart("cache_read_input_tokens") + apart("cache_creation_input_tokens");
+    // Anthropic does not count these among `input_tokens`.
+    let prompt = match usage.get("prompt_tokens") {
+        None => prompt.map_or(Some(apart).filter(|it| *it > 0), |prompt| Some(prompt + apart)),
+        Some(_) => prompt,
+    };
     let completion = tokens(["completion_tokens", "output_tokens"]);
     let total = tokens(["total_tokens", "total"]);
     let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
@@ -340,7 +347,14 @@ fn read_usage(value: &Value) -> Option<Usage> {
         "/input_tokens_details/cached_tokens",
         "/prompt_cache_hit_tokens",
         "/cached_tokens",
+        "/cache_read_input_tokens",
     ]);
+    let written = detail(&[
+        "/cache_creation_input_tokens",
+        "/prompt_tokens_details/cache_write_tokens",
+        "/prompt_tokens_details/cache_creation_tokens",
+    ]);
+    let cached = cached.min(prompt);
     let reasoning = detail(&[
         "/completion_tokens_details/reasoning_tokens",
         "/output_tokens_details/reasoning_tokens",
@@ -348,7 +362,8 @@ fn read_usage(value: &Value) -> Option<Usage> {
     ]);
     Some(
         Usage::call(prompt, completion)
-            .with_cached(cached.min(prompt))
+            .with_cached(cached)
+            .with_cache_write(written.min(prompt - cached))
             .with_reasoning(reasoning.min(completion)),
     )
 }

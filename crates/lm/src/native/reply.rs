@@ -60,8 +60,11 @@ fn finish_reason(reason: Option<&StopReason>) -> FinishReason {
 fn usage(usage: &genai::chat::Usage) -> Usage {
     let tokens = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     let reasoning = usage.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
-    let cached = usage.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
+    let details = usage.prompt_tokens_details.as_ref();
+    let cached = details.and_then(|details| details.cached_tokens);
+    let written = details.and_then(|details| details.cache_creation_tokens);
     Usage::call(tokens(usage.prompt_tokens), tokens(usage.completion_tokens.or(reasoning)))
         .with_cached(tokens(cached))
+        .with_cache_write(tokens(written))
         .with_reasoning(tokens(reasoning))
 }
