@@ -11,6 +11,7 @@ mod test_faults;
 mod test_gepa;
 mod test_harm;
 mod test_headroom;
+mod test_honesty;
 mod test_miprov2;
 mod test_proposals;
 mod test_rows;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use promptopt_core::program::Cancellation;
-use promptopt_run::NoObserver;
+use promptopt_run::{NoObserver, added_max_tokens};
 use serde_json::json;
 
 use crate::args::{EstimateArgs, RunArgs, SearchArgs};
@@ -41,11 +41,18 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
     if let Some(note) = promptopt_statistics::sensitivity_note(session.test_rows()) {
         output.text(format_args!("note: {note}"))?;
     }
+    if let Some(limit) = added_max_tokens(&session.model.model.profile(), &cap) {
+        output.text(format_args!(
+            "note: a limit of tokens or money adds `max_tokens = {limit}` to every request that has none; set `max_tokens` in \
+             `[model]` to have another"
+        ))?;
+    }
     output.object(&json!({
         "command": "estimate",
         "task": session.name,
         "optimizer": section.name(),
         "estimate": forecast.to_json(),
         "cap": cap,
+        "added_max_tokens": added_max_tokens(&session.model.model.profile(), &cap),
     }))
 }

@@ -44,10 +44,7 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     for line in summary::errors(&errors) {
         output.text(line)?;
     }
-    output.text(format_args!(
-        "{} calls, {} tokens read, {} written",
-        usage.calls, usage.prompt_tokens, usage.completion_tokens
-    ))?;
+    output.text(format_args!("{} calls, {}", usage.calls, usage.tokens_in_words()))?;
     for (path, format) in unfit_formats(&*session.program, &evaluation.traces) {
         output.text(format_args!(
             "note: hardly any reply to `{path}` fits its format at the first attempt; `format = \"{format}\"` in the \

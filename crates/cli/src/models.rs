@@ -88,11 +88,17 @@ async fn choose(
     let own = ModelSection::named(name.unwrap_or(&section.name));
     let section = if name.is_none_or(|name| name == section.name) { section } else { &own };
     let name = section.name.as_str();
+    if name == "sim" || is_embedded(name) {
+        let of_servers = [("reasoning_effort", &section.reasoning_effort), ("verbosity", &section.verbosity)];
+        if let Some((key, _)) = of_servers.into_iter().find(|(_, value)| value.is_some()) {
+            bail!("`model.{key}` is for models of a server, and `{name}` is none: leave it out");
+        }
+    }
     if name == "sim" {
         let model = Arc::new(SimulatedLm::over_examples(rows.all(), section.seed.unwrap_or(0)));
         return Ok(ChosenModel { model, is_embedded: false, is_simulated: true });
     }
-    if name == "local" || name.starts_with("local/") {
+    if is_embedded(name) {
         let spec = name.strip_prefix("local/").filter(|spec| !spec.is_empty());
         return Ok(ChosenModel {
             model: embedded(section, spec).await?,
@@ -104,12 +110,18 @@ async fn choose(
     Ok(ChosenModel { model, is_embedded: false, is_simulated: false })
 }
 
+fn is_embedded(name: &str) -> bool {
+    name == "local" || name.starts_with("local/")
+}
+
 fn sampling(section: &ModelSection) -> Sampling {
     let mut sampling = Sampling::default().with_stop(section.stop.clone());
     sampling.temperature = section.temperature;
     sampling.top_p = section.top_p;
     sampling.max_tokens = section.max_tokens;
     sampling.seed = section.seed;
+    sampling.reasoning_effort.clone_from(&section.reasoning_effort);
+    sampling.verbosity.clone_from(&section.verbosity);
     sampling
 }
 

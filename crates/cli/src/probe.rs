@@ -69,10 +69,7 @@ pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> 
     let usage = run.runner().totals().usage;
     output.text(table(&found))?;
     output.text(format_args!("{found}.\n{}", found.advice()))?;
-    output.text(format_args!(
-        "{} calls, {} tokens read, {} written",
-        usage.calls, usage.prompt_tokens, usage.completion_tokens
-    ))?;
+    output.text(format_args!("{} calls, {}", usage.calls, usage.tokens_in_words()))?;
     let gain = found.headroom.gain().expected;
     output.object(&json!({
         "command": "probe",

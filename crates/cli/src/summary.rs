@@ -121,13 +121,12 @@ pub(crate) fn optimization(outcome: &Outcome, test: Option<&TestReport>) -> Stri
     let total = outcome.spending.total();
     let _ = writeln!(
         text,
-        "{} calls ({} task model, {} prompt model; {} rollouts reused), {} tokens read, {} written; stopped because {}",
+        "{} calls ({} task model, {} prompt model; {} rollouts reused), {}; stopped because {}",
         total.calls,
         outcome.spending.task.calls,
         outcome.spending.prompt.calls,
         outcome.spending.reused_rollouts,
-        total.prompt_tokens,
-        total.completion_tokens,
+        total.tokens_in_words(),
         outcome.stop
     );
     let failures = &outcome.failures;

@@ -72,6 +72,7 @@ mod error;
 pub mod file;
 pub mod lm;
 pub mod money;
+mod outage;
 pub mod program;
 pub mod prompt;
 pub mod secret;

@@ -142,7 +142,8 @@ impl<'de> Deserialize<'de> for Money {
 }
 
 /// What a model's tokens cost, per million. Where the price of tokens that the provider had in its cache is not known, they
-/// cost as much as others, so sums may come out too high, but never too low.
+/// cost as much as others, so sums may come out too high, but never too low. What is reserved beforehand counts every
+/// token read at the dearest of its prices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -154,21 +155,32 @@ pub struct Price {
     /// A million tokens read that the provider had in its cache. `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<Money>,
+    /// A million tokens read that the provider puts into its cache. `None`: they cost as much as others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<Money>,
 }
 
 impl Price {
     /// The price of what runs on one's own machine.
-    pub const FREE: Self = Self { prompt: Money::ZERO, completion: Money::ZERO, cached: None };
+    pub const FREE: Self =
+        Self { prompt: Money::ZERO, completion: Money::ZERO, cached: None, cache_write: None };
 
     /// What a million tokens cost, read and written.
     pub const fn new(prompt: Money, completion: Money) -> Self {
-        Self { prompt, completion, cached: None }
+        Self { prompt, completion, cached: None, cache_write: None }
     }
 
     /// With what a million tokens cost that the provider had in its cache.
     #[must_use]
     pub const fn with_cached(mut self, cached: Money) -> Self {
         self.cached = Some(cached);
+        self
+    }
+
+    /// With what a million tokens cost that the provider puts into its cache.
+    #[must_use]
+    pub const fn with_cache_write(mut self, cache_write: Money) -> Self {
+        self.cache_write = Some(cache_write);
         self
     }
 
@@ -181,10 +193,24 @@ impl Price {
     pub fn of_usage(&self, usage: &Usage) -> Money {
         let part = |price: Money, tokens: u64| u128::from(price.0) * u128::from(tokens);
         let cached = usage.cached_tokens.min(usage.prompt_tokens);
-        let sum = part(self.prompt, usage.prompt_tokens - cached)
+        let written = usage.cache_write_tokens.min(usage.prompt_tokens - cached);
+        let sum = part(self.prompt, usage.prompt_tokens - cached - written)
             + part(self.cached.unwrap_or(self.prompt), cached)
+            + part(self.cache_write.unwrap_or(self.prompt), written)
             + part(self.completion, usage.completion_tokens);
         Money(u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    }
+
+    /// A million tokens read at the most: whether the provider puts them into its cache is not known beforehand.
+    pub fn dearest_prompt(&self) -> Money {
+        self.cache_write.unwrap_or_default().max(self.prompt).max(self.cached.unwrap_or_default())
+    }
+
+    /// The same usage with the most that it may cost.
+    #[must_use]
+    pub fn reserved(&self, usage: Usage) -> Usage {
+        let dearest = Self::new(self.dearest_prompt(), self.completion);
+        dearest.priced(Usage { cached_tokens: 0, cache_write_tokens: 0, ..usage })
     }
 
     /// The same usage with what it costs.
@@ -308,6 +334,21 @@ mod tests {
         assert_eq!(read("3"), money("3"));
         assert_eq!(serde_json::to_string(&money("0.15")).unwrap(), "\"0.15\"");
         assert!(serde_json::from_str::<Money>("-0.5").is_err());
+    }
+
+    #[test]
+    fn tokens_of_a_cache_have_their_price_and_are_reserved_at_the_dearest() {
+        let usage = Usage::call(1_000_000, 0).with_cached(600_000).with_cache_write(300_000);
+        let plain = Price::new(money("1"), money("5"));
+        assert_eq!(plain.of_usage(&usage), money("1"), "what is not known is the full price");
+        let price = plain.with_cached(money("0.1")).with_cache_write(money("2"));
+        assert_eq!(price.of_usage(&usage), money("0.76"));
+        assert_eq!(price.reserved(usage).money, Some(money("2")));
+        // However the tokens turn out to be read, they cost no more than was reserved.
+        for (cached, written) in [(0, 0), (1_000_000, 0), (0, 1_000_000), (9_000_000, 9_000_000)] {
+            let usage = Usage::call(1_000_000, 7).with_cached(cached).with_cache_write(written);
+            assert!(price.priced(usage).money <= price.reserved(Usage::call(1_000_000, 7)).money);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
 use crate::lm::{LmError, Refusal, ReplyError};
 use crate::money::Usage;
+use crate::outage::says_outage;
 
 /// What a step is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -173,7 +174,7 @@ impl Failure {
     }
 }
 
-/// Whether a cause is a connection that failed, whoever opened it.
+/// Whether a cause is a connection that failed, or a server that did, whoever asked.
 fn is_outage(cause: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
@@ -190,7 +191,7 @@ fn is_outage(cause: &(dyn std::error::Error + 'static)) -> bool {
                 | NetworkUnreachable
                 | TimedOut
         )
-    })
+    }) || says_outage(&cause.to_string())
 }
 
 /// Failures by kind.
@@ -413,6 +414,11 @@ mod tests {
         let outage = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         check(outage.into(), FailureKind::Provider, false);
         check(std::io::Error::other("no such file").into(), FailureKind::Program, false);
+        check(
+            anyhow::anyhow!("HTTP status server error (503 Service Unavailable)"),
+            FailureKind::Provider,
+            false,
+        );
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Bill {
         let mut total = usage;
         total.calls = usage.calls.saturating_add(unanswered.max(self.hedges.load(Ordering::Relaxed)));
         total.prompt_tokens = as_often(usage.prompt_tokens);
+        total.cache_write_tokens = as_often(usage.cache_write_tokens);
         total.completion_tokens = as_often(usage.completion_tokens);
         total
     }

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::ConfigError;
 use crate::draft::Draft;
+use crate::forms::offered;
+use crate::parameter_support::Parameter;
 
 /// The name under which the bound on the completion is sent. A server that refuses it gets the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub(crate) struct BodyTemplate {
     pub(crate) sampling: Sampling,
     pub(crate) max_tokens_field: MaxTokensField,
     pub(crate) strict_schemas: bool,
+    /// For requests with tools that do not say it.
+    pub(crate) parallel_tool_calls: Option<bool>,
     pub(crate) extra: Map<String, Value>,
 }
 
@@ -62,6 +66,7 @@ impl BodyTemplate {
                 "messages" | "n" | "response_format" | "tools" | "tool_choice" => {
                     "it comes from each request"
                 }
+                "parallel_tool_calls" => "use the option `parallel_tool_calls`: it goes with tools alone",
                 "stream" | "stream_options" => "replies are always read whole",
                 _ => continue,
             };
@@ -72,7 +77,8 @@ impl BodyTemplate {
 
     /// What `request` sends to a server that takes every parameter.
     pub(crate) fn draft(&self, request: &LmRequest, with_format: bool) -> Draft {
-        Draft::new(self.merged(&request.sampling), self.max_tokens_field, with_format)
+        let draft = Draft::new(self.merged(&request.sampling), self.max_tokens_field, with_format);
+        draft.with_offered(offered(request, self.parallel_tool_calls))
     }
 
     /// The body for `request`, as far as `draft` goes.
@@ -81,7 +87,7 @@ impl BodyTemplate {
         let sampling = &draft.sampling;
         let parts = [
             ("model", Some(json!(self.model))),
-            ("messages", Some(written(&request.messages)?)),
+            ("messages", Some(messages(request, draft)?)),
             ("temperature", sampling.temperature.map(Value::from)),
             ("top_p", sampling.top_p.map(Value::from)),
             (draft.max_tokens_field.as_str(), sampling.max_tokens.map(Value::from)),
@@ -93,7 +99,7 @@ impl BodyTemplate {
             ("response_format", self.format(&request.response_format).filter(|_| draft.with_format)),
             ("tools", some_of(&request.tools)?),
             ("tool_choice", request.tool_choice.clone().map(Value::from)),
-            ("parallel_tool_calls", request.parallel_tool_calls.map(Value::from)),
+            ("parallel_tool_calls", self.parallel_tool_calls(request, draft).map(Value::from)),
             ("logprobs", request.logprobs.map(|_| true.into())),
             ("top_logprobs", request.logprobs.filter(|likely| *likely > 0).map(Value::from)),
         ];
@@ -103,6 +109,13 @@ impl BodyTemplate {
         body.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
         serde_json::to_vec(&body)
             .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))
+    }
+
+    /// Whether several tools may be called at once. The client's own word goes with tools alone, because servers
+    /// refuse it without.
+    pub(crate) fn parallel_tool_calls(&self, request: &LmRequest, draft: &Draft) -> Option<bool> {
+        let is_said = !request.tools.is_empty() && !draft.refused().contains(&Parameter::ParallelToolCalls);
+        request.parallel_tool_calls.or(self.parallel_tool_calls.filter(|_| is_said))
     }
 
     /// The request's own sampling, completed by the client's.
@@ -133,6 +146,17 @@ impl BodyTemplate {
             _ => None,
         }
     }
+}
+
+/// The messages in their wire form.
+fn messages(request: &LmRequest, draft: &Draft) -> Result<Value, LmError> {
+    let mut messages = written(&request.messages)?;
+    if draft.refused().contains(&Parameter::NullContent) {
+        let contents =
+            messages.as_array_mut().into_iter().flatten().filter_map(|message| message.get_mut("content"));
+        contents.filter(|content| content.is_null()).for_each(|content| *content = "".into());
+    }
+    Ok(messages)
 }
 
 /// A part of a request in its wire form, which is the form that it is serialized in.
@@ -176,6 +200,7 @@ mod tests {
                 .with_stop(vec!["a".into()]),
             max_tokens_field: MaxTokensField::MaxCompletionTokens,
             strict_schemas: false,
+            parallel_tool_calls: None,
             extra: Map::new(),
         }
     }

@@ -7,7 +7,8 @@ use promptopt_core::secret::Redactor;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 
 use crate::endpoint::without_secrets;
-use crate::format_support::{FormatRefusal, format_refusal};
+use crate::form_refusal::{NO_TOOLS, takes_no_tools};
+use crate::format_support::{FormatRefusal, format_refusal, may_be_about_the_request};
 use crate::parameter_refusal::refused_parameters;
 use crate::parameter_support::Parameter;
 use crate::payload::Payload;
@@ -103,6 +104,9 @@ impl Classifier {
             return LmError::Refused { message: words };
         }
         let with_hint = |hint: &str| join(&words, hint);
+        if may_be_about_the_request(status) && takes_no_tools(&lower) {
+            return LmError::InvalidRequest { status, message: with_hint(NO_TOOLS) };
+        }
         match status {
             401 | 403 => LmError::Unauthorized { status, message: with_hint(&self.key.hint()) },
             402 => LmError::InvalidRequest { status, message: with_hint(NO_CREDIT) },

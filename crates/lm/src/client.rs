@@ -14,7 +14,8 @@ use crate::classify::AttemptError;
 use crate::draft::Draft;
 use crate::exchange::Sendable;
 use crate::format_support::FormatSupport;
-use crate::parameter_support::{Parameter, ParameterSupport};
+use crate::forms::{formed, own_names};
+use crate::parameter_support::ParameterSupport;
 use crate::rate::estimated_tokens;
 use crate::retry::RetryPolicy;
 use crate::wire::Wire;
@@ -51,7 +52,7 @@ impl<W: Wire> Client<W> {
         self.parameters.apply(&mut draft);
         let bill = Bill::new(self.profile.max_attempts_billed, attempts.clone());
         loop {
-            let result = match self.wire.write(request, &draft) {
+            let result = match self.wire.write(&formed(request, &draft), &draft) {
                 Ok(body) => {
                     let tokens = estimated_tokens(request, draft.sampling.max_tokens);
                     self.exchange(&Sendable { body, draft: draft.clone(), tokens }, &bill).await
@@ -61,6 +62,7 @@ impl<W: Wire> Client<W> {
             match result {
                 Ok(mut reply) => {
                     reply.usage = bill.total(reply.usage);
+                    own_names(&mut reply, request, &draft);
                     return Ok(reply.read());
                 }
                 Err(failure) if self.fall_back(request, &failure, &mut draft) => {}
@@ -83,11 +85,9 @@ impl<W: Wire> Client<W> {
         };
         let is_news = self.parameters.remember(parameter);
         let name = parameter.as_str();
-        match parameter {
-            Parameter::MaxTokens(field) => {
-                debug!("the server rejects `{name}`: sending `{}` instead", field.other().as_str());
-            }
-            _ if is_news => warn!(
+        match parameter.instead() {
+            Some(instead) => debug!("the server rejects `{name}` as sent: sending {instead} instead"),
+            None if is_news => warn!(
                 model = self.model(),
                 "the model does not support `{name}` as set: it is left out of this and all further requests"
             ),

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::format_support::FormatSupport;
 use crate::parameter_support::ParameterSupport;
+use crate::reasoning::reasons;
 use crate::retry::RetryPolicy;
 use crate::transport::Limits;
 use crate::wire::Wire;
@@ -71,6 +72,7 @@ impl Conduct {
         let profile = ModelProfile::new(id)
             .with_price(price)
             .with_max_tokens(template.sampling.max_tokens)
+            .with_reasons(reasons(&template.model, template.sampling.reasoning_effort.as_deref()))
             .with_max_attempts_billed(self.max_attempts_billed.unwrap_or(most_attempts));
         let rate = match self.rate_control {
             Some(rate) => rate,

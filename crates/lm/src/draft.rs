@@ -13,12 +13,27 @@ pub(crate) struct Draft {
     pub(crate) sampling: Sampling,
     pub(crate) max_tokens_field: MaxTokensField,
     pub(crate) with_format: bool,
+    /// What of the messages and tools a server may refuse, and is sent.
+    offered: Vec<Parameter>,
+    /// What of it is not sent any more.
+    refused: Vec<Parameter>,
     is_renamed: bool,
 }
 
 impl Draft {
     pub(crate) fn new(sampling: Sampling, max_tokens_field: MaxTokensField, with_format: bool) -> Self {
-        Self { sampling, max_tokens_field, with_format, is_renamed: false }
+        let (offered, refused) = (Vec::new(), Vec::new());
+        Self { sampling, max_tokens_field, with_format, offered, refused, is_renamed: false }
+    }
+
+    /// With what of its messages and tools a server may refuse.
+    pub(crate) fn with_offered(self, offered: Vec<Parameter>) -> Self {
+        Self { offered, ..self }
+    }
+
+    /// What of its messages and tools is not sent as it is.
+    pub(crate) fn refused(&self) -> &[Parameter] {
+        &self.refused
     }
 
     /// Whether a failure is about a part that it can do without, so that the same request need not be tried again.
@@ -50,6 +65,10 @@ impl Draft {
             Parameter::ReasoningEffort => sampling.reasoning_effort.take().is_some(),
             Parameter::Verbosity => sampling.verbosity.take().is_some(),
             Parameter::MaxTokens(_) => sampling.max_tokens.take().is_some(),
+            other => {
+                let known = self.offered.iter().position(|offered| *offered == other);
+                known.map(|at| self.refused.push(self.offered.swap_remove(at))).is_some()
+            }
         }
     }
 }
@@ -68,11 +87,14 @@ mod tests {
             .with_seed(1)
             .with_reasoning_effort("low")
             .with_verbosity("low");
-        let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true);
+        let chat = [Parameter::ParallelToolCalls, Parameter::ToolChoice, Parameter::Strict];
+        let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true).with_offered(chat.into());
         let given_up = |draft: &mut Draft| Parameter::ALL.map(|parameter| draft.give_up(parameter));
-        // The last of them is the other name of `max_tokens`, which there is no way back from.
-        assert_eq!(given_up(&mut draft), [true, true, true, true, true, true, true, false]);
-        assert_eq!(given_up(&mut draft), [false; 8]);
+        // There is no way back from the other name of `max_tokens`.
+        let once = [true, true, true, true, true, true, true, false, true, true, true];
+        assert_eq!(given_up(&mut draft), once);
+        assert_eq!(given_up(&mut draft), [false; 11]);
+        assert_eq!(draft.refused(), chat);
         assert_eq!(draft.max_tokens_field, MaxTokensField::MaxCompletionTokens);
         assert_eq!(draft.sampling, Sampling::default().with_max_tokens(9));
     }

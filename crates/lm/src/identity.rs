@@ -19,6 +19,9 @@ pub(crate) fn identity(place: &str, template: &BodyTemplate, redactor: &Redactor
         ("max_tokens", sampling.max_tokens.map(|max_tokens| max_tokens.to_string())),
         ("stop", (!sampling.stop.is_empty()).then(|| Value::from(sampling.stop.clone()).to_string())),
         ("seed", sampling.seed.map(|seed| seed.to_string())),
+        ("reasoning_effort", sampling.reasoning_effort.clone()),
+        ("verbosity", sampling.verbosity.clone()),
+        ("parallel_tool_calls", template.parallel_tool_calls.map(|may| may.to_string())),
         ("strict_schemas", (!template.strict_schemas).then(|| "false".to_owned())),
     ];
     for (name, value) in parts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
@@ -48,6 +51,7 @@ mod tests {
             sampling: Sampling::default().with_temperature(1.0).with_stop(vec!["\n".into()]),
             max_tokens_field: MaxTokensField::MaxTokens,
             strict_schemas: true,
+            parallel_tool_calls: None,
             extra: extra.as_object().cloned().unwrap(),
         };
         identity(Endpoint::parse(base_url).unwrap().place(), &template, &Redactor::new(["sk-canary".into()]))
@@ -61,5 +65,20 @@ mod tests {
                         chat={\"a\":[{\"c\":2,\"d\":1}],\"b\":1} top_k=5 user=\"[redacted]\"";
         assert_eq!(id("https://ann:secret@x.io/v1/?key=secret", extra), expected);
         assert_eq!(id("https://x.io/v1", same), expected);
+    }
+
+    #[test]
+    fn what_replies_depend_on_is_in_the_identity() {
+        let sampling = Sampling::default().with_reasoning_effort("high").with_verbosity("low");
+        let template = BodyTemplate {
+            model: "m".into(),
+            sampling,
+            max_tokens_field: MaxTokensField::MaxTokens,
+            strict_schemas: true,
+            parallel_tool_calls: Some(false),
+            extra: serde_json::Map::new(),
+        };
+        let expected = "x.io m reasoning_effort=high verbosity=low parallel_tool_calls=false";
+        assert_eq!(identity("x.io", &template, &Redactor::default()), expected);
     }
 }

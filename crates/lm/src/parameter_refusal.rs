@@ -1,17 +1,26 @@
 //! Tells from a provider's words which parameter the model does not take.
 
 use crate::MaxTokensField;
+use crate::form_refusal::refused_forms;
 use crate::format_support::may_be_about_the_request;
 use crate::parameter_support::Parameter;
 use crate::provider_error::ProviderError;
 
-/// The parameters that an error calls unsupported, the likeliest first, whatever its status.
-///
-/// A value out of its range is not among them: it is the user's to mend.
+/// The parameters that an error calls unsupported, the likeliest first, whatever its status; then the forms of messages
+/// and tools that it may be about.
 pub(crate) fn refused_parameters(status: u16, error: &ProviderError) -> Vec<Parameter> {
     if !may_be_about_the_request(status) {
         return Vec::new();
     }
+    let message = error.message.to_lowercase();
+    let forms = refused_forms(&message, &error.param);
+    named_parameters(error).into_iter().chain(forms).collect()
+}
+
+/// The parameters that an error calls unsupported.
+///
+/// A value out of its range is not among them: it is the user's to mend.
+fn named_parameters(error: &ProviderError) -> Vec<Parameter> {
     let message = error.message.to_lowercase();
     if let Some(field) = advised_field(&message) {
         return vec![Parameter::MaxTokens(field.other())];
@@ -41,7 +50,7 @@ const LABELS: [&str; 4] =
     ["unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"];
 
 /// Words by which they say it.
-const WORDINGS: [&str; 12] = [
+const WORDINGS: [&str; 14] = [
     "not supported",
     "n't supported",
     "not support",
@@ -54,6 +63,9 @@ const WORDINGS: [&str; 12] = [
     "additional properties are not allowed",
     "unexpected keyword argument",
     "is deprecated for this model",
+    // Anthropic of `tool_choice`, and OpenRouter.
+    "may not be enabled when",
+    "no endpoints found that support",
 ];
 
 /// Words about a value that is wrong where another would be right.
@@ -106,7 +118,8 @@ fn position(sentence: &str, parameter: Parameter) -> Option<usize> {
         let (before, rest) = sentence.split_at(*at);
         let after = rest.strip_prefix(name).unwrap_or(rest);
         // These are words of plain English as well.
-        let is_plain_word = matches!(parameter, Parameter::Stop | Parameter::Seed | Parameter::Verbosity);
+        let is_plain_word =
+            matches!(parameter, Parameter::Stop | Parameter::Seed | Parameter::Verbosity | Parameter::Strict);
         !before.ends_with(is_part_of_name)
             && !after.starts_with(is_part_of_name)
             && (!is_plain_word || is_marked_as_name(before, after))
@@ -144,7 +157,27 @@ mod tests {
     }
 
     fn check(message: &str, param: &str, expected: &[Parameter]) {
-        assert_eq!(refused_parameters(400, &error(message, param, &[])), expected, "{message}");
+        assert_eq!(named_parameters(&error(message, param, &[])), expected, "{message}");
+    }
+
+    #[test]
+    fn what_is_said_of_tools_is_known() {
+        use Parameter::{ParallelToolCalls, Strict, ToolChoice};
+        check(
+            "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.",
+            "",
+            &[ParallelToolCalls],
+        );
+        check("No endpoints found that support the provided 'tool_choice' value.", "", &[ToolChoice]);
+        check(
+            "The tool_choice parameter does not support being set to required in thinking mode",
+            "",
+            &[ToolChoice],
+        );
+        check("Thinking may not be enabled when tool_choice forces tool use.", "", &[ToolChoice]);
+        check("body.tools.0.function.strict: Extra inputs are not permitted", "", &[Strict]);
+        check("Strict mode is not supported", "", &[Strict]);
+        check("We are strict here: this is not supported", "", &[]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the client has learnt about the sampling parameters that a server takes.
+//! What the client has learnt about the parameters and the forms of a chat that a server takes.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,25 @@ pub(crate) enum Parameter {
     Verbosity,
     /// The bound on the completion, under this name.
     MaxTokens(MaxTokensField),
+    ParallelToolCalls,
+    ToolChoice,
+    /// Of tools.
+    Strict,
+    /// The role; the server gets `system`.
+    Developer,
+    /// What a model thought, in the messages that it wrote.
+    Reasoning,
+    /// A message that only calls tools; the server gets an empty text.
+    NullContent,
+    /// Ids of calls as another server made them; the server gets nine letters and digits.
+    CallIds,
+    /// Names of tools with other characters than most providers take.
+    ToolNames,
 }
 
 impl Parameter {
-    pub(crate) const ALL: [Self; 8] = [
+    /// Those that have a name of their own in a request.
+    pub(crate) const ALL: [Self; 11] = [
         Self::Temperature,
         Self::TopP,
         Self::Stop,
@@ -29,7 +44,26 @@ impl Parameter {
         Self::Verbosity,
         Self::MaxTokens(MaxTokensField::MaxTokens),
         Self::MaxTokens(MaxTokensField::MaxCompletionTokens),
+        Self::ParallelToolCalls,
+        Self::ToolChoice,
+        Self::Strict,
     ];
+
+    /// Those that are told by how the server speaks of messages and tools, the clearest first.
+    pub(crate) const FORMS: [Self; 5] =
+        [Self::Reasoning, Self::CallIds, Self::ToolNames, Self::NullContent, Self::Developer];
+
+    /// What becomes of a refused one, where that is more than leaving it out.
+    pub(crate) fn instead(self) -> Option<&'static str> {
+        match self {
+            Self::MaxTokens(field) => Some(field.other().as_str()),
+            Self::Developer => Some("the role `system`"),
+            Self::NullContent => Some("an empty text"),
+            Self::CallIds => Some("ids of nine letters and digits"),
+            Self::ToolNames => Some("names of letters, digits, `_` and `-`"),
+            _ => None,
+        }
+    }
 
     /// The name as it goes over the wire.
     pub(crate) fn as_str(self) -> &'static str {
@@ -41,6 +75,14 @@ impl Parameter {
             Self::ReasoningEffort => "reasoning_effort",
             Self::Verbosity => "verbosity",
             Self::MaxTokens(field) => field.as_str(),
+            Self::ParallelToolCalls => "parallel_tool_calls",
+            Self::ToolChoice => "tool_choice",
+            Self::Strict => "strict",
+            Self::Developer => "developer",
+            Self::Reasoning => "reasoning_content",
+            Self::NullContent => "content",
+            Self::CallIds => "tool_call_id",
+            Self::ToolNames => "name",
         }
     }
 }

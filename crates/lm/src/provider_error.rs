@@ -86,7 +86,8 @@ fn words(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
         Value::Object(fields) => {
-            let reason = fields.get("msg").or_else(|| fields.get("message")).map(words).unwrap_or_default();
+            let reason = ["msg", "message", "detail"].iter().find_map(|name| fields.get(*name));
+            let reason = reason.map(words).unwrap_or_default();
             let place = fields.get("loc").and_then(Value::as_array).map(|loc| {
                 loc.iter()
                     .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
@@ -136,6 +137,7 @@ mod tests {
             &[],
         );
         check(json!({"error": {"code": "overloaded"}}), "overloaded", &["overloaded"]);
+        check(json!({"message": {"detail": [{"loc": ["body"], "msg": "x"}]}}), "body: x", &[]);
         check(
             json!({"error": {"message": "Provider error", "metadata": {"raw": "busy"}}}),
             "Provider error: busy",

@@ -6,6 +6,7 @@ use promptopt_core::money::Usage;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use crate::forms::made_id;
 use crate::payload::Payload;
 use crate::provider_error::ProviderError;
 
@@ -170,7 +171,11 @@ impl Choice {
     /// Reads a call of a tool, or a piece of one. A piece belongs to the call of its number, unless it has another id:
     /// some servers give every call the number 0.
     fn read_call(&mut self, wire: &Map<String, Value>, is_piece: bool) {
-        let mut call = ToolCall::from(wire.clone());
+        let mut wire = wire.clone();
+        // Pieces have null where nothing is said.
+        wire.values_mut().filter_map(Value::as_object_mut).for_each(|own| own.retain(|_, it| !it.is_null()));
+        wire.retain(|_, value| !value.is_null());
+        let mut call = ToolCall::from(wire);
         let number = call.extra.shift_remove("index").and_then(|number| number.as_u64());
         let is_same = |known: &Called| {
             let has_number = number.is_none() || known.number == number;
@@ -224,12 +229,19 @@ impl Choice {
         completion.extra = self.extra;
         if self.calls.is_empty() {
             WANTED_BACK.iter().for_each(|name| drop(completion.extra.shift_remove(*name)));
+        } else if WANTED_BACK.iter().any(|name| *name != REASONING && completion.extra.contains_key(*name)) {
+            // The same words once more.
+            completion.extra.shift_remove(REASONING);
         }
         completion.extra.retain(|_, value| !is_nothing(value));
         if serde_json::to_string(&completion.extra).map_or(0, |text| text.len()) > MAX_EXTRA_BYTES {
             completion.extra.clear();
         }
         completion.tool_calls = self.calls.into_iter().map(|called| called.call).collect();
+        for (number, call) in completion.tool_calls.iter_mut().enumerate().filter(|(_, it)| it.id.is_empty())
+        {
+            call.id = made_id(call, number);
+        }
         completion.refusal = Some(self.refusal).filter(|words| !words.trim().is_empty());
         completion.logprobs = self.logprobs;
         completion
@@ -245,11 +257,13 @@ struct Called {
 }
 
 /// The fields of a message that are read.
-const READ: [&str; 8] =
-    ["role", "content", "tool_calls", "function_call", "refusal", "reasoning", "thinking", "name"];
+const READ: [&str; 7] = ["role", "content", "tool_calls", "function_call", "refusal", "thinking", "name"];
+
+/// What vLLM, Ollama and OpenRouter call the thoughts.
+const REASONING: &str = "reasoning";
 
 /// What a model thought, which some providers want back with the results of the tools that it called.
-const WANTED_BACK: [&str; 2] = ["reasoning_content", "reasoning_details"];
+const WANTED_BACK: [&str; 3] = ["reasoning_content", "reasoning_details", REASONING];
 
 /// The most of what is not known that is kept, in bytes.
 const MAX_EXTRA_BYTES: usize = 256 * 1024;
@@ -313,6 +327,13 @@ fn read_usage(value: &Value) -> Option<Usage> {
     let usage = places.iter().filter_map(|place| value.pointer(place)).find(|usage| usage.is_object())?;
     let tokens = |names: [&str; 2]| names.iter().filter_map(|name| usage.get(name)).find_map(read_tokens);
     let prompt = tokens(["prompt_tokens", "input_tokens"]);
+    let apart = |name: &str| usage.get(name).and_then(read_tokens).unwrap_or_default();
+    let apart = apart("cache_read_input_tokens") + apart("cache_creation_input_tokens");
+    // Anthropic does not count these among `input_tokens`.
+    let prompt = match usage.get("prompt_tokens") {
+        None => prompt.map_or(Some(apart).filter(|it| *it > 0), |prompt| Some(prompt + apart)),
+        Some(_) => prompt,
+    };
     let completion = tokens(["completion_tokens", "output_tokens"]);
     let total = tokens(["total_tokens", "total"]);
     let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
@@ -326,7 +347,14 @@ fn read_usage(value: &Value) -> Option<Usage> {
         "/input_tokens_details/cached_tokens",
         "/prompt_cache_hit_tokens",
         "/cached_tokens",
+        "/cache_read_input_tokens",
     ]);
+    let written = detail(&[
+        "/cache_creation_input_tokens",
+        "/prompt_tokens_details/cache_write_tokens",
+        "/prompt_tokens_details/cache_creation_tokens",
+    ]);
+    let cached = cached.min(prompt);
     let reasoning = detail(&[
         "/completion_tokens_details/reasoning_tokens",
         "/output_tokens_details/reasoning_tokens",
@@ -334,7 +362,8 @@ fn read_usage(value: &Value) -> Option<Usage> {
     ]);
     Some(
         Usage::call(prompt, completion)
-            .with_cached(cached.min(prompt))
+            .with_cached(cached)
+            .with_cache_write(written.min(prompt - cached))
             .with_reasoning(reasoning.min(completion)),
     )
 }
@@ -375,7 +404,11 @@ mod tests {
         check(json!({"message": {"content": null}, "finish_reason": "length"}), "", Length);
         check(json!({"message": {"tool_calls": []}, "finish_reason": "tool_calls"}), "", ToolCalls);
         let call = json!([{"type": "function", "function": {"name": "route", "arguments": "{}"}}]);
-        let called = || vec![ToolCall::new("", "route", "{}")];
+        let made = |mut call: ToolCall| {
+            call.id = made_id(&call, 0);
+            call
+        };
+        let called = || vec![made(ToolCall::new("", "route", "{}"))];
         check_with(
             json!({"message": {"content": null, "tool_calls": call}, "finish_reason": "stop"}),
             "",
@@ -386,7 +419,7 @@ mod tests {
             json!({"message": {"content": "", "function_call": {"name": "x"}}, "finish_reason": "stop"}),
             "",
             ToolCalls,
-            vec![ToolCall::new("", "x", "")],
+            vec![made(ToolCall::new("", "x", ""))],
         );
         check_with(
             json!({"message": {"content": "a", "tool_calls": call}, "finish_reason": "stop"}),

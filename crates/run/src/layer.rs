@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use promptopt_core::lm::{
-    Attempts, File, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Part, ResponseFormat,
+    Attempts, File, FinishReason, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Part,
+    ResponseFormat,
 };
 use promptopt_core::money::{Budget, Money, Price, Usage};
 use promptopt_core::program::{Cancellation, Layer};
@@ -12,8 +13,12 @@ use promptopt_core::program::{Cancellation, Layer};
 use crate::turns::{Refusal, Seat, Ticket};
 
 /// How long a completion may become, in tokens, where neither the request nor the model says so and
-/// completion tokens, all tokens or money are limited. It is written into the request.
+/// completion tokens, all tokens or money are limited. It is written into the request, and a note says so.
 pub const DEFAULT_MAX_TOKENS: u32 = 4096;
+/// The same for a model that is known to reason ([`ModelProfile::reasons`]). Its thoughts are part of the completion, and
+/// 4,096 tokens often end before its answer begins. More would reserve so much of a budget for each request that few fit
+/// in beside each other.
+pub const DEFAULT_MAX_REASONING_TOKENS: u32 = 16_384;
 
 /// Tokens that the form of a chat takes beside its texts,
 const TOKENS_OF_A_REQUEST: u64 = 64;
@@ -82,7 +87,7 @@ struct Paid {
 impl LanguageModel for Paid {
     fn profile(&self) -> ModelProfile {
         let profile = ModelProfile::clone(&self.known.profile);
-        let added = added_limit(&profile, &self.account.0.budget, &LmRequest::default());
+        let added = added_max_tokens(&profile, &self.account.0.budget);
         let max_tokens = profile.max_tokens.or(added);
         profile.with_max_tokens(max_tokens)
     }
@@ -112,6 +117,9 @@ impl LanguageModel for Paid {
             Err(error) => cost_of_failure(error, &ticket),
         };
         ticket.settle(cost);
+        if let Some(limit) = limit {
+            ticket.note_added(limit, result.as_ref().is_ok_and(is_cut));
+        }
         let mut paid = paid.lock().unwrap_or_else(PoisonError::into_inner);
         *paid = (paid.0 + cost, paid.1.max(bound));
         drop(paid);
@@ -124,8 +132,23 @@ impl LanguageModel for Paid {
 
 /// The bound on completions that is written into a request, because a limit needs one and nobody set one.
 pub(crate) fn added_limit(profile: &ModelProfile, budget: &Budget, request: &LmRequest) -> Option<u32> {
-    let is_bounded = request.sampling.max_tokens.or(profile.max_tokens).is_some();
-    (budget.limits_completions() && !is_bounded).then_some(DEFAULT_MAX_TOKENS)
+    request.sampling.max_tokens.is_none().then(|| added_max_tokens(profile, budget)).flatten()
+}
+
+/// The `max_tokens` that is written into requests that have none, because a limit needs one and nobody set it. `None` where
+/// nothing is added.
+pub fn added_max_tokens(profile: &ModelProfile, budget: &Budget) -> Option<u32> {
+    (budget.limits_completions() && profile.max_tokens.is_none()).then(|| default_max_tokens(profile))
+}
+
+/// How long a completion of a model may become where nobody said it.
+pub(crate) fn default_max_tokens(profile: &ModelProfile) -> u32 {
+    if profile.reasons { DEFAULT_MAX_REASONING_TOKENS } else { DEFAULT_MAX_TOKENS }
+}
+
+/// Whether some completion was cut off at the bound.
+fn is_cut(reply: &LmReply) -> bool {
+    reply.completions.iter().any(|completion| completion.finish_reason == FinishReason::Length)
 }
 
 /// The most that one attempt at a request may cost: the prompt as the model counts it, else
@@ -147,7 +170,7 @@ pub(crate) fn bound(
     let max_tokens = request.sampling.max_tokens.or(profile.max_tokens).unwrap_or_default();
     let completion_tokens = u64::from(request.n.max(1)) * u64::from(max_tokens);
     let usage = Usage::call(prompt_tokens, completion_tokens);
-    Ok(price.map_or(usage, |price| price.priced(usage)))
+    Ok(price.map_or(usage, |price| price.reserved(usage)))
 }
 
 /// The most tokens that the prompt of a request can be: a token is a byte at least. Text in English has

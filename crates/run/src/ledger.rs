@@ -1,5 +1,6 @@
 //! The ledger: the one place that keeps a budget.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct Books {
     exhausted: Option<Limit>,
     /// Whether a reply did not tell all of its tokens.
     pub(crate) untold: bool,
+    /// Each `max_tokens` that was added to requests that had none, and how many replies were cut off there.
+    pub(crate) added: BTreeMap<u32, u64>,
 }
 
 impl Books {
@@ -215,6 +218,24 @@ impl Ledger {
                  are counted here are too few"
             }
         })
+    }
+
+    /// What is to be known of the `max_tokens` that was added to requests that had none.
+    pub(crate) fn added(&self) -> Vec<String> {
+        let added = self.with_books(|books| books.added.clone());
+        let said = |(limit, cut): (u32, u64)| {
+            let cut = match cut {
+                0 => "no reply was cut off there".to_owned(),
+                1 => "one reply was cut off there".to_owned(),
+                many => format!("{many} replies were cut off there"),
+            };
+            format!(
+                "`max_tokens = {limit}` was added to requests, because a limit of tokens or money needs a bound on each \
+                 reply and nobody set one; {cut}. Set `max_tokens` of the model (in `[model]`; in Rust in its \
+                 `sampling`) to have another"
+            )
+        };
+        added.into_iter().map(said).collect()
     }
 
     /// Notes that a limit had no room for something.

@@ -112,7 +112,7 @@ pub use format::unfit_formats;
 pub use halt::Halt;
 pub use headroom::{HeadroomFinding, HeadroomKind, ProbedPrompt};
 pub use instruction::{InstructionRequest, InstructionWriter};
-pub use layer::{DEFAULT_MAX_TOKENS, most_prompt_tokens};
+pub use layer::{DEFAULT_MAX_REASONING_TOKENS, DEFAULT_MAX_TOKENS, added_max_tokens, most_prompt_tokens};
 pub use ledger::Ledger;
 pub use memory::MemoryStore;
 pub use observer::{Event, NoObserver, Observer};

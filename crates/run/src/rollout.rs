@@ -12,7 +12,7 @@ use promptopt_core::program::{CallContext, Cancellation, Evaluator};
 use promptopt_core::prompt::Prompts;
 use promptopt_core::trace::{Failure, FailureCounts, FailureKind, Trace};
 
-use crate::layer::{DEFAULT_MAX_TOKENS, Known};
+use crate::layer::{Known, default_max_tokens};
 use crate::outcome::FailureReason;
 use crate::refusals::Refusals;
 use crate::turns::Others;
@@ -324,12 +324,13 @@ impl<'a> RolloutRunner<'a> {
     /// What the models that rollouts call besides the runner's own may cost, where there are any.
     fn others(&self) -> Option<Others> {
         let others: Vec<_> = self.program.other_models().iter().map(|model| model.profile()).collect();
-        let longest = others.iter().map(|model| model.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)).max()?;
+        let longest =
+            others.iter().map(|model| model.max_tokens.unwrap_or_else(|| default_max_tokens(model))).max()?;
         let max_tokens = u64::from(longest);
         let prices: Option<Vec<Price>> = others.iter().map(|model| self.ledger.price_of(model)).collect();
         let price = prices.and_then(|prices| {
             Some(Price::new(
-                prices.iter().map(|price| price.prompt).max()?,
+                prices.iter().map(Price::dearest_prompt).max()?,
                 prices.iter().map(|price| price.completion).max()?,
             ))
         });

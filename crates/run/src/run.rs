@@ -21,6 +21,7 @@ mod choice;
 mod close;
 mod fit;
 mod headroom;
+mod inputs;
 mod open;
 mod own_instruction;
 mod prune;
@@ -473,17 +474,21 @@ impl Run<'_> {
             return;
         }
         let (program, calls) = (self.program, totals.usage.calls);
-        let who = if calls == 0 && !program.predictors().is_empty() && program.calls_per_rollout() > 0 {
+        let is_limited = self.ledger.is_limited();
+        let is_caller = program.calls_per_rollout() > 0;
+        let who = if calls == 0 && !program.predictors().is_empty() && (is_caller || is_limited) {
             "program"
         } else if calls == totals.calls_of_steps && program.metric().calls_per_score() > 0 {
             "metric"
         } else {
             return;
         };
+        let limits = if is_limited { ", so the limits of this run do not hold for it" } else { "" };
+        let says = if is_caller || who == "metric" { ", although it says that it calls a model" } else { "" };
         self.warn(format!(
-            "the {who} made no call that promptopt could count, although it says that it calls a model: what it calls by \
-             itself is in no budget and in no journal, and an outage of it looks like a bad prompt; call through the \
-             context (`CallContext::complete`, `CallContext::aside`)"
+            "the {who} made no call that promptopt could count{says}: what it calls by itself is in no budget and in no \
+             journal{limits}, and an outage of it may look like a bad prompt; call through the context \
+             (`CallContext::complete`, `CallContext::aside`)"
         ));
     }
 

@@ -325,6 +325,15 @@ impl Ticket {
         self.seat.turns.0.ledger.with_books(|books| books.untold = true);
     }
 
+    /// Notes that `max_tokens` was added to the request, and whether the reply was cut off there.
+    pub(crate) fn note_added(&self, limit: u32, is_cut: bool) {
+        self.seat
+            .turns
+            .0
+            .ledger
+            .with_books(|books| *books.added.entry(limit).or_default() += u64::from(is_cut));
+    }
+
     /// The permission for further attempts, each of which is reserved when it is asked for. `most` is how
     /// many there may be, the first included.
     pub(crate) fn attempts(&self, most: u32) -> Attempts {

@@ -36,6 +36,10 @@ pub(crate) struct ModelSection {
     pub(crate) stop: Vec<String>,
     /// Seed of models that can sample repeatably.
     pub(crate) seed: Option<u64>,
+    /// How much a reasoning model reasons, in its provider's words, such as `low`. Default: the model's own.
+    pub(crate) reasoning_effort: Option<String>,
+    /// How much a model says, in its provider's words: `low`, `medium` or `high`. Default: the model's own.
+    pub(crate) verbosity: Option<String>,
     /// Seconds that one call may take. Default: 120.
     pub(crate) timeout: Option<f64>,
     /// Attempts after the first, for what is worth a retry. Default: 5.

@@ -73,6 +73,10 @@ struct PriceForm {
     prompt: f64,
     /// Dollars for a million tokens written.
     completion: f64,
+    /// Dollars for a million tokens read that the provider had in its cache. Default: as for others.
+    cached: Option<f64>,
+    /// Dollars for a million tokens read that the provider puts into its cache. Default: as for others.
+    cache_write: Option<f64>,
 }
 
 /// The largest task file that is read, in bytes.

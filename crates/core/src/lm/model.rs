@@ -25,6 +25,8 @@ pub struct ModelProfile {
     pub max_attempts_billed: u32,
     /// Whether it is known to take no tools ([`LmRequest::tools`]).
     pub takes_no_tools: bool,
+    /// Whether it is known to reason before it answers, which takes tokens of the completion.
+    pub reasons: bool,
     /// Counts the tokens of a prompt, for budgets. `None`: every byte may be one.
     pub token_counter: Option<TokenCounter>,
 }
@@ -53,6 +55,13 @@ impl ModelProfile {
     #[must_use]
     pub fn with_max_tokens(mut self, max_tokens: impl Into<Option<u32>>) -> Self {
         self.max_tokens = max_tokens.into();
+        self
+    }
+
+    /// The same, known to reason before it answers, or not.
+    #[must_use]
+    pub fn with_reasons(mut self, reasons: bool) -> Self {
+        self.reasons = reasons;
         self
     }
 

@@ -25,6 +25,9 @@ pub struct Usage {
     /// Tokens among those read that the provider had in its cache. 0 where it does not tell.
     #[serde(skip_serializing_if = "is_zero")]
     pub cached_tokens: u64,
+    /// Tokens among those read, and not cached yet, that the provider put into its cache. 0 where it does not tell.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
     /// Tokens among those written that were reasoning. 0 where the provider does not tell.
     #[serde(skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
@@ -58,6 +61,13 @@ impl Usage {
         self
     }
 
+    /// With so many tokens among those read that went into the provider's cache.
+    #[must_use]
+    pub fn with_cache_write(mut self, tokens: u64) -> Self {
+        self.cache_write_tokens = tokens;
+        self
+    }
+
     /// With so many tokens of reasoning among those written.
     #[must_use]
     pub fn with_reasoning(mut self, tokens: u64) -> Self {
@@ -81,6 +91,22 @@ impl Usage {
         self.prompt_tokens.saturating_add(self.completion_tokens)
     }
 
+    /// The tokens in words: `1200 tokens read (1000 cached), 300 written (200 reasoning)`, with what the provider tells
+    /// of them.
+    pub fn tokens_in_words(&self) -> String {
+        let part = |tokens: u64, what: &str| match tokens {
+            0 => String::new(),
+            tokens => format!(" ({tokens} {what})"),
+        };
+        format!(
+            "{} tokens read{}, {} written{}",
+            self.prompt_tokens,
+            part(self.cached_tokens, "cached"),
+            self.completion_tokens,
+            part(self.reasoning_tokens, "reasoning")
+        )
+    }
+
     /// So many times as much.
     #[must_use]
     pub fn times(self, factor: u64) -> Self {
@@ -89,6 +115,7 @@ impl Usage {
             prompt_tokens: self.prompt_tokens.saturating_mul(factor),
             completion_tokens: self.completion_tokens.saturating_mul(factor),
             cached_tokens: self.cached_tokens.saturating_mul(factor),
+            cache_write_tokens: self.cache_write_tokens.saturating_mul(factor),
             reasoning_tokens: self.reasoning_tokens.saturating_mul(factor),
             money: self.money.map(|money| Money::from_nanos(money.as_nanos().saturating_mul(factor))),
         }
@@ -102,6 +129,7 @@ impl Usage {
             prompt_tokens: self.prompt_tokens.saturating_sub(other.prompt_tokens),
             completion_tokens: self.completion_tokens.saturating_sub(other.completion_tokens),
             cached_tokens: self.cached_tokens.saturating_sub(other.cached_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_sub(other.cache_write_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_sub(other.reasoning_tokens),
             money: self.money.map(|money| money.saturating_sub(other.money.unwrap_or_default())),
         }
@@ -115,6 +143,7 @@ impl Usage {
             prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
             completion_tokens: self.completion_tokens.max(other.completion_tokens),
             cached_tokens: self.cached_tokens.max(other.cached_tokens),
+            cache_write_tokens: self.cache_write_tokens.max(other.cache_write_tokens),
             reasoning_tokens: self.reasoning_tokens.max(other.reasoning_tokens),
             money: self.money.max(other.money),
         }
@@ -148,6 +177,7 @@ impl Add for Usage {
             prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
             completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
             cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
             money: match (self.money, other.money) {
                 (Some(one), Some(other)) => Some(one + other),
@@ -174,6 +204,13 @@ impl Sum for Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_provider_tells_of_tokens_is_said() {
+        assert_eq!(Usage::call(3, 2).tokens_in_words(), "3 tokens read, 2 written");
+        let told = Usage::call(12, 9).with_cached(8).with_reasoning(5);
+        assert_eq!(told.tokens_in_words(), "12 tokens read (8 cached), 9 written (5 reasoning)");
+    }
 
     #[test]
     fn a_sum_has_a_price_when_all_of_its_calls_have() {

@@ -68,6 +68,9 @@ impl ChatClient {
         /// Whether JSON schemas are sent with `"strict": true`. Default true.
         #[builder(default = true)]
         strict_schemas: bool,
+        /// Whether a model may call several tools at once, for requests with tools that do not say it. It is sent with
+        /// tools alone. Default: the provider's.
+        parallel_tool_calls: Option<bool>,
         /// Longest time to connect (name lookup, TCP and TLS). Default 10 s.
         #[builder(default = Duration::from_secs(10))]
         connect_timeout: Duration,
@@ -136,7 +139,8 @@ impl ChatClient {
         };
         conduct.check()?;
         let endpoint = Endpoint::parse(&base_url)?;
-        let template = BodyTemplate { model, sampling, max_tokens_field, strict_schemas, extra };
+        let template =
+            BodyTemplate { model, sampling, max_tokens_field, strict_schemas, parallel_tool_calls, extra };
         template.check()?;
 
         let http = http_client(&endpoint, &conduct.limits, &user_agent)?;

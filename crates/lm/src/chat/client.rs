@@ -25,8 +25,13 @@ use crate::wire::Wire as _;
 ///   server does not know the format at all, the client remembers and sends it no more.
 /// - `max_tokens` that the server rejects under the one name goes by the other, `max_completion_tokens`,
 ///   from then on; or the other way round.
-/// - `temperature`, `top_p`, `stop` or `seed` that the model does not support is left out from then on,
-///   with one warning in the log. A value out of range is an error as ever.
+/// - `temperature`, `top_p`, `stop`, `seed`, `reasoning_effort`, `verbosity`, `tool_choice`, `parallel_tool_calls`
+///   or a tool's `strict` that the model does not support is left out from then on, with one warning in the log. A
+///   value out of range is an error as ever, and so are tools themselves.
+/// - The role `developer`, an assistant's content of null, what a model thought, ids of calls and names of tools
+///   that the server refuses are put another way from then on: `system`, an empty text, nothing, ids of nine letters
+///   and digits, names with `_` for what is refused. Calls in a reply have the names of the request.
+/// - A call of a tool without an id gets one that depends on the call alone.
 /// - None of these fallbacks changes the client's `id`.
 /// - Text that the content filter cut short comes as it is, with
 ///   [`FinishReason::ContentFilter`](promptopt_core::lm::FinishReason::ContentFilter); nothing left at all is

@@ -23,6 +23,7 @@ use crate::headers::{Credentials, ExtraHeader};
 use crate::identity::identity;
 use crate::name::ModelName;
 use crate::provider::Dialect;
+use crate::reasoning::reasons;
 use crate::retry::RetryPolicy;
 use crate::secrets::redactor;
 use crate::surface::builder_surface;
@@ -32,6 +33,10 @@ use crate::{ConfigError, MaxTokensField, Provider, RateControl, Timer};
 
 /// The bound on a completion of Anthropic's, which wants to have one.
 const ANTHROPIC_MAX_TOKENS: u32 = 4096;
+/// The same of a model that reasons: above the tokens that it may reason for, which are 8,000 with medium effort,
+const ANTHROPIC_MAX_REASONING_TOKENS: u32 = 16_384;
+/// and 24,000 with more.
+const ANTHROPIC_MAX_HARD_REASONING_TOKENS: u32 = 32_768;
 
 #[bon::bon]
 impl ProviderClient {
@@ -65,9 +70,13 @@ impl ProviderClient {
         #[builder(into)]
         api_key_env: Option<String>,
         /// Sampling parameters for requests that do not set their own. Default: the provider's, and 4096 for
-        /// Anthropic's `max_tokens`.
+        /// Anthropic's `max_tokens`: 16,384 for a model that reasons, 32,768 with a `reasoning_effort` of
+        /// `high` or more.
         #[builder(default)]
         mut sampling: Sampling,
+        /// Whether a model may call several tools at once, for requests with tools that do not say it. A provider
+        /// that takes no such word does as it likes. Default: the provider's.
+        parallel_tool_calls: Option<bool>,
         /// Longest time to connect (name lookup, TCP and TLS). Default 10 s.
         #[builder(default = Duration::from_secs(10))]
         connect_timeout: Duration,
@@ -124,10 +133,23 @@ impl ProviderClient {
         let dialect = provider.dialect();
         check_support(dialect, &sampling, &extra)?;
         if dialect == Dialect::Anthropic {
-            sampling.max_tokens.get_or_insert(ANTHROPIC_MAX_TOKENS);
+            let effort = sampling.reasoning_effort.as_deref();
+            let bound = match effort {
+                Some("high" | "xhigh" | "max") => ANTHROPIC_MAX_HARD_REASONING_TOKENS,
+                effort if reasons(&model, effort) => ANTHROPIC_MAX_REASONING_TOKENS,
+                _ => ANTHROPIC_MAX_TOKENS,
+            };
+            sampling.max_tokens.get_or_insert(bound);
         }
         let max_tokens_field = MaxTokensField::MaxTokens;
-        let template = BodyTemplate { model, sampling, max_tokens_field, strict_schemas: true, extra };
+        let template = BodyTemplate {
+            model,
+            sampling,
+            max_tokens_field,
+            strict_schemas: true,
+            parallel_tool_calls,
+            extra,
+        };
         template.check()?;
 
         let endpoint = address(base_url.as_deref().unwrap_or(provider.base_url()))?;

@@ -6,19 +6,23 @@ use genai::chat::{
 use promptopt_core::lm::{
     Audio, File, Image, LmError, LmRequest, Message, Part, Role, ToolCall, ToolChoice, ToolDefinition,
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::body::unsent;
+use crate::forms::made_id;
+use crate::provider::Dialect;
 
 /// The messages and the tools of `request`.
 ///
 /// # Errors
 ///
 /// What of it has no form here. Nothing is sent then.
-pub(super) fn chat(request: &LmRequest) -> Result<ChatRequest, LmError> {
-    check(request)?;
-    let messages =
-        request.messages.iter().map(|one| message(one, &request.messages)).collect::<Result<_, _>>()?;
+pub(super) fn chat(request: &LmRequest, dialect: Dialect) -> Result<ChatRequest, LmError> {
+    check(request, dialect)?;
+    let messages = request.messages.iter().enumerate();
+    let messages = messages
+        .map(|(at, one)| message(one, request.messages.get(..at).unwrap_or_default(), dialect))
+        .collect::<Result<_, _>>()?;
     let mut chat = ChatRequest::new(messages);
     if !request.tools.is_empty() {
         chat.tools = Some(request.tools.iter().map(tool).collect::<Result<_, _>>()?);
@@ -27,7 +31,7 @@ pub(super) fn chat(request: &LmRequest) -> Result<ChatRequest, LmError> {
 }
 
 /// What a request may ask for that has no form here.
-fn check(request: &LmRequest) -> Result<(), LmError> {
+fn check(request: &LmRequest, dialect: Dialect) -> Result<(), LmError> {
     let sampling = &request.sampling;
     let is_known = |name: &Option<String>, known: fn(&str) -> bool| name.as_deref().is_none_or(known);
     let refused =
@@ -37,8 +41,8 @@ fn check(request: &LmRequest) -> Result<(), LmError> {
             "this `verbosity`"
         } else if request.logprobs.is_some() {
             "log-probabilities"
-        } else if request.parallel_tool_calls == Some(false) {
-            "`parallel_tool_calls = false`"
+        } else if dialect == Dialect::Ollama && !request.extra.is_empty() {
+            "a parameter of its own"
         } else if request.tool_choice.as_ref().is_some_and(|choice| tool_choice(choice).is_none()) {
             "this `tool_choice`"
         } else {
@@ -51,47 +55,101 @@ fn cannot(what: &str) -> LmError {
     unsent(format!("{what} cannot be sent to this provider"))
 }
 
-fn message(message: &Message, all: &[Message]) -> Result<ChatMessage, LmError> {
+/// A message; `before` are those before it.
+fn message(message: &Message, before: &[Message], dialect: Dialect) -> Result<ChatMessage, LmError> {
     let role = match message.role {
         Role::System | Role::Developer => ChatRole::System,
         Role::Assistant => ChatRole::Assistant,
-        Role::Tool | Role::Function => return Ok(tool_result(message, all)),
+        Role::Tool | Role::Function => return tool_result(message, before),
         _ => ChatRole::User,
     };
     let shown = message.content.as_slice();
-    let mut parts = match (shown, message.text()) {
-        ([], "") => Vec::new(),
-        ([], text) => vec![ContentPart::from_text(text)],
-        (shown, _) => shown.iter().map(part).collect::<Result<_, _>>()?,
-    };
-    parts.extend(message.tool_calls.iter().map(tool_call));
+    if role != ChatRole::User && shown.iter().any(|part| part.text().is_none()) {
+        return Err(cannot(&format!("what is shown by the role `{}`", message.role.as_str())));
+    }
+    let mut parts = thoughts(message, dialect);
+    match (shown, message.text()) {
+        ([], "") => {}
+        ([], text) => parts.push(ContentPart::from_text(text)),
+        (shown, _) => {
+            for one in shown {
+                parts.push(part(one, dialect)?);
+            }
+        }
+    }
+    parts.extend(message.tool_calls.iter().map(|call| tool_call(call, dialect)));
     if parts.is_empty() {
         parts.push(ContentPart::from_text(""));
     }
     Ok(ChatMessage::new(role, MessageContent::from_parts(parts)))
 }
 
-fn tool_result(message: &Message, all: &[Message]) -> ChatMessage {
-    let id = message.tool_call_id.clone().unwrap_or_default();
-    let call = all.iter().flat_map(|message| &message.tool_calls).find(|call| call.id == id);
-    let mut result = genai::chat::ToolResponse::new(id, message.text());
-    result.fn_name = call.map(|call| call.name.clone());
-    ChatMessage::new(ChatRole::Tool, MessageContent::from_parts(vec![result.into()]))
+/// Where a message has what Claude thought, with the signatures that Anthropic wants back with the results of tools.
+const THOUGHTS: &str = "thinking_blocks";
+
+/// What the model thought before it called the tools of a message, as far as the provider wants it back.
+fn thoughts(message: &Message, dialect: Dialect) -> Vec<ContentPart> {
+    let blocks =
+        message.extra.get(THOUGHTS).and_then(Value::as_array).filter(|_| dialect == Dialect::Anthropic);
+    blocks.into_iter().flatten().map(|block| ContentPart::from_custom(block.clone(), None)).collect()
 }
 
-fn part(part: &Part) -> Result<ContentPart, LmError> {
+/// What came of it, for [`thoughts`] of the next request.
+pub(super) fn thought(content: &MessageContent) -> Map<String, Value> {
+    let (mut blocks, mut signature) = (Vec::new(), None);
+    for part in content {
+        match part {
+            ContentPart::ThoughtSignature(text) => signature = Some(text),
+            ContentPart::ReasoningContent(words) => blocks.extend(
+                signature
+                    .take()
+                    .map(|signature| json!({"type": "thinking", "thinking": words, "signature": signature})),
+            ),
+            ContentPart::Custom(custom) if custom.data.get("type") == Some(&json!("redacted_thinking")) => {
+                blocks.push(custom.data.clone());
+            }
+            _ => {}
+        }
+    }
+    let kept = (!blocks.is_empty()).then(|| (THOUGHTS.to_owned(), Value::from(blocks)));
+    kept.into_iter().collect()
+}
+
+fn tool_result(message: &Message, before: &[Message]) -> Result<ChatMessage, LmError> {
+    if message.content.as_slice().iter().any(|part| part.text().is_none()) {
+        return Err(cannot("what is shown in the result of a tool"));
+    }
+    let id = message.tool_call_id.clone().unwrap_or_default();
+    let call = before.iter().rev().flat_map(|message| &message.tool_calls).find(|call| call.id == id);
+    let mut result = genai::chat::ToolResponse::new(id, message.text());
+    result.fn_name = call.map(|call| call.name.clone());
+    Ok(ChatMessage::new(ChatRole::Tool, MessageContent::from_parts(vec![result.into()])))
+}
+
+fn part(part: &Part, dialect: Dialect) -> Result<ContentPart, LmError> {
     let of_url = |url: &str, name: Option<String>, media_type: &str| match split(url) {
         Some((media_type, data)) => ContentPart::from_binary_base64(media_type, data, name),
         None => ContentPart::from_binary_url(media_type, url, name),
     };
-    Ok(match part {
-        Part::Text(text) => ContentPart::from_text(text.as_str()),
-        Part::Image(Image { url, .. }) => of_url(url, None, media_type(url)),
-        Part::Audio(Audio { data, format, .. }) => {
+    Ok(match (part, dialect) {
+        (Part::Text(text), _) => ContentPart::from_text(text.as_str()),
+        // The library writes no image at an address for Anthropic, and none for Ollama, which takes none.
+        (Part::Image(Image { url, .. }), Dialect::Anthropic) if split(url).is_none() => {
+            let image = json!({"type": "image", "source": {"type": "url", "url": *url}});
+            ContentPart::from_custom(image, None)
+        }
+        (Part::Image(Image { url, .. }), Dialect::Ollama) if split(url).is_none() => {
+            return Err(cannot("an image at an address: give its bytes;"));
+        }
+        (Part::Image(Image { url, .. }), _) => of_url(url, None, media_type(url)),
+        (Part::Audio(_) | Part::File(_), Dialect::Ollama) | (Part::Audio(_), Dialect::Anthropic) => {
+            return Err(cannot(&format!("a part of the kind `{}`", part.kind())));
+        }
+        (Part::Audio(Audio { data, format, .. }), _) => {
             ContentPart::from_binary_base64(format!("audio/{format}"), data.clone(), None)
         }
-        Part::File(File { data: Some(data), name, .. }) => of_url(data, name.clone(), "application/pdf"),
-        Part::Other(other) => match part.text() {
+        (Part::File(File { data: Some(data), name, .. }), _) => of_url(data, name.clone(), "application/pdf"),
+        (Part::Other(other), _) => match part.text() {
             Some(text) => ContentPart::from_text(text),
             None => {
                 let kind = other.get("type").and_then(Value::as_str).unwrap_or("without a type");
@@ -118,13 +176,15 @@ fn media_type(url: &str) -> &'static str {
     }
 }
 
-fn tool_call(call: &ToolCall) -> ContentPart {
+fn tool_call(call: &ToolCall, dialect: Dialect) -> ContentPart {
     // A provider takes an object alone: what the model wrote amiss goes back as it was.
     let arguments = match call.read_arguments() {
         Ok(arguments) => Value::Object(arguments),
-        Err(_) => serde_json::json!({"arguments": call.arguments}),
+        Err(_) => json!({"arguments": call.arguments}),
     };
-    let signatures = call.extra.get(SIGNATURES).and_then(|texts| serde_json::from_value(texts.clone()).ok());
+    // Anthropic's are beside the words that they sign.
+    let signatures = call.extra.get(SIGNATURES).filter(|_| dialect != Dialect::Anthropic);
+    let signatures = signatures.and_then(|texts| serde_json::from_value(texts.clone()).ok());
     ContentPart::ToolCall(genai::chat::ToolCall {
         call_id: call.id.clone(),
         fn_name: call.name.clone(),
@@ -137,13 +197,18 @@ fn tool_call(call: &ToolCall) -> ContentPart {
 const SIGNATURES: &str = "thought_signatures";
 
 /// A call that came.
-pub(super) fn called(call: genai::chat::ToolCall) -> ToolCall {
+pub(super) fn called(call: genai::chat::ToolCall, number: usize, dialect: Dialect) -> ToolCall {
     let arguments = match call.fn_arguments {
         Value::String(text) => text,
+        Value::Null => String::new(),
         value => value.to_string(),
     };
     let mut own = ToolCall::new(call.call_id, call.fn_name, arguments);
-    if let Some(signatures) = call.thought_signatures {
+    if dialect == Dialect::Ollama {
+        // It does without ids, and the library draws one at random.
+        own.id = made_id(&own, number);
+    }
+    if let Some(signatures) = call.thought_signatures.filter(|_| dialect != Dialect::Anthropic) {
         own.extra.insert(SIGNATURES.to_owned(), signatures.into());
     }
     own
@@ -156,7 +221,11 @@ fn tool(tool: &ToolDefinition) -> Result<Tool, LmError> {
     }
     let mut own = Tool::new(tool.name.as_str());
     own.description = Some(tool.description.clone()).filter(|text| !text.is_empty());
-    own.schema = Some(tool.parameters.clone()).filter(|schema| !schema.is_null());
+    // A tool without arguments still has a schema: Anthropic refuses one that has none.
+    own.schema = Some(match &tool.parameters {
+        Value::Null => json!({"type": "object", "properties": {}}),
+        schema => schema.clone(),
+    });
     own.strict = tool.strict;
     Ok(own)
 }

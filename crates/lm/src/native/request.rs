@@ -1,7 +1,7 @@
 //! A request in the terms of `genai`.
 
 use genai::chat::{ChatOptions, ChatResponseFormat, JsonSpec, ReasoningEffort, Verbosity};
-use promptopt_core::lm::{LmRequest, ResponseFormat, Sampling};
+use promptopt_core::lm::{LmRequest, ResponseFormat, Sampling, ToolChoice};
 use serde_json::{Map, Value, json};
 
 use super::chat::tool_choice;
@@ -32,7 +32,19 @@ impl NativeWire {
         options.extra_headers = Some(self.headers.clone());
         let mut own = self.peer.template.extra.clone();
         own.extend(request.extra.clone());
-        let extra = extra(self.dialect, sampling, format, &own);
+        if let (Dialect::Anthropic, Some(parallel)) =
+            (self.dialect, self.peer.template.parallel_tool_calls(request, draft))
+        {
+            let choice = json!({"disable_parallel_tool_use": !parallel});
+            own.insert("tool_choice".to_owned(), with(choice, request.tool_choice.as_ref()));
+        }
+        let mut extra = extra(self.dialect, sampling, format, &own);
+        if let Some(Value::Object(config)) = extra.get_mut(GENERATION_CONFIG) {
+            // The library's own entry is replaced, so what it says of thinking has to be said once more.
+            let thinking =
+                options.reasoning_effort.as_ref().and_then(|it| thinking(&self.peer.template.model, it));
+            thinking.map(|thinking| config.entry("thinkingConfig").or_insert(thinking));
+        }
         options.extra_body = (!extra.is_empty()).then_some(Value::Object(extra));
         options
     }
@@ -48,6 +60,44 @@ fn response_format(dialect: Dialect, format: &ResponseFormat) -> Option<ChatResp
         }
         _ => None,
     }
+}
+
+/// A choice of tools in Anthropic's words, with what `extra` says of it.
+fn with(mut extra: Value, choice: Option<&ToolChoice>) -> Value {
+    let (kind, name) = match choice {
+        Some(ToolChoice::None) => return json!({"type": "none"}),
+        Some(ToolChoice::Required) => ("any", None),
+        Some(ToolChoice::Tool(name)) => ("tool", Some(name)),
+        _ => ("auto", None),
+    };
+    extra["type"] = kind.into();
+    if let Some(name) = name {
+        extra["name"] = name.as_str().into();
+    }
+    extra
+}
+
+/// How much Gemini is to think, in its words, as the library has it.
+fn thinking(model: &str, effort: &ReasoningEffort) -> Option<Value> {
+    use ReasoningEffort::{Budget, High, Low, Max, Medium, Minimal, XHigh, Zero};
+    if ["gemini-3", "gemma-4"].iter().any(|name| model.contains(name)) {
+        let level = match effort {
+            Minimal => "MINIMAL",
+            Low => "LOW",
+            Medium => "MEDIUM",
+            High | Max | XHigh => "HIGH",
+            Zero | Budget(_) => return None,
+        };
+        return Some(json!({"thinkingLevel": level}));
+    }
+    let budget = match effort {
+        Low | Minimal => 1000,
+        Medium => 8000,
+        High | Max | XHigh => 24_000,
+        Budget(budget) => *budget,
+        Zero => return None,
+    };
+    Some(json!({"thinkingBudget": budget}))
 }
 
 /// The extra parameters of a body. They replace whole entries of it, so that what is to be added to Gemini's

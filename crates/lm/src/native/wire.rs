@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use genai::ServiceTarget;
 use genai::chat::{ChatOptions, ChatRequest, ChatResponse};
-use promptopt_core::lm::{LmError, LmReply, LmRequest};
+use promptopt_core::lm::{LmError, LmReply, LmRequest, ToolChoice};
 use tokio::time::timeout;
 use tracing::debug;
 use tracing::instrument::WithSubscriber as _;
@@ -44,10 +44,18 @@ impl Wire for NativeWire {
             return Err(unsent(reason).into());
         }
         if self.dialect == Dialect::Anthropic && draft.sampling.seed.is_some() {
-            let refused_parameters = vec![Parameter::Seed];
-            return Err(AttemptError { refused_parameters, ..unsent("Anthropic takes no `seed`").into() });
+            return Err(self.refused(Parameter::Seed));
         }
-        Ok((chat(request)?, self.options(request, draft)))
+        let parallel = self.peer.template.parallel_tool_calls(request, draft);
+        if self.dialect != Dialect::Anthropic && parallel == Some(false) {
+            return Err(self.refused(Parameter::ParallelToolCalls));
+        }
+        if self.dialect == Dialect::Ollama
+            && request.tool_choice.as_ref().is_some_and(|it| *it != ToolChoice::Auto)
+        {
+            return Err(self.refused(Parameter::ToolChoice));
+        }
+        Ok((chat(request, self.dialect)?, self.options(request, draft)))
     }
 
     async fn send(&self, (chat, options): &Self::Body, attempt: u32) -> Result<LmReply, AttemptError> {
@@ -69,6 +77,12 @@ impl Wire for NativeWire {
 }
 
 impl NativeWire {
+    /// As if the provider had refused a parameter that has no words in its dialect.
+    fn refused(&self, parameter: Parameter) -> AttemptError {
+        let reason = format!("this provider takes no `{}`", parameter.as_str());
+        AttemptError { refused_parameters: vec![parameter], ..unsent(reason).into() }
+    }
+
     fn reply(&self, response: ChatResponse) -> Result<LmReply, AttemptError> {
         // A prompt that Gemini blocks comes as a reply of nothing, with the reason beside it.
         let is_nothing = response.content.is_empty() && response.stop_reason.is_none();
@@ -77,6 +91,7 @@ impl NativeWire {
         {
             return Err(self.no_completion(body));
         }
-        read_reply(response).map_err(|problem| self.failed_reply(problem, "application/json", String::new()))
+        read_reply(response, self.dialect)
+            .map_err(|problem| self.failed_reply(problem, "application/json", String::new()))
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod config;
+mod dialects;
 mod errors;
 mod faults;
 mod formats;

@@ -52,6 +52,7 @@ impl Run<'_> {
         if let Some(untold) = self.ledger.untold() {
             self.note(untold);
         }
+        self.notes.extend(self.ledger.added());
         let track = self.options.track_stats;
         let (reported, winner) = self.reported(best);
         let scores = if track { self.scores(&reported, best) } else { Vec::new() };

@@ -13,6 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::Run;
+use super::inputs::unknown_input;
 use crate::division::{Division, check_budget, divide, too_early, unpriced};
 use crate::{
     Board, Error, Halt, Ledger, RolloutRunner, RunOptions, Setup, Strategy, SystemClock, TrialKind, bounds,
@@ -109,6 +110,9 @@ impl<'p> Run<'p> {
         }
         self.change_formats(&traces);
         self.note_uncounted();
+        if let Some(reason) = unknown_input(self.program, self.board.examples(), &traces) {
+            return Err(Error::Data { reason });
+        }
         match ended.err() {
             Some(Halt::Failed(error)) => Err(error),
             None if !self.runner.anything_went_through() && self.runner.totals().made > 0 => {

@@ -5,6 +5,7 @@ mod failures;
 mod gemini;
 mod ollama;
 mod settings;
+mod tools;
 
 use std::sync::Arc;
 
