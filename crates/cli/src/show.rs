@@ -1,6 +1,7 @@
 //! `promptopt show`.
 
 use anyhow::anyhow;
+use promptopt_core::data::without_bytes;
 use promptopt_core::lm::Message;
 use serde_json::json;
 
@@ -18,12 +19,15 @@ pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
     for (predictor, messages) in &chats {
         text.push_str(&format!("=== predictor `{predictor}`: {} messages\n", messages.len()));
         for message in messages {
-            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.text()));
+            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.content));
         }
         text.push('\n');
     }
     output.text(text.trim_end())?;
-    let chat = |(predictor, messages): &(String, Vec<Message>)| json!({"predictor": predictor, "messages": messages});
+    // What an image or a file holds is nothing to read.
+    let chat = |(predictor, messages): &(String, Vec<Message>)| {
+        without_bytes(&json!({"predictor": predictor, "messages": messages})).into_owned()
+    };
     output.object(&json!({"command": "show", "predictors": chats.iter().map(chat).collect::<Vec<_>>()}))
 }
 

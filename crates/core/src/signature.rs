@@ -217,7 +217,10 @@ impl Signature {
         }
         if let Some(field) = self.outputs.iter().find(|it| it.kind.is_shown() || it.kind.holds_history()) {
             let kind = &field.kind;
-            return wrong(format!("the output `{}` cannot be of type {kind}, which only inputs can be", field.name));
+            return wrong(format!(
+                "the output `{}` cannot be of type {kind}, which only inputs can be",
+                field.name
+            ));
         }
         let mut histories = self.inputs.iter().filter(|field| field.kind == FieldType::History);
         if let (Some(first), Some(second)) = (histories.next(), histories.next()) {

@@ -40,7 +40,8 @@ pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Rows<'stati
     let file = File::open(path).map_err(cannot_open)?;
     let name = path.display().to_string();
     // The folder of a path without one is the current folder.
-    let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let folder =
+        path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let rows = Rows::new(rows(format, file, path, &name, options)?, name, options)?;
     Ok(rows.with_folder(folder.map(Path::to_owned)))
 }

@@ -78,7 +78,9 @@ impl Files {
         history: Value,
         kind_of: impl Fn(&str) -> Option<&'t FieldType>,
     ) -> Result<Value, Flaw> {
-        let Ok(Value::Array(mut turns)) = FieldType::History.read(history.clone()) else { return Ok(history) };
+        let Ok(Value::Array(mut turns)) = FieldType::History.read(history.clone()) else {
+            return Ok(history);
+        };
         for fields in turns.iter_mut().filter_map(Value::as_object_mut) {
             for (name, value) in fields.iter_mut() {
                 if let Some(kind) = kind_of(name).filter(|kind| kind.is_shown()) {
@@ -101,7 +103,10 @@ impl Files {
                     (None, _) => return Err(format!("{} is none of PNG, JPEG, GIF and WebP", named(&text))),
                 };
                 if !kind.starts_with("image/") {
-                    return Err(format!("{} is {kind} and no image: give the field the type file", named(&text)));
+                    return Err(format!(
+                        "{} is {kind} and no image: give the field the type file",
+                        named(&text)
+                    ));
                 }
                 Ok(Value::from(data_url(&kind, &bytes)))
             }
@@ -133,7 +138,9 @@ impl Files {
             }
             other => return Ok(other),
         };
-        let Some(Source { bytes, declared, path }) = self.source(&text)? else { return Ok(Value::from(text)) };
+        let Some(Source { bytes, declared, path }) = self.source(&text)? else {
+            return Ok(Value::from(text));
+        };
         let by_content = media_type(&bytes).map(str::to_owned);
         let is_text = || std::str::from_utf8(&bytes).is_ok().then(|| "text/plain".to_owned());
         let declared = declared.filter(|kind| !kind.is_empty() && kind != "application/octet-stream");
@@ -150,7 +157,9 @@ impl Files {
     /// The bytes that a text holds or names; `None` for an address, which is not loaded, and for an empty text.
     fn source<'t>(&self, text: &'t str) -> Result<Option<Source<'t>>, Flaw> {
         let text = text.trim();
-        if text.is_empty() || ["http://", "https://", "gs://", "<<CUSTOM-TYPE"].iter().any(|it| text.starts_with(it)) {
+        if text.is_empty()
+            || ["http://", "https://", "gs://", "<<CUSTOM-TYPE"].iter().any(|it| text.starts_with(it))
+        {
             return Ok(None);
         }
         if text.starts_with("data:") {
@@ -170,12 +179,15 @@ impl Files {
     fn load(&self, text: &str) -> Result<Vec<u8>, Flaw> {
         let name = named(text);
         let Some(folder) = &self.folder else {
-            return Err(format!("{name} is a path, and these rows are in no folder: give an address or base64"));
+            return Err(format!(
+                "{name} is a path, and these rows are in no folder: give an address or base64"
+            ));
         };
         let path = Path::new(text);
         let stays = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-        let outside =
-            || format!("{name} leads out of the folder of the data file: copy it there, or set `files_outside`");
+        let outside = || {
+            format!("{name} leads out of the folder of the data file: copy it there, or set `files_outside`")
+        };
         if !self.outside && !path.components().all(stays) {
             return Err(outside());
         }
@@ -235,7 +247,8 @@ fn check_size(bytes: usize, what: &str) -> Result<(), Flaw> {
 }
 
 fn named(text: &str) -> String {
-    let text = text.split_once(',').filter(|(kind, _)| kind.starts_with("data:")).map_or(text, |(kind, _)| kind);
+    let text =
+        text.split_once(',').filter(|(kind, _)| kind.starts_with("data:")).map_or(text, |(kind, _)| kind);
     format!("`{}`", words::shorten(text))
 }
 
@@ -279,7 +292,10 @@ mod tests {
         ] {
             assert_eq!(image(&files, value.clone()), Ok(json!(url)), "{value}");
         }
-        assert_eq!(image(&files, json!({"url": "images/a.jpg", "detail": "low"})), Ok(json!({"url": url, "detail": "low"})));
+        assert_eq!(
+            image(&files, json!({"url": "images/a.jpg", "detail": "low"})),
+            Ok(json!({"url": url, "detail": "low"}))
+        );
         // Nothing is loaded from anywhere.
         assert_eq!(image(&files, json!("https://x.org/a.png")), Ok(json!("https://x.org/a.png")));
         let many = FieldType::parse("list[image]").unwrap();

@@ -96,8 +96,10 @@ impl Mapping {
                 continue;
             }
             if kind.is_shown() || *kind == FieldType::History {
-                *value = self.with_bytes(value.take(), kind).map_err(|reason| {
-                    DataError::File { at: row.at.clone(), field: field.clone(), reason }
+                *value = self.with_bytes(value.take(), kind).map_err(|reason| DataError::File {
+                    at: row.at.clone(),
+                    field: field.clone(),
+                    reason,
                 })?;
             }
             let found = kind.read(value.take());
@@ -139,7 +141,9 @@ impl Mapping {
             let may_be_null = matches!(kind, Some(FieldType::Optional(_) | FieldType::History));
             match fields.get(field) {
                 // An input may be left out where it may be null, unless it was only misspelt.
-                None if may_be_null && self.options.inputs.contains(field) && !self.is_misspelt(row, field) => {}
+                None if may_be_null
+                    && self.options.inputs.contains(field)
+                    && !self.is_misspelt(row, field) => {}
                 None => return Err(self.missing(row, field)),
                 Some(Value::Null) if may_be_null => {}
                 Some(value @ Value::Null) => {
@@ -155,7 +159,8 @@ impl Mapping {
 
     /// Whether a column of the row, or of a mapping, was probably meant by a field that the row lacks.
     fn is_misspelt(&self, row: &RawRow, field: &str) -> bool {
-        let unknown = row.fields.keys().map(String::as_str).filter(|column| !self.options.types.contains_key(*column));
+        let unknown =
+            row.fields.keys().map(String::as_str).filter(|column| !self.options.types.contains_key(*column));
         self.options.columns.contains_key(field) || words::nearest(field, unknown).is_some()
     }
 
@@ -327,7 +332,11 @@ mod tests {
         // A label is compared, so it must be there; and a misspelt input is not one that was left out.
         check_error(json!({"q": "a", "n": 1}), &options, "the field `t` is missing");
         let kept = LoadOptions { unknown_fields: UnknownFields::Keep, ..options };
-        check_error(json!({"pasd": [], "n": 1, "t": "x"}), &kept, "the field `past` is missing: the row has `pasd`");
+        check_error(
+            json!({"pasd": [], "n": 1, "t": "x"}),
+            &kept,
+            "the field `past` is missing: the row has `pasd`",
+        );
     }
 
     #[test]
@@ -336,7 +345,11 @@ mod tests {
         check_error(json!({"photo": "a.png", "a": "x"}), &options, "the field `photo`: `a.png` is a path");
         let address = json!({"photo": "https://x.org/a.png", "a": "x"});
         check(address.clone(), &options, address);
-        check_error(json!({"photo": 3, "a": "x"}), &options, "`photo` must be an image (an address, base64 or a path)");
+        check_error(
+            json!({"photo": 3, "a": "x"}),
+            &options,
+            "`photo` must be an image (an address, base64 or a path)",
+        );
     }
 
     #[test]

@@ -73,7 +73,12 @@ fn group(row: &Row, kind: Option<&Type>, takes_bytes: bool) -> Result<Value, Bin
 
 fn list(items: &List, kind: Option<&Type>, takes_bytes: bool) -> Result<Value, Binary> {
     let kind = kind.and_then(element);
-    items.elements().iter().map(|item| value(item, kind, takes_bytes)).collect::<Result<_, _>>().map(Value::Array)
+    items
+        .elements()
+        .iter()
+        .map(|item| value(item, kind, takes_bytes))
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
 }
 
 /// A map is an object; a key that is no text is written as JSON.

@@ -23,7 +23,8 @@ pub(crate) fn describe(kind: &FieldType) -> String {
         FieldType::Image => "an image (an address, base64 or a path)".to_owned(),
         FieldType::File => "a file (base64, a path, or an object with `file_data` or `file_id`)".to_owned(),
         FieldType::History => {
-            "a history (a list of objects with `role` and `content`, or with the fields of the program)".to_owned()
+            "a history (a list of objects with `role` and `content`, or with the fields of the program)"
+                .to_owned()
         }
         other => format!("of type {other}"),
     }

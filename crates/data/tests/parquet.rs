@@ -88,9 +88,11 @@ fn a_column_of_images_as_hugging_face_writes_it() {
     let png = b"\x89PNG\r\n\x1a\n.".to_vec();
     let bytes = file(schema, |index, column| {
         match (index, column) {
-            (0, ColumnWriter::ByteArrayColumnWriter(column)) => {
-                column.write_batch(&[ByteArray::from(png.clone()), ByteArray::from("text")], Some(&[1, 1]), None)
-            }
+            (0, ColumnWriter::ByteArrayColumnWriter(column)) => column.write_batch(
+                &[ByteArray::from(png.clone()), ByteArray::from("text")],
+                Some(&[1, 1]),
+                None,
+            ),
             (1, ColumnWriter::ByteArrayColumnWriter(column)) => {
                 column.write_batch(&[ByteArray::from("a.jpg"), ByteArray::from("b.jpg")], Some(&[1, 1]), None)
             }

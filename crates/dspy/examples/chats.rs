@@ -121,8 +121,11 @@ fn shown() -> Result<Vec<(Signature, Vec<Fields>, Fields)>> {
         let inputs = |value: &Value| fields(json!({"text": "t \u{2028} ", "extra": value}));
         let whole = fields(json!({"text": "t", "extra": one, "answer": "a\n", "note": "n"}));
         let partial = fields(json!({"extra": other, "answer": "a"}));
-        for order in ["text, extra: KIND -> answer, note", "extra: KIND, text -> answer, note", "extra: KIND -> answer, note"]
-        {
+        for order in [
+            "text, extra: KIND -> answer, note",
+            "extra: KIND, text -> answer, note",
+            "extra: KIND -> answer, note",
+        ] {
             let signature = Signature::parse(&order.replace("KIND", kind))?;
             for demos in [vec![], vec![whole.clone()], vec![partial.clone(), whole.clone()]] {
                 cases.push((signature.clone(), demos.clone(), inputs(&one)));

@@ -223,7 +223,8 @@ fn written(name: &str, value: &Value, signature: &Signature) -> Value {
         (Some(FieldType::History), Value::Array(turns)) => {
             let turn = |turn: &Value| match turn {
                 Value::Object(fields) => {
-                    let field = |(name, value): (&String, &Value)| (name.clone(), written(name, value, signature));
+                    let field =
+                        |(name, value): (&String, &Value)| (name.clone(), written(name, value, signature));
                     Value::Object(fields.iter().map(field).collect())
                 }
                 other => other.clone(),

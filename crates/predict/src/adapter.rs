@@ -77,7 +77,12 @@ pub trait Adapter: Send + Sync {
 }
 
 /// The messages of a turn: itself where it has a role, else what went in and what came out.
-fn add_turn<A: Adapter + ?Sized>(adapter: &A, signature: &Signature, turn: &Value, messages: &mut Vec<Message>) {
+fn add_turn<A: Adapter + ?Sized>(
+    adapter: &A,
+    signature: &Signature,
+    turn: &Value,
+    messages: &mut Vec<Message>,
+) {
     let Some(fields) = turn.as_object() else { return };
     if fields.contains_key("role") && signature.field("role").is_none() {
         messages.extend(Message::deserialize(turn).ok());

@@ -81,8 +81,8 @@ impl Adapter for JsonAdapter {
                     found.insert(field.name.clone(), Value::Null);
                 }
                 Some(value) => {
-                    let value = coerce(value.clone(), &field.kind)
-                        .map_err(|mismatch| mismatch.of(&field.name))?;
+                    let value =
+                        coerce(value.clone(), &field.kind).map_err(|mismatch| mismatch.of(&field.name))?;
                     found.insert(field.name.clone(), value);
                 }
                 None => {}

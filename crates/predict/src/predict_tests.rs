@@ -4,7 +4,8 @@ use super::*;
 use crate::{ChainOfThought, PlainAdapter};
 use mockall::{Sequence, mock, predicate};
 use promptopt_core::lm::{
-    Attempts, Completion, Content, FinishReason, LmError, LmReply, Message, ModelProfile, ResponseFormat, lm_fn,
+    Attempts, Completion, Content, FinishReason, LmError, LmReply, Message, ModelProfile, ResponseFormat,
+    lm_fn,
 };
 use promptopt_core::program::Cancellation;
 use promptopt_core::prompt::Prompts;

@@ -53,7 +53,9 @@ fn fit_within(schema: &Value, root: &Value, value: &mut Value, depth: usize) -> 
                     break;
                 }
                 // What is wrong deepest inside comes nearest to what was meant.
-                Err(reason) if nearest.as_ref().is_none_or(|it| it.depth() < reason.depth()) => nearest = Some(reason),
+                Err(reason) if nearest.as_ref().is_none_or(|it| it.depth() < reason.depth()) => {
+                    nearest = Some(reason)
+                }
                 Err(_) => {}
             }
         }
@@ -72,7 +74,8 @@ fn fit_within(schema: &Value, root: &Value, value: &mut Value, depth: usize) -> 
                 }
             }
             for (name, value) in fields.iter_mut() {
-                let schema = properties.and_then(|all| all.get(name)).or_else(|| rules.get("additionalProperties"));
+                let schema =
+                    properties.and_then(|all| all.get(name)).or_else(|| rules.get("additionalProperties"));
                 if schema == Some(&Value::Bool(false)) {
                     return Err(Mismatch::new("is not a field of this object".to_owned()).under(name));
                 }
@@ -229,7 +232,10 @@ mod tests {
         check(json!({"name": "Ann", "age": -1}), Err("person.age: expected at least 0, but is `-1`"));
         check(json!({"name": "Ann", "age": 150}), Err("person.age: expected less than 150, but is `150`"));
         check(json!({"name": "", "age": 1}), Err("person.name: expected at least 1 characters, but is ``"));
-        check(json!({"name": "Ann", "age": 1, "x y": 1}), Err("person[\"x y\"]: is not a field of this object"));
+        check(
+            json!({"name": "Ann", "age": 1, "x y": 1}),
+            Err("person[\"x y\"]: is not a field of this object"),
+        );
         check(
             json!({"name": "Ann", "age": 1, "mood": "odd"}),
             Err("person.mood: expected one of \"good\", \"bad\", but is `odd`"),
@@ -247,7 +253,10 @@ mod tests {
             json!({"name": "Ann", "age": 1, "id": {"n": "x"}}),
             Err("person.id.n: expected an integer, but is `x`"),
         );
-        check(json!({"name": "Ann", "age": 1, "note": 3}), Err("person.note: expected a text or null, but is `3`"));
+        check(
+            json!({"name": "Ann", "age": 1, "note": 3}),
+            Err("person.note: expected a text or null, but is `3`"),
+        );
     }
 
     #[test]
@@ -255,6 +264,9 @@ mod tests {
         let mut value = json!({});
         assert!(fit(&json!({"$ref": "#"}), &mut value).is_ok());
         assert!(fit(&json!({"allOf": [{"$ref": "#"}], "$ref": "#/nowhere"}), &mut value).is_ok());
-        assert!(fit(&json!({"type": 3, "enum": 3, "required": [3], "properties": [], "items": 3}), &mut value).is_ok());
+        assert!(
+            fit(&json!({"type": 3, "enum": 3, "required": [3], "properties": [], "items": 3}), &mut value)
+                .is_ok()
+        );
     }
 }

@@ -45,7 +45,8 @@ impl Mismatch {
 
     /// The same as of the value of an object's field.
     pub(crate) fn under(mut self, name: &str) -> Self {
-        let is_word = !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        let is_word =
+            !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
         let name = if is_word { format!(".{name}") } else { format!("[{}]", Value::from(name)) };
         self.path.insert_str(0, &name);
         self
@@ -72,7 +73,9 @@ impl Mismatch {
 
     /// What is said of the value as a whole.
     fn whole(&self) -> String {
-        self.says.strip_prefix("expected ").map_or_else(|| self.says.clone(), |words| format!("should be {words}"))
+        self.says
+            .strip_prefix("expected ")
+            .map_or_else(|| self.says.clone(), |words| format!("should be {words}"))
     }
 }
 
@@ -109,7 +112,8 @@ fn read_unquoted(text: &str, kind: &FieldType) -> Result<Value, Mismatch> {
             // A text is what it is as JSON, or else what it is as a text; other spellings come last.
             let json = serde_json::from_str(text.trim()).ok();
             let json = json.filter(|value: &Value| !value.is_string() && !value.is_null());
-            let as_json = json.and_then(|value| kinds.iter().find_map(|kind| checked(value.clone(), kind).ok()));
+            let as_json =
+                json.and_then(|value| kinds.iter().find_map(|kind| checked(value.clone(), kind).ok()));
             let said = || Some(Value::from(text)).filter(|value| kinds.iter().any(|kind| kind.admits(value)));
             let spelled = || kinds.iter().find_map(|kind| read_unquoted(text, kind).ok());
             as_json.or_else(said).or_else(spelled).ok_or_else(|| mismatch(text, kind))
@@ -199,10 +203,10 @@ fn spelled(value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
         (FieldType::Float, Value::String(text)) => {
             bare(text).replace(',', "").parse().ok().and_then(Number::from_f64).map(Value::from)
         }
-        (FieldType::Date | FieldType::DateTime, Value::String(text)) => kind.read(Value::from(bare(text))).ok(),
-        (FieldType::Union(kinds), other) => {
-            kinds.iter().find_map(|kind| spelled(other.clone(), kind).ok())
+        (FieldType::Date | FieldType::DateTime, Value::String(text)) => {
+            kind.read(Value::from(bare(text))).ok()
         }
+        (FieldType::Union(kinds), other) => kinds.iter().find_map(|kind| spelled(other.clone(), kind).ok()),
         (FieldType::List(item), Value::Array(items)) => {
             let items = items.iter().enumerate();
             return items

@@ -83,7 +83,8 @@ impl<'a> Page<'a> {
             confirmation: splits::confirmation(report),
             prompts: prompts::diffs(report),
             rules: rules::section(outcome),
-            shows_images: examples.as_ref().is_some_and(Examples::has_images) || demos.iter().any(DemoTable::has_images),
+            shows_images: examples.as_ref().is_some_and(Examples::has_images)
+                || demos.iter().any(DemoTable::has_images),
             demos,
             examples,
             trials: Trials::of(outcome),

@@ -68,10 +68,8 @@ pub(crate) fn sentence(text: &str) -> String {
 
 /// Fields in order, each cut; a last one says how many are left out.
 pub(crate) fn fields(fields: &Fields) -> Vec<Field> {
-    let field = |(key, value): (&String, &serde_json::Value)| Field {
-        name: name(key),
-        value: Cut::of(value),
-    };
+    let field =
+        |(key, value): (&String, &serde_json::Value)| Field { name: name(key), value: Cut::of(value) };
     let mut shown: Vec<_> = fields.iter().take(MAX_FIELDS).map(field).collect();
     if fields.len() > MAX_FIELDS {
         let note = format!("{} more fields are not shown", format::count((fields.len() - MAX_FIELDS) as u64));

@@ -103,10 +103,11 @@ mod tests {
         assert_eq!((cuts[1].text.as_str(), cuts[2].text.as_str()), ("[image]", "text"));
 
         let mut left = png.len() + 1;
-        let fields: Fields = [("a", png), ("b", png), ("c", "data:application/pdf;base64,AAAA"), ("d", "text")]
-            .map(|(name, value)| (name.to_owned(), json!(value)))
-            .into_iter()
-            .collect();
+        let fields: Fields =
+            [("a", png), ("b", png), ("c", "data:application/pdf;base64,AAAA"), ("d", "text")]
+                .map(|(name, value)| (name.to_owned(), json!(value)))
+                .into_iter()
+                .collect();
         let bounded = bounded(&fields, &mut left);
         assert_eq!(Value::Object(bounded), json!({"a": png, "b": "[image]", "c": "[file]", "d": "text"}));
     }

@@ -34,6 +34,7 @@ pub mod conformance;
 mod fault_server;
 mod hidden_rules;
 mod landscapes;
+mod looking;
 #[cfg(feature = "server")]
 mod openai;
 mod scripted;
@@ -49,6 +50,7 @@ pub use around::{Around, Next, around};
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
 pub use landscapes::{HeadroomTask, Landscape};
+pub use looking::LookingLm;
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;

@@ -1,6 +1,9 @@
 //! Requests and replies as an OpenAI-compatible endpoint has them on the wire.
 
-use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling};
+use promptopt_core::lm::{
+    Content, FinishReason, LmReply, LmRequest, Message, ResponseFormat, Role, Sampling,
+};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// The request in a body; `None` when its messages are not a list of role and content.
@@ -12,7 +15,7 @@ pub(crate) fn read_request(body: &Value) -> Option<LmRequest> {
             "assistant" => Role::Assistant,
             _ => Role::User,
         };
-        messages.push(Message::new(role, message.get("content")?.as_str()?.to_owned()));
+        messages.push(Message::new(role, Content::deserialize(message.get("content")?).ok()?));
     }
     let response_format = match body.pointer("/response_format/type").and_then(Value::as_str) {
         Some("json_object" | "json_schema") => ResponseFormat::JsonObject,

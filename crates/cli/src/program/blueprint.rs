@@ -249,7 +249,9 @@ fn field(section: &FieldSection) -> anyhow::Result<Field> {
 /// The type with a schema for the objects in it.
 fn with_schema(section: &FieldSection, kind: FieldType, schema: &Value) -> anyhow::Result<FieldType> {
     Ok(match kind {
-        FieldType::String if section.kind.is_none() && section.values.is_none() => FieldType::Object(schema.clone()),
+        FieldType::String if section.kind.is_none() && section.values.is_none() => {
+            FieldType::Object(schema.clone())
+        }
         FieldType::Object(_) => FieldType::Object(schema.clone()),
         FieldType::List(item) => FieldType::list(with_schema(section, *item, schema)?),
         FieldType::Optional(item) => FieldType::optional(with_schema(section, *item, schema)?),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_store::Journal;
-use promptopt_testkit::{LoopbackServer, SimulatedLm};
+use promptopt_testkit::{LookingLm, LoopbackServer, SimulatedLm};
 
 /// Requests that a run has under way at most.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -24,7 +24,7 @@ const ROWS: usize = 60;
 type Seen = HashMap<ContentHash, usize>;
 
 struct Counting {
-    model: SimulatedLm,
+    model: Arc<dyn LanguageModel>,
     seen: Arc<Mutex<Seen>>,
     latency: Arc<Mutex<Duration>>,
     echo: Option<String>,
@@ -67,6 +67,8 @@ pub(crate) struct Behaviour {
     pub(crate) echo: Option<String>,
     /// Nothing but errors after so many requests.
     pub(crate) fail_after: Option<usize>,
+    /// The tickets are images, and the model looks at them.
+    pub(crate) images: bool,
 }
 
 /// A server, and folders with a task on it.
@@ -74,6 +76,7 @@ pub(crate) struct Harness {
     server: LoopbackServer,
     seen: Arc<Mutex<Seen>>,
     latency: Arc<Mutex<Duration>>,
+    images: bool,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -91,8 +94,13 @@ impl Harness {
             .collect();
         let seen = Arc::<Mutex<Seen>>::default();
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
+        let images = behaviour.images;
+        let model: Arc<dyn LanguageModel> = match images {
+            true => Arc::new(LookingLm::new(["billing", "sales"], 1)),
+            false => Arc::new(SimulatedLm::over_examples(&examples, 1)),
+        };
         let model = Counting {
-            model: SimulatedLm::over_examples(&examples, 1),
+            model,
             seen: Arc::clone(&seen),
             latency: Arc::clone(&latency),
             echo: behaviour.echo,
@@ -101,7 +109,7 @@ impl Harness {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, None)).unwrap();
-        Self { server, seen, latency, _runtime: runtime }
+        Self { server, seen, latency, images, _runtime: runtime }
     }
 
     pub(crate) fn set_latency(&self, latency: Duration) {
@@ -114,8 +122,9 @@ impl Harness {
 
     /// The task file's text with more lines in the model's section and at the end.
     pub(crate) fn task(&self, model: &str, rest: &str) -> String {
+        let kind = if self.images { "image" } else { "str" };
         format!(
-            "[program]\nname = \"route\"\nsignature = \"ticket -> department: enum[billing, sales]\"\n\
+            "[program]\nname = \"route\"\nsignature = \"ticket: {kind} -> department: enum[billing, sales]\"\n\
              instruction = \"Route the ticket.\"\n[model]\nname = \"m\"\nbase_url = \"{}\"\n{model}\n\
              [data]\npath = \"tickets.jsonl\"\n{rest}\n",
             self.server.base_url()
@@ -125,9 +134,17 @@ impl Harness {
     /// A folder with a task.
     pub(crate) fn folder(&self, task: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
+        let show = |index: usize| {
+            let colour = [[200, 0, 0], [0, 200, 0]][index % 2].map(|it: u8| it.saturating_add(index as u8));
+            let path = format!("{index}.png");
+            std::fs::write(folder.path().join(&path), LookingLm::png(colour, 8)).unwrap();
+            path
+        };
         let rows: String = rows()
             .into_iter()
-            .map(|(ticket, department)| {
+            .enumerate()
+            .map(|(index, (ticket, department))| {
+                let ticket = if self.images { show(index) } else { ticket };
                 format!("{{\"ticket\": \"{ticket}\", \"department\": \"{department}\"}}\n")
             })
             .collect();

@@ -118,10 +118,14 @@ mod tests {
     fn bytes_are_a_word() {
         let check = |value: Value, shown: &str| assert_eq!(plain_text(&value), shown);
         check(json!("data:image/png;base64,AAAA"), "[image]");
-        check(json!({"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}),
-            "{\"filename\":\"a.pdf\",\"file_data\":\"[file]\"}");
-        check(json!([["https://x.org/a.png", "data:image/jpeg;base64,AAAA"], 1]),
-            "[[\"https://x.org/a.png\",\"[image]\"],1]");
+        check(
+            json!({"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}),
+            "{\"filename\":\"a.pdf\",\"file_data\":\"[file]\"}",
+        );
+        check(
+            json!([["https://x.org/a.png", "data:image/jpeg;base64,AAAA"], 1]),
+            "[[\"https://x.org/a.png\",\"[image]\"],1]",
+        );
         for text in ["data: none", "data:text,a", "no data:image/png;base64,AAAA", "data:;base6,"] {
             check(json!(text), text);
         }

@@ -112,7 +112,8 @@ impl FieldType {
             Self::List(item) => json!({"type": "array", "items": item.json_schema()}),
             Self::Object(schema) => schema.clone(),
             Self::Optional(item) => {
-                let items = if let Self::Union(kinds) = &**item { kinds } else { std::slice::from_ref(&**item) };
+                let items =
+                    if let Self::Union(kinds) = &**item { kinds } else { std::slice::from_ref(&**item) };
                 let null = json!({"type": "null"});
                 json!({"anyOf": items.iter().map(Self::json_schema).chain([null]).collect::<Vec<_>>()})
             }
@@ -203,12 +204,14 @@ impl FieldType {
     }
 
     fn parse_union(kinds: &[&str], depth: usize) -> Result<Self, String> {
-        let is_null = |kind: &&str| ["none", "null", "nonetype"].contains(&kind.trim().to_ascii_lowercase().as_str());
+        let is_null =
+            |kind: &&str| ["none", "null", "nonetype"].contains(&kind.trim().to_ascii_lowercase().as_str());
         let (nulls, kinds): (Vec<&str>, Vec<&str>) = kinds.iter().copied().partition(is_null);
         if kinds.is_empty() {
             return Err("a union needs at least one type, as in union[int, str]".to_owned());
         }
-        let kinds = kinds.into_iter().map(|kind| Self::parse_within(kind, depth)).collect::<Result<Vec<_>, _>>()?;
+        let kinds =
+            kinds.into_iter().map(|kind| Self::parse_within(kind, depth)).collect::<Result<Vec<_>, _>>()?;
         let union = Self::union(kinds);
         let is_optional = nulls.is_empty() || matches!(union, Self::Optional(_));
         Ok(if is_optional { union } else { Self::optional(union) })
@@ -277,7 +280,13 @@ mod tests {
         for text in
             ["str", "int", "float", "bool", "enum[a, b]", "list[list[int]]", "object", "optional[list[str]]"]
                 .into_iter()
-                .chain(["union[int, str]", "optional[union[int, list[date]]]", "list[image]", "file", "history"])
+                .chain([
+                    "union[int, str]",
+                    "optional[union[int, list[date]]]",
+                    "list[image]",
+                    "file",
+                    "history",
+                ])
                 .chain(["datetime", "union[enum[a|b], float]"])
         {
             assert_eq!(FieldType::parse(text).unwrap().to_string(), text);
@@ -322,7 +331,9 @@ mod tests {
         assert!(FieldType::literals(["a"]).admits(&json!("a")));
         assert!(!FieldType::literals(["a"]).admits(&json!("A")));
         let either = FieldType::parse("int | date").unwrap();
-        assert!(either.admits(&json!(3)) && either.admits(&json!("2026-11-27")) && !either.admits(&json!("3")));
+        assert!(
+            either.admits(&json!(3)) && either.admits(&json!("2026-11-27")) && !either.admits(&json!("3"))
+        );
         let schema = json!({"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]});
         assert_eq!(FieldType::parse("int | str | none").unwrap().json_schema(), schema);
         let optional = FieldType::optional(FieldType::String);

@@ -72,7 +72,8 @@ impl FieldType {
 fn marked(part: Part) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let fields = |fields: Vec<(&str, Option<&str>)>| {
-        let fields = fields.into_iter().filter_map(|(name, text)| Some(format!("\"{name}\": {}", quoted(text?))));
+        let fields =
+            fields.into_iter().filter_map(|(name, text)| Some(format!("\"{name}\": {}", quoted(text?))));
         fields.collect::<Vec<_>>().join(", ")
     };
     let (kind, inner) = match &part {
@@ -96,8 +97,7 @@ fn marked(part: Part) -> String {
 /// What stands between the marks of a text.
 fn unmarked(text: &str) -> Option<Value> {
     let [start, end] = MARKS;
-    let parts: Vec<Value> =
-        serde_json::from_str(text.trim().strip_prefix(start)?.strip_suffix(end)?).ok()?;
+    let parts: Vec<Value> = serde_json::from_str(text.trim().strip_prefix(start)?.strip_suffix(end)?).ok()?;
     let [part] = <[Value; 1]>::try_from(parts).ok()?;
     Some(part)
 }
@@ -119,7 +119,9 @@ pub(super) fn is_image(value: &Value) -> bool {
     let has = |name| value.get(name).and_then(Value::as_str);
     match value {
         Value::String(url) => is_address(url),
-        Value::Object(fields) => fields.len() == 2 && has("detail").is_some() && has("url").is_some_and(is_address),
+        Value::Object(fields) => {
+            fields.len() == 2 && has("detail").is_some() && has("url").is_some_and(is_address)
+        }
         _ => false,
     }
 }
@@ -187,8 +189,11 @@ pub(super) fn read_history(value: Value) -> Result<Value, Value> {
 
 /// Turns with the values that DSPy keeps between marks in our form.
 fn shown_in_turns(mut turns: Value) -> Value {
-    for value in turns.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        let values = if let Value::Array(items) = value { items.as_mut_slice() } else { std::slice::from_mut(value) };
+    for value in
+        turns.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut).flat_map(Map::values_mut)
+    {
+        let values =
+            if let Value::Array(items) = value { items.as_mut_slice() } else { std::slice::from_mut(value) };
         for value in values {
             let part = value.as_str().and_then(unmarked);
             if let Some(read) = part.and_then(|part| read_image(&part).or_else(|| read_file(&part))) {
@@ -234,7 +239,10 @@ mod tests {
             json!({"url": png}),
             json!({"url": png, "detail": null}),
             json!({"type": "image_url", "image_url": {"url": png}}),
-            json!(format!("{}[{{\"type\": \"image_url\", \"image_url\": {{\"url\": \"{png}\"}}}}]{}", MARKS[0], MARKS[1])),
+            json!(format!(
+                "{}[{{\"type\": \"image_url\", \"image_url\": {{\"url\": \"{png}\"}}}}]{}",
+                MARKS[0], MARKS[1]
+            )),
         ] {
             check(&FieldType::Image, value.clone(), Some(json!(png)));
             assert_eq!(FieldType::Image.part(&value), Some(Image::at(png).into()));
@@ -242,7 +250,9 @@ mod tests {
         check(&FieldType::Image, detailed.clone(), Some(detailed.clone()));
         assert_eq!(FieldType::Image.part(&detailed), Some(Image::at(png).with_detail("low").into()));
         check(&FieldType::Image, json!(" https://x.org/a.png "), Some(json!("https://x.org/a.png")));
-        for value in [json!("a.png"), json!(""), json!({"url": "a.png"}), json!({"path": png}), json!(3), json!(null)] {
+        for value in
+            [json!("a.png"), json!(""), json!({"url": "a.png"}), json!({"path": png}), json!(3), json!(null)]
+        {
             check(&FieldType::Image, value, None);
         }
     }
@@ -253,9 +263,19 @@ mod tests {
         let whole = json!({"filename": "a.pdf", "file_data": pdf});
         check(&FieldType::File, whole.clone(), Some(whole.clone()));
         check(&FieldType::File, json!(pdf), Some(json!({"file_data": pdf})));
-        check(&FieldType::File, json!({"type": "file", "file": {"file_id": "f"}}), Some(json!({"file_id": "f"})));
+        check(
+            &FieldType::File,
+            json!({"type": "file", "file": {"file_id": "f"}}),
+            Some(json!({"file_id": "f"})),
+        );
         check(&FieldType::File, FieldType::File.dspy_value(&whole), Some(whole));
-        for value in [json!("a.pdf"), json!("https://x.org/a.pdf"), json!({}), json!({"path": "a.pdf"}), json!({"file_id": 3})] {
+        for value in [
+            json!("a.pdf"),
+            json!("https://x.org/a.pdf"),
+            json!({}),
+            json!({"path": "a.pdf"}),
+            json!({"file_id": 3}),
+        ] {
             check(&FieldType::File, value, None);
         }
     }

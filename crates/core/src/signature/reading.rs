@@ -187,7 +187,11 @@ mod tests {
         check("date", json!("2026-02-30"), None);
         check("datetime", json!("2026-11-27 10:30:00"), Some(json!("2026-11-27T10:30:00")));
         check("datetime", json!("2026-11-27"), None);
-        check("list[image]", json!([{"url": "data:image/png;base64,AAAA"}]), Some(json!(["data:image/png;base64,AAAA"])));
+        check(
+            "list[image]",
+            json!([{"url": "data:image/png;base64,AAAA"}]),
+            Some(json!(["data:image/png;base64,AAAA"])),
+        );
         for kind in ["str", "int", "float", "bool", "enum[null]", "list[str]", "object"] {
             check(kind, Value::Null, None);
         }

@@ -73,7 +73,10 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
                    "answer": "a"}),
             true,
         ),
-        demo(json!({"photo": png, "doc": {"file_id": "file-1"}, "more": [], "past": [], "answer": "b"}), false),
+        demo(
+            json!({"photo": png, "doc": {"file_id": "file-1"}, "more": [], "past": [], "answer": "b"}),
+            false,
+        ),
     ];
 
     Ok(vec![
