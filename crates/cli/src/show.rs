@@ -1,6 +1,7 @@
 //! `promptopt show`.
 
 use anyhow::anyhow;
+use promptopt_core::data::without_bytes;
 use promptopt_core::lm::{Message, ToolDefinition};
 use serde_json::json;
 
@@ -18,7 +19,7 @@ pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
     for (predictor, messages, tools) in &chats {
         text.push_str(&format!("=== predictor `{predictor}`: {} messages\n", messages.len()));
         for message in messages {
-            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.text()));
+            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.content));
         }
         if !tools.is_empty() {
             text.push_str("\n--- tools\n");
@@ -29,9 +30,13 @@ pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
         text.push('\n');
     }
     output.text(text.trim_end())?;
-    let chat = |(predictor, messages, tools): &Chat| match tools.as_slice() {
-        [] => json!({"predictor": predictor, "messages": messages}),
-        tools => json!({"predictor": predictor, "messages": messages, "tools": tools}),
+    // What an image or a file holds is nothing to read.
+    let chat = |(predictor, messages, tools): &Chat| {
+        let chat = match tools.as_slice() {
+            [] => json!({"predictor": predictor, "messages": messages}),
+            tools => json!({"predictor": predictor, "messages": messages, "tools": tools}),
+        };
+        without_bytes(&chat).into_owned()
     };
     output.object(&json!({"command": "show", "predictors": chats.iter().map(chat).collect::<Vec<_>>()}))
 }

@@ -13,6 +13,8 @@ mod caps;
 mod crash;
 #[path = "resume/harness.rs"]
 mod harness;
+#[path = "resume/images.rs"]
+mod images;
 #[path = "resume/interrupt.rs"]
 mod interrupt;
 #[path = "resume/relay.rs"]

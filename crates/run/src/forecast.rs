@@ -1,14 +1,16 @@
 //! What a run is going to cost, before it begins.
 
+use std::borrow::Cow;
 use std::iter::Sum;
 use std::ops::Add;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use promptopt_core::data::{Example, plain_text};
+use promptopt_core::data::{Example, plain_text, without_bytes};
 use promptopt_core::money::{Budget, Money, Price, Usage};
 use promptopt_core::program::{Evaluator, ModuleExt as _};
+use serde_json::Value;
 
 /// From a low to a high figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +187,20 @@ const WRITTEN_BY_PROMPT_MODEL: Between = Between { low: 80, high: 700 };
 /// A call takes so long.
 const LATENCY: Duration = Duration::from_millis(1500);
 
+/// How many bytes of text a value is like: an image or a file counts as so many tokens as one usually takes.
+pub(crate) fn shown_bytes(value: &Value) -> usize {
+    const OF_AN_IMAGE: usize = 4_000;
+    fn images(value: &Value) -> usize {
+        match value {
+            Value::String(_) => usize::from(matches!(without_bytes(value), Cow::Owned(_))),
+            Value::Array(items) => items.iter().map(images).sum(),
+            Value::Object(fields) => fields.values().map(images).sum(),
+            _ => 0,
+        }
+    }
+    plain_text(value).len() + OF_AN_IMAGE * images(value)
+}
+
 impl CallSize {
     /// What a call of a program's predictor is taken to be like: its instruction, an example, and from no
     /// demo up to `demos` that are as long as an example.
@@ -195,7 +211,7 @@ impl CallSize {
         let instruction = instructions.iter().sum::<u64>() / instructions.len().max(1) as u64;
         let shown = examples.iter().take(100);
         let bytes = |example: &Example| -> u64 {
-            example.fields().values().map(|value| plain_text(value).len() as u64 + 20).sum()
+            example.fields().values().map(|value| shown_bytes(value) as u64 + 20).sum()
         };
         let example = shown.clone().map(bytes).sum::<u64>() / shown.count().max(1) as u64;
         let short = BYTES_OF_A_FORM / 3 + instruction + example / 2;

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use promptopt_core::data::plain_text;
 use promptopt_core::money::{Budget, Money, Price, Usage};
 use promptopt_core::prompt::{Prompt, Prompts};
 use promptopt_core::trace::Trace;
 
+use crate::forecast::shown_bytes;
 use crate::{RolloutJob, RunOptions};
 
 /// What is kept back is what such rollouts took so far, times this,
@@ -157,7 +157,7 @@ impl Reserve {
 /// How long what a prompt adds to a request is.
 fn bytes(prompt: &Prompt) -> usize {
     let fields = prompt.demos.iter().flat_map(|demo| &demo.fields);
-    let demos = fields.map(|(name, value)| name.len() + plain_text(value).len() + BYTES_OF_A_FIELD);
+    let demos = fields.map(|(name, value)| name.len() + shown_bytes(value) + BYTES_OF_A_FIELD);
     prompt.instruction.len() + demos.sum::<usize>()
 }
 

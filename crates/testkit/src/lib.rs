@@ -36,6 +36,7 @@ mod drawers;
 mod fault_server;
 mod hidden_rules;
 mod landscapes;
+mod looking;
 #[cfg(feature = "server")]
 mod openai;
 mod scripted;
@@ -52,6 +53,7 @@ pub use drawers::Drawers;
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
 pub use landscapes::{HeadroomTask, Landscape};
+pub use looking::LookingLm;
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_store::Journal;
-use promptopt_testkit::{Drawers, LoopbackServer, SimulatedLm};
+use promptopt_testkit::{Drawers, LookingLm, LoopbackServer, SimulatedLm};
 
 /// Requests that a run has under way at most.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -67,6 +67,8 @@ pub(crate) struct Behaviour {
     pub(crate) echo: Option<String>,
     /// Nothing but errors after so many requests.
     pub(crate) fail_after: Option<usize>,
+    /// The tickets are images, and the model looks at them.
+    pub(crate) images: bool,
 }
 
 /// A server, and folders with a task on it.
@@ -77,6 +79,7 @@ pub(crate) struct Harness {
     /// The section `[program]`, and the rows of its data set.
     program: String,
     rows: String,
+    images: bool,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -102,15 +105,20 @@ fn rows() -> Vec<(String, &'static str)> {
 
 impl Harness {
     pub(crate) fn start(behaviour: Behaviour) -> Self {
-        let examples: Vec<Example> = rows()
-            .into_iter()
-            .map(|(ticket, department)| {
-                Example::new([("ticket", ticket.as_str()), ("department", department)], ["ticket"])
-            })
-            .collect();
-        let program = "signature = \"ticket -> department: enum[billing, sales]\"\n\
-                       instruction = \"Route the ticket.\"";
-        Self::serve(Arc::new(SimulatedLm::over_examples(&examples, 1)), program, &examples, behaviour)
+        let images = behaviour.images;
+        let example = |(index, (ticket, department)): (usize, (String, &str))| {
+            let ticket = if images { format!("{index}.png") } else { ticket };
+            Example::new([("ticket", ticket.as_str()), ("department", department)], ["ticket"])
+        };
+        let examples: Vec<Example> = rows().into_iter().enumerate().map(example).collect();
+        let (kind, model): (_, Arc<dyn LanguageModel>) = match images {
+            true => ("image", Arc::new(LookingLm::new(["billing", "sales"], 1))),
+            false => ("str", Arc::new(SimulatedLm::over_examples(&examples, 1))),
+        };
+        let program = format!(
+            "signature = \"ticket: {kind} -> department: enum[billing, sales]\"\ninstruction = \"Route the ticket.\""
+        );
+        Self::serve(model, &program, &examples, behaviour)
     }
 
     /// A server for a program that calls tools.
@@ -136,6 +144,7 @@ impl Harness {
         examples: &[Example],
         behaviour: Behaviour,
     ) -> Self {
+        let images = behaviour.images;
         let seen = Arc::<Mutex<Seen>>::default();
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
         let model = Counting {
@@ -150,7 +159,15 @@ impl Harness {
         let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, None)).unwrap();
         let rows =
             examples.iter().map(|example| format!("{}\n", serde_json::to_string(example.fields()).unwrap()));
-        Self { server, seen, latency, program: program.to_owned(), rows: rows.collect(), _runtime: runtime }
+        Self {
+            server,
+            seen,
+            latency,
+            program: program.to_owned(),
+            rows: rows.collect(),
+            images,
+            _runtime: runtime,
+        }
     }
 
     pub(crate) fn set_latency(&self, latency: Duration) {
@@ -174,6 +191,10 @@ impl Harness {
     /// A folder with a task.
     pub(crate) fn folder(&self, task: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
+        for index in (0..ROWS).filter(|_| self.images) {
+            let colour = [[200, 0, 0], [0, 200, 0]][index % 2].map(|it: u8| it.saturating_add(index as u8));
+            std::fs::write(folder.path().join(format!("{index}.png")), LookingLm::png(colour, 8)).unwrap();
+        }
         std::fs::write(folder.path().join("tickets.jsonl"), &self.rows).unwrap();
         std::fs::write(folder.path().join("drawers.sh"), DRAWERS).unwrap();
         std::fs::write(folder.path().join("task.toml"), task).unwrap();

@@ -17,7 +17,8 @@ async fn read(body: impl ToString) -> LmReply {
 }
 
 fn one(reply: &LmReply) -> &Completion {
-    let [completion] = reply.completions.as_slice() else { panic!("{reply:?}") };
+    assert_eq!(reply.completions.len(), 1, "{reply:?}");
+    let completion = &reply.completions[0];
     completion
 }
 
