@@ -1,14 +1,22 @@
 //! The rules of an instruction: those that do not pay are dropped, and what a user wants to stay stays.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use promptopt_core::data::Example;
-use promptopt_core::lm::LmRequest;
+use futures_util::FutureExt as _;
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::program::{ModuleExt as _, Predictor as _};
 use promptopt_core::prompt::Prompt;
 use promptopt_gepa::GEPA;
-use promptopt_run::{Error, InstructionRequest, InstructionWriter, Optimizer as _, Outcome, Run, RunOptions};
+use promptopt_run::{
+    Error, Event, InstructionRequest, InstructionWriter, Optimizer as _, Outcome, RulesFinding, Run,
+    RunOptions,
+};
+use promptopt_store::{Journal, StoredModel};
 use promptopt_testkit::{ScriptedLm, toy};
 
 use crate::conformance::ALL;
@@ -217,4 +225,117 @@ fn a_gain_must_be_worth_its_length() {
     assert!(improved(0.5).0);
     let (is_installed, choice) = improved(10.0);
     assert!(!is_installed && choice.contains("the original was kept"), "{choice}");
+}
+
+#[test]
+fn more_rules_than_are_tried_are_said() {
+    let many: Vec<&'static str> = vec![HELPS[0]; RulesFinding::MOST + 1];
+    let gepa = |options| Box::new(GEPA::default().with_run_options(options)) as Box<_>;
+    let outcome = compile(options(&many), gepa).unwrap();
+    assert!(outcome.improved() && outcome.rules().is_none());
+    assert!(outcome.notes.iter().any(|note| note.contains("has 61 rules")), "{:?}", outcome.notes);
+    let outcome = compile(options(&many[1..]), gepa).unwrap();
+    assert_eq!(outcome.rules().map(|found| found.rules.len()), Some(RulesFinding::MOST));
+}
+
+/// A model that counts its answers, and whose provider is gone after so many in the stage that tries rules.
+struct Mortal {
+    model: Arc<ScriptedLm>,
+    is_pruning: Arc<AtomicBool>,
+    left: Arc<Mutex<usize>>,
+    answered: Arc<Mutex<HashMap<ContentHash, usize>>>,
+    killed: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl LanguageModel for Mortal {
+    fn profile(&self) -> ModelProfile {
+        self.model.profile()
+    }
+
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
+        if self.is_pruning.load(Ordering::SeqCst) {
+            let is_last = {
+                let mut left = self.left.lock().unwrap();
+                let is_last = *left == 0;
+                *left = left.saturating_sub(1);
+                is_last
+            };
+            if is_last {
+                self.killed.store(true, Ordering::SeqCst);
+                pending::<()>().await;
+            }
+        }
+        *self.answered.lock().unwrap().entry(ContentHash::of(request)).or_default() += 1;
+        self.model.complete(request, attempts).await
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_call_of_the_pruning_ends_as_if_nothing_had_happened_and_pays_nothing_twice() {
+    let rules = [HELPS[0], HARMS, USELESS, HELPS[1]];
+    for concurrency in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let answered = Arc::<Mutex<HashMap<ContentHash, usize>>>::default();
+        // A life of a run over a journal, with so many calls left in the stage; `None` where it was killed.
+        let life = |name: &str, left: usize| {
+            let path = folder.path().join(name);
+            let journal = if path.exists() { Journal::open(path) } else { Journal::create(path) };
+            let (is_pruning, killed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+            let mortal = Mortal {
+                model: model(),
+                is_pruning: Arc::clone(&is_pruning),
+                left: Arc::new(Mutex::new(left)),
+                answered: Arc::clone(&answered),
+                killed: Arc::clone(&killed),
+            };
+            let mut options = options(&rules);
+            options.valset = Some(rows(0).split_off(80));
+            options.max_calls = Some(400);
+            options.concurrency = concurrency;
+            options.task_model =
+                Some(Arc::new(StoredModel::new(Arc::new(mortal), Some(journal.unwrap()), None)));
+            options.observer = Some(Arc::new(move |event: &Event| {
+                let is_stage = |name: &str| name == RulesFinding::DETAIL;
+                if matches!(event, Event::Stage { name, .. } if is_stage(name)) {
+                    is_pruning.store(true, Ordering::SeqCst);
+                }
+            }));
+            let mut answerer = toy::answerer();
+            answerer.set_prompt(Prompt::new(OWN));
+            let mut program = answerer.with_metric(toy::exact_answer());
+            let gepa = GEPA::default().with_run_options(options);
+            let ended = gepa.compile(&mut program, rows(100));
+            let until_killed = std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                match killed.load(Ordering::SeqCst) {
+                    true => std::task::Poll::Ready(()),
+                    false => std::task::Poll::Pending,
+                }
+            });
+            pollster::block_on(async {
+                futures_util::select_biased! {
+                    outcome = ended.fuse() => Some(outcome.unwrap()),
+                    () = until_killed.fuse() => None,
+                }
+            })
+        };
+        let text = |outcome: &Outcome| serde_json::to_string_pretty(outcome).unwrap();
+        let reference = life("reference", usize::MAX).unwrap();
+        assert!(reference.rules().unwrap().dropped() > 0, "{reference:?}");
+        let paid = std::mem::take(&mut *answered.lock().unwrap());
+        let (mut lives, mut left) = (1, 0);
+        let outcome = loop {
+            match life("journal", left) {
+                Some(outcome) => break outcome,
+                // The first life ends before the first call; each later one makes one more.
+                None => (lives, left) = (lives + 1, 1),
+            }
+        };
+        assert_eq!(text(&outcome), text(&reference));
+        assert_eq!(*answered.lock().unwrap(), paid);
+        assert!(paid.values().all(|times| *times == 1));
+        let calls = reference.rules().unwrap().rollouts;
+        assert!(lives as u64 > calls / concurrency as u64 && calls > 20, "{lives} lives, {calls} calls");
+    }
 }

@@ -40,7 +40,7 @@ fn outcomes(writer: impl Fn() -> Arc<dyn LanguageModel>, concurrency: usize) -> 
             prompt.fold((0, 0), |sum, stage| (sum.0 + stage.calls.low, sum.1 + stage.calls.high));
         let took = outcome.spending.prompt.calls;
         assert!((low..=high).contains(&took), "{}: {took} of {low} to {high}", outcome.optimizer);
-        assert!(forecast.stages.iter().any(|stage| stage.stage == "writer" && stage.calls.high == 3));
+        assert!(forecast.stages.iter().any(|stage| stage.stage == "trial texts" && stage.calls.high == 3));
         outcome
     };
     strategies(&options).into_iter().map(run).collect()

@@ -115,7 +115,7 @@ fn is_embedded(name: &str) -> bool {
 }
 
 fn sampling(section: &ModelSection) -> Sampling {
-    let mut sampling = Sampling::default().with_stop(section.stop.clone());
+    let mut sampling = Sampling::default().with_stop(section.stops(None));
     sampling.temperature = section.temperature;
     sampling.top_p = section.top_p;
     sampling.max_tokens = section.max_tokens;
@@ -192,8 +192,7 @@ async fn embedded(section: &ModelSection, spec: Option<&str>) -> anyhow::Result<
         .build();
     let model = LocalModel::load(options).await.context("loading the embedded model")?;
     // The end marker of the chat format is nothing the program needs to see.
-    let mut stop = section.stop.clone();
-    stop.push("[[ ## completed ## ]]".to_owned());
+    let stop = section.stops(Some("[[ ## completed ## ]]"));
     Ok(Arc::new(WithSampling { model, stop, top_p: section.top_p }))
 }
 

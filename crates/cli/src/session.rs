@@ -91,7 +91,12 @@ impl Draft {
         mut endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
         let place = format!("in the task file {}", args.task.display());
-        let blueprint = Blueprint::of(&task.program).with_context(|| place.clone())?;
+        // As with its other settings, the stop texts of the task file's model are not another one's.
+        let other = args.lm.as_ref();
+        let stop = task.model.stop.as_deref().filter(|_| other.is_none_or(|name| *name == task.model.name));
+        let blueprint = Blueprint::of(&task.program)
+            .with_context(|| place.clone())?
+            .with_stop(stop.unwrap_or_default(), other.is_some());
         let rows = Undivided::load(&task, &blueprint).await?;
         let models = TaskModels::choose(&task, &blueprint, args, &rows, &mut endpoints).await?;
         let name = name(&task, &args.task);

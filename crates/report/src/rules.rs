@@ -9,8 +9,6 @@ use crate::text::{self, Cut};
 
 /// Name of the detail of an outcome that holds it.
 pub(crate) const DETAIL: &str = RulesFinding::DETAIL;
-/// At most so many rules are shown.
-const MAX_RULES: usize = 100;
 
 /// The section.
 #[derive(Debug, Serialize)]
@@ -48,7 +46,7 @@ pub(crate) fn section(outcome: &Outcome) -> Option<RulesSection> {
     };
     Some(RulesSection {
         sentence: format::capitalised(&finding.to_string()),
-        rules: finding.rules.iter().take(MAX_RULES).map(row).collect(),
-        more: finding.rules.len().saturating_sub(MAX_RULES),
+        rules: finding.rules.iter().take(RulesFinding::MOST).map(row).collect(),
+        more: finding.rules.len().saturating_sub(RulesFinding::MOST),
     })
 }

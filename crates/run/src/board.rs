@@ -212,6 +212,12 @@ impl Board {
         self.rows.get(candidate)?.get(example)
     }
 
+    /// The examples that a candidate has a score on, in ascending order, with the score.
+    pub(crate) fn known(&self, candidate: usize) -> impl Iterator<Item = (usize, f64)> {
+        let row = self.rows.get(candidate).into_iter().flat_map(Row::iter);
+        row.filter_map(|(example, evidence)| Some((example, evidence.score?)))
+    }
+
     /// The scores of a candidate, example by example.
     pub fn scores(&self, candidate: usize) -> Scores {
         Scores::lossy(self.spread(candidate, |evidence| evidence.score))

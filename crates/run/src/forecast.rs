@@ -12,6 +12,9 @@ use promptopt_core::money::{Budget, Money, Price, Usage};
 use promptopt_core::program::{Evaluator, ModuleExt as _};
 use serde_json::Value;
 
+/// Name of the stage in which the prompt model is on trial.
+pub(crate) const TRIAL_STAGE: &str = "trial texts";
+
 /// From a low to a high figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -111,7 +114,7 @@ impl Forecast {
             stage.calls.low = 0;
         }
         let stage = StageForecast {
-            stage: "writer".to_owned(),
+            stage: TRIAL_STAGE.to_owned(),
             model: ModelRole::Prompt,
             calls: Between::new(0, calls),
         };

@@ -53,6 +53,8 @@ pub struct RulesFinding {
 impl RulesFinding {
     /// Name of the detail of an outcome that holds it, and of the stage.
     pub const DETAIL: &'static str = "rules";
+    /// A winner with more rules than this is left as it is.
+    pub const MOST: usize = 60;
 
     /// How many rules were dropped.
     pub fn dropped(&self) -> usize {
@@ -125,98 +127,118 @@ impl Worth {
 }
 
 /// All rules of a candidate, predictor by predictor. An instruction that is as in the original stays as it is.
-pub(crate) fn rules_of(
-    candidate: &PromptCandidate,
-    original: &PromptCandidate,
-    examples: &[Arc<Example>],
-) -> Vec<Rule> {
-    let known: Vec<HashSet<String>> = examples.iter().map(|example| words_of_inputs(example)).collect();
-    let mut count: HashMap<&str, usize> = HashMap::new();
-    for word in known.iter().flatten() {
-        *count.entry(word).or_default() += 1;
-    }
-    let most = |part: f64| (part * examples.len() as f64) as usize;
+pub(crate) fn stated_rules(candidate: &PromptCandidate, original: &PromptCandidate) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (path, prompt) in candidate.prompts.iter() {
-        let first = rules.len();
         if original.instruction(path) == Some(prompt.instruction.as_str()) {
             continue;
         }
         for (place, text) in Itemised::read(&prompt.instruction).rules().enumerate() {
-            let mut rare: HashSet<String> = stems(text).chain(words(text)).collect();
-            rare.retain(|word| count.get(word.as_str()).is_some_and(|count| *count <= most(COMMON)));
-            let is_about = |row: &HashSet<String>| rare.iter().any(|word| row.contains(word));
-            let mut rows: Vec<usize> =
-                known.iter().enumerate().filter(|(_, row)| is_about(row)).map(|(at, _)| at).collect();
-            let is_general = rows.is_empty() || rows.len() > most(MOST);
-            if is_general {
-                rows = (0..examples.len()).collect();
-            }
             let (predictor, text) = (path.to_owned(), text.to_owned());
-            rules.push(Rule { predictor, place, text, rows, is_general, beside: Vec::new() });
-        }
-        for at in first..rules.len() {
-            let beside = (first..rules.len()).filter(|other| at != *other && is_beside(&rules, at, *other));
-            let beside = beside.collect();
-            if let Some(rule) = rules.get_mut(at) {
-                rule.beside = beside;
-            }
+            let (rows, beside) = (Vec::new(), Vec::new());
+            rules.push(Rule { predictor, place, text, rows, is_general: false, beside });
         }
     }
     rules
 }
 
-fn words_of_inputs(example: &Example) -> HashSet<String> {
-    let texts = example.inputs();
-    let texts = texts.values().map(plain_text);
-    texts.flat_map(|text| stems(&text).chain(words(&text)).collect::<Vec<_>>()).collect()
+/// The rules with what they are about.
+pub(crate) fn about(mut rules: Vec<Rule>, examples: &[Arc<Example>]) -> Vec<Rule> {
+    let said: Vec<HashSet<String>> =
+        rules.iter().map(|rule| stems(&rule.text).chain(words(&rule.text)).collect()).collect();
+    // Of the words of the examples only those that a rule says are kept.
+    let mut holding: HashMap<&str, Vec<usize>> =
+        said.iter().flatten().map(|word| (word.as_str(), Vec::new())).collect();
+    for (at, example) in examples.iter().enumerate() {
+        for text in example.inputs().values().map(plain_text) {
+            for word in stems(&text).chain(words(&text)) {
+                if let Some(rows) = holding.get_mut(word.as_str()).filter(|rows| rows.last() != Some(&at)) {
+                    rows.push(at);
+                }
+            }
+        }
+    }
+    let most = |part: f64| (part * examples.len() as f64) as usize;
+    holding.retain(|_, rows| rows.len() <= most(COMMON));
+    for (rule, said) in rules.iter_mut().zip(&said) {
+        let rows = said.iter().filter_map(|word| holding.get(word.as_str())).flatten();
+        rule.rows = rows.copied().collect::<BTreeSet<usize>>().into_iter().collect();
+        rule.is_general = rule.rows.is_empty() || rule.rows.len() > most(MOST);
+        if rule.is_general {
+            rule.rows = (0..examples.len()).collect();
+        }
+    }
+    let beside: Vec<Vec<usize>> = rules.iter().map(|rule| beside(&rules, rule, examples.len())).collect();
+    for (rule, beside) in rules.iter_mut().zip(beside) {
+        rule.beside = beside;
+    }
+    rules
 }
 
-/// Whether what another rule does can hide what a rule does. All others can, where a rule is about all rows.
-fn is_beside(rules: &[Rule], rule: usize, other: usize) -> bool {
-    let (Some(rule), Some(other)) = (rules.get(rule), rules.get(other)) else { return false };
-    let shared = rule.rows.iter().filter(|row| other.rows.binary_search(row).is_ok()).count();
-    rule.is_general || (!other.is_general && 2 * shared >= rule.rows.len().min(other.rows.len()))
+/// The other rules of the predictor that can hide what a rule does. All others can, where it is about all rows.
+fn beside(rules: &[Rule], rule: &Rule, examples: usize) -> Vec<usize> {
+    let mut is_row = vec![false; examples];
+    for row in &rule.rows {
+        if let Some(is_row) = is_row.get_mut(*row) {
+            *is_row = true;
+        }
+    }
+    let shares = |other: &Rule| {
+        let shared = other.rows.iter().filter(|row| is_row.get(**row) == Some(&true)).count();
+        !other.is_general && 2 * shared >= rule.rows.len().min(other.rows.len())
+    };
+    let is_beside = |other: &Rule| {
+        other.predictor == rule.predictor && other.place != rule.place && (rule.is_general || shares(other))
+    };
+    rules.iter().enumerate().filter(|(_, other)| is_beside(other)).map(|(at, _)| at).collect()
 }
 
 /// What every rule is worth. A row counts where a candidate with the rule was tried on it, and one without; both state
-/// the rules beside it. `bought` are scores of the instruction without a rule, by rule and row.
-pub(crate) fn worths(
+/// the rules beside it. `known` are the rows that a candidate was tried on, with its scores. `bought` are scores of the
+/// instruction without a rule, by rule and row.
+pub(crate) fn worths<Known: Iterator<Item = (usize, f64)>>(
     rules: &[Rule],
     candidates: &[PromptCandidate],
-    score: impl Fn(usize, usize) -> Option<f64>,
+    known: impl Fn(usize) -> Known,
     bought: &HashMap<(usize, usize), f64>,
 ) -> Vec<Worth> {
-    let mut stated: HashMap<&str, Vec<BTreeSet<String>>> = HashMap::new();
-    for rule in rules {
-        stated.entry(&rule.predictor).or_insert_with(|| {
-            let of = |candidate: &PromptCandidate| {
-                let instruction = candidate.instruction(&rule.predictor).unwrap_or_default();
-                Itemised::read(instruction).rules().map(normalized).collect()
-            };
-            candidates.iter().map(of).collect()
-        });
+    let mut places: HashMap<(&str, String), Vec<usize>> = HashMap::new();
+    for (at, rule) in rules.iter().enumerate() {
+        places.entry((&rule.predictor, normalized(&rule.text))).or_default().push(at);
     }
+    let predictors: BTreeSet<&str> = rules.iter().map(|rule| rule.predictor.as_str()).collect();
+    let of = |candidate: &PromptCandidate| {
+        let mut stated = HashSet::new();
+        for path in &predictors {
+            for text in Itemised::read(candidate.instruction(path).unwrap_or_default()).rules() {
+                stated.extend(places.get(&(*path, normalized(text))).into_iter().flatten().copied());
+            }
+        }
+        stated
+    };
+    let stated: Vec<HashSet<usize>> = candidates.iter().map(of).collect();
     let worth = |(at, rule): (usize, &Rule)| {
-        let key = normalized(&rule.text);
-        let beside: Vec<String> = rule
-            .beside
-            .iter()
-            .filter_map(|other| rules.get(*other))
-            .map(|other| normalized(&other.text))
-            .collect();
-        let stated = stated.get(rule.predictor.as_str());
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for (candidate, states) in stated.into_iter().flatten().enumerate() {
-            if beside.iter().all(|other| states.contains(other)) {
-                if states.contains(&key) { with.push(candidate) } else { without.push(candidate) }
+        let mut seen = vec![(Vec::new(), Vec::new()); rule.rows.len()];
+        // Where each row stands among those of the rule.
+        let mut stands = vec![None; rule.rows.last().map_or(0, |last| last + 1)];
+        for (place, row) in rule.rows.iter().enumerate() {
+            if let Some(stands) = stands.get_mut(*row) {
+                *stands = Some(place);
+            }
+        }
+        for (candidate, states) in stated.iter().enumerate() {
+            if !rule.beside.iter().all(|other| states.contains(other)) {
+                continue;
+            }
+            for (row, score) in known(candidate) {
+                let place = stands.get(row).copied().flatten();
+                let Some((with, without)) = place.and_then(|place| seen.get_mut(place)) else { continue };
+                if states.contains(&at) { with.push(score) } else { without.push(score) }
             }
         }
         let mut found = Worth { with: Vec::new(), without: Vec::new(), error: f64::INFINITY };
         let (mut all, mut inverse) = (vec![Vec::new(), Vec::new()], 0.0);
-        for row in &rule.rows {
-            let scores = |of: &[usize]| of.iter().filter_map(|one| score(*one, *row)).collect::<Vec<f64>>();
-            let (with, mut without) = (scores(&with), scores(&without));
+        for (row, (with, mut without)) in rule.rows.iter().zip(seen) {
             without.extend(bought.get(&(at, *row)));
             if with.is_empty() || without.is_empty() {
                 continue;
@@ -261,6 +283,21 @@ mod tests {
         PromptCandidate::new([("answer", Prompt::new(instruction))].into_iter().collect(), Origin::original())
     }
 
+    /// The rules of a candidate, with what they are about.
+    fn rules_of(candidate: &PromptCandidate, own: &PromptCandidate, examples: &[Arc<Example>]) -> Vec<Rule> {
+        about(stated_rules(candidate, own), examples)
+    }
+
+    /// The scores of a candidate on twenty rows.
+    fn known(
+        score: impl Fn(usize, usize) -> Option<f64>,
+    ) -> impl Fn(usize) -> std::vec::IntoIter<(usize, f64)> {
+        move |one| {
+            let scores = (0..20).filter_map(|row| Some((row, score(one, row)?)));
+            scores.collect::<Vec<_>>().into_iter()
+        }
+    }
+
     fn rows(count: usize) -> Vec<Arc<Example>> {
         let row = |at: usize| {
             let question = format!("What of the {} in entry {at}?", CUES[at % CUES.len()]);
@@ -295,14 +332,14 @@ mod tests {
         let rules = rules_of(&candidates[2], &candidates[0], &examples);
         // The second helps on its rows; the first makes no difference.
         let score = |one: usize, row: usize| Some(if row % 5 == 1 && one < 2 { 0.0 } else { 1.0 });
-        let found = worths(&rules, &candidates, score, &HashMap::new());
+        let found = worths(&rules, &candidates, known(score), &HashMap::new());
         assert_eq!((found[0].mean(), found[1].mean(), found[2].mean()), (Some(0.0), Some(1.0), None));
         assert!(found[1].z().unwrap() > 2.0);
         let told = found[1].of(&rules[1], false);
         assert_eq!((told.rule.as_str(), told.rows, told.worth.unwrap().wins), ("On birch say K4.", 4, 4));
         // What was bought counts as much.
         let bought = (0..4).map(|at| ((2, at), 0.0)).collect();
-        let found = worths(&rules, &candidates, |_, _| Some(1.0), &bought);
+        let found = worths(&rules, &candidates, known(|_, _| Some(1.0)), &bought);
         assert_eq!((found[2].mean(), found[2].with.len()), (Some(1.0), 4));
     }
 
@@ -317,7 +354,7 @@ mod tests {
             let examples = rows(20);
             let rules = rules_of(&candidates[0], &candidate(""), &examples);
             let score = |one: usize, row: usize| scores[(one * 20 + row) % scores.len()];
-            for (rule, worth) in rules.iter().zip(worths(&rules, &candidates, score, &HashMap::new())) {
+            for (rule, worth) in rules.iter().zip(worths(&rules, &candidates, known(score), &HashMap::new())) {
                 prop_assert_eq!(worth.with.len(), worth.without.len());
                 prop_assert!(worth.with.len() <= rule.rows.len());
                 prop_assert!(worth.mean().is_none_or(|mean| mean.abs() <= 1.0));

@@ -32,7 +32,9 @@ impl TaskModels {
         rows: &Undivided,
         endpoints: &mut Endpoints,
     ) -> anyhow::Result<Self> {
-        let program = choose(&task.model, args.lm.as_deref(), rows, endpoints).await?;
+        // Its stop texts are the predictors': as prompt model it is not to end at them.
+        let section = task.model.without_stop();
+        let program = choose(&section, args.lm.as_deref(), rows, endpoints).await?;
         let prompt = match &task.prompt_model {
             // `--lm` is about the whole run.
             Some(section) if args.lm.is_none() => choose(section, None, rows, endpoints).await?,

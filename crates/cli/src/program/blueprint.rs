@@ -106,6 +106,14 @@ impl Blueprint {
         Ok(blueprint)
     }
 
+    /// The same with texts at which replies end, for predictors without a model of their own, or for all of them.
+    pub(crate) fn with_stop(mut self, stop: &[String], all: bool) -> Self {
+        for step in self.steps.iter_mut().filter(|step| all || step.model.is_none()) {
+            step.sampling.stop = stop.to_vec();
+        }
+        self
+    }
+
     fn single(section: &ProgramSection) -> anyhow::Result<Self> {
         let Some(text) = &section.signature else {
             bail!(

@@ -31,9 +31,9 @@ pub(crate) struct ModelSection {
     /// Tokens of prompt and reply together that the embedded model has room for, at most as many as it was trained
     /// with. Default: 4096.
     pub(crate) context_length: Option<u32>,
-    /// Texts at which a reply ends.
-    #[serde(default)]
-    pub(crate) stop: Vec<String>,
+    /// Texts at which a reply ends; those of `[model]` are for the program's predictors, not for what it writes as the
+    /// prompt model. An empty list takes away the end marker of the chat format, at which the embedded model stops.
+    pub(crate) stop: Option<Vec<String>>,
     /// Seed of models that can sample repeatably.
     pub(crate) seed: Option<u64>,
     /// How much a reasoning model reasons, in its provider's words, such as `low`. Default: the model's own.
@@ -66,6 +66,21 @@ impl ModelSection {
     pub(crate) fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
+
+    /// Texts at which a reply ends: those of the file, and a usual one where the file does not say that there are none.
+    pub(crate) fn stops(&self, usual: Option<&str>) -> Vec<String> {
+        match self.stop.as_deref() {
+            Some([]) => Vec::new(),
+            own => {
+                own.unwrap_or_default().iter().map(String::as_str).chain(usual).map(str::to_owned).collect()
+            }
+        }
+    }
+
+    /// The same without texts of its own at which a reply ends.
+    pub(crate) fn without_stop(&self) -> Self {
+        Self { stop: self.stop.clone().filter(Vec::is_empty), ..self.clone() }
+    }
 }
 
 impl FromName for ModelSection {
@@ -84,4 +99,21 @@ pub(super) enum ModelForm {
     /// The model's name alone.
     Name(String),
     Table(Box<ModelSection>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_of_stop_texts_takes_the_usual_one_away() {
+        let check = |stop: &str, stops: &[&str], without: &[&str]| {
+            let section: ModelSection = toml::from_str(&format!("name = \"m\"\n{stop}")).unwrap();
+            assert_eq!(section.stops(Some("end")), stops, "{stop}");
+            assert_eq!(section.without_stop().stops(Some("end")), without, "{stop}");
+        };
+        check("", &["end"], &["end"]);
+        check("stop = [\"\\n\"]", &["\n", "end"], &["end"]);
+        check("stop = []", &[], &[]);
+    }
 }

@@ -8,7 +8,7 @@ use promptopt_core::prompt::{Itemised, Origin, PromptCandidate};
 use super::Run;
 use super::choice::Choice;
 use crate::proposal::flaw;
-use crate::rules::{Rule, RulesFinding, Worth, rules_of, worths};
+use crate::rules::{Rule, RulesFinding, Worth, about, stated_rules, worths};
 use crate::{
     Between, Error, Forecast, Halt, ModelRole, RolloutCost, RolloutJob, TrialKind, calls_of_a_rollout,
 };
@@ -17,8 +17,6 @@ use crate::{
 const PART: u64 = 10;
 /// A rule that is worth so many standard errors by what is known already is not tried.
 const SURE: f64 = 1.0;
-/// An instruction with more rules than this is left as it is.
-const MOST_RULES: usize = 60;
 
 /// What rules of one candidate are known to be worth.
 struct Trials {
@@ -42,10 +40,15 @@ impl Run<'_> {
             return Ok((choice, None));
         };
         let own = self.board.candidates().first().cloned().unwrap_or_default();
-        let rules = rules_of(&candidate, &own, self.board.examples());
-        if rules.is_empty() || rules.len() > MOST_RULES {
+        let rules = stated_rules(&candidate, &own);
+        let (count, most) = (rules.len(), RulesFinding::MOST);
+        if count > most {
+            self.note(format!("the winner has {count} rules; with more than {most} none is tried without"));
+        }
+        if rules.is_empty() || count > most {
             return Ok((choice, None));
         }
+        let rules = about(rules, self.board.examples());
         let before = self.runner.totals().made;
         let mut trials = Trials { candidate, rules, scores: HashMap::new() };
         if may_go_on && !self.ledger.is_out_of_time() {
@@ -77,8 +80,8 @@ impl Run<'_> {
     }
 
     fn worths(&self, trials: &Trials) -> Vec<Worth> {
-        let score = |candidate: usize, row: usize| self.board.evidence(candidate, row)?.score;
-        worths(&trials.rules, self.board.candidates(), score, &trials.scores)
+        let known = |candidate| self.board.known(candidate);
+        worths(&trials.rules, self.board.candidates(), known, &trials.scores)
     }
 
     /// Rolls the candidate out without each rule that may not pay, on the examples that the rule is about. The most

@@ -8,6 +8,7 @@ use promptopt_core::program::Predictor;
 use promptopt_core::trace::{FailureKind, Trace};
 
 use super::Run;
+use crate::forecast::TRIAL_STAGE;
 use crate::plain_request::PlainRequest;
 use crate::proposal::{Flaw, Judge, Known};
 use crate::{Assignment, Halt, InstructionWriter};
@@ -73,7 +74,10 @@ impl Run<'_> {
     /// small model can follow, and gives it up where most cannot serve.
     async fn try_prompt_model(&mut self, predictor: &dyn Predictor) -> Result<(), Halt> {
         let path = predictor.path();
-        self.stage("writer", format!("the prompt model writes {TRIAL} instructions on trial for `{path}`"));
+        self.stage(
+            TRIAL_STAGE,
+            format!("the prompt model writes {TRIAL} instructions on trial for `{path}`"),
+        );
         let mut known = Known::from_iter(self.base().instruction(path));
         let judge = Judge::of(self, predictor).requested_by(PlainRequest::FIXED);
         let request = PlainRequest::of(self, predictor);
