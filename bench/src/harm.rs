@@ -21,9 +21,10 @@ const CAUTIONS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 8.0];
 /// Sizes of the selection set, each with the calls of a run.
 const SIZES: &[(usize, u64)] = &[(30, 300), (40, 400), (100, 600)];
 
-/// What is run: everything, and a chain.
-fn methods() -> impl Iterator<Item = Method> {
-    Method::ALL.iter().copied().chain([Method::Chain])
+/// What is run: everything, and a chain, or what was named.
+fn methods(options: &Options) -> impl Iterator<Item = Method> {
+    let all = Method::ALL.iter().copied().chain([Method::Chain]);
+    all.filter(|one| options.methods.is_empty() || options.methods.iter().any(|name| name == one.name()))
 }
 
 /// One run.
@@ -60,7 +61,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
                 let mut landscape = landscape.clone();
                 landscape.selection.truncate(*size);
                 let landscape = Arc::new(landscape);
-                for method in methods() {
+                for method in methods(options) {
                     for caution in &cautions {
                         tasks.push((Arc::clone(&landscape), headroom, method, *caution, *calls, seed));
                     }
@@ -79,7 +80,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     for caution in cautions {
         let all: Vec<&Point> = points.iter().filter(|point| point.caution == caution).collect();
         rows.extend(table(&format!("caution {caution}"), &all));
-        for method in methods() {
+        for method in methods(options) {
             let own: Vec<&Point> = all.iter().copied().filter(|point| point.method == method).collect();
             rows.extend(table(&format!("caution {caution}, {}", method.name()), &own));
         }

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Search and harm: only this landscape.
     #[arg(long)]
     pub(crate) landscape: Option<String>,
-    /// Search and real: only these methods, by their names in the table.
+    /// Search, harm and real: only these methods, by their names in the table.
     #[arg(long = "method", visible_alias = "methods", value_name = "NAME,NAME", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
     /// Search and real: these numbers of calls instead of those of the report.

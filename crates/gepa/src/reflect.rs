@@ -96,12 +96,13 @@ pub(crate) fn request(
         },
         others: others.map(|other| (other.path().to_owned(), other.signature().to_string())).collect(),
     };
-    draft.with_records(&[])?;
+    draft.with_records(&[], 0)?;
+    let all = traces.len();
     let records = traces.iter().map(|trace| (trace.example.content_hash(), record(trace, path)));
     // Without a record there is nothing to learn from.
     let put = move |records: &[&str]| match records {
         [] => String::new(),
-        records => draft.with_records(records).unwrap_or_default(),
+        records => draft.with_records(records, all - records.len()).unwrap_or_default(),
     };
     Ok(Assignment::prompt_of(bounded(records), put))
 }
@@ -121,16 +122,18 @@ struct Draft {
 }
 
 impl Draft {
-    fn with_records(&self, records: &[&str]) -> Result<String, Error> {
+    /// The request with some records, of which so many others are left out.
+    fn with_records(&self, records: &[&str], left_out: usize) -> Result<String, Error> {
         #[derive(Serialize)]
         struct Values<'a> {
             draft: &'a Draft,
             records: &'a [&'a str],
+            left_out: usize,
         }
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment
-            .render_str(REQUEST, minijinja::value::Serde(Values { draft: self, records }))
+            .render_str(REQUEST, minijinja::value::Serde(Values { draft: self, records, left_out }))
             .map(|text| text.trim().to_owned())
             .map_err(|source| Error::stage("reflection", source))
     }
@@ -211,6 +214,37 @@ mod tests {
         let long = "x".repeat(MAX_RECORDS_CHARS + 1);
         assert_eq!(bounded([(1, long.clone()), (2, "short".to_owned())].into_iter()), [(1, long)]);
         assert_eq!(bounded([(1, "a".to_owned()), (2, "b".to_owned())].into_iter()).len(), 2);
+    }
+
+    #[test]
+    fn the_request_says_how_many_records_it_leaves_out() {
+        use promptopt_core::program::Module as _;
+
+        let long = "x".repeat(MAX_VALUE_CHARS);
+        let trace = |at: usize| {
+            let calls =
+                (0..MAX_STEPS).map(|_| step("classify", ("question", &long), Some(("topic", &long)), None));
+            let question = format!("{at}");
+            let example = Example::new([("question", question.as_str()), ("answer", "Elbe")], ["question"]);
+            Arc::new(Trace::new(example).with_steps(calls.collect()).with_score(Score::new(0.0)))
+        };
+        let program = promptopt_testkit::toy::TwoStage::default();
+        let components = program.predictors();
+        let said = |traces: &[Arc<Trace>]| {
+            let beginning = Beginning::Present(Vec::new());
+            let request = request(components[0], &components, &Prompts::new(), &beginning, traces).unwrap();
+            request.inputs["prompt"]
+                .as_str()
+                .unwrap()
+                .lines()
+                .find(|line| line.starts_with("Left out"))
+                .map(str::to_owned)
+        };
+        // A record has eight values of two thousand characters, and three such records fit.
+        let traces: Vec<_> = (0..5).map(trace).collect();
+        assert_eq!(said(&traces[..3]), None);
+        let line = said(&traces).unwrap();
+        assert_eq!(line, "Left out, because this request would be too long with them: 2 more.");
     }
 
     #[test]
