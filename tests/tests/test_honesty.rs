@@ -70,7 +70,8 @@ fn cut(
 fn a_bound_that_nobody_set_is_told_with_its_number() {
     let tokens = |model| RunOptions::builder().task_model(model).max_tokens(2_000_000).build();
     let price = Price::new(Money::from_nanos(1), Money::from_nanos(1));
-    let money = |model| RunOptions::builder().task_model(model).max_cost(Money::from_nanos(1_000_000_000)).build();
+    let money =
+        |model| RunOptions::builder().task_model(model).max_cost(Money::from_nanos(1_000_000_000)).build();
     let plain = ModelProfile::new("m").with_price(price);
     for (profile, number) in [(plain.clone(), 4096), (plain.clone().with_reasons(true), 16_384)] {
         for options in [&tokens as &dyn Fn(_) -> _, &money] {

@@ -162,7 +162,8 @@ pub struct Price {
 
 impl Price {
     /// The price of what runs on one's own machine.
-    pub const FREE: Self = Self { prompt: Money::ZERO, completion: Money::ZERO, cached: None, cache_write: None };
+    pub const FREE: Self =
+        Self { prompt: Money::ZERO, completion: Money::ZERO, cached: None, cache_write: None };
 
     /// What a million tokens cost, read and written.
     pub const fn new(prompt: Money, completion: Money) -> Self {

@@ -70,7 +70,10 @@ mod tests {
         for (name, price) in all {
             assert!(Money::ZERO < price.prompt && price.prompt <= price.completion, "{name}");
             assert!(price.completion.as_dollars() < 100.0, "{name}");
-            assert!(price.cached.is_none_or(|cached| Money::ZERO < cached && cached < price.prompt), "{name}");
+            assert!(
+                price.cached.is_none_or(|cached| Money::ZERO < cached && cached < price.prompt),
+                "{name}"
+            );
             assert!(price.cache_write.is_none_or(|written| written > price.prompt), "{name}");
         }
     }
