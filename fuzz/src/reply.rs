@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use promptopt_core::data::Fields;
-use promptopt_core::lm::Completion;
+use promptopt_core::lm::{Completion, Message};
 use promptopt_core::signature::{FieldType, Signature};
 use promptopt_predict::{Adapter, ChatAdapter, JsonAdapter, PlainAdapter};
 use serde_json::Value;
@@ -37,6 +37,7 @@ pub fn reply(bytes: &[u8]) {
         for completion in &reply.completions {
             check_read(completion);
             check_adapters(&completion.text);
+            check_calls(completion);
         }
     }
     let read = Completion::new(String::from_utf8_lossy(bytes)).read();
@@ -47,6 +48,18 @@ pub fn reply(bytes: &[u8]) {
 /// What was read once is the same when it is read again.
 fn check_read(completion: &Completion) {
     assert_eq!(completion.clone().read().text, completion.text);
+}
+
+/// Every call has an id, its arguments are read or refused, and what comes goes back as a message that is read the same.
+fn check_calls(completion: &Completion) {
+    for call in &completion.tool_calls {
+        assert!(!call.id.is_empty());
+        let _ = call.read_arguments();
+    }
+    let message = completion.to_message();
+    let Ok(wire) = serde_json::to_value(&message) else { panic!("a message that is not JSON") };
+    let Ok(read) = serde_json::from_value::<Message>(wire.clone()) else { panic!("{wire} is no message") };
+    assert_eq!(serde_json::to_value(&read).ok(), Some(wire));
 }
 
 /// What is read from any text has the fields of the signature, in its order, each of its type, and comes

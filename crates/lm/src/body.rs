@@ -187,7 +187,10 @@ pub(crate) fn unsent(reason: impl fmt::Display) -> LmError {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::lm::Message;
+    use promptopt_core::lm::{
+        Audio, Content, File, Image, Message, Part, Role, ToolCall, ToolChoice, ToolDefinition,
+    };
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -249,6 +252,65 @@ mod tests {
         with_format["response_format"] =
             json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": false}});
         check(&template(), &request, true, with_format);
+    }
+
+    fn any_text() -> impl Strategy<Value = String> {
+        "\\PC{0,12}"
+    }
+
+    fn any_message() -> impl Strategy<Value = Message> {
+        let call = (any_text(), any_text(), any_text())
+            .prop_map(|(id, name, arguments)| ToolCall::new(id, name, arguments));
+        let part = prop_oneof![
+            any_text().prop_map(Part::said),
+            any_text().prop_map(|url| Image::at(url).with_detail("low").into()),
+            prop::collection::vec(any::<u8>(), 0..9)
+                .prop_map(|bytes| Part::Audio(Audio::of_bytes("wav", &bytes))),
+            any_text().prop_map(|id| Part::File(File::with_id(id))),
+            any_text().prop_map(|text| Part::from(json!({"type": "video_url", "video_url": {"url": text}}))),
+        ];
+        let roles = vec![Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool];
+        let content = prop_oneof![
+            any_text().prop_map(Content::from),
+            prop::collection::vec(part, 1..4).prop_map(Content::parts),
+        ];
+        let calls = prop::collection::vec(call, 0..3);
+        (prop::sample::select(roles), content, calls, prop::option::of(any_text())).prop_map(
+            |(role, content, calls, id)| {
+                let mut message =
+                    Message::new(role, content).with_tool_calls(calls).with_extra("x", json!([{"y": null}]));
+                message.tool_call_id = id;
+                message
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_chat_with_any_tools_comes_back_from_the_body(
+            messages in prop::collection::vec(any_message(), 0..5),
+            tools in prop::collection::vec((any_text(), any_text(), any::<Option<bool>>()), 0..3),
+            parallel_tool_calls in any::<Option<bool>>(),
+        ) {
+            let tools = tools.into_iter().filter(|(name, ..)| !name.is_empty());
+            let tools: Vec<ToolDefinition> = tools
+                .map(|(name, text, strict)| {
+                    let mut tool = ToolDefinition::new(name, text, json!({"type": "object"}));
+                    tool.strict = strict;
+                    tool
+                })
+                .collect();
+            let mut request = LmRequest::new(messages).with_tools(tools).with_tool_choice(ToolChoice::Required);
+            request.parallel_tool_calls = parallel_tool_calls;
+            let body = template().render(&request, &template().draft(&request, true)).unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let back: Vec<Message> = serde_json::from_value(body["messages"].clone()).unwrap();
+            prop_assert_eq!(back, request.messages);
+            let tools = body.get("tools").cloned().unwrap_or_else(|| json!([]));
+            prop_assert_eq!(serde_json::from_value::<Vec<ToolDefinition>>(tools).unwrap(), request.tools);
+            prop_assert_eq!(body["tool_choice"].as_str(), Some("required"));
+            prop_assert_eq!(body.get("parallel_tool_calls").and_then(Value::as_bool), parallel_tool_calls);
+        }
     }
 
     #[test]

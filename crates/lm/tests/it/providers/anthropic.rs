@@ -30,7 +30,11 @@ async fn a_chat_goes_over_the_wire_as_anthropic_wants_it_and_comes_back() {
     let reply = client.complete(&chat(), &Attempts::any()).await.unwrap();
     assert_eq!(reply.first_text(), "Paris");
     assert_eq!(reply.completions[0].finish_reason, FinishReason::Stop);
-    assert_eq!(reply.usage, Usage::call(213, 7).with_cached(200), "cached tokens are tokens of the prompt");
+    assert_eq!(
+        reply.usage,
+        Usage::call(213, 7).with_cached(200).with_cache_write(3),
+        "cached tokens are tokens of the prompt"
+    );
 
     let seen = &server.seen()[0];
     assert_eq!(seen.uri.path(), "/v1/messages");
