@@ -136,11 +136,10 @@ fn shown() -> Result<Vec<(Signature, Vec<Fields>, Fields)>> {
     let signature = Signature::parse("text, past: history, extra: image -> answer, note")?;
     for past in [turns, seen] {
         let inputs = json!({"text": "now", "past": past, "extra": image(4)});
-        let mut demo = inputs.clone();
-        demo["answer"] = json!("a");
-        demo["note"] = json!("n");
+        let mut demo = fields(inputs.clone());
+        demo.extend(fields(json!({"answer": "a", "note": "n"})));
         cases.push((signature.clone(), vec![], fields(inputs.clone())));
-        cases.push((signature.clone(), vec![fields(demo)], fields(inputs)));
+        cases.push((signature.clone(), vec![demo], fields(inputs)));
     }
     Ok(cases)
 }
