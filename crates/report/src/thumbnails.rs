@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_table_has_room_for_so_many() {
         let png = "data:image/png;base64,AAAA";
-        let mut cuts = vec![Cut::of(&json!(png)), Cut::of(&json!(png)), Cut::of(&json!("text"))];
+        let mut cuts = [Cut::of(&json!(png)), Cut::of(&json!(png)), Cut::of(&json!("text"))];
         let mut left = png.len();
         keep(cuts.iter_mut(), &mut left);
         assert_eq!((cuts[0].images.len(), cuts[1].images.len(), left), (1, 0, 0));
