@@ -1,6 +1,7 @@
 //! Language models: a request, a reply, and the trait between them.
 
 mod error;
+mod extra;
 mod function;
 mod message;
 mod model;
@@ -10,6 +11,7 @@ mod thinking;
 mod tool;
 
 pub use error::{LmError, Refusal, ReplyError};
+pub use extra::Extra;
 pub use function::{LmFn, WithRequests, lm_fn, with_requests};
 pub use message::{Audio, Content, File, Image, Message, Part, Role, data_of_url, data_url};
 pub use model::{Attempts, LanguageModel, ModelProfile, TokenCounter};

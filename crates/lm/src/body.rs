@@ -105,7 +105,7 @@ impl BodyTemplate {
         ];
         let parts = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let mut body: Map<String, Value> = parts.collect();
-        let extra = self.extra.iter().chain(&request.extra);
+        let extra = self.extra.iter().chain(request.extra.iter());
         body.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
         serde_json::to_vec(&body)
             .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))

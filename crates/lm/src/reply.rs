@@ -226,7 +226,7 @@ impl Choice {
         let reason = self.reason();
         let mut completion =
             Completion::new(self.text).with_finish_reason(reason).with_reasoning(self.reasoning);
-        completion.extra = self.extra;
+        completion.extra = self.extra.into();
         if self.calls.is_empty() {
             WANTED_BACK.iter().for_each(|name| drop(completion.extra.shift_remove(*name)));
         } else if WANTED_BACK.iter().any(|name| *name != REASONING && completion.extra.contains_key(*name)) {

@@ -1,8 +1,7 @@
 //! What makes two calls the same call.
 
 use promptopt_core::data::ContentHash;
-use promptopt_core::lm::LmRequest;
-use serde_json::Map;
+use promptopt_core::lm::{Extra, LmRequest};
 
 /// The key of a call: model id, messages, every sampling parameter, response format, number of completions, sample index,
 /// tools, and whatever else is asked for. A hash, so nothing of a prompt can be read from it; and the model
@@ -22,7 +21,7 @@ pub fn reply_key(model: &str, request: &LmRequest) -> ContentHash {
     let LmRequest { tools, tool_choice, parallel_tool_calls, logprobs, extra, .. } = request;
     let beside = (tools, tool_choice, parallel_tool_calls, logprobs, extra);
     // A request for a text alone keeps the key that it has always had.
-    if beside == (&Vec::new(), &None, &None, &None, &Map::new()) {
+    if beside == (&Vec::new(), &None, &None, &None, &Extra::default()) {
         return text;
     }
     ContentHash::of(&(text, beside))

@@ -12,7 +12,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::ToolCall;
+use super::{Extra, ToolCall};
 
 /// Who speaks in a chat message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,13 +61,19 @@ pub struct Message {
     /// The call that this message is the result of.
     pub tool_call_id: Option<String>,
     /// Fields that are not known here. They go over the wire as they are.
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 impl Message {
     /// A message.
     pub fn new(role: Role, content: impl Into<Content>) -> Self {
-        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None, extra: Map::new() }
+        Self {
+            role,
+            content: content.into(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            extra: Extra::default(),
+        }
     }
 
     /// A system message.
@@ -155,7 +161,7 @@ impl From<WireMessage> for Message {
             content: wire.content.unwrap_or_default(),
             tool_calls: wire.tool_calls,
             tool_call_id: wire.tool_call_id,
-            extra: wire.extra,
+            extra: wire.extra.into(),
         }
     }
 }

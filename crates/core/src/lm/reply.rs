@@ -1,10 +1,9 @@
 //! The reply of a language model: a value, nothing else.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::thinking::{add, apart};
-use super::{Message, ToolCall};
+use super::{Extra, Message, ToolCall};
 use crate::money::Usage;
 
 /// The longest reasoning that is kept beside an answer, in bytes.
@@ -51,8 +50,8 @@ pub struct Completion {
     pub logprobs: Vec<TokenLogprob>,
     /// Fields of the message that are not known here, such as signatures that a provider wants back with the results
     /// of tools.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Extra::is_empty")]
+    pub extra: Extra,
 }
 
 /// How likely a token was.

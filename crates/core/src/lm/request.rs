@@ -1,9 +1,9 @@
 //! A request to a language model: a value, nothing else.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Message, ToolChoice, ToolDefinition};
+use super::{Extra, Message, ToolChoice, ToolDefinition};
 
 /// Sampling parameters. What is `None` is left to the model's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -138,8 +138,8 @@ pub struct LmRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<u32>,
     /// Fields of the body that are not known here. They go over the wire as they are.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Extra::is_empty")]
+    pub extra: Extra,
 }
 
 impl LmRequest {

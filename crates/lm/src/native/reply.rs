@@ -39,7 +39,7 @@ pub(super) fn read_reply(response: ChatResponse, dialect: Dialect) -> Result<LmR
         .with_finish_reason(finish_reason)
         .with_reasoning(response.reasoning_content.unwrap_or_default())
         .with_tool_calls(calls);
-    completion.extra = thought;
+    completion.extra = thought.into();
     let mut reply = LmReply::new(vec![completion], usage);
     reply.id = response.response_id;
     reply.model = Some(response.provider_model_iden.model_name.to_string());

@@ -31,7 +31,7 @@ impl NativeWire {
         options.tool_choice = request.tool_choice.as_ref().and_then(tool_choice);
         options.extra_headers = Some(self.headers.clone());
         let mut own = self.peer.template.extra.clone();
-        own.extend(request.extra.clone());
+        own.extend((*request.extra).clone());
         if let (Dialect::Anthropic, Some(parallel)) =
             (self.dialect, self.peer.template.parallel_tool_calls(request, draft))
         {
@@ -70,9 +70,9 @@ fn with(mut extra: Value, choice: Option<&ToolChoice>) -> Value {
         Some(ToolChoice::Tool(name)) => ("tool", Some(name)),
         _ => ("auto", None),
     };
-    extra["type"] = kind.into();
-    if let Some(name) = name {
-        extra["name"] = name.as_str().into();
+    if let Value::Object(fields) = &mut extra {
+        fields.insert("type".to_owned(), kind.into());
+        fields.extend(name.map(|name| ("name".to_owned(), name.as_str().into())));
     }
     extra
 }

@@ -18,8 +18,7 @@ async fn read(body: impl ToString) -> LmReply {
 
 fn one(reply: &LmReply) -> &Completion {
     assert_eq!(reply.completions.len(), 1, "{reply:?}");
-    let completion = &reply.completions[0];
-    completion
+    reply.completions.first().unwrap()
 }
 
 /// The call that every server below makes.
@@ -494,7 +493,7 @@ async fn what_a_model_thought_goes_back_with_the_results_of_its_tools() {
         (json!({"reasoning": "Look.", "reasoning_details": details}), json!({"reasoning_details": details})),
     ] {
         let reply = read(body(thoughts.clone(), calls())).await;
-        assert_eq!(one(&reply).to_message().extra, back.as_object().cloned().unwrap(), "{thoughts}");
+        assert_eq!(one(&reply).to_message().extra, back.as_object().cloned().unwrap().into(), "{thoughts}");
         let reply = read(body(thoughts.clone(), Value::Null)).await;
         assert!(one(&reply).to_message().extra.is_empty(), "{thoughts}");
     }

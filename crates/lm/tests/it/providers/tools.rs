@@ -39,7 +39,7 @@ async fn complete(model: &str, sampling: Sampling, request: &LmRequest, answer: 
     let server = Server::start([Answer::new(200, answer)]).await;
     let (client, _) = client_with(model, &server.base_url, sampling);
     let reply = client.complete(request, &Attempts::any()).await.unwrap();
-    (reply, server.seen()[0].body.clone())
+    (reply, server.seen().first().unwrap().body.clone())
 }
 
 fn claude(content: Value) -> Value {
