@@ -43,8 +43,7 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
     }
     if let Some(limit) = added_max_tokens(&session.model.model.profile(), &cap) {
         output.text(format_args!(
-            "note: a limit of tokens or money adds `max_tokens = {limit}` to every request that has none; set `max_tokens` in \
-             `[model]` to have another"
+            "note: a cap adds `max_tokens = {limit}` to requests without it; see `[model]`"
         ))?;
     }
     output.object(&json!({

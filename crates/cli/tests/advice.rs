@@ -13,12 +13,18 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 20] = [
+const NO_OPTIONS: [&str; 29] = [
+    "--enable-auto-tool-choice",
+    "--jinja",
+    "--tool-call-parser",
     "chat",
     "choices",
     "completed",
-    "house_style",
+    "content",
     "feedback",
+    "file_data",
+    "file_id",
+    "house_style",
     "impl",
     "json",
     "message",
@@ -30,14 +36,17 @@ const NO_OPTIONS: [&str; 20] = [
     "plain",
     "read",
     "response_format",
+    "role",
     "run.json",
     "score",
     "sha",
     "siblings",
+    "system",
+    "tool_choice",
 ];
 
 /// Options of libraries that no user of the command reads of, or has no need of, and why.
-const ONLY_IN_RUST: [(&str, &str); 12] = [
+const ONLY_IN_RUST: [(&str, &str); 13] = [
     ("api_key", "a key that stands in code; the command takes it from the environment or from a file"),
     ("cached_prompts", "named beside `context_length`, which the task file has"),
     ("calls_per_rollout", "said by a program in Rust; the command's programs count their predictors"),
@@ -46,6 +55,7 @@ const ONLY_IN_RUST: [(&str, &str); 12] = [
     ("max_attempts_billed", "never set by the command"),
     ("metric_fn", "a function for whoever writes a metric in Rust"),
     ("module_fn", "a function for whoever writes a program in Rust"),
+    ("parallel_tool_calls", "given by an agent in Rust; the command leaves it to the provider"),
     ("sampling", "checked one by one; the text names the parameter, which the task file has"),
     ("task_model", "always given by the command"),
     ("teacher", "never set by the command"),
