@@ -26,14 +26,12 @@
 //!
 //! Where it differs from the reference: the rules of a step are written in parallel; a demo never comes from the
 //! example it is shown for; the winners are chosen on a selection set, against the original, and not on the training
-//! set; where the calls are not enough for all steps, a step has fewer runs and candidates, and the winners are seen on a
-//! part of the selection set before they play off on the rest; the original has its mean on the selection set where the reference gives it 0.
+//! set; the original has its mean on the selection set where the reference gives it 0.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod forecast;
 mod lesson;
-mod pace;
 mod simba;
 
 pub use simba::SIMBA;

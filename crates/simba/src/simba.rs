@@ -21,7 +21,6 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::forecast;
 use crate::lesson::{Lesson, learn};
-use crate::pace::{Pace, SMALLEST_MINIBATCH};
 
 strategy_options! {
     /// The SIMBA optimizer. Every option has a default; see the crate's page for its use.
@@ -48,8 +47,8 @@ strategy_options! {
     }
 }
 
-/// Selection examples before the first look of a race over a part of the selection set.
-const FIRST_CHUNK: usize = 10;
+/// A step over fewer examples is not worth its runs.
+const SMALLEST_MINIBATCH: usize = 4;
 
 /// Candidates with their means.
 type Pool = BTreeMap<usize, f64>;
@@ -66,8 +65,7 @@ impl Strategy for SIMBA {
         self.run_options()
     }
 
-    fn prepare(&self, setup: &mut Setup<'_>) -> Result<(), Error> {
-        setup.select_within_budget();
+    fn prepare(&self, _setup: &mut Setup<'_>) -> Result<(), Error> {
         let sizes = [("minibatch_size", self.minibatch_size), ("num_candidates", self.num_candidates)];
         at_least_one(&sizes)?;
         within("temperature", self.temperature, 0.0, 2.0)?;
@@ -84,10 +82,13 @@ impl Strategy for SIMBA {
         let mut pool = Pool::from([run.best()]);
         let mut winners = vec![run.best().0];
         let size = self.minibatch_size.min(run.train().len());
-        let pace = Pace::of(self, run, size);
+        // Every example of a step is run at most this often: to sample, and once under each new candidate.
+        let runs = 2 * self.num_candidates + 1;
         for step in 0..self.max_steps {
             run.step()?;
-            let size = pace.minibatch(run, size, self.max_steps - step, winners.len());
+            // Where a budget leaves too little for a step and the race, the minibatch shrinks, and at last it ends.
+            let later = run.board().examples().len() * winners.len().min(self.num_candidates);
+            let size = run.spare(later).map_or(size, |left| size.min(left as usize / runs));
             if size < SMALLEST_MINIBATCH.min(self.minibatch_size) || size == 0 {
                 break;
             }
@@ -96,23 +97,17 @@ impl Strategy for SIMBA {
             let batch: Vec<_> = rows.into_iter().filter_map(|row| run.train().get(row).cloned()).collect();
 
             // Every example several times, under candidates that did well so far.
-            let buckets = self.sample(run, step, pace.width, &pool, &batch, &mut rng).await?;
+            let buckets = self.sample(run, step, &pool, &batch, &mut rng).await?;
             // New candidates from the examples whose runs differ most, on the same minibatch.
-            let new = self.improve(run, step, pace.width, &pool, &buckets, &mut rng).await?;
+            let new = self.improve(run, step, &pool, &buckets, &mut rng).await?;
             winners.extend(measure(run, &mut pool, &batch, new).await?);
         }
         // Winners of all steps, spread evenly, over the selection set.
         let last = winners.len() - 1;
         let place = |part: usize| (part * last + self.num_candidates / 2) / self.num_candidates;
         let finalists = (0..=self.num_candidates).filter_map(|part| winners.get(place(part)).copied());
-        let finalists: Vec<usize> = finalists.collect();
-        let Some(part) = pace.part else {
-            race(run, &finalists, &RaceOptions::default()).await?;
-            return Ok(());
-        };
-        let options = RaceOptions::default().with_first_chunk(FIRST_CHUNK).with_examples(Some(part.rows));
-        race(run, &finalists, &options.with_seed(run.options().seed)).await?;
-        part.play_off(run).await
+        race(run, &finalists.collect::<Vec<_>>(), &RaceOptions::default()).await?;
+        Ok(())
     }
 }
 
@@ -134,13 +129,12 @@ impl SIMBA {
         &self,
         run: &mut Run<'_>,
         step: usize,
-        width: usize,
         pool: &Pool,
         batch: &[Arc<Example>],
         rng: &mut ChaCha8Rng,
     ) -> Result<Vec<Bucket>, Halt> {
         let mut buckets = vec![Bucket::new(); batch.len()];
-        for draw in 0..width {
+        for draw in 0..self.num_candidates {
             let sample = (step * self.num_candidates + draw) as u64;
             let added = 0.5 + 0.5 * draw as f64 / self.num_candidates as f64;
             let warmer =
@@ -177,7 +171,6 @@ impl SIMBA {
         &self,
         run: &mut Run<'_>,
         step: usize,
-        width: usize,
         pool: &Pool,
         buckets: &[Bucket],
         rng: &mut ChaCha8Rng,
@@ -203,7 +196,7 @@ impl SIMBA {
                 let worse = (!alike || !good).then(|| Arc::clone(worse));
                 lessons.push(Lesson { source, prompts, better, worse });
             }
-            if new.len() + lessons.len() > width {
+            if new.len() + lessons.len() > self.num_candidates {
                 break;
             }
         }
