@@ -291,7 +291,7 @@ fn a_run_killed_at_any_call_of_the_pruning_ends_as_if_nothing_had_happened_and_p
             };
             let mut options = options(&rules);
             options.valset = Some(rows(0).split_off(80));
-            options.max_calls = Some(400);
+            options.max_calls = Some(320);
             options.concurrency = concurrency;
             options.task_model =
                 Some(Arc::new(StoredModel::new(Arc::new(mortal), Some(journal.unwrap()), None)));

@@ -5,17 +5,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use promptopt_core::data::{Example, plain_text};
 use promptopt_core::program::Predictor;
 use promptopt_core::signature::{Field, FieldType, Signature};
-use serde_json::Value;
 
 use crate::{Bounds, Run};
 
+mod answer;
 mod fence;
 mod kinds;
 mod phrases;
+mod records;
 mod reply;
 mod words;
 
-use kinds::{declines, is_letter, is_program, questions, speaks_of_instructions};
+use kinds::{declines, is_call, is_letter, is_list_of_kinds, is_program, questions, speaks_of_instructions};
 use reply::{ReadingKind, readings};
 use words::{Letters, is_english, repetition, shingles};
 pub(crate) use words::{stems, words};
@@ -165,7 +166,8 @@ pub struct Proposal {
 
 /// Reads the instruction for a predictor out of what a model replies, and says what cannot serve as one.
 ///
-/// What models write around an instruction is taken off: fences of any kind, prefaces, headings, quotes, remarks. A
+/// What models write around an instruction is taken off: fences of any kind, prefaces, headings, quotes, remarks, and
+/// records of the request behind it. A
 /// fenced part of an instruction stays in it. What is left is measured against the words of the task.
 ///
 /// ```
@@ -323,7 +325,8 @@ impl Judge {
     /// Reads the instruction out of a reply, of those in it that are not known already.
     pub fn read(&self, reply: &str, known: &Known) -> Proposal {
         let mut first: Option<Proposal> = None;
-        for reading in readings(reply, self.fenced) {
+        for mut reading in readings(reply, self.fenced) {
+            reading.text = self.without_records(&reading.text);
             // All of a reply is read where its blocks are examples, and not where they are what it is about.
             let blocks = first.as_ref().and_then(|first| first.flaw);
             if reading.kind == ReadingKind::Whole
@@ -358,11 +361,14 @@ impl Judge {
             let flaws = [
                 (Flaw::Repetitive, repetition(text) > MAX_REPETITION),
                 (Flaw::Answer, self.is_answer(text)),
-                (Flaw::Echo, self.is_echo(text)),
+                (Flaw::Echo, self.is_echo(text) || is_list_of_kinds(text)),
                 (Flaw::Examples, self.is_copied(text)),
                 (Flaw::Refusal, declines(text) || self.asks(text)),
                 (Flaw::Remark, self.is_remark(text)),
-                (Flaw::OtherText, is_letter(text) || is_program(text)),
+                (
+                    Flaw::OtherText,
+                    is_letter(text) || is_program(text) || is_call(text) || self.is_signature(text),
+                ),
                 (Flaw::OtherScript, !self.letters.admit(&Letters::of(text))),
                 (Flaw::Unrelated, !self.is_related(text)),
             ];
@@ -433,9 +439,10 @@ impl Judge {
         2 * questions >= sentences && questions > 0 && !(sentences == 1 && self.names_an_output(text))
     }
 
-    /// Whether a text speaks of instructions that its reader does not see, where the task is not about any.
+    /// Whether a text speaks of what its reader does not see, where the task is not about such: instructions, records,
+    /// the score of one, or what is asked of whoever writes.
     fn is_remark(&self, text: &str) -> bool {
-        !self.subject.contains("instr") && speaks_of_instructions(text)
+        !self.subject.contains("instr") && speaks_of_instructions(text) || self.speaks_of_records(text)
     }
 
     fn is_echo(&self, text: &str) -> bool {
@@ -444,51 +451,6 @@ impl Judge {
         echoed > MAX_ECHOED
             || echoed as f64 > MAX_ECHO * runs.len() as f64
             || text.lines().filter(|line| self.headings.contains(&normalized(line))).count() > 1
-    }
-
-    /// Whether a text is what the predictor would answer, and not what it is to do.
-    fn is_answer(&self, text: &str) -> bool {
-        if let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) {
-            return self.outputs.iter().any(|output| fields.contains_key(&output.name));
-        }
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let valued = |text: &str| self.outputs.iter().any(|output| self.fits(output, text));
-        let labelled = |text: &str| {
-            let is_choice = |output: &&Field| matches!(output.kind, FieldType::Enum(_));
-            self.outputs.iter().filter(is_choice).any(|output| self.fits(output, text))
-        };
-        let named = |line: &&&str| {
-            let name = line.split(':').next().map(said).unwrap_or_default();
-            self.fields.iter().any(|field| line.contains(':') && field.name.to_lowercase() == name)
-        };
-        valued(text)
-            || lines.first().is_some_and(|line| labelled(line))
-            || lines.last().is_some_and(|line| lines.iter().all(|one| named(&one)) && self.states(line))
-            || lines.len() == 1 && self.states(text)
-    }
-
-    /// Whether a line gives an output a value, such as `department: billing`.
-    fn states(&self, line: &str) -> bool {
-        let line = said(line);
-        let line = line.strip_prefix("the ").unwrap_or(&line);
-        self.outputs.iter().any(|output| {
-            let rest = line.strip_prefix(&output.name.to_lowercase());
-            let value = rest
-                .and_then(|rest| [": ", " is: ", " is ", " = "].iter().find_map(|is| rest.strip_prefix(is)));
-            value.is_some_and(|value| self.fits(output, value))
-        })
-    }
-
-    /// Whether a text can be the value of an output, and hardly anything else.
-    fn fits(&self, output: &Field, text: &str) -> bool {
-        let text = said(text);
-        match &output.kind {
-            FieldType::Enum(labels) => labels.iter().any(|label| said(label) == text),
-            FieldType::Bool => ["true", "false", "yes", "no"].contains(&text.as_str()),
-            FieldType::Integer | FieldType::Float => text.parse::<f64>().is_ok(),
-            FieldType::List(_) => serde_json::from_str::<Vec<Value>>(&text).is_ok(),
-            _ => self.values.get(&output.name).is_some_and(|values| values.contains(&text)),
-        }
     }
 }
 

@@ -345,6 +345,79 @@ fn what_small_models_write_is_told_from_an_instruction() {
 }
 
 #[test]
+fn the_notation_and_the_records_of_a_request_are_no_instruction() {
+    let mut cases = Cases::of(open_judge());
+    let mut flawed = |flaw: Flaw, replies: &[&str]| {
+        replies.iter().for_each(|reply| cases.check(reply, Err(flaw)));
+    };
+    flawed(
+        Flaw::OtherText,
+        &[
+            "ticket: str -> department: str",
+            "route: ticket: str -> department: Literal['billing']\nAnswer with the department.",
+            "Predict(department: str)",
+            "Predict(ticket: str -> department: str)\n    # Route the ticket to its department. Be brief.",
+            "answer = ChainOfThought(ticket: str)\nSend the ticket on.",
+        ],
+    );
+    flawed(Flaw::Answer, &["Department: warehouse", "Predict ticket: 7", "ticket: missing"]);
+    flawed(
+        Flaw::Remark,
+        &[
+            "The task asks for a department of the shop.",
+            "From the records it is clear that tickets go to billing.",
+            "The department is billing, and the score is 1.",
+            "The ticket goes to sales, with a score of 0.5 for the answer.",
+            "The instruction should name each department of the ticket.",
+            "Tickets are routed. The instruction fails where a ticket is about two departments.",
+            "Here's what went wrong with the ticket: it was sent to sales.",
+        ],
+    );
+    flawed(
+        Flaw::Echo,
+        &[
+            "Fact: billing is a department.\nRule: tickets go there.\nConvention: none\nFormat: text",
+            "### Fact\nA ticket is sent on.\n\n### Rule\nSend the ticket to sales.\n\n### Convention\nNone.",
+        ],
+    );
+    // What stands behind an instruction goes.
+    let own = "Name the department of the ticket.";
+    for record in [
+        "Score: 0.4",
+        "\nScore: 0.412",
+        "\nanswered department: billing\nexpected department: sales\nscore: 0\nfeedback: expected sales",
+    ] {
+        cases.check(&format!("{own} {record}"), Ok(own));
+    }
+    flaw_of_nothing(&mut cases);
+}
+
+/// Instructions that use the words of records and signatures, each for its own.
+fn flaw_of_nothing(cases: &mut Cases) {
+    for serving in [
+        "Map the ticket -> department that answers it.",
+        "Department: the one that answers tickets of this kind.",
+        "Ticket: <ticket>",
+        "Write down the department.\nExpected output: one word, such as billing.",
+        "Give each department a score from 1 to 5, and answer with the department of the highest score.",
+        "Score: how well the department fits the ticket. Answer with the best department.",
+        "Name the department.\nRule: an invoice is for billing.\nFormat: one word.",
+        "Your task is to name the department. Follow the instruction in the ticket where it has one.",
+    ] {
+        cases.check(serving, Ok(serving));
+    }
+    let signature = Signature::parse("essay -> score: int, feedback").unwrap();
+    let judge = Judge::new(&signature, "Rate the essay, and go by the records of the class.");
+    for serving in [
+        "Rate the essay. For example:\nscore: 4\nfeedback: Clear, and short.",
+        "Rate the essay by the records of the class; a score of 1 is the lowest.",
+    ] {
+        let proposal = judge.read(serving, &Known::default());
+        assert_eq!((proposal.text.as_str(), proposal.flaw), (serving, None));
+    }
+}
+
+#[test]
 fn what_fits_an_output_of_another_kind_is_an_answer_too() {
     let answer = |signature: &str, reply: &str, expected: Option<Flaw>| {
         let signature = Signature::parse(signature).unwrap();

@@ -6,14 +6,17 @@ use std::fmt;
 const TAB: usize = 4;
 /// A number in front of an item has at most so many digits, so that a year is none.
 const MOST_DIGITS: usize = 3;
+/// Examples that a line announces are below all headings.
+const LIST: usize = 7;
 /// A word of so few letters before a full stop is taken for an abbreviation.
 const ABBREVIATION: usize = 2;
 
 /// An instruction taken apart: a head, rules, and texts between and behind them.
 ///
 /// Rules are the items of its lists: lines that begin with `-`, `*`, `+`, `•` or a number such as `1.`, with the lines
-/// that belong to them. An instruction without a list is read sentence by sentence; the first one is the head. What is
-/// between fences is never split. Written out it is what was read, byte by byte.
+/// that belong to them. An item that ends with a colon has the items of the other kind below it. An instruction without a
+/// list is read sentence by sentence; the first one is the head. Headings are no rules. Examples, tables and what is
+/// between fences are never split. Written out it is what was read, byte by byte.
 ///
 /// ```
 /// use promptopt_core::prompt::Itemised;
@@ -59,8 +62,8 @@ impl Itemised {
         })
     }
 
-    /// The instruction without some of its rules, by their places. Numbers behind them move up, and a line that announced
-    /// nothing but them goes, too.
+    /// The instruction without some of its rules, by their places. Numbers behind them move up, and a heading or a line
+    /// that announced nothing but them goes, too.
     #[must_use]
     pub fn without(&self, rules: &[usize]) -> Self {
         let (mut kept, mut place, mut dropped): (Vec<Part>, usize, usize) = (Vec::new(), 0, 0);
@@ -96,15 +99,20 @@ impl fmt::Display for Itemised {
 }
 
 /// Takes away the line that announced a list of which everything was dropped.
-fn end_list(kept: &mut [Part], dropped: usize, behind: &str) {
+fn end_list(kept: &mut Vec<Part>, dropped: usize, behind: &str) {
+    let is_only = kept.len() == 1;
     let Some(before) = kept.last_mut().filter(|before| dropped > 0 && !before.is_rule) else { return };
     let text = before.text.trim_end();
-    if text.ends_with([':', '：']) {
-        let start = text.rfind('\n').unwrap_or(0);
-        let rest = text.get(..start).unwrap_or_default().trim_end();
-        if !rest.is_empty() {
-            before.text = format!("{rest}{behind}");
-        }
+    let start = text.rfind('\n').map_or(0, |end| end + 1);
+    let line = text.get(start..).unwrap_or_default();
+    if !announces(line) && heading(line).is_none() {
+        return;
+    }
+    let rest = text.get(..start).unwrap_or_default().trim_end();
+    if !rest.is_empty() {
+        before.text = format!("{rest}{behind}");
+    } else if !is_only {
+        kept.pop();
     }
 }
 
@@ -140,57 +148,135 @@ fn indented(line: &str) -> (usize, &str) {
     (space.chars().map(|one| if one == '\t' { TAB } else { 1 }).sum(), rest)
 }
 
-/// The fence that a line is, if it is one.
-fn fence(line: &str) -> Option<&str> {
+/// What closes the stretch that a line opens and that is never split: between fences, or of examples in tags.
+fn fence(line: &str) -> Option<&'static str> {
+    const STRETCHES: [(&str, &str); 4] =
+        [("```", "```"), ("~~~", "~~~"), ("<examples", "</examples"), ("<example", "</example")];
     let line = line.trim();
-    ["```", "~~~"].into_iter().find(|fence| line.starts_with(fence))
+    let (open, close) = STRETCHES.into_iter().find(|(open, _)| line.starts_with(open))?;
+    (open == close || !line.contains(close)).then_some(close)
+}
+
+/// Whether a line closes such a stretch.
+fn closes(line: &str, close: &str) -> bool {
+    match close.strip_prefix("</") {
+        Some(_) => line.contains(close),
+        None => line.trim_start().starts_with(close),
+    }
+}
+
+/// The level of the heading that a line is, if it is one.
+fn heading(line: &str) -> Option<usize> {
+    let level = line.bytes().take_while(|byte| *byte == b'#').count();
+    let rest = line.get(level..)?;
+    ((1..LIST).contains(&level) && (rest.trim().is_empty() || rest.starts_with(' '))).then_some(level)
+}
+
+/// Whether a line is drawn between two sections.
+fn is_break(line: &str) -> bool {
+    let line = line.trim();
+    line.len() >= 3 && ["-", "*", "_", "="].iter().any(|mark| line.replace(mark, "").is_empty())
+}
+
+/// Whether a text announces what follows.
+fn announces(text: &str) -> bool {
+    text.trim_end().trim_end_matches(['*', '_']).ends_with([':', '：'])
+}
+
+/// Whether a line says that examples follow.
+fn names_examples(line: &str) -> bool {
+    line.split(|letter: char| !letter.is_alphabetic())
+        .any(|word| word.eq_ignore_ascii_case("example") || word.eq_ignore_ascii_case("examples"))
+}
+
+/// An item that lines may belong to.
+#[derive(Clone, Copy)]
+struct Item {
+    column: usize,
+    is_numbered: bool,
+    /// Whether items of the other kind belong to it.
+    owns: bool,
+}
+
+/// Where a text is read.
+#[derive(Default)]
+struct Place {
+    item: Option<Item>,
+    /// What closes the stretch that is open.
+    open: Option<&'static str>,
+    is_below_blank: bool,
+    /// The level of the heading below which there are examples; [`LIST`] where a line announced them.
+    examples: Option<usize>,
+}
+
+impl Place {
+    /// Goes on by a line that says something, below a text. Whether a part begins with it, and whether that is a rule.
+    fn next(&mut self, line: &str, above: &str) -> Option<bool> {
+        let (column, rest) = indented(line);
+        let is_inside = self.item.is_some_and(|item| column > item.column);
+        let is_below_blank = std::mem::take(&mut self.is_below_blank);
+        self.open = fence(line);
+        let level = heading(rest).filter(|_| !is_inside);
+        let is_marked = self.open.is_none() && !is_inside && marker(rest.trim_end()).is_some();
+        let ends = !is_marked && !is_inside && (is_below_blank || level.is_some() || is_break(rest));
+        let ended = self.item.take_if(|_| ends).map(|_| false);
+        let is_list_of_examples = self.examples == Some(LIST) && !is_below_blank;
+        if let Some(level) = level {
+            if self.examples.is_none_or(|above| level <= above) {
+                self.examples = names_examples(rest).then_some(level);
+            }
+        } else if !is_marked && self.item.is_none() && !is_list_of_examples {
+            let is_section = self.examples.filter(|above| *above != LIST);
+            self.examples = is_section.or((announces(rest) && names_examples(rest)).then_some(LIST));
+        }
+        if is_marked && self.examples.is_none() {
+            let is_numbered = rest.starts_with(|first: char| first.is_ascii_digit());
+            if let Some(item) = self.item.as_mut().filter(|item| item.is_numbered != is_numbered) {
+                item.owns |= announces(above);
+                if item.owns {
+                    return None;
+                }
+            }
+            self.item = Some(Item { column, is_numbered, owns: false });
+            return Some(true);
+        }
+        ended
+    }
 }
 
 /// Items of lists, and what stands around them.
 fn items(text: &str) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    // Where the marker of the item under way stands; the fence that is open; whether the last line was blank.
-    let (mut item, mut open, mut blank) = (None, None, false);
+    let mut place = Place::default();
     for line in text.split_inclusive('\n') {
-        let (column, rest) = indented(line);
-        let is_inside = item.is_some_and(|item| column > item);
-        let begins = if let Some(fence_open) = open {
-            if fence(line) == Some(fence_open) {
-                open = None;
-            }
+        let begins = if let Some(close) = place.open {
+            place.open = place.open.filter(|_| !closes(line, close));
             None
-        } else if rest.trim().is_empty() {
-            blank = true;
-            parts.is_empty().then_some(false)
+        } else if line.trim().is_empty() {
+            place.is_below_blank = true;
+            None
         } else {
-            open = fence(line);
-            let ends = item.is_some() && !is_inside && (blank || rest.starts_with('#'));
-            let is_marked = open.is_none() && !is_inside && marker(rest.trim_end()).is_some();
-            blank = false;
-            match is_marked {
-                true => Some(true),
-                false => (ends || parts.is_empty()).then_some(false),
-            }
+            place.next(line, parts.last().map_or("", |part| &part.text))
         };
-        if let Some(is_rule) = begins {
-            item = is_rule.then_some(column);
-            parts.push(Part { text: String::new(), is_rule });
-        }
-        if let Some(part) = parts.last_mut() {
-            part.text.push_str(line);
+        match (begins, parts.last_mut()) {
+            (None, Some(part)) => part.text.push_str(line),
+            (begins, _) => parts.push(Part { text: line.to_owned(), is_rule: begins == Some(true) }),
         }
     }
     parts
 }
 
-/// The sentences of a text, the first of which is the head.
+/// The sentences of a text, the first of which is the head, with the headings around it.
 fn sentences(text: &str) -> Vec<Part> {
-    let mut parts = Vec::new();
+    let mut texts = Vec::new();
     let (mut start, mut at, mut open) = (0, 0, None);
     for line in text.split_inclusive('\n') {
-        let is_fence = fence(line);
-        if open.is_some() || is_fence.is_some() {
-            open = if open.is_some() && open == is_fence { None } else { open.or(is_fence) };
+        let (is_closed, opened) = match open {
+            Some(close) => (closes(line, close), None),
+            None => (false, fence(line)),
+        };
+        if open.is_some() || opened.is_some() || line.trim_start().starts_with('|') {
+            open = if is_closed { None } else { open.or(opened) };
             at += line.len();
             continue;
         }
@@ -198,17 +284,39 @@ fn sentences(text: &str) -> Vec<Part> {
             let end = at + offset;
             let (before, behind) = (text.get(start..end), text.get(end..));
             let (Some(before), Some(behind)) = (before, behind) else { continue };
-            let is_start = behind.starts_with(|next: char| !next.is_whitespace());
-            if is_start && is_sentence(before, letter) && fence(behind).is_none() {
-                parts.push(before);
+            let is_at_heading = heading(line.trim_start()).is_some() || is_title(before);
+            let is_start = !letter.is_whitespace() && !before.trim().is_empty();
+            let is_first = line.get(..offset).is_some_and(|space| space.trim().is_empty());
+            let ends = match is_at_heading {
+                true => is_first,
+                false => is_sentence(before, letter) && fence(behind).is_none(),
+            };
+            if is_start && ends {
+                texts.push(before);
                 start = end;
             }
         }
         at += line.len();
     }
-    parts.extend(text.get(start..).filter(|rest| !rest.is_empty()));
-    let part = |(at, text): (usize, &str)| Part { text: text.to_owned(), is_rule: at > 0 };
-    parts.into_iter().enumerate().map(part).collect()
+    texts.extend(text.get(start..).filter(|rest| !rest.is_empty()));
+    let mut parts: Vec<Part> = Vec::new();
+    let mut has_head = false;
+    for text in texts {
+        let is_said = !is_title(text);
+        let is_rule = has_head && is_said;
+        has_head |= is_said;
+        match parts.last_mut().filter(|before| !is_rule && !before.is_rule) {
+            Some(before) => before.text.push_str(text),
+            None => parts.push(Part { text: text.to_owned(), is_rule }),
+        }
+    }
+    parts
+}
+
+/// Whether a text is one line that only says what follows.
+fn is_title(text: &str) -> bool {
+    let text = text.trim();
+    !text.contains('\n') && (heading(text).is_some() || announces(text))
 }
 
 /// Whether a text, which this letter follows, ends like a sentence or a paragraph.
@@ -258,6 +366,55 @@ mod tests {
     }
 
     #[test]
+    fn an_item_with_a_colon_has_the_items_of_the_other_kind_below_it() {
+        check("1. Look at:\n- a\n- b\n2. Decide.", "", &["Look at:\n- a\n- b", "Decide."]);
+        check(
+            "Do.\n- **For each claim:**\n\n1. List it.\n\n2. Rate it.\n\n- Sum up.",
+            "Do.\n",
+            &["**For each claim:**\n\n1. List it.\n\n2. Rate it.", "Sum up."],
+        );
+        check("1. Look.\n- a", "", &["Look.", "a"]);
+        check("- One of:\n- a\n- b", "", &["One of:", "a", "b"]);
+    }
+
+    #[test]
+    fn items_of_examples_are_no_rules() {
+        let text = "Sort.\n\n- a\n\n# Output examples\n\n- no\n\n## Part\n1. no\n\n# Input\n- b\n";
+        check(text, "Sort.\n\n", &["a", "b"]);
+        check("- a\n\nFor example:\n- no\n- no\n\nAlso:\n- b", "", &["a", "b"]);
+        check("Examples:\n- no\n\n# Rules\n- a", "Examples:\n- no\n\n# Rules\n", &["a"]);
+        check(
+            "- a\n<example>\n- no\n\n- no\n</example>\n- b",
+            "",
+            &["a\n<example>\n- no\n\n- no\n</example>", "b"],
+        );
+        check("<example>- no</example>\n- a", "<example>- no</example>\n", &["a"]);
+        check("- Give an example.\n- a", "", &["Give an example.", "a"]);
+    }
+
+    #[test]
+    fn a_line_between_sections_ends_an_item() {
+        check("- a\n- b\n---\nEnd.", "", &["a", "b"]);
+        check("- a\n=====\nEnd.\n- b", "", &["a", "b"]);
+    }
+
+    #[test]
+    fn headings_and_tables_are_no_sentences() {
+        check(
+            "# WHO\n\nYou sort. Be brief.\n\n# HOW\nLook. Decide.\n\n## INPUT:\n\nINPUT:",
+            "# WHO\n\nYou sort. ",
+            &["Be brief.", "Look.", "Decide."],
+        );
+        check("# One. Two\nSort. Go.", "# One. Two\nSort. ", &["Go."]);
+        check(
+            "Sort it.\n| A. B | C |\n| D. E | F |\n\nGo on.",
+            "Sort it.\n| A. B | C |\n| D. E | F |\n\n",
+            &["Go on."],
+        );
+        check("#1 is best. Go.", "#1 is best. ", &["Go."]);
+    }
+
+    #[test]
     fn without_a_list_the_sentences_are_rules() {
         check(
             "Read the text. It is long! Answer with K4. \"Why?\" Be brief.",
@@ -290,12 +447,14 @@ mod tests {
         assert_eq!(without("The bill. Be brief. Be kind.", &[1]), "The bill. Be brief.");
         assert_eq!(without("The bill. Be brief. Be kind.", &[0]), "The bill. Be kind.");
         assert_eq!(without("Rules:\n- a", &[0]), "Rules:");
+        assert_eq!(without("Sort.\n\n# How\n\n- a\n\n# End\n\nGo.", &[0]), "Sort.\n\n# End\n\nGo.");
+        assert_eq!(without("Sort. Be kind.\n\n# How\n\nLook.\n\n# End\n", &[1]), "Sort. Be kind.\n\n# End\n");
         assert_eq!(without(list, &[]), list);
     }
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_back(text in "([-*•#`~ \t\n]|1\\.|2\\)|```\n|- |[a-cÄ。.:!]){0,40}") {
+        fn what_is_read_is_written_back(text in "([-*•#`~| \t\n]|1\\.|2\\)|```\n|</?example>\n?|example|# |- |[a-cÄ。.:!]){0,40}") {
             let read = Itemised::read(&text);
             prop_assert_eq!(read.to_string(), text.clone());
             prop_assert_eq!(read.without(&[]), read.clone());

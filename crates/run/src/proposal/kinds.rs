@@ -55,6 +55,31 @@ pub(super) fn is_program(text: &str) -> bool {
         || begins(&["import ", "from "]) && text.lines().count() > 2 && first.split_whitespace().count() <= 4
 }
 
+/// Whether a text is the call of a predictor, as the source of a program has it.
+pub(super) fn is_call(text: &str) -> bool {
+    const CALLS: [&str; 2] = ["Predict(", "ChainOfThought("];
+    text.lines().any(|line| {
+        let line = line.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '`');
+        let called = line.split_once('=').map_or(line, |(_, called)| called.trim_start());
+        CALLS.iter().any(|call| line.starts_with(call) || called.starts_with(call))
+    })
+}
+
+/// Whether a text fills in the kinds of statements that a request lists: a fact, a rule, a convention and so on.
+pub(super) fn is_list_of_kinds(text: &str) -> bool {
+    const KINDS: [&str; 5] = ["fact", "rule", "convention", "format", "edge cases"];
+    let named = |kind: &str| {
+        text.lines().any(|line| {
+            let (title, line) =
+                (line.trim_start().starts_with('#'), line.trim().trim_start_matches(['#', '*', ' ']));
+            let line = line.to_lowercase();
+            line.strip_prefix(kind)
+                .is_some_and(|rest| rest.trim_start_matches('*').starts_with(':') || title && rest.is_empty())
+        })
+    };
+    KINDS.into_iter().filter(|kind| named(kind)).count() > 2 && named("fact")
+}
+
 /// How many sentences of a text are questions, and how many it has.
 pub(super) fn questions(text: &str) -> (usize, usize) {
     let (mut questions, mut sentences) = (0, 0);
@@ -86,8 +111,15 @@ pub(super) fn speaks_of_instructions(text: &str) -> bool {
         "present", "current", "new", "basic", "previous", "proposed", "better", "improved", "revised",
         "original",
     ];
+    /// What whoever criticises an instruction says of it.
+    const CRITICISM: [&str; 14] = [
+        "falls", "fell", "does", "did", "leaves", "left", "lacks", "lacked", "fails", "failed", "should",
+        "could", "needs", "misses",
+    ];
     let spoken = words(text);
-    spoken.windows(2).any(|pair| {
-        matches!(pair, [which, noun] if WHICH.contains(&which.as_str()) && noun.starts_with("instruction"))
-    })
+    let names = |noun: &str| noun.starts_with("instruction");
+    spoken.windows(2).any(|pair| matches!(pair, [which, noun] if WHICH.contains(&which.as_str()) && names(noun)))
+        || spoken.windows(3).any(|run| {
+            matches!(run, [the, noun, verb] if the == "the" && names(noun) && CRITICISM.contains(&verb.as_str()))
+        })
 }
