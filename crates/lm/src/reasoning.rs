@@ -1,14 +1,13 @@
 //! Which models are known to reason before they answer, by their names.
 
 /// How the names of models that reason begin, as far as nothing switches it off.
-const REASONING: [&str; 22] = [
+const REASONING: [&str; 21] = [
     "o1",
     "o3",
     "o4-",
     "gpt-5",
     "gpt-6",
     "gpt-oss",
-    "codex-",
     "deepseek-reasoner",
     "deepseek-r",
     "qwq",

@@ -1,3 +1,5 @@
+//! An agent on a model that follows a script.
+
 use std::sync::Mutex;
 
 use futures_util::FutureExt as _;

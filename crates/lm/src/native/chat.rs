@@ -84,7 +84,7 @@ fn message(message: &Message, before: &[Message], dialect: Dialect) -> Result<Ch
     Ok(ChatMessage::new(role, MessageContent::from_parts(parts)))
 }
 
-/// Where a message has what Claude thought, with the signatures that Anthropic wants back with the results of tools.
+/// Where a message has what a model of Anthropic thought, with the signatures that it wants back with the results of tools.
 const THOUGHTS: &str = "thinking_blocks";
 
 /// What the model thought before it called the tools of a message, as far as the provider wants it back.

@@ -42,14 +42,14 @@ async fn complete(model: &str, sampling: Sampling, request: &LmRequest, answer: 
     (reply, server.seen().first().unwrap().body.clone())
 }
 
-fn claude(content: Value) -> Value {
+fn replied(content: Value) -> Value {
     json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5", "content": content,
            "stop_reason": "tool_use", "stop_sequence": null, "usage": {"input_tokens": 80, "output_tokens": 20}})
 }
 
 #[tokio::test]
 async fn anthropic_gets_tools_images_and_results_and_gives_calls() {
-    let answer = claude(json!([
+    let answer = replied(json!([
         {"type": "text", "text": "I look it up."},
         {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}},
     ]));
@@ -85,7 +85,7 @@ async fn an_image_at_an_address_reaches_anthropic() {
     let shown = Content::parts([Part::said("What?"), Image::at("https://example.org/a.png").into()]);
     let request = LmRequest::new(vec![Message::user(shown)]);
     let (_, body) =
-        complete(ANTHROPIC, Sampling::default(), &request, claude(json!([{"type": "text", "text": "x"}])))
+        complete(ANTHROPIC, Sampling::default(), &request, replied(json!([{"type": "text", "text": "x"}])))
             .await;
     assert_eq!(
         body["messages"][0]["content"][1],
@@ -101,20 +101,20 @@ async fn a_tool_without_arguments_has_a_schema_all_the_same() {
         Value::Null,
     )]);
     let (_, body) =
-        complete(ANTHROPIC, Sampling::default(), &request, claude(json!([{"type": "text", "text": "x"}])))
+        complete(ANTHROPIC, Sampling::default(), &request, replied(json!([{"type": "text", "text": "x"}])))
             .await;
     assert_eq!(body["tools"][0]["input_schema"], json!({"type": "object", "properties": {}}));
 }
 
 #[tokio::test]
-async fn what_claude_thought_goes_back_with_its_signatures() {
+async fn what_anthropics_models_thought_goes_back_with_its_signatures() {
     let thought = json!([
         {"type": "thinking", "thinking": "Rome first.", "signature": "c2ln"},
         {"type": "redacted_thinking", "data": "eHh4"},
     ]);
     let mut content = thought.as_array().cloned().unwrap();
     content.push(json!({"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}));
-    let (reply, _) = complete(ANTHROPIC, Sampling::default(), &chat(), claude(content.clone().into())).await;
+    let (reply, _) = complete(ANTHROPIC, Sampling::default(), &chat(), replied(content.clone().into())).await;
     assert_eq!(reply.completions[0].reasoning, "Rome first.");
     let request = LmRequest::new(vec![
         Message::user("Weather?"),
@@ -122,20 +122,20 @@ async fn what_claude_thought_goes_back_with_its_signatures() {
         Message::tool_result("toolu_1", "Sunny."),
     ]);
     let (_, body) =
-        complete(ANTHROPIC, Sampling::default(), &request, claude(json!([{"type": "text", "text": "x"}])))
+        complete(ANTHROPIC, Sampling::default(), &request, replied(json!([{"type": "text", "text": "x"}])))
             .await;
     assert_eq!(body["messages"][1]["content"], Value::from(content));
     // Without a call nothing of it is wanted back.
-    let answer = claude(json!([thought[0], {"type": "text", "text": "Sunny."}]));
+    let answer = replied(json!([thought[0], {"type": "text", "text": "Sunny."}]));
     let (reply, _) = complete(ANTHROPIC, Sampling::default(), &chat(), answer).await;
     assert!(reply.completions[0].extra.is_empty());
 }
 
 #[tokio::test]
-async fn claude_has_room_to_reason() {
+async fn anthropics_models_have_room_to_reason() {
     let sampling = Sampling::default().with_reasoning_effort("high");
     let (_, body) =
-        complete(ANTHROPIC, sampling, &chat(), claude(json!([{"type": "text", "text": "x"}]))).await;
+        complete(ANTHROPIC, sampling, &chat(), replied(json!([{"type": "text", "text": "x"}]))).await;
     assert_eq!(body["thinking"], json!({"type": "enabled", "budget_tokens": 24_000}));
     assert_eq!(body["max_tokens"], 32_768, "it must be above the budget of its thinking");
 }
@@ -257,7 +257,7 @@ async fn what_a_dialect_has_no_words_for_is_left_out_or_refused() {
 async fn a_name_that_a_provider_refuses_is_sent_plain_and_comes_back() {
     let words = "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'";
     let refusal = json!({"type": "error", "error": {"type": "invalid_request_error", "message": words}});
-    let called = claude(json!([{"type": "tool_use", "id": "toolu_1", "name": "files_read", "input": {}}]));
+    let called = replied(json!([{"type": "tool_use", "id": "toolu_1", "name": "files_read", "input": {}}]));
     let server = Server::start([Answer::new(400, refusal), Answer::new(200, called)]).await;
     let builder = ProviderClient::builder().model(ANTHROPIC).base_url(&server.base_url).api_key(CANARY);
     let client = builder.build().unwrap();
