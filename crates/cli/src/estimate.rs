@@ -41,7 +41,8 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
     if let Some(note) = promptopt_statistics::sensitivity_note(session.test_rows()) {
         output.text(format_args!("note: {note}"))?;
     }
-    if let Some(limit) = added_max_tokens(&session.model.model.profile(), &cap) {
+    let added_max_tokens = added_max_tokens(&session.model.model.profile(), &cap);
+    if let Some(limit) = added_max_tokens {
         output.text(format_args!(
             "note: a cap adds `max_tokens = {limit}` to requests without it; see `[model]`"
         ))?;
@@ -52,6 +53,6 @@ pub(crate) async fn estimate(run: &RunArgs, search: &SearchArgs, output: Output)
         "optimizer": section.name(),
         "estimate": forecast.to_json(),
         "cap": cap,
-        "added_max_tokens": added_max_tokens(&session.model.model.profile(), &cap),
+        "added_max_tokens": added_max_tokens,
     }))
 }

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::markdown::{block, inline};
 use crate::output::{Output, escaped};
 use crate::outputs::Inputs;
-use crate::program::{PredictorChain, ProgramFile, is_task, layout, mapped};
+use crate::program::{Chat, PredictorChain, ProgramFile, is_task, layout, mapped};
 use crate::task_file::TaskFile;
 
 pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
@@ -71,7 +71,7 @@ impl Marks {
         let fields = Self::inputs(chain).map(|name| (name.to_owned(), String::new().into())).collect();
         let chats = chain.chats(&fields);
         let content: Vec<&str> =
-            chats.iter().flat_map(|(_, chat)| chat).map(|message| message.text()).collect();
+            chats.iter().flat_map(|chat| &chat.messages).map(|message| message.text()).collect();
         let marks = (2..).flat_map(|count| {
             [("{", "}"), ("<", ">")].map(|(open, close)| Self(open.repeat(count), close.repeat(count)))
         });
@@ -92,7 +92,7 @@ impl Marks {
     }
 
     /// The chats of a program with a hole for each input.
-    fn chats(&self, chain: &PredictorChain) -> Vec<(String, Vec<Message>)> {
+    fn chats<'c>(&self, chain: &'c PredictorChain) -> Vec<Chat<'c>> {
         let holes: Fields =
             Self::inputs(chain).map(|name| (name.to_owned(), self.around(name).into())).collect();
         chain.chats(&holes)
@@ -106,35 +106,38 @@ fn text(chain: &PredictorChain) -> String {
     if marks.0 != "{{" {
         let _ = writeln!(text, "=== {} stands where an input goes\n", marks.around("field"));
     }
-    for (predictor, messages) in &chats {
+    for chat in &chats {
         if chats.len() > 1 {
-            let _ = writeln!(text, "=== {predictor}\n");
+            let _ = writeln!(text, "=== {}\n", chat.predictor.path());
         }
-        text.push_str(&as_text(messages));
+        text.push_str(&as_text(chat));
     }
     text
 }
 
-fn as_text(messages: &[Message]) -> String {
-    messages.iter().map(|message| format!("--- {}\n{}\n\n", message.role.as_str(), message.text())).collect()
+fn as_text(chat: &Chat<'_>) -> String {
+    let message = |message: &Message| format!("--- {}\n{}\n\n", message.role.as_str(), message.content);
+    let messages: String = chat.messages.iter().map(message).collect();
+    format!("{messages}{}", chat.tools_text())
 }
 
 fn messages(chain: &PredictorChain) -> anyhow::Result<String> {
-    let (predictors, marks) = (chain.predictors(), Marks::of(chain));
+    let marks = Marks::of(chain);
     let names = |fields: &[Field]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
-    let one = |(predictor, (path, messages)): (&&dyn Predictor, (String, Vec<Message>))| {
-        let signature = predictor.signature();
+    let one = |chat: Chat<'_>| {
+        let signature = chat.predictor.signature();
         let holes =
             signature.inputs().iter().map(|field| (field.name.clone(), marks.around(&field.name).into()));
-        json!({
-            "predictor": path,
+        let mut fields = json!({
+            "predictor": chat.predictor.path(),
             "inputs": names(signature.inputs()),
             "placeholders": holes.collect::<Fields>(),
             "outputs": names(signature.outputs()),
-            "messages": messages,
-        })
+        });
+        fields.as_object_mut().into_iter().for_each(|fields| fields.extend(chat.to_json()));
+        fields
     };
-    let all: Vec<Value> = predictors.iter().zip(marks.chats(chain)).map(one).collect();
+    let all: Vec<Value> = marks.chats(chain).into_iter().map(one).collect();
     Ok(serde_json::to_string_pretty(&json!({ "predictors": all }))? + "\n")
 }
 
@@ -144,12 +147,13 @@ fn markdown(chain: &PredictorChain) -> String {
     if let Some(source) = chain.source() {
         let _ = write!(page, "\nThe predictors run one after the other:\n\n{}", block(&source));
     }
-    for (predictor, (path, messages)) in chain.predictors().iter().zip(marks.chats(chain)) {
+    for chat in marks.chats(chain) {
+        let predictor = chat.predictor;
         let signature = predictor.signature();
         let _ = write!(
             page,
             "\n## Predictor `{}`\n\n| field | | type | meaning |\n|---|---|---|---|\n",
-            inline(&path)
+            inline(predictor.path())
         );
         for (way, fields) in [("input", signature.inputs()), ("output", signature.outputs())] {
             for field in fields {
@@ -175,7 +179,7 @@ fn markdown(chain: &PredictorChain) -> String {
             page,
             "\n### As it is sent\n\n`{}` stands where an input goes.\n\n{}",
             marks.around("field"),
-            block(as_text(&messages).trim_end())
+            block(as_text(&chat).trim_end())
         );
     }
     page

@@ -46,6 +46,7 @@ mod stages;
 mod summary;
 mod task_file;
 mod tools;
+mod user_command;
 mod words;
 
 use std::backtrace::{Backtrace, BacktraceStatus};

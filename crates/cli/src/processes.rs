@@ -1,6 +1,7 @@
 //! Child processes that take their own children along when they end.
 
 use std::io;
+use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::process::{Child, Command};
@@ -24,6 +25,18 @@ impl ProcessGroup {
         let leader = command.kill_on_drop(true).spawn()?;
         leaders.extend(leader.id());
         Ok(Self { leader })
+    }
+
+    /// Waits for the leader to end, and ends those that it left behind.
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let id = self.leader.id();
+        let status = self.leader.wait().await;
+        if let Some(id) = id {
+            // From here on the number of the leader may become that of another process.
+            LEADERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|leader| *leader != id);
+            end(id);
+        }
+        status
     }
 
     /// The process that was started.

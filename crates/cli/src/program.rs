@@ -5,5 +5,5 @@ mod chain;
 mod file;
 
 pub(crate) use blueprint::Blueprint;
-pub(crate) use chain::PredictorChain;
+pub(crate) use chain::{Chat, PredictorChain};
 pub(crate) use file::{ProgramFile, install, is_task, layout, mapped, path_pair};

@@ -97,6 +97,7 @@ impl Draft {
         let blueprint = Blueprint::of(&task.program)
             .with_context(|| place.clone())?
             .with_stop(stop.unwrap_or_default(), other.is_some());
+        blueprint.check_variables().with_context(|| place.clone())?;
         let rows = Undivided::load(&task, &blueprint).await?;
         let models = TaskModels::choose(&task, &blueprint, args, &rows, &mut endpoints).await?;
         let name = name(&task, &args.task);

@@ -1,8 +1,10 @@
 //! Language models: a request, a reply, and the trait between them.
 
+mod content;
 mod error;
 mod extra;
 mod function;
+mod media;
 mod message;
 mod model;
 mod reply;
@@ -10,11 +12,13 @@ mod request;
 mod thinking;
 mod tool;
 
+pub use content::{Content, Part};
 pub use error::{LmError, Refusal, ReplyError};
 pub use extra::Extra;
 pub use function::{LmFn, WithRequests, lm_fn, with_requests};
-pub use message::{Audio, Content, File, Image, Message, Part, Role, data_of_url, data_url};
+pub use media::{Audio, File, Image, data_of_url, data_url, split_data_url};
+pub use message::{Message, Role};
 pub use model::{Attempts, LanguageModel, ModelProfile, TokenCounter};
 pub use reply::{Completion, FinishReason, LmReply, TokenLogprob};
 pub use request::{LmRequest, ResponseFormat, Sampling};
-pub use tool::{MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH, ToolCall, ToolChoice, ToolDefinition};
+pub use tool::{ToolCall, ToolChoice, ToolDefinition};

@@ -142,7 +142,8 @@ impl<'de> Deserialize<'de> for Money {
 }
 
 /// What a model's tokens cost, per million. Where the price of tokens that the provider had in its cache is not known, they
-/// cost as much as others, so sums may come out too high, but never too low. What is reserved beforehand counts every
+/// cost as much as others, so sums may come out too high. Without `cache_write` they come out too low where a provider charges more for what it puts
+/// into its cache. What is reserved beforehand counts every
 /// token read at the dearest of its prices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -34,19 +34,16 @@ const STATUS: [&str; 7] = [
 ];
 
 /// The statuses of a server that is away or busy: others may be about what was asked.
-const AWAY: [&str; 7] = ["429", "500", "502", "503", "504", "522", "529"];
+const AWAY: [&str; 11] = ["429", "500", "502", "503", "504", "520", "521", "522", "523", "524", "529"];
 
 /// Whether the text of an error begins as one about an outage does. What stands further behind may be a model's.
 pub(crate) fn says_outage(text: &str) -> bool {
     let start: String = text.trim_start().chars().take(80).collect::<String>().to_lowercase();
     let status = STATUS.iter().find_map(|words| start.strip_prefix(words));
     NO_CONNECTION.iter().any(|words| start.starts_with(words))
-        || status.is_some_and(|rest| AWAY.iter().any(|status| is_number(rest, status)))
-}
-
-/// Whether a text begins with this number and no longer one.
-fn is_number(text: &str, number: &str) -> bool {
-    text.strip_prefix(number).is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_ascii_digit()))
+        || status
+            .and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next())
+            .is_some_and(|number| AWAY.contains(&number))
 }
 
 #[cfg(test)]

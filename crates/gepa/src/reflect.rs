@@ -244,7 +244,7 @@ mod tests {
         let traces: Vec<_> = (0..5).map(trace).collect();
         assert_eq!(said(&traces[..3]), None);
         let line = said(&traces).unwrap();
-        assert_eq!(line, "Left out, because this request would be too long with them: 2 more.");
+        assert_eq!(line, "Left out of this request: 2 more.");
     }
 
     #[test]

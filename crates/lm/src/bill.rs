@@ -81,6 +81,8 @@ impl Bill {
         total.prompt_tokens = as_often(usage.prompt_tokens);
         total.cache_write_tokens = as_often(usage.cache_write_tokens);
         total.completion_tokens = as_often(usage.completion_tokens);
+        total.reasoning_tokens = as_often(usage.reasoning_tokens);
+        // Cached tokens are as they are: the other attempts may have read them at the full price.
         total
     }
 }

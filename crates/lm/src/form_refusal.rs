@@ -7,42 +7,40 @@ pub(crate) const NO_TOOLS: &str = "this model takes no tools as it is served: us
     with its tools on (vLLM: `--enable-auto-tool-choice` and `--tool-call-parser`; llama.cpp: `--jinja`)";
 
 /// The forms that `message`, in lower case, may object to. Which of them are in the request is not known here.
-pub(crate) fn refused_forms(message: &str, param: &str) -> impl Iterator<Item = Parameter> {
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+pub(crate) fn refused_forms<'a>(
+    message: &'a str,
+    param: &'a str,
+) -> impl Iterator<Item = Parameter> + use<'a> {
+    let says = move |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let names = move |name: &str| message.contains(name) || param.ends_with(name);
     let is_missing = says(&["missing", "must be passed", "is required", "must include"]);
     let is_form = says(&FORM);
-    let is_role = says(&["role"]) || param.ends_with("role");
-    let is_content = says(&["content"]) || param.ends_with("content");
+    // `reasoning_content` is another field.
+    let is_content = message.replace("reasoning_content", "").contains("content")
+        || (param.ends_with("content") && !param.ends_with("reasoning_content"));
     Parameter::FORMS.into_iter().filter(move |parameter| match parameter {
-        Parameter::Developer => is_role || message.contains("developer"),
-        Parameter::Reasoning => {
-            !is_missing
-                && ["reasoning_content", "reasoning_details", "thinking_blocks", ".reasoning", "'reasoning'"]
-                    .iter()
-                    .any(|name| message.contains(name))
-        }
+        Parameter::Developer => names("role") || says(&["developer"]),
+        Parameter::Reasoning => !is_missing && says(&REASONING),
         Parameter::NullContent => {
-            (is_content
-                && (is_missing
-                    || ["null", "nil", "none", "valid string", "expected", "must be a string"]
-                        .iter()
-                        .any(|word| message.contains(word))))
-                || (message.contains("messages") && message.contains("null"))
+            (is_content && (is_missing || says(&NULL))) || (says(&["messages"]) && says(&["null"]))
         }
         Parameter::CallIds => {
-            is_form
-                && ["tool call id", "tool_call_id", "tool_use_id", "tool_use.id", "].id", "call id"]
-                    .iter()
-                    .any(|name| message.contains(name) || param.contains(name))
+            is_form && IDS.iter().any(|name| message.contains(name) || param.contains(name))
         }
-        Parameter::ToolNames => {
-            is_form
-                && (message.contains("name") || param.ends_with("name"))
-                && !message.contains("model name")
-        }
+        Parameter::ToolNames => is_form && names("name") && !says(&["model name"]),
         _ => false,
     })
 }
+
+/// The names of what a model thought.
+const REASONING: [&str; 5] =
+    ["reasoning_content", "reasoning_details", "thinking_blocks", ".reasoning", "'reasoning'"];
+
+/// Words about a content that is none.
+const NULL: [&str; 6] = ["null", "nil", "none", "valid string", "expected", "must be a string"];
+
+/// Words about the id of a call.
+const IDS: [&str; 6] = ["tool call id", "tool_call_id", "tool_use_id", "tool_use.id", "].id", "call id"];
 
 /// Words about how a name or an id is to be written.
 const FORM: [&str; 8] = [
@@ -85,7 +83,7 @@ mod tests {
 
     fn check(message: &str, param: &str, expected: Parameter) {
         let refused: Vec<_> = refused_forms(&message.to_lowercase(), param).collect();
-        assert!(refused.contains(&expected), "{message}: {refused:?}");
+        assert_eq!(refused.first(), Some(&expected), "{message}: {refused:?}");
     }
 
     #[test]
@@ -115,7 +113,7 @@ mod tests {
         check("Invalid 'tools[0].function.name': string does not match pattern.", "", ToolNames);
         check("Invalid function name. Must start with a letter or an underscore.", "", ToolNames);
         let missing = "Missing `reasoning_content` field in the assistant message";
-        assert!(!refused_forms(&missing.to_lowercase(), "").any(|it| it == Reasoning));
+        assert_eq!(refused_forms(&missing.to_lowercase(), "").count(), 0);
         assert_eq!(refused_forms("temperature is not supported", "").count(), 0);
     }
 

@@ -14,8 +14,13 @@ const MAX_NAME: usize = 64;
 /// The letters and digits of an id that every provider takes. Mistral takes no other number.
 const ID_LENGTH: usize = 9;
 
-/// The fields of a message that hold what its model thought.
-const THOUGHTS: [&str; 4] = ["reasoning_content", "reasoning_details", "reasoning", "thinking_blocks"];
+/// What vLLM, Ollama and OpenRouter call the thoughts of a model.
+pub(crate) const REASONING: &str = "reasoning";
+
+/// The fields of a message that hold what its model thought. Some providers want it back with the results of the tools that
+/// it called.
+pub(crate) const THOUGHTS: [&str; 4] =
+    ["reasoning_content", "reasoning_details", REASONING, "thinking_blocks"];
 
 /// What of the messages and tools of a request a server may refuse.
 pub(crate) fn offered(request: &LmRequest, parallel_tool_calls: Option<bool>) -> Vec<Parameter> {
@@ -63,6 +68,7 @@ pub(crate) fn formed<'a>(request: &'a LmRequest, draft: &Draft) -> Cow<'a, LmReq
             Parameter::Reasoning => formed
                 .messages
                 .iter_mut()
+                .filter(|message| !message.extra.is_empty())
                 .for_each(|message| message.extra.retain(|name, _| !THOUGHTS.contains(&name.as_str()))),
             Parameter::CallIds => short_ids(&mut formed),
             Parameter::ToolNames => plain_names(&mut formed),

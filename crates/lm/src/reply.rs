@@ -1,12 +1,15 @@
 //! Reads the body of a successful reply.
 
-use promptopt_core::data::shorten;
-use promptopt_core::lm::{Completion, FinishReason, LmReply, TokenLogprob, ToolCall};
-use promptopt_core::money::Usage;
-use serde::Deserialize as _;
-use serde_json::{Map, Value};
+mod choice;
+mod usage;
 
-use crate::forms::made_id;
+use promptopt_core::data::shorten;
+use promptopt_core::lm::{FinishReason, LmReply};
+use promptopt_core::money::Usage;
+use serde_json::Value;
+
+use self::choice::Choice;
+use self::usage::read_usage;
 use crate::payload::Payload;
 use crate::provider_error::ProviderError;
 
@@ -57,7 +60,8 @@ pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, R
             match known {
                 Some(choice) => choice.read(entry)?,
                 None => {
-                    let mut choice = Choice { index, ..Choice::default() };
+                    let mut choice = Choice::default();
+                    choice.index = index;
                     choice.read(entry)?;
                     choices.push(choice);
                 }
@@ -71,6 +75,8 @@ pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, R
     if payload.is_stream && !payload.is_done && choices.iter().all(|choice| choice.finish_reason.is_none()) {
         return Err(ReplyProblem::Malformed(format!("the stream ends early, after {bytes} bytes")));
     }
+    // Some servers write every field that there is, with nothing in it.
+    choices.iter_mut().for_each(|choice| choice.calls.retain(|called| !called.says_nothing()));
     choices.sort_by_key(|choice| choice.index);
     if choices.iter().all(|choice| choice.text.is_empty() && choice.calls.is_empty()) {
         if let Some(error) = choices.iter().find_map(|choice| choice.error.clone()) {
@@ -101,285 +107,14 @@ fn read_head(value: &Value, head: &mut LmReply) {
     }
 }
 
-/// One entry of `choices`, put together from all events where it came as a stream.
-#[derive(Debug, Default)]
-struct Choice {
-    index: Option<u64>,
-    text: String,
-    reasoning: String,
-    refusal: String,
-    calls: Vec<Called>,
-    logprobs: Vec<TokenLogprob>,
-    extra: Map<String, Value>,
-    finish_reason: Option<FinishReason>,
-    error: Option<ProviderError>,
-}
-
-impl Choice {
-    fn read(&mut self, entry: &Value) -> Result<(), ReplyProblem> {
-        let error = entry.get("error").and_then(ProviderError::from_error);
-        let finish_reason = entry.get("finish_reason").and_then(Value::as_str).map(finish_reason);
-        let message =
-            ["message", "delta"].iter().find_map(|name| entry.get(name).filter(|it| it.is_object()));
-        match (message, entry.get("text")) {
-            (Some(message), _) => self.read_message(message, entry.get("message").is_none())?,
-            (None, Some(Value::String(text))) => self.text.push_str(text),
-            // A choice that failed has no message to speak of.
-            _ if error.is_some() || entry.get("delta").is_some() => {}
-            _ => return Err(ReplyProblem::Malformed("a choice has no `message`".to_owned())),
-        }
-        let logprobs = entry.pointer("/logprobs/content").filter(|content| content.is_array());
-        self.logprobs
-            .extend(logprobs.and_then(|content| Vec::deserialize(content).ok()).into_iter().flatten());
-        self.error = error.or(self.error.take());
-        self.finish_reason = finish_reason.or(self.finish_reason);
-        Ok(())
-    }
-
-    fn read_message(&mut self, message: &Value, is_piece: bool) -> Result<(), ReplyProblem> {
-        match message.get("content") {
-            Some(Value::Array(parts)) => parts.iter().for_each(|part| self.read_part(part)),
-            Some(part @ (Value::String(_) | Value::Object(_))) => self.read_part(part),
-            None | Some(Value::Null) => {}
-            Some(_) => {
-                return Err(ReplyProblem::Malformed(
-                    "`message.content` is neither text nor parts".to_owned(),
-                ));
-            }
-        }
-        let reasoning = ["reasoning_content", "reasoning", "thinking", "reasoning_details"]
-            .iter()
-            .filter_map(|name| message.get(name))
-            .map(words)
-            .find(|words| !words.is_empty());
-        self.reasoning.push_str(&reasoning.unwrap_or_default());
-        self.refusal.push_str(message.get("refusal").and_then(Value::as_str).unwrap_or_default());
-        let calls =
-            message.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        calls.iter().filter_map(Value::as_object).for_each(|call| self.read_call(call, is_piece));
-        if let Some(function @ Value::Object(_)) = message.get("function_call") {
-            self.read_call(&Map::from_iter([("function".to_owned(), function.clone())]), is_piece);
-        }
-        for (name, value) in message.as_object().into_iter().flatten() {
-            if !READ.contains(&name.as_str()) {
-                add(self.extra.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a call of a tool, or a piece of one. A piece belongs to the call of its number, unless it has another id:
-    /// some servers give every call the number 0.
-    fn read_call(&mut self, wire: &Map<String, Value>, is_piece: bool) {
-        let mut wire = wire.clone();
-        // Pieces have null where nothing is said.
-        wire.values_mut().filter_map(Value::as_object_mut).for_each(|own| own.retain(|_, it| !it.is_null()));
-        wire.retain(|_, value| !value.is_null());
-        let mut call = ToolCall::from(wire);
-        let number = call.extra.shift_remove("index").and_then(|number| number.as_u64());
-        let is_same = |known: &Called| {
-            let has_number = number.is_none() || known.number == number;
-            is_piece && has_number && (call.id.is_empty() || known.call.id == call.id)
-        };
-        match self.calls.iter_mut().rev().find(|known| is_same(known)) {
-            Some(Called { call: known, .. }) => {
-                if known.name != call.name {
-                    known.name.push_str(&call.name);
-                }
-                known.arguments.push_str(&call.arguments);
-                known.extra.extend(call.extra);
-            }
-            None => self.calls.push(Called { number, call }),
-        }
-    }
-
-    /// Reads one part of a content.
-    fn read_part(&mut self, part: &Value) {
-        let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
-        if kind.contains("think") || kind.contains("reason") || part.get("thinking").is_some() {
-            self.reasoning.push_str(&words(part));
-        } else if let Some(words) = part.get("refusal").and_then(Value::as_str) {
-            self.refusal.push_str(words);
-        } else if let Some(text) = part
-            .as_str()
-            .or_else(|| part.get("text")?.as_str())
-            .or_else(|| part.pointer("/text/value")?.as_str())
-        {
-            self.text.push_str(text);
-        }
-    }
-
-    fn reason(&self) -> FinishReason {
-        let reason = self.finish_reason.unwrap_or(FinishReason::Other);
-        if !self.text.is_empty() {
-            reason
-        } else if !self.refusal.trim().is_empty() {
-            FinishReason::ContentFilter
-        } else if !self.calls.is_empty() && matches!(reason, FinishReason::Stop | FinishReason::Other) {
-            FinishReason::ToolCalls
-        } else {
-            reason
-        }
-    }
-
-    fn completion(self) -> Completion {
-        let reason = self.reason();
-        let mut completion =
-            Completion::new(self.text).with_finish_reason(reason).with_reasoning(self.reasoning);
-        completion.extra = self.extra.into();
-        if self.calls.is_empty() {
-            WANTED_BACK.iter().for_each(|name| drop(completion.extra.shift_remove(*name)));
-        } else if WANTED_BACK.iter().any(|name| *name != REASONING && completion.extra.contains_key(*name)) {
-            // The same words once more.
-            completion.extra.shift_remove(REASONING);
-        }
-        completion.extra.retain(|_, value| !is_nothing(value));
-        if serde_json::to_string(&completion.extra).map_or(0, |text| text.len()) > MAX_EXTRA_BYTES {
-            completion.extra.clear();
-        }
-        completion.tool_calls = self.calls.into_iter().map(|called| called.call).collect();
-        for (number, call) in completion.tool_calls.iter_mut().enumerate().filter(|(_, it)| it.id.is_empty())
-        {
-            call.id = made_id(call, number);
-        }
-        completion.refusal = Some(self.refusal).filter(|words| !words.trim().is_empty());
-        completion.logprobs = self.logprobs;
-        completion
-    }
-}
-
-/// A call of a tool, put together from its pieces where they came as a stream.
-#[derive(Debug)]
-struct Called {
-    /// Its number in the stream.
-    number: Option<u64>,
-    call: ToolCall,
-}
-
-/// The fields of a message that are read.
-const READ: [&str; 7] = ["role", "content", "tool_calls", "function_call", "refusal", "thinking", "name"];
-
-/// What vLLM, Ollama and OpenRouter call the thoughts.
-const REASONING: &str = "reasoning";
-
-/// What a model thought, which some providers want back with the results of the tools that it called.
-const WANTED_BACK: [&str; 3] = ["reasoning_content", "reasoning_details", REASONING];
-
-/// The most of what is not known that is kept, in bytes.
-const MAX_EXTRA_BYTES: usize = 256 * 1024;
-
-/// Adds a piece of a value to it.
-fn add(value: &mut Value, piece: &Value) {
-    match (value, piece) {
-        (Value::String(text), Value::String(piece)) => text.push_str(piece),
-        (Value::Array(items), Value::Array(piece)) => items.extend(piece.iter().cloned()),
-        (value, piece) if !piece.is_null() => *value = piece.clone(),
-        _ => {}
-    }
-}
-
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
-    }
-}
-
-/// The words in what a model thought: a text, or parts with texts in them.
-fn words(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().map(words).collect(),
-        Value::Object(part) => {
-            let names = ["thinking", "text", "reasoning", "summary", "content"];
-            names
-                .iter()
-                .filter_map(|name| part.get(*name))
-                .map(words)
-                .find(|it| !it.is_empty())
-                .unwrap_or_default()
-        }
-        _ => String::new(),
-    }
-}
-
-fn finish_reason(reason: &str) -> FinishReason {
-    match reason.to_ascii_lowercase().as_str() {
-        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "length" | "max_tokens" | "max_output_tokens" | "max_length" | "model_length" | "token_limit" => {
-            FinishReason::Length
-        }
-        "content_filter" | "safety" | "recitation" | "prohibited_content" | "refusal" | "sensitive" => {
-            FinishReason::ContentFilter
-        }
-        "tool_calls" | "tool_use" | "function_call" => FinishReason::ToolCalls,
-        _ => FinishReason::Other,
-    }
-}
-
-/// The tokens that a value tells; `None` where it tells none. Some providers leave the tokens of hidden reasoning out of
-/// those of the completion, and count them in the total.
-fn read_usage(value: &Value) -> Option<Usage> {
-    let places = ["/usage", "/x_groq/usage", "/choices/0/usage"];
-    let usage = places.iter().filter_map(|place| value.pointer(place)).find(|usage| usage.is_object())?;
-    let tokens = |names: [&str; 2]| names.iter().filter_map(|name| usage.get(name)).find_map(read_tokens);
-    let prompt = tokens(["prompt_tokens", "input_tokens"]);
-    let apart = |name: &str| usage.get(name).and_then(read_tokens).unwrap_or_default();
-    let apart = apart("cache_read_input_tokens") + apart("cache_creation_input_tokens");
-    // Anthropic does not count these among `input_tokens`.
-    let prompt = match usage.get("prompt_tokens") {
-        None => prompt.map_or(Some(apart).filter(|it| *it > 0), |prompt| Some(prompt + apart)),
-        Some(_) => prompt,
-    };
-    let completion = tokens(["completion_tokens", "output_tokens"]);
-    let total = tokens(["total_tokens", "total"]);
-    let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
-    let completion = completion.max(rest(prompt)).unwrap_or_default();
-    let prompt = prompt.or_else(|| rest(Some(completion).filter(|it| *it > 0))).unwrap_or_default();
-    let detail = |places: &[&str]| {
-        places.iter().filter_map(|place| usage.pointer(place)).find_map(read_tokens).unwrap_or_default()
-    };
-    let cached = detail(&[
-        "/prompt_tokens_details/cached_tokens",
-        "/input_tokens_details/cached_tokens",
-        "/prompt_cache_hit_tokens",
-        "/cached_tokens",
-        "/cache_read_input_tokens",
-    ]);
-    let written = detail(&[
-        "/cache_creation_input_tokens",
-        "/prompt_tokens_details/cache_write_tokens",
-        "/prompt_tokens_details/cache_creation_tokens",
-    ]);
-    let cached = cached.min(prompt);
-    let reasoning = detail(&[
-        "/completion_tokens_details/reasoning_tokens",
-        "/output_tokens_details/reasoning_tokens",
-        "/reasoning_tokens",
-    ]);
-    Some(
-        Usage::call(prompt, completion)
-            .with_cached(cached)
-            .with_cache_write(written.min(prompt - cached))
-            .with_reasoning(reasoning.min(completion)),
-    )
-}
-
-/// A count of tokens, written as a number or as text. What no count can be is not told.
-fn read_tokens(value: &Value) -> Option<u64> {
-    let count = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    (1.0..=f64::from(u32::MAX)).contains(&count).then(|| count.ceil() as u64)
-}
-
 #[cfg(test)]
 mod tests {
+    use promptopt_core::lm::{Completion, ToolCall};
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::forms::made_id;
 
     fn read(body: Value) -> Result<LmReply, ReplyProblem> {
         read_reply(body.to_string().as_bytes())
@@ -478,6 +213,20 @@ mod tests {
             assert_eq!(reply.completions[0].tool_calls, wanted, "{deltas:?}");
             assert_eq!(reply.completions[0].finish_reason, FinishReason::ToolCalls);
         }
+    }
+
+    #[test]
+    fn fields_with_nothing_in_them_are_none() {
+        let message = json!({"role": "assistant", "content": "4", "refusal": "", "annotations": null,
+                             "function_call": {"name": "", "arguments": ""},
+                             "audio": {"data": "", "expires_at": 0, "id": "", "transcript": ""}});
+        check(json!({"message": message, "finish_reason": "stop"}), "4", FinishReason::Stop);
+        let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"},
+                          "custom": {"name": "", "input": ""}});
+        let message =
+            json!({"content": "", "function_call": {"name": "", "arguments": ""}, "tool_calls": [call]});
+        let calls = vec![ToolCall::new("a", "f", "{}")];
+        check_with(json!({"message": message, "finish_reason": ""}), "", FinishReason::ToolCalls, calls);
     }
 
     #[test]

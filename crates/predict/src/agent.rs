@@ -21,6 +21,7 @@ use serde_json::Value;
 pub use tool::{Tool, ToolFn, tool_fn};
 pub use trajectory::TRAJECTORY;
 
+use crate::adapter::check_size;
 use crate::predict::full_text;
 use crate::{Adapter, Error, Predict};
 use trajectory::{Turn, insert_into};
@@ -178,7 +179,17 @@ impl Agent {
     pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
         let slot = context.begin_step();
         let mut step = Step::new(self.predict.path()).with_inputs(self.predict.own(inputs));
-        let mut work = Work { agent: self, context, slot: &slot, step: &mut step, turns: Vec::new() };
+        let definitions = self.definitions(|description| description.in_force(context));
+        let is_native = self.is_native(context);
+        let mut work = Work {
+            agent: self,
+            context,
+            slot: &slot,
+            step: &mut step,
+            definitions,
+            is_native,
+            turns: Vec::new(),
+        };
         let result = work.answer(inputs).await;
         let trajectory = trajectory::value(&work.turns);
         let result = result.map(|mut outputs| {
@@ -196,26 +207,15 @@ impl Agent {
         result
     }
 
-    /// The tools with their own descriptions.
-    pub fn tools(&self) -> Vec<ToolDefinition> {
-        let described = |equipped: &Equipped| {
-            let mut definition = equipped.tool.definition();
-            definition.description.clone_from(&equipped.description.prompt().instruction);
-            definition
-        };
-        self.tools.iter().map(described).collect()
-    }
-
-    /// The chat of the first turn as it goes over the wire for some inputs, under the agent's own prompt.
-    pub fn chat(&self, inputs: &Fields) -> Vec<Message> {
+    /// The first request as it goes over the wire for some inputs, under the agent's own prompt, where the model takes
+    /// tools.
+    pub fn request(&self, inputs: &Fields) -> LmRequest {
+        let (adapter, prompt) = (self.predict.adapter_of_prompt(), self.predict.prompt());
+        let definitions = self.definitions(|description| &description.prompt().instruction);
         let is_native = self.form != ToolForm::Text;
-        self.opening(
-            self.predict.adapter_of_prompt(),
-            self.predict.prompt(),
-            inputs,
-            &self.tools(),
-            is_native,
-        )
+        let messages = self.opening(adapter, prompt, inputs, &definitions, is_native);
+        let request = LmRequest::new(messages).with_sampling(self.predict.sampling().clone());
+        if is_native { request.with_tools(definitions) } else { request }
     }
 
     fn is_native(&self, context: &CallContext) -> bool {
@@ -248,14 +248,14 @@ impl Agent {
         messages
     }
 
-    /// The tools with the descriptions in force.
-    fn definitions(&self, context: &CallContext) -> Vec<ToolDefinition> {
-        let definition = |equipped: &Equipped| {
+    /// The tools with the descriptions that are found so.
+    fn definitions<'a>(&'a self, words: impl Fn(&'a Text) -> &'a str) -> Vec<ToolDefinition> {
+        let described = |equipped: &'a Equipped| {
             let mut definition = equipped.tool.definition();
-            definition.description = equipped.description.in_force(context).to_owned();
+            words(&equipped.description).clone_into(&mut definition.description);
             definition
         };
-        self.tools.iter().map(definition).collect()
+        self.tools.iter().map(described).collect()
     }
 }
 
@@ -265,6 +265,9 @@ struct Work<'a> {
     context: &'a CallContext,
     slot: &'a promptopt_core::program::StepSlot,
     step: &'a mut Step,
+    /// The tools with the descriptions in force.
+    definitions: Vec<ToolDefinition>,
+    is_native: bool,
     turns: Vec<Turn>,
 }
 
@@ -274,25 +277,22 @@ impl Work<'_> {
         let inputs = &*predict.checked(inputs)?;
         let prompt = self.context.prompt(predict.path()).unwrap_or(predict.prompt());
         let adapter = predict.adapter_in(prompt)?;
-        let is_native = self.agent.is_native(self.context);
-        let definitions = self.agent.definitions(self.context);
-        let mut messages = self.agent.opening(adapter, prompt, inputs, &definitions, is_native);
+        let has_tools = !self.definitions.is_empty();
+        let mut messages = self.agent.opening(adapter, prompt, inputs, &self.definitions, self.is_native);
         for turn in 1..=*max_turns {
-            let is_last = turn == *max_turns && !definitions.is_empty();
-            if is_last {
-                messages.push(Message::user(LAST_TURN));
+            let is_last = turn == *max_turns;
+            if is_last && has_tools {
+                self.tell_of_last_turn(&mut messages);
             }
-            let mut request = LmRequest::new(messages.clone()).with_sampling(predict.sampling().clone());
-            if is_native {
-                request.tools.clone_from(&definitions);
-                request.tool_choice = is_last.then_some(ToolChoice::None);
-                request.parallel_tool_calls = parallel.filter(|_| !definitions.is_empty());
-            } else if !definitions.is_empty() {
+            let mut request = self.request(messages.clone(), is_last);
+            if self.is_native {
+                request.parallel_tool_calls = parallel.filter(|_| has_tools);
+            } else if has_tools {
                 request.sampling.stop.push(text_form::RESULT_FOLLOWS.to_owned());
             }
             let mut completion = self.complete(request).await?;
-            if !is_native && completion.tool_calls.is_empty() {
-                completion.tool_calls = text_form::calls(&completion.text, turn);
+            if !self.is_native {
+                self.read_calls(&mut completion, turn);
             }
             if completion.tool_calls.is_empty() {
                 return self.read(adapter, messages, completion).await;
@@ -306,7 +306,7 @@ impl Work<'_> {
             completion.tool_calls.truncate(MAX_CALLS_PER_TURN);
             name_calls(&mut completion.tool_calls, turn);
             let results = self.run_tools(&completion.tool_calls).await?;
-            if is_native {
+            if self.is_native {
                 messages.push(completion.to_message());
                 let told = completion.tool_calls.iter().zip(&results);
                 messages.extend(told.map(|(call, result)| Message::tool_result(&call.id, result.as_str())));
@@ -314,10 +314,44 @@ impl Work<'_> {
                 messages.push(Message::assistant(&completion.text));
                 messages.push(Message::user(text_form::results(&results)));
             }
-            self.turns.push(Turn::new(completion, results));
+            self.turns.push(Turn::new(completion, results, self.is_native));
         }
         // The last turn answers or fails, and there is one.
         Err(self.unusable(&Completion::default(), "it has no turns".to_owned()))
+    }
+
+    /// A request with the tools, of which none may be called any more in the last turn.
+    fn request(&self, messages: Vec<Message>, is_last: bool) -> LmRequest {
+        let mut request = LmRequest::new(messages).with_sampling(self.agent.predict.sampling().clone());
+        if self.is_native && !self.definitions.is_empty() {
+            request.tools.clone_from(&self.definitions);
+            request.tool_choice = is_last.then_some(ToolChoice::None);
+        }
+        request
+    }
+
+    /// Chat templates of models without tools want user and assistant in turn.
+    fn tell_of_last_turn(&self, messages: &mut Vec<Message>) {
+        match messages.last_mut() {
+            Some(last) if !self.is_native && last.content.as_slice().is_empty() => {
+                *last = Message::user(format!("{}\n\n{LAST_TURN}", last.text()));
+            }
+            _ => messages.push(Message::user(LAST_TURN)),
+        }
+    }
+
+    /// Reads the calls in the text of a reply, and takes out results that it made up. An answer may hold the words of a
+    /// call.
+    fn read_calls(&self, completion: &mut Completion, turn: u32) {
+        if let Some(end) = completion.text.find(text_form::RESULT_FOLLOWS) {
+            completion.text.truncate(end);
+        }
+        let mut calls = text_form::calls(&completion.text, turn);
+        let is_known = |name: &str| self.definitions.iter().any(|tool| tool.name == name);
+        calls.retain(|call| {
+            is_known(&call.name) || (!self.definitions.is_empty() && !call.arguments.is_empty())
+        });
+        completion.tool_calls.extend(calls);
     }
 
     async fn complete(&mut self, request: LmRequest) -> Result<Completion, Error> {
@@ -336,7 +370,7 @@ impl Work<'_> {
         completion: Completion,
     ) -> Result<Fields, Error> {
         let signature = self.agent.predict.signature();
-        let reason = match parse(adapter, signature, &completion.text) {
+        let reason = match parse(adapter, signature, &completion) {
             Ok(outputs) => return Ok(outputs),
             Err(reason) => reason,
         };
@@ -348,13 +382,8 @@ impl Work<'_> {
         messages.push(Message::user(format!(
             "This answer cannot be used: {reason}. Write it again, in the form that the first message asks for."
         )));
-        let mut request = LmRequest::new(messages).with_sampling(self.agent.predict.sampling().clone());
-        if self.agent.is_native(self.context) && !self.agent.tools.is_empty() {
-            request =
-                request.with_tools(self.agent.definitions(self.context)).with_tool_choice(ToolChoice::None);
-        }
-        let completion = self.complete(request).await?;
-        parse(adapter, signature, &completion.text).map_err(|reason| self.unusable(&completion, reason))
+        let completion = self.complete(self.request(messages, true)).await?;
+        parse(adapter, signature, &completion).map_err(|reason| self.unusable(&completion, reason))
     }
 
     fn unusable(&self, completion: &Completion, reason: String) -> Error {
@@ -387,7 +416,7 @@ impl Work<'_> {
                 }
                 (_, Err(reason)) => Err(anyhow::anyhow!(reason)),
                 (Some(equipped), Ok(arguments)) => {
-                    step.inputs.clone_from(&fields_of(arguments.iter()));
+                    step.inputs = fields_of(arguments.iter());
                     equipped.tool.call(self.context, arguments).await
                 }
             };
@@ -428,11 +457,17 @@ fn name_calls(calls: &mut [ToolCall], turn: u32) {
     }
 }
 
-/// The outputs in an answer. A single text may come as it is.
-fn parse(adapter: &dyn Adapter, signature: &Signature, text: &str) -> Result<Fields, String> {
+/// The outputs in an answer. A single text may come as it is, where it is not one in another form that broke.
+fn parse(adapter: &dyn Adapter, signature: &Signature, completion: &Completion) -> Result<Fields, String> {
+    let text = completion.text.trim();
+    let is_bare = !text.is_empty()
+        && !text.starts_with(['{', '['])
+        && !text.contains("[[ ##")
+        && check_size(text).is_ok()
+        && completion.shortfall(None).is_none();
     adapter.parse(signature, text).or_else(|reason| match signature.outputs() {
-        [only] if only.kind == FieldType::String && !text.trim().is_empty() && !text.contains("[[ ##") => {
-            Ok(Fields::from_iter([(only.name.clone(), Value::from(text.trim()))]))
+        [only] if only.kind == FieldType::String && is_bare => {
+            Ok(Fields::from_iter([(only.name.clone(), Value::from(text))]))
         }
         _ => Err(reason),
     })
@@ -460,8 +495,9 @@ impl Predictor for Agent {
         let Self { max_turns, max_result_chars, form, parallel, .. } = self;
         let tools = ContentHash::of(&definitions);
         format!(
-            "{} agent turns={max_turns} result={max_result_chars} form={form:?} parallel={parallel:?} tools={tools}",
-            self.predict.settings()
+            "{} again={} agent turns={max_turns} result={max_result_chars} form={form:?} parallel={parallel:?} tools={tools}",
+            self.predict.settings(),
+            self.predict.json_retry()
         )
     }
 }

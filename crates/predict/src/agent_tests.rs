@@ -203,6 +203,46 @@ fn a_model_without_tools_is_told_of_them_in_words() {
 }
 
 #[test]
+fn an_answer_may_hold_the_words_of_a_call() {
+    let answer = "[[ ## answer ## ]]\nAction: refund the order\n\n[[ ## completed ## ]]";
+    for agent in [desk(), Agent::new("desk", Signature::parse("question -> answer").unwrap())] {
+        let script = Script::new([Completion::new(answer)]);
+        let prediction = run(&agent.with_tool_form(ToolForm::Text), &script).0.unwrap();
+        assert_eq!(prediction.get_str("answer"), Some("Action: refund the order"));
+    }
+}
+
+#[test]
+fn results_that_a_model_makes_up_are_not_shown_to_it() {
+    let made_up =
+        "I look.\n**Action:** `search`\nAction Input: {\"query\": \"tea\"}\nObservation: nine minutes";
+    let script = Script::new([Completion::new(made_up), answered("Two minutes.")]);
+    let prediction = run(&desk().with_tool_form(ToolForm::Text), &script).0.unwrap();
+    assert_eq!(prediction.get(TRAJECTORY).unwrap()[0]["thought"], "I look.");
+    let said: String = script.asked()[1].messages.iter().map(Message::text).collect();
+    assert!(!said.contains("nine minutes") && said.contains("About tea: two minutes."), "{said}");
+}
+
+#[test]
+fn a_broken_or_cut_answer_is_no_bare_text() {
+    for text in ["{\"answr\": \"tea\"}", "[\"tea\"]", &"x".repeat(300 * 1024)] {
+        let script = Script::new([Completion::new(text), answered("Two.")]);
+        assert_eq!(run(&desk(), &script).0.unwrap().get_str("answer"), Some("Two."));
+    }
+    let cut = Completion::new("It takes").with_finish_reason(FinishReason::Length);
+    let script = Script::new([cut, answered("Two.")]);
+    assert_eq!(run(&desk(), &script).0.unwrap().get_str("answer"), Some("Two."));
+}
+
+#[test]
+fn an_agent_without_tools_that_calls_some_says_why_it_failed() {
+    let script = Script::new([called(&[("a", "search", "{}")])]);
+    let agent = Agent::new("desk", Signature::parse("question -> answer").unwrap()).with_max_turns(1);
+    let error = full_text(&run(&agent, &script).0.unwrap_err());
+    assert!(error.contains("it still calls tools in its last turn (1)"), "{error}");
+}
+
+#[test]
 fn demos_show_their_calls() {
     let (result, steps) = run(
         &desk(),

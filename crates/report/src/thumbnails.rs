@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use promptopt_core::data::{Fields, without_bytes};
+use promptopt_core::lm::split_data_url;
 use serde_json::Value;
 
 use crate::text::Cut;
@@ -34,8 +35,8 @@ fn collect(value: &Value, found: &mut Vec<String>) {
 
 fn is_shown(text: &str) -> bool {
     let base64 = |data: &str| data.bytes().all(|it| it.is_ascii_alphanumeric() || b"+/=".contains(&it));
-    let parts = || text.strip_prefix("data:")?.split_once(";base64,");
-    text.len() <= MAX_IMAGE_CHARS && parts().is_some_and(|(kind, data)| SHOWN.contains(&kind) && base64(data))
+    text.len() <= MAX_IMAGE_CHARS
+        && split_data_url(text).is_some_and(|(kind, data)| SHOWN.contains(&kind) && base64(data))
 }
 
 /// Takes the images away that a table has no room for.

@@ -197,7 +197,9 @@ fn most_message_tokens(message: &Message) -> u64 {
     let said =
         if parts.is_empty() { message.text().len() as u64 } else { parts.iter().map(most_part_tokens).sum() };
     let calls: usize = message.tool_calls.iter().map(written_bytes).sum();
-    said.saturating_add(calls as u64)
+    let id = message.tool_call_id.as_ref().map_or(0, String::len);
+    let extra = if message.extra.is_empty() { 0 } else { written_bytes(&message.extra) };
+    said.saturating_add((calls + id + extra) as u64)
 }
 
 fn most_part_tokens(part: &Part) -> u64 {

@@ -15,6 +15,7 @@ use super::judge::{Judge, SimulatedJudge};
 use super::rule::Rule;
 use super::weighted::{Objective, Weighted};
 use crate::task_file::{MetricKind, MetricSection, nearest};
+use crate::user_command::{UserCommand, check_variables};
 
 /// Whether any metric compares with what the data expects.
 pub(crate) fn needs_labels(sections: &[MetricSection]) -> bool {
@@ -54,7 +55,14 @@ pub(crate) fn build(
             None => {
                 let command = section.command.as_deref().unwrap_or_default();
                 let handed_on = section.env.as_deref().unwrap_or_default();
-                Box::new(CommandMetric::new(command, folder.to_owned(), section.timeout, handed_on)?)
+                check_variables("metric.", handed_on)?;
+                Box::new(CommandMetric::new(UserCommand::new(
+                    "metric.",
+                    command,
+                    folder,
+                    section.timeout,
+                    handed_on,
+                )?))
             }
         };
         objectives.push(Objective { name, weight: section.weight.unwrap_or(1.0), metric });
@@ -204,8 +212,8 @@ mod tests {
             &["without a `score`"],
         )
         .await;
-        let missing =
-            CommandMetric::new(&["no-such-program".to_owned()], folder.path().to_owned(), None, &[]).unwrap();
+        let missing = UserCommand::new("metric.", &["no-such-program".to_owned()], folder.path(), None, &[]);
+        let missing = CommandMetric::new(missing.unwrap());
         let error = format!("{:#}", score(&missing, "x").await.unwrap_err());
         assert!(error.contains("is the program installed?"), "{error}");
     }

@@ -1,39 +1,31 @@
 //! A metric in any language: a program that is asked in JSON lines.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use promptopt_core::data::{Example, Prediction, Score, shorten};
 use promptopt_core::program::{CallContext, Metric};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{ChildStdin, Command};
+use tokio::process::ChildStdin;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::answer;
-use crate::environment::environment;
 use crate::processes::ProcessGroup;
 use crate::secrets::clean_strictly;
+use crate::user_command::{Complaint, UserCommand};
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
-/// How much of what the program says on standard error is kept, in characters.
-const MAX_STDERR: usize = 600;
 
 /// Asks one process that is kept alive: `{"id", "example", "prediction"}` goes in on a line, and
 /// `{"id", "score", "feedback"?, "objectives"?}` comes back, in any order. A process that ended is
 /// started again for the next question.
 pub(super) struct CommandMetric {
-    command: Vec<String>,
-    environment: Vec<(OsString, OsString)>,
-    folder: PathBuf,
-    timeout: Duration,
+    command: UserCommand,
     running: AsyncMutex<Option<Running>>,
     next: std::sync::atomic::AtomicU64,
 }
@@ -56,7 +48,7 @@ struct State {
     /// Answers so far, those included that nobody waited for.
     answered: u64,
     ended: bool,
-    stderr: String,
+    stderr: Complaint,
 }
 
 /// Why a question got no answer.
@@ -69,54 +61,12 @@ enum NoAnswer {
 }
 
 impl CommandMetric {
-    /// `handed_on` names the variables that the program gets besides the usual ones.
-    pub(super) fn new(
-        command: &[String],
-        folder: PathBuf,
-        timeout: Option<f64>,
-        handed_on: &[String],
-    ) -> anyhow::Result<Self> {
-        if command.first().is_none_or(|program| program.trim().is_empty()) {
-            bail!(
-                "`metric.command` is empty: give the program and its arguments, such as [\"python3\", \"judge.py\"]"
-            );
-        }
-        let timeout = Duration::try_from_secs_f64(timeout.unwrap_or(60.0)).unwrap_or_default();
-        if timeout.is_zero() {
-            bail!("`metric.timeout` must be a number of seconds above 0, and not endless");
-        }
-        if let Some(missing) = handed_on.iter().find(|name| std::env::var_os(name).is_none()) {
-            bail!("`metric.env` names the variable {missing}, which is not set: set it, or leave it out");
-        }
-        Ok(Self {
-            command: command.to_vec(),
-            environment: environment(std::env::vars_os(), handed_on),
-            folder,
-            timeout,
-            running: AsyncMutex::default(),
-            next: std::sync::atomic::AtomicU64::new(1),
-        })
-    }
-
-    fn name(&self) -> String {
-        self.command.join(" ")
+    pub(super) fn new(command: UserCommand) -> Self {
+        Self { command, running: AsyncMutex::default(), next: std::sync::atomic::AtomicU64::new(1) }
     }
 
     fn start(&self) -> anyhow::Result<Running> {
-        let (program, arguments) = self.command.split_first().context("the command is empty")?;
-        let folder =
-            if self.folder.as_os_str().is_empty() { PathBuf::from(".") } else { self.folder.clone() };
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut group = ProcessGroup::start(command)
-            .with_context(|| format!("starting the metric `{}`; is the program installed?", self.name()))?;
+        let mut group = self.command.start().context("the metric")?;
         let child = group.leader();
         let stdin = child.stdin.take().context("the metric has no standard input")?;
         let stdout = child.stdout.take().context("the metric has no standard output")?;
@@ -142,7 +92,7 @@ impl CommandMetric {
             before = Some(answered);
             anyhow::Ok(answer.await)
         };
-        match tokio::time::timeout(self.timeout, exchange).await {
+        match tokio::time::timeout(self.command.timeout, exchange).await {
             Ok(Ok(Ok(answer))) => answer,
             Ok(Ok(Err(_))) => Err(NoAnswer::Ended("the metric's process ended".to_owned())),
             Ok(Err(error)) => Err(NoAnswer::Said(format!("{error:#}"))),
@@ -159,7 +109,7 @@ impl CommandMetric {
                 if before.is_none_or(|before| before == answered) {
                     *process = None;
                 }
-                Err(NoAnswer::Said(format!("no answer within {} s", self.timeout.as_secs_f64())))
+                Err(NoAnswer::Said(format!("no answer within {} s", self.command.timeout.as_secs_f64())))
             }
         }
     }
@@ -201,7 +151,7 @@ impl Shared {
     fn end(&self, why: &str) {
         self.with(|state| {
             state.ended = true;
-            let stderr = state.stderr.trim();
+            let stderr = state.stderr.said();
             let why = match stderr.is_empty() {
                 true => why.to_owned(),
                 false => format!("{why}; it said: {}", stderr.lines().last().unwrap_or_default()),
@@ -217,12 +167,7 @@ async fn collect(mut stderr: tokio::process::ChildStderr, shared: Arc<Shared>) {
     let mut buffer = [0; 4096];
     while let Ok(read) = stderr.read(&mut buffer).await {
         let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        shared.with(|state| {
-            state.stderr.push_str(&text);
-            let surplus = state.stderr.chars().count().saturating_sub(MAX_STDERR);
-            state.stderr = state.stderr.chars().skip(surplus).collect();
-        });
+        shared.with(|state| state.stderr.add(bytes));
     }
 }
 
@@ -278,7 +223,7 @@ impl Metric for CommandMetric {
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
         // What the program complains of is a message, and may repeat keys that only it knows.
-        let said = |why: String| anyhow!("{}", clean_strictly(&format!("`{}`: {why}", self.name())));
+        let said = |why: String| anyhow!("{}", clean_strictly(&format!("`{}`: {why}", self.command.name())));
         match self.answer(&self.running, example, prediction).await {
             Ok(score) => Ok(score),
             Err(NoAnswer::Said(why)) => Err(said(why)),

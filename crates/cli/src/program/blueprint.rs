@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::task_file::{
     FieldSection, Format, ModelSection, PredictorSection, ProgramSection, ToolForm, ToolSection, nearest,
 };
+use crate::user_command::check_variables;
 
 /// A program that can be built: every predictor has a name and a signature, and every input comes
 /// from somewhere.
@@ -48,17 +49,18 @@ impl AgentPlan {
     /// `None` without tools.
     fn of(
         tools: &[ToolSection],
-        max_turns: Option<u32>,
+        own_turns: Option<u32>,
         program: &ProgramSection,
     ) -> anyhow::Result<Option<Self>> {
         if tools.is_empty() {
-            return match max_turns {
+            return match own_turns {
                 Some(_) => {
                     bail!("`max_turns` is for agents, and there are no `tools`: add some, or leave it out")
                 }
                 None => Ok(None),
             };
         }
+        let max_turns = own_turns.or(program.max_turns);
         if max_turns == Some(0) {
             bail!("`max_turns` is 0, and an agent needs at least 1 turn to answer");
         }
@@ -77,6 +79,14 @@ impl AgentPlan {
                     .with_context(place);
             }
             let arguments: anyhow::Result<Vec<Field>> = tool.arguments.iter().map(field).collect();
+            let mut known = HashSet::new();
+            if let Some(twice) = tool.arguments.iter().find(|argument| !known.insert(&argument.name)) {
+                bail!(
+                    "the tool `{}` takes `{}` twice: give one of the two another name",
+                    tool.name,
+                    twice.name
+                );
+            }
             planned.push((tool.clone(), arguments.with_context(place)?));
         }
         let (form, improve_tools) = (program.tool_form, program.improve_tools);
@@ -103,7 +113,26 @@ impl Blueprint {
                 );
             }
         }
+        let idle = [
+            ("max_turns", section.max_turns.is_some()),
+            ("tool_form", section.tool_form != ToolForm::Auto),
+            ("improve_tools", section.improve_tools),
+        ];
+        if let Some((key, _)) = idle.into_iter().find(|(_, is_set)| *is_set)
+            && blueprint.steps.iter().all(|step| step.agent.is_none())
+        {
+            bail!("`program.{key}` is for agents, and there are no `tools`: add some, or leave it out");
+        }
         Ok(blueprint)
+    }
+
+    /// Checks that the environment variables are set which its tools get.
+    pub(crate) fn check_variables(&self) -> anyhow::Result<()> {
+        let tools = self.steps.iter().filter_map(|step| step.agent.as_ref()).flat_map(|agent| &agent.tools);
+        for (tool, _) in tools {
+            check_variables("", &tool.env).with_context(|| format!("in the tool `{}`", tool.name))?;
+        }
+        Ok(())
     }
 
     /// The same with texts at which replies end, for predictors without a model of their own, or for all of them.
@@ -285,11 +314,7 @@ fn step(section: &PredictorSection, program: &ProgramSection) -> anyhow::Result<
         format: section.format.or(program.format),
         sampling,
         model: section.model.clone(),
-        agent: AgentPlan::of(
-            &section.tools,
-            section.max_turns.or(program.max_turns.filter(|_| !section.tools.is_empty())),
-            program,
-        )?,
+        agent: AgentPlan::of(&section.tools, section.max_turns, program)?,
     })
 }
 
@@ -313,7 +338,7 @@ fn field(section: &FieldSection) -> anyhow::Result<Field> {
             .map_err(|reason| anyhow::anyhow!("the field `{}`: {reason}", section.name))?,
     };
     let kind = match &section.schema {
-        Some(schema) => with_schema(section, kind, schema)?,
+        Some(schema) => with_schema(section, kind, &Value::Object(schema.clone()))?,
         None => kind,
     };
     let field = Field::new(&section.name).typed(kind);

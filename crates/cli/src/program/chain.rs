@@ -13,6 +13,7 @@ use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_predict::{
     Adapter, Agent, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict, ToolForm,
 };
+use serde_json::{Map, Value, json};
 
 use super::blueprint::{Blueprint, StepPlan};
 use crate::task_file::Format;
@@ -60,10 +61,14 @@ impl Solver {
         }
     }
 
-    fn chat(&self, inputs: &Fields) -> Vec<Message> {
+    /// The messages and the tools of its first request.
+    fn request(&self, inputs: &Fields) -> (Vec<Message>, Vec<ToolDefinition>) {
         match self {
-            Self::Predict(predict) => predict.chat(inputs),
-            Self::Agent(agent) => agent.chat(inputs),
+            Self::Predict(predict) => (predict.chat(inputs), Vec::new()),
+            Self::Agent(agent) => {
+                let request = agent.request(inputs);
+                (request.messages, request.tools)
+            }
         }
     }
 
@@ -91,7 +96,7 @@ impl PredictorChain {
         let steps = blueprint
             .steps
             .iter()
-            .map(|plan| solver(plan, format(plan, embedded), folder))
+            .map(|plan| solver(plan, embedded, folder))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let reasons = blueprint.steps.iter().map(|plan| plan.reasoning).collect();
         Ok(Self { name: name.to_owned(), steps, reasons, models: BTreeMap::new() })
@@ -105,27 +110,49 @@ impl PredictorChain {
         Self { models: models.into_iter().collect(), ..self }
     }
 
-    /// The chat of every predictor as it goes over the wire. What a predictor takes from one before it
+    /// The first request of every predictor as it goes over the wire. What a predictor takes from one before it
     /// is taken from the example where it is known there, and otherwise stands in pointed brackets.
-    pub(crate) fn chats(&self, example: &Fields) -> Vec<(String, Vec<Message>)> {
-        let chat = |step: &Solver| {
-            let inputs = step.predictor().signature().inputs().iter().map(|field| {
+    pub(crate) fn chats(&self, example: &Fields) -> Vec<Chat<'_>> {
+        let chat = |step| {
+            let predictor = Solver::predictor(step);
+            let inputs = predictor.signature().inputs().iter().map(|field| {
                 let value = example.get(&field.name).cloned();
                 (field.name.clone(), value.unwrap_or_else(|| format!("<{}>", field.name).into()))
             });
-            let inputs: Fields = inputs.collect();
-            (step.predictor().path().to_owned(), step.chat(&inputs))
+            let (messages, tools) = step.request(&inputs.collect());
+            Chat { predictor, messages, tools }
         };
         self.steps.iter().map(chat).collect()
     }
+}
 
-    /// The tools of a predictor as they go over the wire.
-    pub(crate) fn tools(&self, predictor: &str) -> Vec<ToolDefinition> {
-        let is_it = |step: &&Solver| step.predictor().path() == predictor;
-        match self.steps.iter().find(is_it) {
-            Some(Solver::Agent(agent)) => agent.tools(),
-            _ => Vec::new(),
+/// What a predictor asks.
+pub(crate) struct Chat<'a> {
+    pub(crate) predictor: &'a dyn Predictor,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) tools: Vec<ToolDefinition>,
+}
+
+impl Chat<'_> {
+    /// The tools, a paragraph each; nothing without tools.
+    pub(crate) fn tools_text(&self) -> String {
+        let tool =
+            |tool: &ToolDefinition| format!("{}: {}\n{}\n", tool.name, tool.description, tool.parameters);
+        if self.tools.is_empty() {
+            return String::new();
         }
+        format!("--- tools\n{}", self.tools.iter().map(tool).collect::<String>())
+    }
+
+    /// It as an object, without tools where there are none.
+    pub(crate) fn to_json(&self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        fields.insert("predictor".to_owned(), self.predictor.path().into());
+        fields.insert("messages".to_owned(), json!(self.messages));
+        if !self.tools.is_empty() {
+            fields.insert("tools".to_owned(), json!(self.tools));
+        }
+        fields
     }
 }
 
@@ -141,7 +168,8 @@ fn adapter(format: Format) -> Arc<dyn Adapter> {
     }
 }
 
-fn solver(plan: &StepPlan, format: Format, folder: &Path) -> anyhow::Result<Solver> {
+fn solver(plan: &StepPlan, embedded: bool, folder: &Path) -> anyhow::Result<Solver> {
+    let format = format(plan, embedded);
     let sampling = plan.sampling.clone();
     // The plain format is for models that JSON is beyond, so a retry in it would be wasted.
     let set_up = |predict: Predict| {
@@ -155,6 +183,8 @@ fn solver(plan: &StepPlan, format: Format, folder: &Path) -> anyhow::Result<Solv
     };
     let Some(plan) = &plan.agent else { return Ok(Solver::Predict(predict)) };
     let form = match plan.form {
+        // What the embedded model does is known before it is loaded.
+        crate::task_file::ToolForm::Auto if embedded => ToolForm::Text,
         crate::task_file::ToolForm::Auto => ToolForm::Auto,
         crate::task_file::ToolForm::Native => ToolForm::Native,
         crate::task_file::ToolForm::Text => ToolForm::Text,

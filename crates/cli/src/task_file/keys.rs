@@ -80,7 +80,7 @@ fn section_of(key: &str) -> Option<&'static str> {
     let has = |name: &str| schema.pointer(&format!("/$defs/{name}/properties/{key}")).is_some();
     let sections = [
         ("ProgramSection", "program"),
-        ("ToolSection", "program.tools"),
+        ("ToolSection", "[program.tools]"),
         ("ModelSection", "model"),
         ("DataSection", "data"),
         ("HubSection", "data.hub"),

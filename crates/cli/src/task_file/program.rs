@@ -65,7 +65,7 @@ pub(crate) struct ToolSection {
     pub(crate) arguments: Vec<FieldSection>,
     /// The JSON schema of its arguments, instead of `arguments`.
     #[serde(default)]
-    pub(crate) schema: Option<serde_json::Value>,
+    pub(crate) schema: Option<serde_json::Map<String, serde_json::Value>>,
     /// The program and its arguments, run in the task file's folder for each call. It gets the tool's arguments as a JSON
     /// object on standard input, and writes the result, JSON or text, to standard output.
     pub(crate) command: Vec<String>,
@@ -123,7 +123,7 @@ pub(crate) struct FieldSection {
     pub(crate) kind: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) values: Option<Vec<String>>,
-    pub(crate) schema: Option<serde_json::Value>,
+    pub(crate) schema: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -140,7 +140,7 @@ struct FieldTable {
     /// The only values it may have.
     values: Option<Vec<String>>,
     /// The JSON schema of an object; a reply that does not adhere to it is asked for once more.
-    schema: Option<serde_json::Value>,
+    schema: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(JsonSchema)]

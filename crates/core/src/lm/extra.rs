@@ -36,7 +36,7 @@ impl DerefMut for Extra {
 
 impl PartialEq for Extra {
     fn eq(&self, other: &Self) -> bool {
-        (self.is_empty() && other.is_empty()) || **self == **other
+        **self == **other
     }
 }
 

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The longest arguments of a call that are read, in bytes.
-pub const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
+const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
 /// The deepest value in them.
-pub const MAX_ARGUMENT_DEPTH: usize = 64;
+const MAX_ARGUMENT_DEPTH: usize = 64;
 
 const FUNCTION: &str = "function";
 const CUSTOM: &str = "custom";
@@ -59,17 +59,19 @@ impl From<ToolDefinition> for Map<String, Value> {
 
 impl From<Map<String, Value>> for ToolDefinition {
     fn from(mut wire: Map<String, Value>) -> Self {
-        let is_function = wire.get("type").and_then(Value::as_str) == Some(FUNCTION);
-        let Some(Value::Object(mut own)) =
-            wire.shift_remove(FUNCTION).filter(|own| is_function && own.is_object())
-        else {
-            return Self { extra: wire, ..Self::default() };
-        };
-        wire.shift_remove("type");
+        // Some clients do not say the type.
+        let is_function = wire.get("type").is_none_or(|kind| kind == FUNCTION);
+        let own = wire.get(FUNCTION).and_then(Value::as_object).filter(|_| is_function).cloned();
+        let named = own.and_then(|mut own| Some((take_words(&mut own, "name")?, own)));
+        let Some((name, mut own)) = named else { return Self { extra: wire, ..Self::default() } };
+        for known in ["type", FUNCTION] {
+            wire.shift_remove(known);
+        }
+        let has_schema = own.get("parameters").is_some_and(|schema| !schema.is_null());
         let tool = Self {
-            name: take_text(&mut own, "name").unwrap_or_default(),
-            description: take_text(&mut own, "description").unwrap_or_default(),
-            parameters: own.shift_remove("parameters").unwrap_or_default(),
+            name,
+            description: take_words(&mut own, "description").unwrap_or_default(),
+            parameters: has_schema.then(|| own.shift_remove("parameters")).flatten().unwrap_or_default(),
             strict: own.get("strict").and_then(Value::as_bool).inspect(|_| drop(own.shift_remove("strict"))),
             extra: Map::new(),
         };
@@ -125,15 +127,19 @@ impl ToolCall {
         }
         let value: Value = serde_json::from_str(text)
             .map_err(|error| format!("the arguments are not valid JSON ({error})"))?;
+        // Some models write the object as a text once more.
+        let value = match value {
+            Value::String(text) => serde_json::from_str(&text)
+                .map(Value::Object)
+                .map_err(|_| "the arguments are a text and not a JSON object".to_owned())?,
+            value => value,
+        };
         if !is_within(&value, MAX_ARGUMENT_DEPTH) {
             return Err(format!("the arguments are nested more than {MAX_ARGUMENT_DEPTH} deep"));
         }
         match value {
             Value::Object(arguments) => Ok(arguments),
             Value::Null => Ok(Map::new()),
-            // Some models write the object as a text once more.
-            Value::String(text) => serde_json::from_str(&text)
-                .map_err(|_| "the arguments are a text and not a JSON object".to_owned()),
             _ => Err("the arguments are not a JSON object".to_owned()),
         }
     }
@@ -141,9 +147,13 @@ impl ToolCall {
 
 impl From<ToolCall> for Map<String, Value> {
     fn from(call: ToolCall) -> Self {
+        let mut wire = Self::from_iter([("id".to_owned(), Value::from(call.id))]);
+        if call.extra.contains_key("type") {
+            wire.extend(call.extra);
+            return wire;
+        }
         let (kind, what) = if call.is_custom { (CUSTOM, "input") } else { (FUNCTION, "arguments") };
         let fields = [("name", Some(call.name.into())), (what, Some(call.arguments.into()))];
-        let mut wire = Self::from_iter([("id".to_owned(), Value::from(call.id))]);
         wire.extend(under(kind, fields, call.extra));
         wire
     }
@@ -153,7 +163,10 @@ impl From<Map<String, Value>> for ToolCall {
     fn from(mut wire: Map<String, Value>) -> Self {
         let is_custom = wire.get("type").and_then(Value::as_str) == Some(CUSTOM);
         let kind = if is_custom { CUSTOM } else { FUNCTION };
-        wire.shift_remove("type");
+        // A call of a kind that is not known here keeps its type.
+        if wire.get("type").is_some_and(|it| it.is_null() || it == FUNCTION || it == CUSTOM) {
+            wire.shift_remove("type");
+        }
         let mut own = match wire.shift_remove(kind) {
             Some(Value::Object(own)) => own,
             _ => Map::new(),
@@ -207,6 +220,12 @@ fn is_within(value: &Value, levels: usize) -> bool {
     }
 }
 
+/// Takes a text that says something out of fields.
+fn take_words(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    fields.get(name)?.as_str().filter(|text| !text.is_empty())?;
+    take_text(fields, name)
+}
+
 fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     let text = fields.get(name)?.as_str()?.to_owned();
     fields.shift_remove(name);
@@ -252,19 +271,14 @@ impl From<Value> for ToolChoice {
             _ => {}
         }
         let name = value.pointer("/function/name").and_then(Value::as_str).map(str::to_owned);
-        let known = name.map(Self::Tool).filter(|choice| Self::eq_wire(choice, &value));
+        let known = name.map(Self::Tool).filter(|choice| Value::from(choice.clone()) == value);
         known.unwrap_or(Self::Other(value))
-    }
-}
-
-impl ToolChoice {
-    fn eq_wire(&self, wire: &Value) -> bool {
-        Value::from(self.clone()) == *wire
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{from_value, to_value};
 
     use super::*;
@@ -278,10 +292,15 @@ mod tests {
             json!({"type": "function", "function": {"name": "f", "x": [1]}, "cache_control": {"type": "ephemeral"}}),
             json!({"type": "custom", "custom": {"name": "run", "format": {"type": "text"}}}),
             json!({"type": "web_search_preview"}),
+            json!({"type": "function", "function": {"name": "search", "description": "", "parameters": null}}),
+            json!({"type": "function", "function": {"name": ""}}),
         ] {
             let tool: ToolDefinition = from_value(wire.clone()).unwrap();
             assert_eq!(to_value(&tool).unwrap(), wire);
         }
+        // The type may be missing; it is said then.
+        let tool: ToolDefinition = from_value(json!({"function": {"name": "search"}})).unwrap();
+        assert_eq!(to_value(&tool).unwrap(), json!({"type": "function", "function": {"name": "search"}}));
         for wire in [
             json!("auto"),
             json!("none"),
@@ -291,6 +310,18 @@ mod tests {
         ] {
             let choice: ToolChoice = from_value(wire.clone()).unwrap();
             assert_eq!(to_value(&choice).unwrap(), wire);
+        }
+    }
+
+    #[test]
+    fn a_call_of_an_unknown_kind_passes_unharmed() {
+        for wire in [
+            json!({"id": "c", "type": "mcp", "mcp": {"server": "s", "name": "f"}}),
+            json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}),
+            json!({"id": "", "type": "function", "function": {"name": "", "arguments": ""}}),
+        ] {
+            let call: ToolCall = from_value(wire.clone()).unwrap();
+            assert_eq!(to_value(&call).unwrap(), wire);
         }
     }
 
@@ -307,7 +338,16 @@ mod tests {
         let deep = format!("{{\"a\": {}{}}}", "[".repeat(70), "]".repeat(70));
         assert!(refusal(&deep).contains("nested more than 64 deep"));
         let read = |text: &str| ToolCall::new("1", "f", text).read_arguments().unwrap();
+        let deep = serde_json::to_string(&deep).unwrap();
+        assert!(refusal(&deep).contains("nested more than 64 deep"));
         assert!(read(" ").is_empty() && read("null").is_empty());
         assert_eq!(read("\"{\\\"a\\\": 1}\"")["a"], 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_are_read_or_refused(text in ".{0,40}") {
+            let _ = ToolCall::new("", "", text).read_arguments();
+        }
     }
 }

@@ -103,7 +103,8 @@ impl LocalModel {
         let template = template_of(&model).map_err(engine)?;
         let context_length = options.context_length.min(model.n_ctx_train()).max(1);
         let id = model_id(&options.path, &file.sha256, file.recipe, context_length, &options);
-        let profile = ModelProfile::new(id).with_price(Price::FREE).with_max_tokens(options.max_tokens);
+        let profile =
+            ModelProfile::new(id).with_price(Price::FREE).with_max_tokens(options.max_tokens).without_tools();
         let (queue, counters) = (Arc::new(Queue::default()), Arc::new(Counters::default()));
         let contexts = options.contexts.max(1);
         let shared = Arc::new(Shared {
@@ -152,7 +153,7 @@ impl LocalModel {
 #[async_trait]
 impl LanguageModel for LocalModel {
     fn profile(&self) -> ModelProfile {
-        self.profile.clone().without_tools()
+        self.profile.clone()
     }
 
     async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
@@ -162,7 +163,9 @@ impl LanguageModel for LocalModel {
             return Err(LmError::InvalidRequest { status: 400, message });
         }
         if let Some(what) = beyond(request) {
-            let message = format!("{what}, which the embedded model cannot do: use a model behind a server");
+            let message = format!(
+                "{what}; the embedded model reads and writes text alone: use a model behind a server"
+            );
             return Err(LmError::InvalidRequest { status: 400, message });
         }
         let (reply, answer) = oneshot::channel();

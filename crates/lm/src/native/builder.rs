@@ -33,9 +33,9 @@ use crate::{ConfigError, MaxTokensField, Provider, RateControl, Timer};
 
 /// The bound on a completion of Anthropic's, which wants to have one.
 const ANTHROPIC_MAX_TOKENS: u32 = 4096;
-/// The same of a model that reasons: above the tokens that it may reason for, which are 8,000 with medium effort,
+/// The same of a model that reasons: above the 8,000 tokens of medium effort.
 const ANTHROPIC_MAX_REASONING_TOKENS: u32 = 16_384;
-/// and 24,000 with more.
+/// The same with more effort: above its 24,000 tokens.
 const ANTHROPIC_MAX_HARD_REASONING_TOKENS: u32 = 32_768;
 
 #[bon::bon]
@@ -202,9 +202,7 @@ fn provider_and_model(name: &str) -> Result<(&'static Provider, AdapterKind, Str
     const EFFORTS: [&str; 8] = ["-none", "-zero", "-minimal", "-low", "-medium", "-high", "-xhigh", "-max"];
     let effort = EFFORTS.iter().find(|effort| model.ends_with(**effort));
     if let Some(effort) = effort.filter(|_| provider.dialect() != Dialect::Ollama) {
-        return Err(refuse(&format!(
-            "no model of this provider ends in `{effort}`; set the effort of its reasoning by an extra parameter"
-        )));
+        return Err(refuse(&format!("no model of this provider ends in `{effort}`; set `reasoning_effort`")));
     }
     if model.contains("::") {
         return Err(refuse("it holds `::`"));

@@ -1,10 +1,9 @@
 //! The chat of a request, in the terms of `genai`: messages, what they show, and tools.
 
-use genai::chat::{
-    ChatMessage, ChatRequest, ChatRole, ContentPart, MessageContent, ReasoningEffort, Tool, Verbosity,
-};
+use genai::chat::{ChatMessage, ChatRequest, ChatRole, ContentPart, MessageContent, ReasoningEffort, Tool};
 use promptopt_core::lm::{
-    Audio, File, Image, LmError, LmRequest, Message, Part, Role, ToolCall, ToolChoice, ToolDefinition,
+    Audio, File, Image, LmError, LmRequest, Message, Part, Role, Sampling, ToolCall, ToolChoice,
+    ToolDefinition, split_data_url,
 };
 use serde_json::{Map, Value, json};
 
@@ -17,8 +16,12 @@ use crate::provider::Dialect;
 /// # Errors
 ///
 /// What of it has no form here. Nothing is sent then.
-pub(super) fn chat(request: &LmRequest, dialect: Dialect) -> Result<ChatRequest, LmError> {
-    check(request, dialect)?;
+pub(super) fn chat(
+    request: &LmRequest,
+    sampling: &Sampling,
+    dialect: Dialect,
+) -> Result<ChatRequest, LmError> {
+    check(request, sampling, dialect)?;
     let messages = request.messages.iter().enumerate();
     let messages = messages
         .map(|(at, one)| message(one, request.messages.get(..at).unwrap_or_default(), dialect))
@@ -31,23 +34,19 @@ pub(super) fn chat(request: &LmRequest, dialect: Dialect) -> Result<ChatRequest,
 }
 
 /// What a request may ask for that has no form here.
-fn check(request: &LmRequest, dialect: Dialect) -> Result<(), LmError> {
-    let sampling = &request.sampling;
-    let is_known = |name: &Option<String>, known: fn(&str) -> bool| name.as_deref().is_none_or(known);
-    let refused =
-        if !is_known(&sampling.reasoning_effort, |name| ReasoningEffort::from_keyword(name).is_some()) {
-            "this `reasoning_effort`"
-        } else if !is_known(&sampling.verbosity, |name| Verbosity::from_keyword(name).is_some()) {
-            "this `verbosity`"
-        } else if request.logprobs.is_some() {
-            "log-probabilities"
-        } else if dialect == Dialect::Ollama && !request.extra.is_empty() {
-            "a parameter of its own"
-        } else if request.tool_choice.as_ref().is_some_and(|choice| tool_choice(choice).is_none()) {
-            "this `tool_choice`"
-        } else {
-            return Ok(());
-        };
+fn check(request: &LmRequest, sampling: &Sampling, dialect: Dialect) -> Result<(), LmError> {
+    let effort = sampling.reasoning_effort.as_deref();
+    let refused = if effort.is_some_and(|name| ReasoningEffort::from_keyword(name).is_none()) {
+        "this `reasoning_effort`"
+    } else if request.logprobs.is_some() {
+        "log-probabilities"
+    } else if dialect == Dialect::Ollama && !request.extra.is_empty() {
+        "a parameter of its own"
+    } else if request.tool_choice.as_ref().is_some_and(|choice| tool_choice(choice).is_none()) {
+        "this `tool_choice`"
+    } else {
+        return Ok(());
+    };
     Err(cannot(refused))
 }
 
@@ -85,12 +84,15 @@ fn message(message: &Message, before: &[Message], dialect: Dialect) -> Result<Ch
 }
 
 /// Where a message has what a model of Anthropic thought, with the signatures that it wants back with the results of tools.
-const THOUGHTS: &str = "thinking_blocks";
+const THINKING_BLOCKS: &str = "thinking_blocks";
 
 /// What the model thought before it called the tools of a message, as far as the provider wants it back.
 fn thoughts(message: &Message, dialect: Dialect) -> Vec<ContentPart> {
-    let blocks =
-        message.extra.get(THOUGHTS).and_then(Value::as_array).filter(|_| dialect == Dialect::Anthropic);
+    let blocks = message
+        .extra
+        .get(THINKING_BLOCKS)
+        .and_then(Value::as_array)
+        .filter(|_| dialect == Dialect::Anthropic);
     blocks.into_iter().flatten().map(|block| ContentPart::from_custom(block.clone(), None)).collect()
 }
 
@@ -111,7 +113,7 @@ pub(super) fn thought(content: &MessageContent) -> Map<String, Value> {
             _ => {}
         }
     }
-    let kept = (!blocks.is_empty()).then(|| (THOUGHTS.to_owned(), Value::from(blocks)));
+    let kept = (!blocks.is_empty()).then(|| (THINKING_BLOCKS.to_owned(), Value::from(blocks)));
     kept.into_iter().collect()
 }
 
@@ -127,42 +129,37 @@ fn tool_result(message: &Message, before: &[Message]) -> Result<ChatMessage, LmE
 }
 
 fn part(part: &Part, dialect: Dialect) -> Result<ContentPart, LmError> {
-    let of_url = |url: &str, name: Option<String>, media_type: &str| match split(url) {
-        Some((media_type, data)) => ContentPart::from_binary_base64(media_type, data, name),
-        None => ContentPart::from_binary_url(media_type, url, name),
-    };
+    let of_url =
+        |url: &str, name: Option<String>, media_type: fn(&str) -> &'static str| match split_data_url(url) {
+            Some((media_type, data)) => ContentPart::from_binary_base64(media_type, data, name),
+            None => ContentPart::from_binary_url(media_type(url), url, name),
+        };
     Ok(match (part, dialect) {
         (Part::Text(text), _) => ContentPart::from_text(text.as_str()),
         // The library writes no image at an address for Anthropic, and none for Ollama, which takes none.
-        (Part::Image(Image { url, .. }), Dialect::Anthropic) if split(url).is_none() => {
+        (Part::Image(Image { url, .. }), Dialect::Anthropic) if split_data_url(url).is_none() => {
             let image = json!({"type": "image", "source": {"type": "url", "url": *url}});
             ContentPart::from_custom(image, None)
         }
-        (Part::Image(Image { url, .. }), Dialect::Ollama) if split(url).is_none() => {
+        (Part::Image(Image { url, .. }), Dialect::Ollama) if split_data_url(url).is_none() => {
             return Err(cannot("an image at an address: give its bytes;"));
         }
-        (Part::Image(Image { url, .. }), _) => of_url(url, None, media_type(url)),
+        (Part::Image(Image { url, .. }), _) => of_url(url, None, media_type),
         (Part::Audio(_) | Part::File(_), Dialect::Ollama) | (Part::Audio(_), Dialect::Anthropic) => {
             return Err(cannot(&format!("a part of the kind `{}`", part.kind())));
         }
         (Part::Audio(Audio { data, format, .. }), _) => {
             ContentPart::from_binary_base64(format!("audio/{format}"), data.clone(), None)
         }
-        (Part::File(File { data: Some(data), name, .. }), _) => of_url(data, name.clone(), "application/pdf"),
-        (Part::Other(other), _) => match part.text() {
+        (Part::File(File { data: Some(data), name, .. }), _) => {
+            of_url(data, name.clone(), |_| "application/pdf")
+        }
+        (Part::Other(_), _) => match part.text() {
             Some(text) => ContentPart::from_text(text),
-            None => {
-                let kind = other.get("type").and_then(Value::as_str).unwrap_or("without a type");
-                return Err(cannot(&format!("a part of the kind `{kind}`")));
-            }
+            None => return Err(cannot(&format!("a part of the kind `{}`", part.kind()))),
         },
         _ => return Err(cannot("a file that is named by its id")),
     })
-}
-
-/// The media type and the base64 data of an address that holds them.
-fn split(url: &str) -> Option<(&str, &str)> {
-    url.strip_prefix("data:")?.split_once(";base64,")
 }
 
 /// The media type that the end of an image's address tells.

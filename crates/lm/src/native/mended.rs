@@ -31,11 +31,26 @@ impl NativeWire {
     }
 }
 
+/// The calls of tools among parts. `call` gives the call in a part, and the name of its arguments.
+fn called<'a>(parts: &'a Value, call: impl Fn(&'a Value) -> Option<(&'a Value, &'static str)>) -> Value {
+    let calls = parts.as_array().into_iter().flatten().filter_map(call);
+    let calls = calls.map(|(call, arguments)| {
+        json!({"id": call.get("id"), "function": {"name": call.get("name"), "arguments": call.get(arguments)}})
+    });
+    calls.collect()
+}
+
 /// A reply, or an event of one, in the shape that the OpenAI dialect has.
 fn openai(dialect: Dialect, value: &Value) -> Option<Value> {
     let at = |path: &str| value.pointer(path).cloned().unwrap_or_default();
     let (message, finish_reason, usage) = match dialect {
-        Dialect::Anthropic => (json!({"content": value.get("content")?}), at("/stop_reason"), at("/usage")),
+        Dialect::Anthropic => {
+            let content = value.get("content")?;
+            let calls = called(content, |part| {
+                part.get("type").is_some_and(|kind| kind == "tool_use").then_some((part, "input"))
+            });
+            (json!({"content": content, "tool_calls": calls}), at("/stop_reason"), at("/usage"))
+        }
         Dialect::Gemini => {
             let parts = value.pointer("/candidates/0/content/parts")?.as_array()?;
             let part = |part: &Value| match part.get("thought").and_then(Value::as_bool) {
@@ -48,7 +63,8 @@ fn openai(dialect: Dialect, value: &Value) -> Option<Value> {
                 "completion_tokens": at("/usageMetadata/candidatesTokenCount"),
                 "total_tokens": at("/usageMetadata/totalTokenCount"),
             });
-            (json!({"content": content}), at("/candidates/0/finishReason"), usage)
+            let calls = called(&content, |part| Some((part.get("functionCall")?, "args")));
+            (json!({"content": content, "tool_calls": calls}), at("/candidates/0/finishReason"), usage)
         }
         Dialect::Ollama => {
             let message = value.get("message")?;

@@ -1,6 +1,6 @@
 //! A request in the terms of `genai`.
 
-use genai::chat::{ChatOptions, ChatResponseFormat, JsonSpec, ReasoningEffort, Verbosity};
+use genai::chat::{ChatOptions, ChatResponseFormat, JsonSpec, ReasoningEffort};
 use promptopt_core::lm::{LmRequest, ResponseFormat, Sampling, ToolChoice};
 use serde_json::{Map, Value, json};
 
@@ -27,18 +27,18 @@ impl NativeWire {
         options.response_format = format.and_then(|format| response_format(self.dialect, format));
         options.reasoning_effort =
             sampling.reasoning_effort.as_deref().and_then(ReasoningEffort::from_keyword);
-        options.verbosity = sampling.verbosity.as_deref().and_then(Verbosity::from_keyword);
         options.tool_choice = request.tool_choice.as_ref().and_then(tool_choice);
         options.extra_headers = Some(self.headers.clone());
         let mut own = self.peer.template.extra.clone();
         own.extend((*request.extra).clone());
         if let (Dialect::Anthropic, Some(parallel)) =
             (self.dialect, self.peer.template.parallel_tool_calls(request, draft))
+            && !request.tools.is_empty()
         {
             let choice = json!({"disable_parallel_tool_use": !parallel});
             own.insert("tool_choice".to_owned(), with(choice, request.tool_choice.as_ref()));
         }
-        let mut extra = extra(self.dialect, sampling, format, &own);
+        let mut extra = extra(self.dialect, sampling, format, own);
         if let Some(Value::Object(config)) = extra.get_mut(GENERATION_CONFIG) {
             // The library's own entry is replaced, so what it says of thinking has to be said once more.
             let thinking =
@@ -106,11 +106,10 @@ fn extra(
     dialect: Dialect,
     sampling: &Sampling,
     format: Option<&ResponseFormat>,
-    own: &Map<String, Value>,
+    mut extra: Map<String, Value>,
 ) -> Map<String, Value> {
-    let mut extra = own.clone();
     let wants_object = matches!(format, Some(ResponseFormat::JsonObject));
-    if dialect != Dialect::Gemini || !(wants_object || own.contains_key(GENERATION_CONFIG)) {
+    if dialect != Dialect::Gemini || !(wants_object || extra.contains_key(GENERATION_CONFIG)) {
         return extra;
     }
     let mut config = Map::new();
@@ -126,8 +125,8 @@ fn extra(
     if let Some(ResponseFormat::JsonSchema { schema, .. }) = format {
         config.insert("responseJsonSchema".to_owned(), schema.clone());
     }
-    if let Some(Value::Object(own)) = own.get(GENERATION_CONFIG) {
-        config.extend(own.clone());
+    if let Some(Value::Object(own)) = extra.shift_remove(GENERATION_CONFIG) {
+        config.extend(own);
     }
     extra.insert(GENERATION_CONFIG.to_owned(), Value::Object(config));
     extra

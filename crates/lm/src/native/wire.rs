@@ -46,6 +46,10 @@ impl Wire for NativeWire {
         if self.dialect == Dialect::Anthropic && draft.sampling.seed.is_some() {
             return Err(self.refused(Parameter::Seed));
         }
+        // The library writes it for OpenAI alone.
+        if draft.sampling.verbosity.is_some() {
+            return Err(self.refused(Parameter::Verbosity));
+        }
         let parallel = self.peer.template.parallel_tool_calls(request, draft);
         if self.dialect != Dialect::Anthropic && parallel == Some(false) {
             return Err(self.refused(Parameter::ParallelToolCalls));
@@ -55,7 +59,7 @@ impl Wire for NativeWire {
         {
             return Err(self.refused(Parameter::ToolChoice));
         }
-        Ok((chat(request, self.dialect)?, self.options(request, draft)))
+        Ok((chat(request, &draft.sampling, self.dialect)?, self.options(request, draft)))
     }
 
     async fn send(&self, (chat, options): &Self::Body, attempt: u32) -> Result<LmReply, AttemptError> {

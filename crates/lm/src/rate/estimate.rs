@@ -20,10 +20,12 @@ pub(crate) fn estimated_tokens(request: &LmRequest, max_tokens: Option<u32>) -> 
     let message = |bytes: usize| (bytes as u64).div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE;
     let shown =
         |it: &Message| it.content.as_slice().iter().filter(|part| part.text().is_none()).count() as u64;
+    let called =
+        |it: &Message| it.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>();
     let prompt: u64 = request
         .messages
         .iter()
-        .map(|it| message(it.text().len()) + shown(it).saturating_mul(TOKENS_PER_IMAGE))
+        .map(|it| message(it.text().len() + called(it)) + shown(it).saturating_mul(TOKENS_PER_IMAGE))
         .sum();
     let tools: u64 =
         request.tools.iter().map(|tool| serde_json::to_string(tool).map_or(0, |it| message(it.len()))).sum();

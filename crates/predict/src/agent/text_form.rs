@@ -62,6 +62,11 @@ pub(super) fn calls(text: &str, turn: u32) -> Vec<ToolCall> {
     vec![ToolCall::new(format!("call_{turn}_1"), name, json_in(arguments))]
 }
 
+/// What a model says before it calls a tool.
+pub(super) fn thought(text: &str) -> String {
+    text.lines().take_while(|line| opened(line, ACTION).is_none()).collect::<Vec<_>>().join("\n")
+}
+
 /// The first line that opens with a name, without the name, and what is behind that line.
 fn behind<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
     let mut rest = text;

@@ -23,10 +23,12 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    pub(super) fn new(completion: Completion, results: Vec<String>) -> Self {
-        let thought = completion.text.lines().take_while(|line| !line.trim_start().starts_with("Action"));
-        let thought = thought.collect::<Vec<_>>().join("\n").trim().to_owned();
-        Self { thought, calls: completion.tool_calls.into_iter().zip(results).collect() }
+    pub(super) fn new(completion: Completion, results: Vec<String>, is_native: bool) -> Self {
+        let thought = if is_native { completion.text } else { text_form::thought(&completion.text) };
+        Self {
+            thought: thought.trim().to_owned(),
+            calls: completion.tool_calls.into_iter().zip(results).collect(),
+        }
     }
 }
 
@@ -77,7 +79,8 @@ fn told(turn: &Value, id: &str, is_native: bool) -> Vec<Message> {
     let calls = turn.get("calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let call = |(number, call): (usize, &Value)| {
         let name = call.get("tool")?.as_str()?;
-        let arguments = plain_text(call.get("arguments")?);
+        // Servers read the arguments of earlier calls as JSON, so a broken call is not shown.
+        let arguments = Value::Object(call.get("arguments")?.as_object()?.clone()).to_string();
         let result = plain_text(call.get("result")?);
         Some((ToolCall::new(format!("{id}_{number}"), name, arguments), result))
     };

@@ -65,6 +65,6 @@ impl Judge {
         !knows("recor") && of_records.into_iter().any(says)
             || !knows("score") && scored
             || spoken.starts_with(&["the", "task", "asks"].map(str::to_owned))
-            || says(&["what", "went", "wrong"])
+            || !knows("wrong") && says(&["what", "went", "wrong"])
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn unknown_input(
         .keys()
         .max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
     let meant = meant.filter(|field| strsim::jaro_winkler(field, name) >= ALIKE);
-    let meant = meant.map_or_else(String::new, |field| format!("; is `{field}` meant?"));
+    let meant = meant.map_or_else(|| ".".to_owned(), |field| format!("; is `{field}` meant?"));
     Some(format!(
         "{head}; the first has {}{meant} Rename the field in the examples or in the signature",
         if has.is_empty() { "no fields".to_owned() } else { has.join(", ") }
