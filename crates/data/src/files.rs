@@ -8,12 +8,15 @@ use std::path::{Component, Path, PathBuf};
 use promptopt_core::data::Fields;
 use promptopt_core::lm::{data_of_url, data_url};
 use promptopt_core::signature::FieldType;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::words;
 
 /// The largest image or file in bytes.
 pub const MAX_FILE_BYTES: usize = 20 * 1024 * 1024;
+
+/// A longer text is no path.
+const MAX_PATH_BYTES: usize = 4096;
 
 /// What is found by its first bytes, and the media type of it.
 const KNOWN: [(&[u8], &str); 6] = [
@@ -78,8 +81,9 @@ impl Files {
         history: Value,
         kind_of: impl Fn(&str) -> Option<&'t FieldType>,
     ) -> Result<Value, Flaw> {
-        let Ok(Value::Array(mut turns)) = FieldType::History.read(history.clone()) else {
-            return Ok(history);
+        let mut turns = match FieldType::History.read(history) {
+            Ok(Value::Array(turns)) => turns,
+            Ok(other) | Err(other) => return Ok(other),
         };
         for fields in turns.iter_mut().filter_map(Value::as_object_mut) {
             for (name, value) in fields.iter_mut() {
@@ -125,33 +129,39 @@ impl Files {
     }
 
     fn file(&self, value: Value) -> Result<Value, Flaw> {
-        let (text, name) = match value {
-            Value::String(text) => (text, None),
-            Value::Object(mut fields) => {
-                let name = ["filename", "path"].into_iter().find_map(|key| fields.get(key)?.as_str());
-                let name = name.map(str::to_owned);
-                let data = fields.get_mut("file_data").and_then(|data| data.as_str().map(str::to_owned));
-                match bytes_or_path(&fields).or(data) {
-                    Some(text) => (text, name),
-                    None => return Ok(Value::Object(fields)),
-                }
+        let text = match &value {
+            Value::String(text) => Some(text.clone()),
+            Value::Object(fields) => {
+                let data = fields.get("file_data").and_then(Value::as_str).map(str::to_owned);
+                bytes_or_path(fields).or(data)
             }
-            other => return Ok(other),
+            _ => None,
         };
-        let Some(Source { bytes, declared, path }) = self.source(&text)? else {
-            return Ok(Value::from(text));
+        let Some(text) = text else { return Ok(value) };
+        let Some(Source { bytes, declared, path }) = self.source(&text)? else { return Ok(value) };
+        let mut fields = match value {
+            Value::Object(fields) => fields,
+            _ => Fields::new(),
         };
-        let by_content = media_type(&bytes).map(str::to_owned);
+        let name = ["filename", "path"].into_iter().find_map(|key| fields.get(key)?.as_str());
+        let name = name.or(path).map(str::to_owned);
+        // Many formats are packed as ZIP is.
+        let (zip, by_content) = match media_type(&bytes) {
+            Some("application/zip") => (Some("application/zip".to_owned()), None),
+            other => (None, other.map(str::to_owned)),
+        };
         let is_text = || std::str::from_utf8(&bytes).is_ok().then(|| "text/plain".to_owned());
         let declared = declared.filter(|kind| !kind.is_empty() && kind != "application/octet-stream");
-        let kind = by_content.or(declared).or_else(is_text);
+        let kind = by_content.or(declared).or(zip).or_else(is_text);
         let data = data_url(&kind.unwrap_or_else(|| "application/octet-stream".to_owned()), &bytes);
-        let name = name.or_else(|| path.map(|path| path.to_owned()));
-        let name = name.as_deref().map(Path::new).and_then(Path::file_name);
-        Ok(match name {
-            Some(name) => json!({"filename": name.to_string_lossy(), "file_data": data}),
-            None => json!({"file_data": data}),
-        })
+        for source in ["bytes", "path"] {
+            fields.shift_remove(source);
+        }
+        if let Some(name) = name.as_deref().map(Path::new).and_then(Path::file_name) {
+            fields.insert("filename".to_owned(), name.to_string_lossy().into());
+        }
+        fields.insert("file_data".to_owned(), data.into());
+        Ok(Value::Object(fields))
     }
 
     /// The bytes that a text holds or names; `None` for an address, which is not loaded, and for an empty text.
@@ -178,9 +188,12 @@ impl Files {
     /// The bytes of the file at a path.
     fn load(&self, text: &str) -> Result<Vec<u8>, Flaw> {
         let name = named(text);
+        if text.len() > MAX_PATH_BYTES {
+            return Err(format!("{name} is no path, and not base64 of PNG, JPEG, GIF, WebP, PDF or ZIP"));
+        }
         let Some(folder) = &self.folder else {
             return Err(format!(
-                "{name} is a path, and these rows are in no folder: give an address or base64"
+                "{name} is a path, and these rows are in no folder: give base64, or for an image an address"
             ));
         };
         let path = Path::new(text);
@@ -254,6 +267,8 @@ fn named(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\nrest";
@@ -342,6 +357,25 @@ mod tests {
         for path in paths {
             assert!(image(&files, json!(path)).is_ok(), "{path}");
         }
+    }
+
+    #[test]
+    fn an_object_of_a_file_keeps_what_it_says() {
+        let (_home, files) = folder();
+        let read = |value: Value| files.read(value, &FieldType::File).unwrap();
+        let address = json!({"filename": "a.pdf", "file_data": "https://example.org/a.pdf"});
+        assert_eq!(read(address.clone()), address);
+        let both = read(json!({"file_id": "f", "filename": "a.txt", "file_data": "note.txt"}));
+        assert_eq!((&both["file_id"], &both["filename"]), (&json!("f"), &json!("a.txt")));
+        let word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+        let document = data_url(word, b"PK\x03\x04rest");
+        assert_eq!(read(json!(document))["file_data"], json!(document));
+        assert_eq!(
+            read(json!(data_url("", b"PK\x03\x04rest")))["file_data"],
+            json!(data_url("application/zip", b"PK\x03\x04rest"))
+        );
+        let flaw = files.read(json!("Qk02".repeat(2000)), &FieldType::File).unwrap_err();
+        assert!(flaw.contains("is no path, and not base64 of"), "{flaw}");
     }
 
     #[test]

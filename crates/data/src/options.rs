@@ -41,8 +41,8 @@ pub struct LoadOptions {
     /// int, `3` is one of `enum[1, 2, 3]`, `yes` and `1` are true, JSON text is a list or an object. A field without a
     /// type is taken as it is. Default: none.
     ///
-    /// An image or a file may be an address, which is not loaded, base64, or a path that starts at the folder of the data
-    /// file. Its media type is told by its bytes, of which there may be [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES).
+    /// An image may be an address, which is not loaded; an image or a file base64, or a path that starts at the folder of
+    /// the data file. Its media type is told by its bytes, of which there may be [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES).
     pub types: BTreeMap<String, FieldType>,
     /// What to do with other fields. Default: keep them.
     pub unknown_fields: UnknownFields,

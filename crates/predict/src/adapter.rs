@@ -89,8 +89,11 @@ fn add_turn<A: Adapter + ?Sized>(
     messages: &mut Vec<Message>,
 ) {
     let Some(fields) = turn.as_object() else { return };
-    if fields.contains_key("role") && signature.field("role").is_none() {
-        messages.extend(Message::deserialize(turn).ok());
+    if fields.contains_key("role")
+        && signature.field("role").is_none()
+        && let Ok(message) = Message::deserialize(turn)
+    {
+        messages.push(message);
         return;
     }
     let asks = signature.inputs().iter().any(|field| fields.contains_key(&field.name));

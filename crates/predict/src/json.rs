@@ -2,7 +2,7 @@
 
 use promptopt_core::data::Fields;
 use promptopt_core::lm::{Content, ResponseFormat};
-use promptopt_core::signature::{FieldType, Signature};
+use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
@@ -93,8 +93,13 @@ impl Adapter for JsonAdapter {
 
     fn response_format(&self, signature: &Signature) -> ResponseFormat {
         let names: Vec<_> = signature.outputs().iter().map(|field| field.name.as_str()).collect();
-        let properties: Fields =
-            signature.outputs().iter().map(|field| (field.name.clone(), field.kind.json_schema())).collect();
+        let property = |field: &Field| {
+            let mut schema = field.kind.json_schema();
+            let place = place_of_schema(&field.kind);
+            rebase(&mut schema, &format!("#/properties/{}{place}", field.name));
+            (field.name.clone(), schema)
+        };
+        let properties: Fields = signature.outputs().iter().map(property).collect();
         ResponseFormat::JsonSchema {
             name: "outputs".to_owned(),
             schema: json!({
@@ -104,6 +109,29 @@ impl Adapter for JsonAdapter {
                 "additionalProperties": false,
             }),
         }
+    }
+}
+
+/// Where the schema of an object stands in that of a type.
+fn place_of_schema(kind: &FieldType) -> String {
+    match kind {
+        FieldType::List(item) => format!("/items{}", place_of_schema(item)),
+        FieldType::Optional(item) => format!("/anyOf/0{}", place_of_schema(item)),
+        _ => String::new(),
+    }
+}
+
+/// Lets the references within a schema point to where it stands now.
+fn rebase(schema: &mut Value, place: &str) {
+    match schema {
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| match value {
+            Value::String(reference) if name == "$ref" && reference.starts_with('#') => {
+                reference.replace_range(..1, place);
+            }
+            value => rebase(value, place),
+        }),
+        Value::Array(items) => items.iter_mut().for_each(|item| rebase(item, place)),
+        _ => {}
     }
 }
 
@@ -174,6 +202,24 @@ mod tests {
         match expected {
             Ok(json) => assert_eq!(serde_json::to_string(&found.unwrap()).unwrap(), json),
             Err(reason) => assert!(found.as_ref().unwrap_err().contains(reason), "{found:?}"),
+        }
+    }
+
+    #[test]
+    fn references_in_a_schema_point_to_where_it_stands() {
+        let object = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"type": "string"}}});
+        let place = |kind: FieldType| {
+            let signature = Signature::new([Field::new("q")], [Field::new("out").typed(kind)], "").unwrap();
+            let ResponseFormat::JsonSchema { schema, .. } = JsonAdapter.response_format(&signature) else {
+                return None;
+            };
+            let text = schema.to_string();
+            let reference = text.split("\"$ref\":\"#").nth(1)?.split('"').next()?.to_owned();
+            schema.pointer(&reference).cloned()
+        };
+        let object = FieldType::Object(object);
+        for kind in [object.clone(), FieldType::list(object.clone()), FieldType::optional(object)] {
+            assert_eq!(place(kind), Some(json!({"type": "string"})));
         }
     }
 

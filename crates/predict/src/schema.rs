@@ -73,9 +73,11 @@ fn fit_within(schema: &Value, root: &Value, value: &mut Value, depth: usize) -> 
                     return Err(Mismatch::new("is missing".to_owned()).under(name));
                 }
             }
+            // Names by pattern are not looked at, so none is one that may not be there.
+            let others =
+                rules.get("additionalProperties").filter(|_| !rules.contains_key("patternProperties"));
             for (name, value) in fields.iter_mut() {
-                let schema =
-                    properties.and_then(|all| all.get(name)).or_else(|| rules.get("additionalProperties"));
+                let schema = properties.and_then(|all| all.get(name)).or(others);
                 if schema == Some(&Value::Bool(false)) {
                     return Err(Mismatch::new("is not a field of this object".to_owned()).under(name));
                 }
@@ -84,7 +86,8 @@ fn fit_within(schema: &Value, root: &Value, value: &mut Value, depth: usize) -> 
         }
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                let schema = rules.get("items");
+                let schema =
+                    rules.get("prefixItems").and_then(|all| all.get(index)).or_else(|| rules.get("items"));
                 schema.map_or(Ok(()), |schema| fit(schema, item)).map_err(|reason| reason.at(index))?;
             }
         }
@@ -103,8 +106,8 @@ fn fit_type(kind: &Value, value: &mut Value) -> Result<(), Mismatch> {
         return Ok(());
     }
     // What a model writes in another spelling.
-    if let [name] = *names {
-        let kind = match name {
+    for name in &names {
+        let kind = match *name {
             "integer" => Some(FieldType::Integer),
             "number" => Some(FieldType::Float),
             "boolean" => Some(FieldType::Bool),
@@ -203,6 +206,23 @@ mod tests {
             (Err(reason), Err(expected)) => assert_eq!(reason, expected),
             (result, expected) => panic!("{value}: {result:?} and not {expected:?}"),
         }
+    }
+
+    #[test]
+    fn what_libraries_write_is_understood() {
+        let fits = |schema: Value, mut value: Value, expected: Value| {
+            fit(&schema, &mut value).map_err(|reason| reason.of("it")).unwrap();
+            assert_eq!(value, expected);
+        };
+        let maps = json!({"type": "object", "patternProperties": {"^\\d+$": {"type": "string"}}, "additionalProperties": false});
+        fits(maps, json!({"7": "a"}), json!({"7": "a"}));
+        let pair = json!({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": false});
+        fits(pair.clone(), json!(["7", "a"]), json!([7, "a"]));
+        let reason = fit(&pair, &mut json!([1, "a", 2])).unwrap_err();
+        assert!(reason.of("it").contains("it[2]"));
+        let maybe = json!({"type": ["integer", "null"]});
+        fits(maybe.clone(), json!("7"), json!(7));
+        fits(maybe, json!(3.0), json!(3));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use promptopt_core::data::shorten;
 use promptopt_core::signature::FieldType;
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use crate::schema;
 
@@ -138,7 +138,7 @@ pub(crate) fn reads_back(value: &Value, kind: &FieldType) -> bool {
 /// A JSON value of a type that adheres to its schema, if it has one.
 fn checked(mut value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
     if !kind.admits(&value) {
-        return Err(mismatch(&promptopt_core::data::plain_text(&value), kind));
+        return Err(Mismatch::expected(&kind.to_string(), &value));
     }
     check(&mut value, kind)?;
     Ok(value)
@@ -155,9 +155,14 @@ fn check(value: &mut Value, kind: &FieldType) -> Result<(), Mismatch> {
         (FieldType::Optional(item), value) if !value.is_null() => check(value, item),
         (FieldType::Union(kinds), value) => {
             let mut first = None;
-            for kind in kinds.iter().filter(|kind| kind.admits(value)).collect::<Vec<_>>() {
-                match check(value, kind) {
-                    Ok(()) => return Ok(()),
+            for kind in kinds.iter().filter(|kind| kind.admits(value)) {
+                // A check spells anew, also where it fails in the end.
+                let mut tried = value.clone();
+                match check(&mut tried, kind) {
+                    Ok(()) => {
+                        *value = tried;
+                        return Ok(());
+                    }
                     Err(mismatch) => first = first.or(Some(mismatch)),
                 }
             }
@@ -196,12 +201,9 @@ fn spelled(value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
         (FieldType::String, other) => Some(Value::from(promptopt_core::data::plain_text(other))),
         (FieldType::Enum(literals), Value::String(text)) => literal(text, literals),
         (FieldType::Enum(literals), other) => literal(&other.to_string(), literals),
-        (FieldType::Bool, Value::String(text)) => truth(text),
-        (FieldType::Bool, Value::Number(number)) => truth(&number.to_string()),
-        (FieldType::Integer, Value::String(text)) => whole(bare(text)),
-        (FieldType::Integer, Value::Number(number)) => whole(&number.to_string()),
-        (FieldType::Float, Value::String(text)) => {
-            bare(text).replace(',', "").parse().ok().and_then(Number::from_f64).map(Value::from)
+        (FieldType::Bool, Value::String(text)) => kind.read(bare(text).into()).ok(),
+        (FieldType::Integer | FieldType::Float, Value::String(text)) => {
+            kind.read(bare(text).replace(',', "").into()).ok()
         }
         (FieldType::Date | FieldType::DateTime, Value::String(text)) => {
             kind.read(Value::from(bare(text))).ok()
@@ -219,7 +221,7 @@ fn spelled(value: Value, kind: &FieldType) -> Result<Value, Mismatch> {
         }
         _ => None,
     };
-    coerced.ok_or_else(|| mismatch(&promptopt_core::data::plain_text(&value), kind))
+    coerced.ok_or_else(|| Mismatch::expected(&kind.to_string(), &value))
 }
 
 fn mismatch(text: &str, kind: &FieldType) -> Mismatch {
@@ -245,27 +247,6 @@ fn literal(text: &str, literals: &[String]) -> Option<Value> {
     exact.or_else(loose).map(|one| Value::from(one.as_str()))
 }
 
-fn truth(text: &str) -> Option<Value> {
-    match bare(text).to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Some(Value::from(true)),
-        "false" | "no" | "0" => Some(Value::from(false)),
-        _ => None,
-    }
-}
-
-fn whole(text: &str) -> Option<Value> {
-    let text = text.replace(',', "");
-    if let Ok(number) = text.parse::<i64>() {
-        return Some(Value::from(number));
-    }
-    if let Ok(number) = text.parse::<u64>() {
-        return Some(Value::from(number));
-    }
-    // `3.0` is a whole number to most models. Beyond 2^53 a float no longer says which one.
-    let number = text.parse::<f64>().ok()?;
-    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then(|| Value::from(number as i64))
-}
-
 /// JSON, or what can be repaired to it.
 pub(crate) fn parse_json(text: &str) -> Result<Value, ()> {
     let text = text.trim();
@@ -283,6 +264,17 @@ mod tests {
 
     fn check(text: &str, kind: &str, expected: Option<Value>) {
         assert_eq!(parse_value(text, &FieldType::parse(kind).unwrap()).ok(), expected, "{text} as {kind}");
+    }
+
+    #[test]
+    fn each_member_of_a_union_sees_the_value_as_it_came() {
+        let object = |a: &str, b: &str| {
+            let properties = json!({"a": {"type": a}, "b": {"type": b}});
+            FieldType::Object(json!({"type": "object", "properties": properties}))
+        };
+        let union = FieldType::union([object("integer", "boolean"), object("string", "string")]);
+        let value = json!({"a": "7", "b": "x"});
+        assert_eq!(coerce(value.clone(), &union).ok(), Some(value));
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl ExampleRow {
     /// The row of an example, from what the original and the optimized program did on it. Images and files that are too
     /// large for a page are a word.
     pub fn of(example: &Example, before: Option<&Trace>, after: Option<&Trace>) -> Self {
-        Self::within(example, before, after, &mut thumbnails::MAX_TABLE_CHARS.clone())
+        Self::within(example, before, after, &mut { thumbnails::MAX_TABLE_CHARS })
     }
 
     /// The same, with no more images than there is room left for.
@@ -63,13 +63,15 @@ impl ExampleRow {
         after: Option<&Trace>,
         left: &mut usize,
     ) -> Self {
-        let answer = |trace: Option<&Trace>| Some(trace?.prediction.as_ref()?.fields().clone());
+        let answer = |trace: Option<&Trace>, left: &mut usize| {
+            Some(thumbnails::bounded(trace?.prediction.as_ref()?.fields(), left))
+        };
         let error = |trace: Option<&Trace>| Some(trace?.error.as_ref()?.message.clone());
         Self {
             inputs: thumbnails::bounded(&example.inputs(), left),
             expected: thumbnails::bounded(&example.labels(), left),
-            before: answer(before),
-            after: answer(after),
+            before: answer(before, left),
+            after: answer(after, left),
             score_before: before.and_then(Trace::evidence),
             score_after: after.and_then(Trace::evidence),
             error_before: error(before),

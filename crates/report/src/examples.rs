@@ -102,12 +102,15 @@ impl Examples {
 
     /// Whether an image is shown.
     pub(crate) fn has_images(&self) -> bool {
-        let fields = self.rows.iter().flat_map(|row| row.inputs.iter().chain(&row.expected));
-        fields.into_iter().any(|field| !field.value.images.is_empty())
+        self.rows.iter().flat_map(Row::lists).flatten().any(|field| !field.value.images.is_empty())
     }
 }
 
 impl Row {
+    fn lists(&self) -> [&Vec<Field>; 4] {
+        [&self.inputs, &self.expected, &self.before.fields, &self.after.fields]
+    }
+
     fn values(&mut self) -> impl Iterator<Item = &mut Cut> {
         let lists = [&mut self.inputs, &mut self.expected, &mut self.before.fields, &mut self.after.fields];
         lists.into_iter().flatten().map(|field| &mut field.value)

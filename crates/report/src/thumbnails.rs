@@ -52,7 +52,7 @@ pub(crate) fn keep<'c>(cuts: impl Iterator<Item = &'c mut Cut>, left: &mut usize
 
 /// Fields with a word in the place of bytes that no page has room for.
 pub(crate) fn bounded(fields: &Fields, left: &mut usize) -> Fields {
-    let value = |value: &Value| match without_bytes(value) {
+    let mut value = |value: &Value| match without_bytes(value) {
         Cow::Borrowed(same) => same.clone(),
         Cow::Owned(words) => {
             let size: usize = images(value).iter().map(String::len).sum();
@@ -67,7 +67,6 @@ pub(crate) fn bounded(fields: &Fields, left: &mut usize) -> Fields {
             }
         }
     };
-    let mut value = value;
     fields.iter().map(|(name, one)| (name.clone(), value(one))).collect()
 }
 

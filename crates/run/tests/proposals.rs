@@ -399,6 +399,7 @@ fn flaw_of_nothing(cases: &mut Cases) {
         "Department: the one that answers tickets of this kind.",
         "Ticket: <ticket>",
         "Write down the department.\nExpected output: one word, such as billing.",
+        "Write down the department.\nExpected department: one word, without a full stop.\nDo not explain it.",
         "Give each department a score from 1 to 5, and answer with the department of the highest score.",
         "Score: how well the department fits the ticket. Answer with the best department.",
         "Name the department.\nRule: an invoice is for billing.\nFormat: one word.",

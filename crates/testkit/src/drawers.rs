@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Example, Prediction, Score};
 use promptopt_core::lm::{
-    Attempts, Completion, FinishReason, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile,
-    Role, ToolCall, ToolChoice,
+    Completion, FinishReason, LanguageModel, LmReply, LmRequest, Message, ModelProfile, Role, ToolCall,
+    ToolChoice,
 };
-use promptopt_core::money::{Price, Usage};
+use promptopt_core::money::Price;
 use promptopt_core::program::{Metric, metric_fn};
 use promptopt_core::signature::Signature;
 use promptopt_predict::{Agent, tool_fn};
 use serde_json::json;
 
-use crate::simulated::{TAUGHT, UNTAUGHT, coin};
-use crate::{HiddenRules, Rule, SimulatedLm};
+use crate::hidden_rules::VALUES;
+use crate::simulated::{TAUGHT, UNTAUGHT, coin, states, usage};
+use crate::{HiddenRules, Rule, around};
 
 const CONTENTS: [&str; 6] = ["saffron", "copper", "linen", "walnut", "pewter", "velvet"];
 
@@ -70,14 +70,15 @@ impl Drawers {
         let signature = signature.unwrap_or_else(|error| unreachable!("{question}: {error}"));
         let open =
             tool_fn("open_drawer", "Opens a drawer and says what is in it.", |open: OpenDrawer| async move {
-                if CODES.contains(&open.drawer.as_str()) {
+                if VALUES.contains(&open.drawer.as_str()) {
                     Ok(content(&open.drawer))
                 } else {
                     Err(anyhow::anyhow!("there is no drawer {}", open.drawer))
                 }
             });
-        let list =
-            tool_fn("list_drawers", "Lists the labels of all drawers.", |_: ListDrawers| async { Ok(CODES) });
+        let list = tool_fn("list_drawers", "Lists the labels of all drawers.", |_: ListDrawers| async {
+            Ok(VALUES)
+        });
         Agent::new("desk", signature).with_tool(open).with_tool(list).with_max_turns(4)
     }
 
@@ -94,43 +95,33 @@ impl Drawers {
 
     /// The model of the task, which is its prompt model as well.
     pub fn model(&self, seed: u64) -> Arc<dyn LanguageModel> {
-        let writer = self.rules.model(seed);
-        Arc::new(Caller { rules: self.rules.rules().to_vec(), writer, seed: self.seed ^ seed })
+        let caller = Arc::new(Caller { rules: self.rules.rules().to_vec(), seed: self.seed ^ seed });
+        let id = format!("drawers seed={}", caller.seed);
+        let model = around(self.rules.model(seed), move |next, request| {
+            let caller = Arc::clone(&caller);
+            async move {
+                if request.tools.is_empty() {
+                    return next.complete(&request).await;
+                }
+                let completions = vec![caller.turn(&request)];
+                let usage = usage(&request, &completions);
+                Ok(LmReply::new(completions, usage))
+            }
+        });
+        Arc::new(model.with_profile(ModelProfile::new(id).with_price(Price::FREE)))
     }
 }
-
-/// The labels of the drawers.
-const CODES: [&str; 6] = ["K4", "M7", "P2", "R9", "T5", "W3"];
 
 /// What is in a drawer.
 fn content(drawer: &str) -> String {
-    let place = CODES.iter().position(|code| *code == drawer).unwrap_or_default();
+    let place = VALUES.iter().position(|code| *code == drawer).unwrap_or_default();
     CONTENTS.get(place).copied().unwrap_or("nothing").to_owned()
 }
 
-/// Calls tools where a request has some, and writes otherwise.
+/// Calls tools where a request has some.
 struct Caller {
     rules: Vec<Rule>,
-    writer: SimulatedLm,
     seed: u64,
-}
-
-#[async_trait]
-impl LanguageModel for Caller {
-    fn profile(&self) -> ModelProfile {
-        ModelProfile::new(format!("drawers seed={}", self.seed)).with_price(Price::FREE)
-    }
-
-    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
-        if request.tools.is_empty() {
-            return self.writer.complete(request, attempts).await;
-        }
-        let tokens = |text: &str| (text.len() / 4) as u64 + 1;
-        let prompt = request.messages.iter().map(|message| tokens(message.text())).sum();
-        let completion = self.turn(request);
-        let written = tokens(&completion.text) + 8 * completion.tool_calls.len() as u64;
-        Ok(LmReply::new(vec![completion], Usage::call(prompt, written)))
-    }
 }
 
 impl Caller {
@@ -153,35 +144,32 @@ impl Caller {
         let question = rest.first().map_or("", Message::text);
         let hash = ContentHash::of(&(self.seed, before, question, request.sampling.temperature));
         let Some(rule) = self.rules.iter().find(|rule| question.contains(&rule.cue)) else {
-            return calls([("list_drawers", json!({}))]);
+            return call("list_drawers", &json!({}));
         };
         let chance = if teaches(before, rule) { TAUGHT } else { UNTAUGHT };
         let drawer = if coin(hash, "drawer") < chance {
             rule.value.as_str()
         } else {
-            let others: Vec<&&str> = CODES.iter().filter(|code| **code != rule.value).collect();
+            let others: Vec<&&str> = VALUES.iter().filter(|code| **code != rule.value).collect();
             others.get((coin(hash, "wrong") * others.len() as f64) as usize).map_or("K4", |code| **code)
         };
         // One that is not sure looks at the list first, as models do.
         if results.is_empty() && coin(hash, "list") < 0.3 {
-            return calls([("list_drawers", json!({}))]);
+            return call("list_drawers", &json!({}));
         }
-        calls([("open_drawer", json!({"drawer": drawer}))])
+        call("open_drawer", &json!({"drawer": drawer}))
     }
 }
 
-fn calls<const N: usize>(calls: [(&str, serde_json::Value); N]) -> Completion {
-    let calls =
-        calls.into_iter().map(|(name, arguments)| ToolCall::new("", name, arguments.to_string())).collect();
+fn call(name: &str, arguments: &serde_json::Value) -> Completion {
+    let calls = vec![ToolCall::new("", name, arguments.to_string())];
     Completion::new("").with_tool_calls(calls).with_finish_reason(FinishReason::ToolCalls)
 }
 
 /// Whether the instruction says which drawer a cue belongs to, or a demo shows it.
 fn teaches(before: &[Message], rule: &Rule) -> bool {
     let instruction = before.first().map_or("", Message::text);
-    let says = instruction
-        .split(['.', '\n'])
-        .any(|sentence| sentence.contains(&rule.cue) && sentence.contains(&rule.value));
+    let says = states(instruction, &rule.cue, &rule.value);
     let opens =
         |message: &Message| message.tool_calls.iter().any(|call| call.arguments.contains(&rule.value));
     let mut is_about_it = false;

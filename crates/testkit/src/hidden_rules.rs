@@ -11,7 +11,7 @@ const CUES: [&str; 16] = [
     "amber", "birch", "cobalt", "dahlia", "ember", "falcon", "granite", "heron", "indigo", "juniper",
     "kestrel", "lotus", "marble", "nectar", "onyx", "poppy",
 ];
-const VALUES: [&str; 6] = ["K4", "M7", "P2", "R9", "T5", "W3"];
+pub(crate) const VALUES: [&str; 6] = ["K4", "M7", "P2", "R9", "T5", "W3"];
 const TOPICS: [&str; 6] = ["north-desk", "south-desk", "east-desk", "west-desk", "upper-desk", "lower-desk"];
 const FILLERS: [&str; 8] = [
     "A visitor left a note about",

@@ -7,6 +7,9 @@ use promptopt_core::lm::{
 };
 use promptopt_core::money::Usage;
 
+use crate::ScriptedLm;
+use crate::simulated::requested_fields;
+
 /// How often it is right with an instruction alone, and how much more often with each demo, of up to three.
 const RIGHT: u64 = 45;
 const RIGHT_BY_DEMO: u64 = 15;
@@ -27,9 +30,8 @@ impl LookingLm {
     }
 
     fn answer(&self, request: &LmRequest) -> Option<String> {
-        let parts = request.messages.last()?.content.as_slice().iter().rev();
-        let image =
-            parts.filter_map(|part| if let Part::Image(image) = part { Some(image) } else { None }).next()?;
+        let mut parts = request.messages.last()?.content.as_slice().iter().rev();
+        let image = parts.find_map(|part| if let Part::Image(image) = part { Some(image) } else { None })?;
         let (_, bytes) = data_of_url(&image.url)?;
         let colour = colour(&bytes)?;
         let demos = request.messages.iter().filter(|message| message.role == Role::Assistant).count() as u64;
@@ -47,11 +49,9 @@ impl LanguageModel for LookingLm {
 
     async fn complete(&self, request: &LmRequest, _attempts: &Attempts) -> Result<LmReply, LmError> {
         let answer = self.answer(request).unwrap_or_else(|| "I see no image.".to_owned());
-        let name = request.messages.first().and_then(|system| {
-            let outputs = system.text().split_once("Your output fields are:\n1. `")?.1;
-            outputs.split('`').next()
-        });
-        let text = format!("[[ ## {} ## ]]\n{answer}\n\n[[ ## completed ## ]]", name.unwrap_or("answer"));
+        let fields = requested_fields(request);
+        let name = fields.first().map_or("answer", String::as_str);
+        let text = ScriptedLm::chat_reply([(name, answer.as_str())]);
         let said: usize = request.messages.iter().map(|message| message.text().len()).sum();
         let shown =
             request.messages.iter().map(|message| message.content.as_slice().len() as u64).sum::<u64>();

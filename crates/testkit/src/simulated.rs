@@ -219,11 +219,19 @@ impl LanguageModel for SimulatedLm {
         let count = if self.honours_n { request.n.clamp(1, MAX_COMPLETIONS) } else { 1 };
         let completions: Vec<_> =
             (0..count).map(|index| Completion::new(self.answer(request, index))).collect();
-        let tokens = |text: &str| (text.len() / 4) as u64 + 1;
-        let prompt = request.messages.iter().map(|message| tokens(message.text())).sum();
-        let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
-        Ok(LmReply::new(completions, Usage::call(prompt, written)))
+        let usage = usage(request, &completions);
+        Ok(LmReply::new(completions, usage))
     }
+}
+
+/// What a request and its completions take: four bytes to a token, and eight tokens to a call of a tool.
+pub(crate) fn usage(request: &LmRequest, completions: &[Completion]) -> Usage {
+    let tokens = |text: &str| (text.len() / 4) as u64 + 1;
+    let written = |completion: &Completion| tokens(&completion.text) + 8 * completion.tool_calls.len() as u64;
+    Usage::call(
+        request.messages.iter().map(|message| tokens(message.text())).sum(),
+        completions.iter().map(written).sum(),
+    )
 }
 
 /// A task request taken apart.
@@ -291,7 +299,7 @@ pub(crate) fn noticed<'r>(
 }
 
 /// Whether a text states cue and value in one sentence.
-fn states(text: &str, cue: &str, value: &str) -> bool {
+pub(crate) fn states(text: &str, cue: &str, value: &str) -> bool {
     text.split(['.', '\n']).any(|sentence| sentence.contains(cue) && sentence.contains(value))
 }
 

@@ -6,6 +6,7 @@
 //! `cargo run -p promptopt-examples --bin agent`
 
 use promptopt::prelude::*;
+use promptopt_examples::sealed_test;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -127,26 +128,14 @@ async fn main() -> anyhow::Result<()> {
     let outcome = GEPA::builder().max_calls(600).build().compile(&mut program, examples(1000..1060)).await?;
 
     let test: Vec<_> = examples(2000..2040).into_iter().map(Arc::new).collect();
-    let original = Arc::new(outcome.candidates[0].prompts.clone());
-    let mut run = Run::bare(&program, model.clone());
-    let before = evaluate(&mut run, &original, &test).await?;
-    let after = evaluate(&mut run, &Arc::default(), &test).await?;
-
     println!("the instruction now: {}", Module::predictors(&program)[0].prompt().instruction);
-    let trace = run_once(&program, &CallContext::new(model), test[0].clone()).await;
+    let trace = run_once(&program, &CallContext::new(model.clone()), test[0].clone()).await;
     println!("\none run, step by step:");
     for step in &trace.steps {
         let (inputs, outputs) = (serde_json::to_string(&step.inputs)?, serde_json::to_string(&step.outputs)?);
         let part = if step.parent.is_some() { "    " } else { "  " };
         println!("{part}{}: {inputs} -> {outputs}", step.predictor);
     }
-    println!(
-        "\nsealed test: {:.3} -> {:.3} with {} calls and {} reflections; {}",
-        before.estimate.mean,
-        after.estimate.mean,
-        outcome.spending.task.calls,
-        outcome.spending.prompt.calls,
-        outcome.stop
-    );
-    Ok(())
+    println!();
+    sealed_test(&program, model, &outcome, &test).await
 }

@@ -7,6 +7,7 @@
 
 use promptopt::gepa::FrontierType;
 use promptopt::prelude::*;
+use promptopt_examples::sealed_test;
 
 /// The house style, rule by rule: what the metric checks, and how it says so.
 const STYLE: [(&str, &str); 3] = [
@@ -68,11 +69,6 @@ async fn main() -> anyhow::Result<()> {
     let optimizer = GEPA::builder().max_metric_calls(400).frontier(FrontierType::Hybrid).build();
     let outcome = optimizer.compile(&mut module, invoices(0, 60)).await?;
 
-    let original = Arc::new(outcome.candidates[0].prompts.clone());
-    let mut run = Run::bare(&module, model);
-    let before = evaluate(&mut run, &original, &test).await?;
-    let after = evaluate(&mut run, &Arc::default(), &test).await?;
-
     println!("the lineage of the winner:");
     let mut line = vec![outcome.best];
     while let Some(parent) = line.last().and_then(|at| outcome.candidates.get(*at)?.parents.first()) {
@@ -97,13 +93,5 @@ async fn main() -> anyhow::Result<()> {
             );
         }
     }
-    println!(
-        "sealed test: {:.3} -> {:.3} with {} calls and {} reflections; {}",
-        before.estimate.mean,
-        after.estimate.mean,
-        outcome.spending.task.calls,
-        outcome.spending.prompt.calls,
-        outcome.stop
-    );
-    Ok(())
+    sealed_test(&module, model, &outcome, &test).await
 }

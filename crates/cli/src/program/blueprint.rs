@@ -463,6 +463,26 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_in_an_agent_are_named() {
+        const TOOL: &str = "[[tools]]\nname = \"search\"\narguments = [\"query\"]\ncommand = [\"true\"]\n";
+        let check = |head: &str, tool: &str, part: &str| {
+            let error = format!("{:#}", blueprint(&format!("{head}\n{tool}")).unwrap_err());
+            assert!(error.contains(part), "{error}");
+        };
+        let head = "signature = \"question -> answer\"";
+        assert!(blueprint(&format!("{head}\nmax_turns = 3\n{TOOL}")).is_ok());
+        check(&format!("{head}\nmax_turns = 3"), "", "`max_turns` is for agents");
+        check(&format!("{head}\ntool_form = \"text\""), "", "`program.tool_form` is for agents");
+        check(&format!("{head}\nimprove_tools = true"), "", "`program.improve_tools` is for agents");
+        check(&format!("max_turns = 3\n{CHAIN}"), "", "`program.max_turns` is for agents");
+        check(&format!("{head}\nmax_turns = 0"), TOOL, "at least 1 turn");
+        check(head, &TOOL.replace("search", "look up"), "is not the name of a tool");
+        check(head, &TOOL.repeat(2), "two tools are called `search`");
+        check(head, &TOOL.replace("[\"query\"]", "[\"query\", \"query\"]"), "takes `query` twice");
+        check(head, &format!("{TOOL}schema = {{}}"), "either `arguments` or `schema`");
+    }
+
+    #[test]
     fn reasoning_is_added_to_no_field_of_that_name() {
         for text in [
             "signature = \"reasoning -> a\"\nreasoning = true",

@@ -320,6 +320,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_asked_stands_beside_who_asks() {
+        let section = |form: &str| {
+            let text = format!(
+                "improve_tools = true\ntool_form = \"{form}\"\n[[predictors]]\nname = \"desk\"\n\
+                 signature = \"question -> notes\"\n[[predictors.tools]]\nname = \"search\"\n\
+                 description = \"Searches.\"\narguments = [\"query\"]\ncommand = [\"true\"]\n\
+                 [[predictors]]\nname = \"answer\"\nsignature = \"notes -> reply\""
+            );
+            toml::from_str(&text).unwrap()
+        };
+        for (form, embedded, tools) in [("auto", false, 1), ("auto", true, 0), ("text", false, 0)] {
+            let chain =
+                PredictorChain::new("d", &Blueprint::of(&section(form)).unwrap(), embedded, Path::new(""));
+            let chain = chain.unwrap();
+            let paths: Vec<&str> = chain.predictors().iter().map(|predictor| predictor.path()).collect();
+            assert_eq!(paths, ["desk", "desk.tools.search", "answer"]);
+            let chats = chain.chats(&Fields::new());
+            let asking: Vec<&str> = chats.iter().map(|chat| chat.predictor.path()).collect();
+            assert_eq!((asking, chats[0].tools.len()), (vec!["desk", "answer"], tools), "{form}");
+            let is_told = chats[0].messages[0].text().contains("- search(query: string): Searches.");
+            assert_eq!(is_told, tools == 0, "{form}");
+        }
+    }
+
     #[tokio::test]
     async fn a_field_may_be_called_reasoning_beside_the_reasoning_of_others() {
         let section = toml::from_str(

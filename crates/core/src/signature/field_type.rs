@@ -213,8 +213,11 @@ impl FieldType {
         let kinds =
             kinds.into_iter().map(|kind| Self::parse_within(kind, depth)).collect::<Result<Vec<_>, _>>()?;
         let union = Self::union(kinds);
-        let is_optional = nulls.is_empty() || matches!(union, Self::Optional(_));
-        Ok(if is_optional { union } else { Self::optional(union) })
+        if nulls.is_empty() || matches!(union, Self::Optional(_)) {
+            Ok(union)
+        } else {
+            Ok(Self::optional(union))
+        }
     }
 
     fn parse_literals(inner: &str) -> Result<Self, String> {

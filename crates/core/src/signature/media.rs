@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::FieldType;
 use crate::data::Fields;
-use crate::lm::{File, Image, Message, Part};
+use crate::lm::{File, Image, Message, Part, split_data_url};
 
 /// Around the parts that show a value, where DSPy keeps it as a text.
 const MARKS: [&str; 2] = ["<<CUSTOM-TYPE-START-IDENTIFIER>>", "<<CUSTOM-TYPE-END-IDENTIFIER>>"];
@@ -60,8 +60,13 @@ impl FieldType {
     /// A value as DSPy keeps it in the demos of a program state, where what is shown is a text between marks.
     pub fn dspy_value(&self, value: &Value) -> Value {
         match (self, value) {
+            (Self::Optional(item), value) => item.dspy_value(value),
             (Self::List(item), Value::Array(items)) if item.is_shown() => {
                 items.iter().map(|one| item.dspy_value(one)).collect()
+            }
+            (Self::Union(kinds), Value::Array(_)) => {
+                let list = kinds.iter().find(|kind| matches!(kind, Self::List(_)) && kind.admits(value));
+                list.map_or_else(|| value.clone(), |list| list.dspy_value(value))
             }
             _ => self.part(value).map_or_else(|| value.clone(), |part| Value::from(marked(part))),
         }
@@ -102,8 +107,13 @@ fn unmarked(text: &str) -> Option<Value> {
     Some(part)
 }
 
-pub(super) fn is_address(text: &str) -> bool {
-    ["https://", "http://", "gs://", "data:"].iter().any(|scheme| text.starts_with(scheme))
+/// Whether a text is an address, or holds bytes. A sentence may begin like one.
+fn is_address(text: &str) -> bool {
+    let is_one_word = |text: &str| !text.contains(char::is_whitespace);
+    match split_data_url(text) {
+        Some((media_type, _)) => is_one_word(media_type),
+        None => ["https://", "http://", "gs://"].iter().any(|it| text.starts_with(it)) && is_one_word(text),
+    }
 }
 
 /// An object of texts that are among some names, without those that are null.
@@ -228,6 +238,16 @@ mod tests {
             }
             Err(given) => assert_eq!(given, value),
         }
+    }
+
+    #[test]
+    fn a_sentence_that_begins_like_an_address_is_none() {
+        for text in ["https://x.org says it is late", "data: none", "data: a;base64, b", "data:text,a"] {
+            check(&FieldType::Image, json!(text), None);
+        }
+        let list = FieldType::optional(FieldType::list(FieldType::Image));
+        let marked = list.dspy_value(&json!(["data:image/png;base64,AAAA"]));
+        assert!(marked[0].as_str().unwrap().starts_with(MARKS[0]), "{marked}");
     }
 
     #[test]

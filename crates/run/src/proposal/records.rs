@@ -11,7 +11,9 @@ impl Judge {
     pub(super) fn without_records(&self, text: &str) -> String {
         let mut at = 0;
         for line in text.split_inclusive('\n') {
-            if self.is_of_record(line) {
+            // Every record has a score. Without one such a line is a rule, such as `Expected answer: one word`.
+            let behind = text.get(at..).unwrap_or_default();
+            if self.is_of_record(line) && behind.lines().any(|line| self.is_score(line)) {
                 break;
             }
             at += line.len();
@@ -19,14 +21,14 @@ impl Judge {
         let text = text.get(..at).map_or(text, str::trim_end);
         let behind = |mark: &str| text.rfind(mark).and_then(|at| Some((text.get(..at)?, text.get(at..)?)));
         match behind(" Score:").or_else(|| behind(" score:")) {
-            Some((before, record)) if self.is_of_record(record) => before.trim_end().to_owned(),
+            Some((before, record)) if self.is_score(record) => before.trim_end().to_owned(),
             _ => text.to_owned(),
         }
     }
 
     /// Whether a record begins with a line: what was answered or expected, or a score.
     fn is_of_record(&self, line: &str) -> bool {
-        let Some((name, value)) = line.split_once(':') else { return false };
+        let Some((name, _)) = line.split_once(':') else { return false };
         let name = name.trim().to_lowercase();
         if self.fields.iter().any(|field| field.name.to_lowercase() == name) {
             return false;
@@ -35,8 +37,15 @@ impl Judge {
             let output = name.strip_prefix(verb).map(str::trim);
             output.is_some_and(|name| self.outputs.iter().any(|output| output.name.to_lowercase() == name))
         };
-        name == "score" && value.trim().parse::<f64>().is_ok()
-            || ["answered ", "written ", "expected "].into_iter().any(of_output)
+        self.is_score(line) || ["answered ", "written ", "expected "].into_iter().any(of_output)
+    }
+
+    /// Whether a line is a score, and no field of the task is called so.
+    fn is_score(&self, line: &str) -> bool {
+        let Some((name, value)) = line.split_once(':') else { return false };
+        name.trim().eq_ignore_ascii_case("score")
+            && value.trim().parse::<f64>().is_ok()
+            && !self.fields.iter().any(|field| field.name.eq_ignore_ascii_case("score"))
     }
 
     /// Whether a text is in the notation of signatures, such as `ticket: str -> department: str`.

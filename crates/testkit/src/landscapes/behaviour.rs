@@ -5,11 +5,11 @@ use promptopt_core::data::ContentHash;
 use promptopt_core::lm::{
     Attempts, Completion, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, ResponseFormat,
 };
-use promptopt_core::money::{Price, Usage};
+use promptopt_core::money::Price;
 use serde_json::Value;
 
 use crate::Rule;
-use crate::simulated::{Chat, MAX_COMPLETIONS, OPENING, WORDINGS, coin, requested_fields};
+use crate::simulated::{Chat, MAX_COMPLETIONS, OPENING, WORDINGS, coin, requested_fields, usage};
 
 /// Seeded chance that depends on a request.
 #[derive(Clone, Copy)]
@@ -94,9 +94,7 @@ impl<B: Behaviour> LanguageModel for BehavingLm<B> {
         let count = request.n.clamp(1, MAX_COMPLETIONS);
         let completions: Vec<_> =
             (0..count).map(|index| Completion::new(self.answer(request, index))).collect();
-        let tokens = |text: &str| (text.len() / 4) as u64 + 1;
-        let prompt = request.messages.iter().map(|message| tokens(message.text())).sum();
-        let written = completions.iter().map(|completion| tokens(&completion.text)).sum();
-        Ok(LmReply::new(completions, Usage::call(prompt, written)))
+        let usage = usage(request, &completions);
+        Ok(LmReply::new(completions, usage))
     }
 }
