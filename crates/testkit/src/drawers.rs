@@ -23,7 +23,7 @@ const CONTENTS: [&str; 6] = ["saffron", "copper", "linen", "walnut", "pewter", "
 /// which cue, nothing tells but the examples and the metric's feedback.
 ///
 /// The model of the task opens the right drawer when the prompt teaches it, and another one three times of four otherwise. It
-/// answers with what it finds. As a prompt model it is a [`SimulatedLm`].
+/// answers with what it finds. As a prompt model it is a [`SimulatedLm`](crate::SimulatedLm).
 #[derive(Debug, Clone)]
 pub struct Drawers {
     rules: HiddenRules,
