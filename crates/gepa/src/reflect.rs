@@ -27,7 +27,7 @@ pub fn record(trace: &Trace, component: &str) -> String {
     let steps: Vec<_> =
         trace.steps.iter().filter(|step| step.predictor == component).take(MAX_STEPS).collect();
     let own_outputs = match steps.as_slice() {
-        [only] if trace.steps.len() == 1 => Some(&only.outputs),
+        [only] if trace.steps.iter().filter(|step| step.parent.is_none()).count() == 1 => Some(&only.outputs),
         _ => None,
     };
     if steps.is_empty() {

@@ -15,11 +15,10 @@ use promptopt_core::lm::{
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::{FieldType, Signature};
-use promptopt_core::trace::Step;
+use promptopt_core::trace::{Step, TRAJECTORY};
 use serde_json::Value;
 
 pub use tool::{Tool, ToolFn, tool_fn};
-pub use trajectory::TRAJECTORY;
 
 use crate::adapter::check_size;
 use crate::predict::full_text;

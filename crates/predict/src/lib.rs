@@ -46,7 +46,8 @@ mod schema;
 mod value;
 
 pub use adapter::{Adapter, adapter_of};
-pub use agent::{Agent, TRAJECTORY, Tool, ToolFn, ToolForm, tool_fn};
+pub use agent::{Agent, Tool, ToolFn, ToolForm, tool_fn};
+pub use promptopt_core::trace::TRAJECTORY;
 pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;
