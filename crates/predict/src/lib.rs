@@ -47,13 +47,13 @@ mod value;
 
 pub use adapter::{Adapter, adapter_of};
 pub use agent::{Agent, Tool, ToolFn, ToolForm, tool_fn};
-pub use promptopt_core::trace::TRAJECTORY;
 pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;
 pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
+pub use promptopt_core::trace::TRAJECTORY;
 pub use value::parse_value;
 
 /// Compiles the examples of the README.

@@ -1,12 +1,10 @@
 //! Python's spelling of types and values, which the chat formats are defined in.
 
 use std::borrow::Cow;
-use std::io;
 
+use promptopt_core::data::spaced_json;
 use promptopt_core::signature::{Field, FieldType, Signature};
-use serde::Serialize as _;
 use serde_json::Value;
-use serde_json::ser::Formatter;
 
 use crate::value::reads_back;
 
@@ -152,32 +150,6 @@ fn numbered_list(items: &[Value]) -> String {
     }
 }
 
-/// JSON with a space after every comma and colon, as `json.dumps(…, ensure_ascii=False)` has it.
-pub(crate) fn spaced_json(value: &Value) -> String {
-    let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
-    match value.serialize(&mut serializer) {
-        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => value.to_string(),
-    }
-}
-
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
-}
-
 /// A schema with `type` as the first key of every object and the others sorted.
 fn type_first(schema: &Value) -> Value {
     match schema {
@@ -234,6 +206,9 @@ mod tests {
         check("\ta  \r\n\tb", &["a  ", "b"]);
         let mut text = String::new();
         say_objective(&mut text, "  a\n    b\n\n");
-        assert_eq!(text, "In adhering to this structure, your objective is: \n        a\n          b\n        ");
+        assert_eq!(
+            text,
+            "In adhering to this structure, your objective is: \n        a\n          b\n        "
+        );
     }
 }

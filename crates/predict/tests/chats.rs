@@ -86,8 +86,18 @@ fn any_text() -> impl Strategy<Value = String> {
         Just("[[ ## completed ## ]]".to_owned()),
         Just("x\n[[ ## out0 ## ]]\ny \\[[ ## out1 ## ]] \\\\[[ ##".to_owned()),
         Just("line one\r\n\n  line three".to_owned()),
-        proptest::sample::select(vec!["null", "None", "\"null\"", "5", "true", "2024-02-29", "[1]", "'x'", ""])
-            .prop_map(str::to_owned),
+        proptest::sample::select(vec![
+            "null",
+            "None",
+            "\"null\"",
+            "5",
+            "true",
+            "2024-02-29",
+            "[1]",
+            "'x'",
+            ""
+        ])
+        .prop_map(str::to_owned),
     ]
 }
 
@@ -112,9 +122,9 @@ fn any_value(kind: &FieldType) -> BoxedStrategy<Value> {
         FieldType::Date => (1..9999, 1..13, 1..29)
             .prop_map(|(year, month, day)| format!("{year:04}-{month:02}-{day:02}").into())
             .boxed(),
-        FieldType::DateTime => {
-            (0..24, 0..60).prop_map(|(hour, minute)| format!("2024-02-29T{hour:02}:{minute:02}:07").into()).boxed()
-        }
+        FieldType::DateTime => (0..24, 0..60)
+            .prop_map(|(hour, minute)| format!("2024-02-29T{hour:02}:{minute:02}:07").into())
+            .boxed(),
         _ => Just(json!({})).boxed(),
     }
 }

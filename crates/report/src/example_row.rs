@@ -84,8 +84,9 @@ impl ExampleRow {
         after: Option<&Trace>,
         room: &mut Room,
     ) -> Self {
-        let mut steps =
-            |trace: Option<&Trace>| trace.map(|trace| StepRow::of(trace, &mut room.steps)).unwrap_or_default();
+        let mut steps = |trace: Option<&Trace>| {
+            trace.map(|trace| StepRow::of(trace, &mut room.steps)).unwrap_or_default()
+        };
         let (steps_before, steps_after) = (steps(before), steps(after));
         let left = &mut room.images;
         let answer = |trace: Option<&Trace>, steps: &[StepRow], left: &mut usize| {
@@ -182,7 +183,8 @@ mod tests {
 
         let long = answered("a", 1.0).with_steps(vec![Step::new("a").with_outputs(fields([("b", "c")])); 90]);
         let mut room = Room { images: 0, steps: 10_000 };
-        let steps = |room: &mut Room| ExampleRow::within(&Example::default(), None, Some(&long), room).steps_after;
+        let steps =
+            |room: &mut Room| ExampleRow::within(&Example::default(), None, Some(&long), room).steps_after;
         let first = steps(&mut room);
         assert_eq!(first.last().map(|row| row.gave.as_str()), Some("66 more steps are not shown"));
         while room.steps > 100 {

@@ -52,7 +52,8 @@ impl StepRow {
 
     fn new(step: &Step) -> Self {
         let is_tool = step.kind == StepKind::Tool;
-        let is_answer = step.outputs.len() == 1 || step.outputs.contains_key(TRAJECTORY) && step.outputs.len() == 2;
+        let is_answer =
+            step.outputs.len() == 1 || step.outputs.contains_key(TRAJECTORY) && step.outputs.len() == 2;
         let gave = step.error.clone().unwrap_or_else(|| said(&step.outputs, !is_tool && !is_answer));
         Self {
             path: step.predictor.clone(),

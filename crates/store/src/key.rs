@@ -43,8 +43,9 @@ mod tests {
         let schema = |name: &str| ResponseFormat::JsonSchema { name: name.into(), schema: json!({"a": 1}) };
         let tool = |name: &str, words: &str| ToolDefinition::new(name, words, json!({"type": "object"}));
         let shows = |image: Image| LmRequest::new(vec![Message::user(Content::parts([image.into()]))]);
-        let calls =
-            |call| LmRequest::new(vec![Message::user("a"), Message::assistant("").with_tool_calls(vec![call])]);
+        let calls = |call| {
+            LmRequest::new(vec![Message::user("a"), Message::assistant("").with_tool_calls(vec![call])])
+        };
         let others = [
             LmRequest::new(vec![Message::user("b")]),
             LmRequest::new(vec![Message::system("a")]),
@@ -94,6 +95,9 @@ mod tests {
         let request = LmRequest::new(vec![Message::system("Be brief."), Message::user("a")]);
         let tool = ToolDefinition::new("find", "Finds.", json!({"type": "object"}));
         assert_eq!(reply_key("m", &request).to_string(), "19b6eddcf99cdd872e94c8a4716f9c70");
-        assert_eq!(reply_key("m", &request.with_tools(vec![tool])).to_string(), "95c612fbd808f12a6b06e24d0e329667");
+        assert_eq!(
+            reply_key("m", &request.with_tools(vec![tool])).to_string(),
+            "95c612fbd808f12a6b06e24d0e329667"
+        );
     }
 }

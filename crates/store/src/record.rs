@@ -70,16 +70,21 @@ mod tests {
             Just(FinishReason::ToolCalls),
             Just(FinishReason::Other),
         ];
-        let call = any::<(String, String, String)>().prop_map(|(id, name, text)| ToolCall::new(id, name, text));
+        let call =
+            any::<(String, String, String)>().prop_map(|(id, name, text)| ToolCall::new(id, name, text));
         let calls = prop::collection::vec(call, 0..3);
         let texts = any::<(String, String, Option<String>)>();
         let completion = (texts, reason, calls, any::<Option<String>>()).prop_map(
             |((text, reasoning, refusal), reason, calls, extra)| {
-                let mut completion =
-                    Completion::new(text).with_reasoning(reasoning).with_finish_reason(reason).with_tool_calls(calls);
+                let mut completion = Completion::new(text)
+                    .with_reasoning(reasoning)
+                    .with_finish_reason(reason)
+                    .with_tool_calls(calls);
                 completion.refusal = refusal;
-                completion.extra =
-                    extra.map(|text| ("annotations".to_owned(), json!([{"text": text}]))).into_iter().collect();
+                completion.extra = extra
+                    .map(|text| ("annotations".to_owned(), json!([{"text": text}])))
+                    .into_iter()
+                    .collect();
                 completion
             },
         );

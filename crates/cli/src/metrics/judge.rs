@@ -221,7 +221,8 @@ mod tests {
         let fields = vec!["colour".to_owned()];
         let judge = Judge::new("Be right.", Arc::clone(&model) as _, fields, signature.inputs()).unwrap();
         let picture = "data:image/png;base64,cG5n";
-        let example = Example::new([("picture", picture), ("note", "dark"), ("colour", "red")], ["picture", "note"]);
+        let example =
+            Example::new([("picture", picture), ("note", "dark"), ("colour", "red")], ["picture", "note"]);
         let context = CallContext::new(Arc::clone(&model) as _);
         judge.score(&context, &example, &Prediction::from_iter([("colour", "blue")])).await.unwrap();
         let asked = model.requests().remove(0).messages.pop().unwrap();

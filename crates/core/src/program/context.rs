@@ -362,7 +362,8 @@ mod tests {
         context.end_step(part, Step::tool("search"));
         context.end_step(whole, Step::new("desk"));
         let (steps, _) = context.record();
-        let times: Vec<_> = steps.iter().filter_map(|step| step.time).map(|time| (time.began, time.took)).collect();
+        let times: Vec<_> =
+            steps.iter().filter_map(|step| step.time).map(|time| (time.began, time.took)).collect();
         assert_eq!(times, [(7, 21), (14, 7)]);
         assert_eq!(steps[1].parent, Some(0));
         let kept = serde_json::to_value(&steps[1]).unwrap();

@@ -36,19 +36,24 @@ fn chat() -> impl Strategy<Value = Vec<Message>> {
             .prop_map(|(question, answer)| vec![Message::user(question), Message::assistant(answer)]),
         (text(), prop::option::of(text()), calls()).prop_map(|(question, thought, calls)| {
             let id = |number: usize| format!("call_{number}");
-            let made = calls.iter().enumerate().map(|(number, (name, arguments, _))| {
-                ToolCall::new(id(number), name, arguments.to_string())
-            });
+            let made = calls
+                .iter()
+                .enumerate()
+                .map(|(number, (name, arguments, _))| ToolCall::new(id(number), name, arguments.to_string()));
             let asked = Message::assistant(thought.unwrap_or_default()).with_tool_calls(made.collect());
-            let results =
-                calls.iter().enumerate().map(|(number, call)| Message::tool_result(id(number), call.2.as_str()));
+            let results = calls
+                .iter()
+                .enumerate()
+                .map(|(number, call)| Message::tool_result(id(number), call.2.as_str()));
             [Message::user(question), asked].into_iter().chain(results).collect()
         }),
     ];
-    (prop::option::of(text()), prop::collection::vec(turn, 0..4), content()).prop_map(|(system, turns, last)| {
-        let system = system.map(Message::system);
-        system.into_iter().chain(turns.into_iter().flatten()).chain([Message::user(last)]).collect()
-    })
+    (prop::option::of(text()), prop::collection::vec(turn, 0..4), content()).prop_map(
+        |(system, turns, last)| {
+            let system = system.map(Message::system);
+            system.into_iter().chain(turns.into_iter().flatten()).chain([Message::user(last)]).collect()
+        },
+    )
 }
 
 /// What a chat says, shows, calls and gets, in order and without the form it is in.
@@ -135,7 +140,9 @@ mod native {
                 found.extend(texts(&message["content"]).into_iter().map(|block| match &block["type"] {
                     Value::Null => said(who, block),
                     kind if kind == "text" => said(who, &block["text"]),
-                    kind if kind == "tool_use" => format!("{} {}", block["name"].as_str().unwrap(), block["input"]),
+                    kind if kind == "tool_use" => {
+                        format!("{} {}", block["name"].as_str().unwrap(), block["input"])
+                    }
                     kind if kind == "tool_result" => said("tool", &block["content"]),
                     _ => {
                         let source = &block["source"];
@@ -168,7 +175,7 @@ mod native {
                         format!("{} {}", call["name"].as_str().unwrap(), call["args"])
                     } else if let Some(result) = part.get("functionResponse") {
                         let response = &result["response"];
-                        said("tool", response.as_object().unwrap().values().last().unwrap())
+                        said("tool", response.as_object().unwrap().values().next_back().unwrap())
                     } else if let Some(shown) = part.get("inlineData").or(part.get("inline_data")) {
                         let kind = shown.get("mimeType").or(shown.get("mime_type")).unwrap();
                         let data = shown["data"].as_str().unwrap();
@@ -195,7 +202,10 @@ mod native {
                     found.push(format!("{who}: {text}"));
                 }
                 let images = message["images"].as_array().into_iter().flatten();
-                found.extend(images.map(|data| format!("{who} shows data:image/png;base64,{}", data.as_str().unwrap())));
+                found.extend(
+                    images
+                        .map(|data| format!("{who} shows data:image/png;base64,{}", data.as_str().unwrap())),
+                );
                 found.extend(message["tool_calls"].as_array().into_iter().flatten().map(|call| {
                     let function = &call["function"];
                     format!("{} {}", function["name"].as_str().unwrap(), function["arguments"])
