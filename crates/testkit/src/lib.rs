@@ -57,7 +57,7 @@ pub use looking::LookingLm;
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
-pub use simulated::{Knowledge, Rule, SimulatedLm};
+pub use simulated::{Knowledge, Rule, SimulatedLm, requested_fields};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]
