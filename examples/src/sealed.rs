@@ -34,7 +34,11 @@ pub(crate) async fn test_with(
         println!("one run of the sealed test, step by step:");
         longest.steps.iter().for_each(show);
     }
-    println!("\nsealed test: {:.3} -> {:.3}, {:.3}", before.estimate.mean, after.estimate.mean, report.comparison);
+    println!();
+    for note in &outcome.notes {
+        println!("note: {note}");
+    }
+    println!("sealed test: {:.3} -> {:.3}, {:.3}", before.estimate.mean, after.estimate.mean, report.comparison);
     println!("the search cost {} and ended because {}", in_words(outcome.spending.total()), outcome.stop);
     println!("the sealed test cost {}", in_words(usage));
     Ok(report)
