@@ -38,7 +38,10 @@ pub(crate) async fn test_with(
     for note in &outcome.notes {
         println!("note: {note}");
     }
-    println!("sealed test: {:.3} -> {:.3}, {:.3}", before.estimate.mean, after.estimate.mean, report.comparison);
+    println!(
+        "sealed test: {:.3} -> {:.3}, {:.3}",
+        before.estimate.mean, after.estimate.mean, report.comparison
+    );
     println!("the search cost {} and ended because {}", in_words(outcome.spending.total()), outcome.stop);
     println!("the sealed test cost {}", in_words(usage));
     Ok(report)

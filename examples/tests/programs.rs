@@ -131,7 +131,8 @@ impl Results {
     /// What the search or the sealed test cost, as it says.
     fn cost(&self, of: &str) -> Usage {
         let line = self.said.lines().find_map(|line| line.strip_prefix(&format!("the {of} cost "))).unwrap();
-        let mut numbers = line.split(|c: char| !c.is_ascii_digit() && c != '.').filter(|word| !word.is_empty());
+        let mut numbers =
+            line.split(|c: char| !c.is_ascii_digit() && c != '.').filter(|word| !word.is_empty());
         let mut count = || numbers.next().unwrap().parse().unwrap();
         let usage = Usage::call(0, 0).with_calls(count());
         let usage = usage + Usage::call(count(), count()).with_calls(0);
@@ -177,7 +178,8 @@ fn check_kills(program: &Program, kind: &str, max_calls: &str, kills: usize, see
         child.wait().unwrap();
         std::thread::sleep(ARRIVED);
         let journal = folder.path().join("run/journal.redb");
-        let kept_now = journal.exists().then(|| Journal::open(journal).unwrap().replies_at_open()).unwrap_or(0);
+        let kept_now =
+            journal.exists().then(|| Journal::open(journal).unwrap().replies_at_open()).unwrap_or(0);
         let asked_now = program.requests();
         // What was asked since the last kill and is not kept was under way in this one.
         let lost = (asked_now - asked) - (kept_now - kept);
@@ -221,21 +223,15 @@ fn tokens(usage: Usage) -> u64 {
 
 #[test]
 fn the_books_of_the_agent_are_those_of_its_server() {
-    let caps: [(_, _, fn(Usage) -> u64); 3] = [
-        ("--max-calls", "200", calls),
-        ("--max-tokens", "70000", tokens),
-        ("--max-cost", "0.07", priced),
-    ];
+    let caps: [(_, _, fn(Usage) -> u64); 3] =
+        [("--max-calls", "200", calls), ("--max-tokens", "70000", tokens), ("--max-cost", "0.07", priced)];
     check_books(&Program::agent(), "gepa", caps);
 }
 
 #[test]
 fn the_books_of_the_retrieval_are_those_of_its_server() {
-    let caps: [(_, _, fn(Usage) -> u64); 3] = [
-        ("--max-calls", "320", calls),
-        ("--max-tokens", "150000", tokens),
-        ("--max-cost", "0.2", priced),
-    ];
+    let caps: [(_, _, fn(Usage) -> u64); 3] =
+        [("--max-calls", "320", calls), ("--max-tokens", "150000", tokens), ("--max-cost", "0.2", priced)];
     check_books(&Program::retrieval(), "miprov2", caps);
 }
 

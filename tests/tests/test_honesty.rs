@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{Completion, FinishReason, LanguageModel, LmReply, LmRequest, ModelProfile, lm_fn};
 use promptopt_core::money::{Money, Price, Usage};
-use promptopt_core::program::{
-    CallContext, Module, ModuleExt as _, Predictor, Text, metric_fn, module_fn,
-};
+use promptopt_core::program::{CallContext, Module, ModuleExt as _, Predictor, Text, metric_fn, module_fn};
 use promptopt_core::signature::Signature;
 use promptopt_predict::{Agent, Predict};
 use promptopt_report::Report;
@@ -75,33 +73,37 @@ impl Module for Styled {
     }
 }
 
+fn predict(path: &str, signature: &str) -> Predict {
+    Predict::new(path, Signature::parse(signature).unwrap())
+}
+
+/// A program, the inputs of its examples, and what is said.
+type Misspelt = (fn() -> Box<dyn Module>, Vec<(&'static str, &'static str)>, &'static str);
+
 #[test]
 fn a_misspelt_input_of_any_program_is_an_error() {
-    let predict = |path: &str, signature: &str| Predict::new(path, Signature::parse(signature).unwrap());
-    let agent = |signature: &str| Box::new(Agent::of(predict("desk", signature))) as Box<dyn Module>;
     let image = "data:image/png;base64,iVBORw0KGgo=";
-    // The program, its examples' inputs, and what is said.
-    let cases: [(Box<dyn Fn() -> Box<dyn Module>>, Vec<(&str, &str)>, &str); 4] = [
+    let cases: [Misspelt; 4] = [
         (
-            Box::new(move || agent("question -> answer")),
+            || Box::new(Agent::of(predict("desk", "question -> answer"))),
             vec![("qestion", "Where?")],
             "no example has the input `question` of the predictor `desk`; the first has `qestion`",
         ),
         (
-            Box::new(move || agent("question, photo: image -> answer")),
+            || Box::new(Agent::of(predict("desk", "question, photo: image -> answer"))),
             vec![("question", "Where?"), ("foto", image)],
             "no example has the input `photo` of the predictor `desk`; the first has `question`, `foto`",
         ),
         (
-            Box::new(move || Box::new(predict("see", "picture: image -> answer"))),
+            || Box::new(predict("see", "picture: image -> answer")),
             vec![("pictures", image)],
             "no example has the input `picture` of the predictor `see`; the first has `pictures`",
         ),
         (
-            Box::new(move || {
+            || {
                 let answer = predict("answer", "topic, style -> answer");
                 Box::new(Styled { topic: predict("topic", "question -> topic"), answer })
-            }),
+            },
             vec![("question", "Where?"), ("stile", "short")],
             "no example has the input `style` of the predictor `answer`; the first has `question`, `stile`",
         ),

@@ -55,7 +55,10 @@ impl Retrieval {
 }
 
 fn words(text: &str) -> BTreeSet<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 #[async_trait]
@@ -111,14 +114,17 @@ fn way(number: usize) -> (&'static str, String) {
 
 fn library() -> Vec<String> {
     let places = (0..100).map(|number| format!("The {} stands on {}.", place(number), way(number).0));
-    let ferries: BTreeSet<String> =
-        (0..100).map(way).map(|(island, pier)| format!("The ferry to {island} leaves from {pier}.")).collect();
+    let ferries: BTreeSet<String> = (0..100)
+        .map(way)
+        .map(|(island, pier)| format!("The ferry to {island} leaves from {pier}."))
+        .collect();
     places.chain(ferries).collect()
 }
 
 fn examples(numbers: std::ops::Range<usize>) -> Vec<Example> {
     let question = |number| format!("From which pier do I get to the {}?", place(number));
-    let example = |number| Example::new([("question", question(number)), ("answer", way(number).1)], ["question"]);
+    let example =
+        |number| Example::new([("question", question(number)), ("answer", way(number).1)], ["question"]);
     numbers.map(example).collect()
 }
 
@@ -138,10 +144,9 @@ pub(crate) async fn librarian(request: LmRequest) -> Result<LmReply, LmError> {
     let question = stand_in::input(&request, "question");
     let passages = stand_in::input(&request, "passages");
     let knows = |part: usize| {
-        let chance = match (stand_in::says(&request, ADVICE[part]), stand_in::has_demos(&request)) {
-            (true, _) => 100,
-            (false, has_demos) => if has_demos { 75 } else { 50 },
-        };
+        let (is_told, has_demos) =
+            (stand_in::says(&request, ADVICE[part]), stand_in::has_demos(&request));
+        let chance = if is_told { 100 } else { 50 + 25 * u64::from(has_demos) };
         ContentHash::of(&(question, part)).as_u64() % 100 < chance
     };
     let place = question.split("to the ").nth(1).unwrap_or_default().trim_end_matches('?');
@@ -180,7 +185,8 @@ fn between<'t>(text: &'t str, words: &str) -> Option<&'t str> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let right = |example: &Example, prediction: &Prediction| example.get("answer") == prediction.get("answer");
+    let right =
+        |example: &Example, prediction: &Prediction| example.get("answer") == prediction.get("answer");
     let mut program = Retrieval::new(library())?.with_metric(metric_fn(right));
     let train = examples(0..60);
     let session = Session::begin(&program, &train, lm_fn("librarian", librarian))?;

@@ -43,7 +43,8 @@ fn effort_and_verbosity_reach_the_model_they_are_said_of() {
     let (own, writer) = (sent("m"), sent("w"));
     assert!(own.len() > 10 && own.iter().all(|of| *of == ["low", "high"]), "{own:?}");
     assert!(
-        !writer.is_empty() && writer.iter().all(|[effort, verbosity]| effort == "minimal" && verbosity.is_null()),
+        !writer.is_empty()
+            && writer.iter().all(|[effort, verbosity]| effort == "minimal" && verbosity.is_null()),
         "{writer:?}"
     );
     // Another model that the command line names does not get what is said of the one in the file.

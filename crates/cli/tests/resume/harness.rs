@@ -117,7 +117,8 @@ impl Harness {
             Example::new([("ticket", ticket.as_str()), ("department", department)], ["ticket"])
         };
         let examples: Vec<Example> = rows().into_iter().map(example).collect();
-        let program = "signature = \"ticket -> department: enum[billing, sales]\"\ninstruction = \"Route the ticket.\"";
+        let program =
+            "signature = \"ticket -> department: enum[billing, sales]\"\ninstruction = \"Route the ticket.\"";
         Self::serve(Arc::new(SimulatedLm::over_examples(&examples, 1)), program, lines(&examples), behaviour)
     }
 
@@ -152,12 +153,7 @@ impl Harness {
         Self::serve(task.model(3), program, lines(&examples), Behaviour::default())
     }
 
-    fn serve(
-        model: Arc<dyn LanguageModel>,
-        program: &str,
-        rows: String,
-        behaviour: Behaviour,
-    ) -> Self {
+    fn serve(model: Arc<dyn LanguageModel>, program: &str, rows: String, behaviour: Behaviour) -> Self {
         let (seen, usage) = (Arc::<Mutex<Seen>>::default(), Arc::<Mutex<Usage>>::default());
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
         let model = Counting {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use promptopt_testkit::{LookingLm, LoopbackServer};
 
-use crate::crash::crash;
 use crate::OPTIMIZERS;
+use crate::crash::crash;
 use crate::harness::{Harness, Reference, check_books, optimizer, promptopt, said};
 
 #[test]
@@ -59,7 +59,8 @@ fn a_path_that_leads_out_is_refused_before_anything_is_paid() {
     .unwrap();
     let output = promptopt(folder.path(), &["optimize", "task.toml"]);
     assert!(
-        said(&output).contains("row 1 (line 1): the field `picture`: `../secret.png` leads out of the folder"),
+        said(&output)
+            .contains("row 1 (line 1): the field `picture`: `../secret.png` leads out of the folder"),
         "{}",
         said(&output)
     );
