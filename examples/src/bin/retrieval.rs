@@ -144,8 +144,7 @@ pub(crate) async fn librarian(request: LmRequest) -> Result<LmReply, LmError> {
     let question = stand_in::input(&request, "question");
     let passages = stand_in::input(&request, "passages");
     let knows = |part: usize| {
-        let (is_told, has_demos) =
-            (stand_in::says(&request, ADVICE[part]), stand_in::has_demos(&request));
+        let (is_told, has_demos) = (stand_in::says(&request, ADVICE[part]), stand_in::has_demos(&request));
         let chance = if is_told { 100 } else { 50 + 25 * u64::from(has_demos) };
         ContentHash::of(&(question, part)).as_u64() % 100 < chance
     };
