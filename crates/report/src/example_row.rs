@@ -181,6 +181,14 @@ mod tests {
         assert!(search.gave.starts_with("green green") && search.gave.chars().count() <= 600);
         assert_eq!((buy.gave.as_str(), buy.failed), ("there is no tool `buy`", true));
 
+        let mut none = fields([("answer", "green")]);
+        none.insert("trajectory".to_owned(), serde_json::json!([]));
+        let alone = vec![Step::new("desk").with_outputs(none.clone())];
+        let idle = answered("green", 1.0).with_prediction(Prediction::new(none)).with_steps(alone);
+        let row = ExampleRow::of(&Example::default(), None, Some(&idle));
+        assert_eq!(row.steps_after.last().map(|row| row.gave.as_str()), Some("no tool was called"));
+        assert_eq!(row.after, Some(fields([("answer", "green")])));
+
         let long = answered("a", 1.0).with_steps(vec![Step::new("a").with_outputs(fields([("b", "c")])); 90]);
         let mut room = Room { images: 0, steps: 10_000 };
         let steps =

@@ -3,7 +3,7 @@
 use promptopt_core::data::{Fields, plain_text, shorten};
 use promptopt_core::trace::{Step, StepKind, TRAJECTORY, Trace};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// At most this many steps of a run are shown.
 const MAX_STEPS: usize = 24;
@@ -30,11 +30,13 @@ pub struct StepRow {
 }
 
 impl StepRow {
-    /// The steps of a run. None where one predictor did everything, because its answer says it all. What there is no room
-    /// for is told in a last row.
+    /// The steps of a run. None where one predictor did everything, because its answer says it all; an agent that called no
+    /// tool says so. What there is no room for is told in a last row.
     pub(crate) fn of(trace: &Trace, left: &mut usize) -> Vec<Self> {
-        if trace.steps.len() < 2 {
-            return Vec::new();
+        if let [only] = trace.steps.as_slice() {
+            let called_none = only.outputs.get(TRAJECTORY).is_some_and(|calls| *calls == json!([]));
+            let none = Self { gave: "no tool was called".to_owned(), is_part: true, ..Self::default() };
+            return if called_none { vec![Self::new(only), none] } else { Vec::new() };
         }
         let mut rows = Vec::new();
         for step in trace.steps.iter().take(MAX_STEPS) {
