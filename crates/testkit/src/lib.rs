@@ -7,6 +7,8 @@
 //! - [`Landscape`] is a family of such tasks, each hiding something else, to measure optimizers on.
 //! - [`HeadroomTask`] is a task with something to gain from another prompt, or with nothing.
 //! - [`Drawers`] is a task for an agent: which tool call is right, only the prompt can teach.
+//! - [`ToolCaller`] is a model that knows which calls of tools are right, and makes the mistakes of real ones
+//!   ([`CallFault`]) until a prompt keeps it from them.
 //! - [`around`] puts a closure around a model, to count, change, delay or break what goes through it.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
@@ -45,6 +47,7 @@ mod server;
 mod simulated;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+mod tool_caller;
 pub mod toy;
 
 pub use around::{Around, Next, around};
@@ -58,6 +61,7 @@ pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
 pub use simulated::{Knowledge, Rule, SimulatedLm};
+pub use tool_caller::{CallFault, Talk, ToolCaller};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]
