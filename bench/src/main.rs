@@ -75,7 +75,9 @@ fn run(options: &Options) -> Result<()> {
 /// One thread for rollouts and their connections, as the command has it; all of them for the simulated tasks.
 fn runtime(part: Part) -> std::io::Result<Runtime> {
     let mut builder = match part {
-        Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real | Part::Tools => Builder::new_multi_thread(),
+        Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real | Part::Tools => {
+            Builder::new_multi_thread()
+        }
         _ => Builder::new_current_thread(),
     };
     builder.enable_all().build()

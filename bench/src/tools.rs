@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::ModuleExt as _;
 use promptopt_core::prompt::Prompts;
 use promptopt_lm::ChatClient;
 use promptopt_predict::ToolForm;
-use promptopt_run::{Evaluation, RunOptions, Run, evaluate};
+use promptopt_run::{Evaluation, Run, RunOptions, evaluate};
 use promptopt_testkit::{CallFault, LoopbackServer, ToolCaller};
 
 use crate::options::Options;
@@ -32,9 +32,10 @@ const CONCURRENCY: usize = 8;
 const FAULTY: usize = 40;
 /// What was expected before the first measurement, in percent.
 const ACCEPTED: f64 = 99.0;
+const EXPECTED_REFUSED: f64 = 97.0;
 const REFUSED: f64 = 99.0;
-/// Tools that work may do with a number that is a text, or with one call less.
-const REFUSED_OF_SEVERAL: f64 = 90.0;
+/// Tools at work may do with a number that is a text.
+const REFUSED_OF_SEVERAL: f64 = 85.0;
 
 /// The rows of this part.
 pub(crate) async fn run(options: &Options) -> Result<Vec<Figure>> {
@@ -61,13 +62,21 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Figure>> {
     if wanted("descriptions") && !options.quick {
         figures.extend(tools_search::descriptions(options, &package, &judge).await?);
     }
+    // The short form is a test.
+    let missed = figures.iter().filter(|figure| options.quick && figure.met == Some(false));
+    let missed: Vec<String> =
+        missed.map(|figure| format!("{}: {:.1} {}", figure.case, figure.value, figure.unit)).collect();
+    ensure!(missed.is_empty(), "goals are missed: {}", missed.join("; "));
     Ok(figures)
 }
 
 /// A model behind the loopback server, as a client sees it. It is served as long as the server is kept.
-pub(crate) async fn served(model: Arc<dyn LanguageModel>) -> Result<(LoopbackServer, Arc<dyn LanguageModel>)> {
+pub(crate) async fn served(
+    model: Arc<dyn LanguageModel>,
+) -> Result<(LoopbackServer, Arc<dyn LanguageModel>)> {
     let server = LoopbackServer::start(model, Duration::ZERO, None).await?;
-    let client = ChatClient::builder().base_url(server.base_url()).model("loopback").api_key("none").build()?;
+    let client =
+        ChatClient::builder().base_url(server.base_url()).model("loopback").api_key("none").build()?;
     Ok((server, Arc::new(client)))
 }
 
@@ -85,13 +94,19 @@ async fn accepted(rows: &[Row], package: &Package, judge: &Judge) -> Result<Vec<
                     (right, all) = (right + u32::from(is_right), all + 1);
                     if !is_right {
                         let row = trace.example.get_str("row").unwrap_or_default();
-                        let said = trace.score.as_ref().map(|score| score.feedback.as_deref().unwrap_or_default());
+                        let said =
+                            trace.score.as_ref().map(|score| score.feedback.as_deref().unwrap_or_default());
                         say(&format!("{name}, {row} is refused: {:?} {:?}", said, trace.error));
                     }
                 }
             }
             let share = 100.0 * f64::from(right) / f64::from(all.max(1));
-            let figure = Figure::new("tools", format!("a perfect caller, {name}, {kind}: accepted of {all}"), "%", share);
+            let figure = Figure::new(
+                "tools",
+                format!("a perfect caller, {name}, {kind}: accepted of {all}"),
+                "%",
+                share,
+            );
             figures.push(figure.goal(Goal::AtLeast(ACCEPTED)).predicted(ACCEPTED));
         }
     }
@@ -128,7 +143,7 @@ async fn refused(rows: &[Row], package: &Package, judge: &Judge) -> Result<Vec<F
                 let turns = if several { "several turns" } else { "one turn" };
                 let case = format!("a caller with {fault:?}: refused of {all} of {turns}");
                 let figure = Figure::new("tools", case, "%", 100.0 * f64::from(wrong) / f64::from(all));
-                figures.push(figure.goal(Goal::AtLeast(goal)).predicted(goal));
+                figures.push(figure.goal(Goal::AtLeast(goal)).predicted(EXPECTED_REFUSED));
             }
         }
     }
@@ -150,7 +165,9 @@ fn distinct(mut rows: Vec<Row>) -> Vec<Vec<Row>> {
         let mut asked = HashSet::new();
         let is_new = |row: &Row| {
             let questions: Vec<&str> = row.turns.iter().map(|turn| turn.question.trim()).collect();
-            let all: Vec<String> = (1..=questions.len()).map(|n| questions.iter().take(n).copied().collect::<Vec<_>>().join("\u{0}")).collect();
+            let all: Vec<String> = (1..=questions.len())
+                .map(|n| questions.iter().take(n).copied().collect::<Vec<_>>().join("\u{0}"))
+                .collect();
             let is_new = all.iter().all(|one| !asked.contains(one));
             if is_new {
                 asked.extend(all);
@@ -174,7 +191,8 @@ async fn judged(
 ) -> Result<Evaluation> {
     let (_server, client) = served(Arc::new(caller)).await?;
     let program = FunctionCaller::new(rows, package, form)?.with_metric(judge.clone());
-    let examples: Vec<Arc<Example>> = rows.iter().map(|row| Arc::new(row.example(&["question", "row"]))).collect();
+    let examples: Vec<Arc<Example>> =
+        rows.iter().map(|row| Arc::new(row.example(&["question", "row"]))).collect();
     let options = RunOptions::builder().task_model(client).concurrency(CONCURRENCY).build();
     let mut run = Run::of(&program, options)?;
     Ok(evaluate(&mut run, &Arc::new(Prompts::default()), &examples).await?)

@@ -119,7 +119,8 @@ impl Package {
     pub(crate) async fn rows(&self, seed: u64, count: usize) -> Result<Vec<Row>> {
         let folder = tempfile::tempdir()?;
         let arguments = ["rows", &seed.to_string(), &count.to_string()].map(str::to_owned);
-        let status = Command::new(&self.python).arg(SCRIPT).args(arguments).arg(folder.path()).status().await?;
+        let status =
+            Command::new(&self.python).arg(SCRIPT).args(arguments).arg(folder.path()).status().await?;
         ensure!(status.success(), "{SCRIPT} ended with {status}");
         let text = std::fs::read_to_string(folder.path().join("rows.jsonl"))?;
         text.lines().map(|line| serde_json::from_str(line).context("reading a row")).collect()
@@ -193,7 +194,8 @@ impl Metric for Judge {
 
 /// The steps of a trajectory, each with its calls.
 fn steps(trajectory: &Value) -> Value {
-    let list = |value: &Value, name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let call = |call: &Value| json!({"name": call.get("tool"), "arguments": call.get("arguments")});
     let step = |turn: &Value| -> Value { list(turn, "calls").iter().map(call).collect() };
     trajectory.as_array().into_iter().flatten().map(step).collect()

@@ -30,7 +30,8 @@ pub(crate) struct FunctionCaller {
 
 impl FunctionCaller {
     pub(crate) fn new(rows: &[Row], package: &Package, form: ToolForm) -> Result<Self> {
-        let signature = Signature::parse("history: history, question -> answer")?.with_instructions(INSTRUCTION);
+        let signature =
+            Signature::parse("history: history, question -> answer")?.with_instructions(INSTRUCTION);
         let works = rows.iter().any(|row| row.works);
         let max_turns = if works { MAX_TURNS_WORKING } else { MAX_TURNS };
         Ok(Self {
@@ -65,7 +66,8 @@ impl Module for FunctionCaller {
                 agent.with_tool(RowTool { definition, worker: worker.clone() })
             });
             let asked = json!({"history": history, "question": turn.question});
-            let asked: Fields = asked.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+            let asked: Fields =
+                asked.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
             let prediction = agent.call(context, &asked).await?;
             let trajectory = prediction.get(TRAJECTORY).cloned().unwrap_or_default();
             let answer = prediction.get("answer");

@@ -48,8 +48,18 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 10] =
-    ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "harm", "probe", "tools", "soak"];
+const PARTS: [&str; 10] = [
+    "overhead",
+    "concurrency",
+    "critical-path",
+    "memory",
+    "scaling",
+    "search",
+    "harm",
+    "probe",
+    "tools",
+    "soak",
+];
 
 /// The file of the counts that new ones are compared with.
 const COUNTS: &str = "bench/instructions.json";

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use promptopt_core::data::{ContentHash, Fields, Prediction, fields_of, plain_text, shorten};
 use promptopt_core::lm::{
-    Completion, LanguageModel, LmError, LmRequest, Message, Role, Sampling, ToolCall, ToolChoice, ToolDefinition,
+    Completion, LanguageModel, LmError, LmRequest, Message, Role, Sampling, ToolCall, ToolChoice,
+    ToolDefinition,
 };
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::prompt::Prompt;
@@ -32,7 +33,8 @@ const MAX_TURNS: u32 = 10;
 const MAX_RESULT_CHARS: usize = 20_000;
 /// The most calls of tools that are run in one turn.
 const MAX_CALLS_PER_TURN: usize = 32;
-const TOO_MANY_CALLS: &str = "Error: not more than 32 calls are run in one turn; make this one again in the next turn";
+const TOO_MANY_CALLS: &str =
+    "Error: not more than 32 calls are run in one turn; make this one again in the next turn";
 
 const MAY_CALL: &str = "You may call the tools first, several times if need be. Once you know enough, answer in the form \
                         above.";
@@ -231,7 +233,11 @@ impl Agent {
     /// The adapter of requests in which tools may be called. A model that is asked for an answer in words at the end of a
     /// message gives one, and writes no action.
     fn before_tools<'a>(&self, adapter: &'a dyn Adapter, is_native: bool) -> &'a dyn Adapter {
-        if is_native || self.tools.is_empty() { adapter } else { adapter.without_request().unwrap_or(adapter) }
+        if is_native || self.tools.is_empty() {
+            adapter
+        } else {
+            adapter.without_request().unwrap_or(adapter)
+        }
     }
 
     /// The messages before the first turn.

@@ -300,6 +300,16 @@ fn a_long_result_is_cut_and_says_so() {
 }
 
 #[test]
+fn arguments_are_judged_and_shown_whole_where_they_are_long() {
+    let arguments = format!("{{\"query\": \"{}\"}}", "x".repeat(9000));
+    let script = Script::new([called(&[("a", "search", &arguments)]), answered("Two.")]);
+    let prediction = run(&desk(), &script).0.unwrap();
+    let kept = prediction.get(TRAJECTORY).unwrap()[0]["calls"][0].clone();
+    assert_eq!(kept["arguments"]["query"].as_str().map(str::len), Some(9000));
+    assert!(kept["result"].as_str().unwrap().chars().count() < 2100);
+}
+
+#[test]
 fn a_budget_that_ends_within_a_tool_ends_the_run() {
     let ask = tool_fn("search", "", |_: Search| async {
         let limit = promptopt_core::money::Limit::Calls;
@@ -329,7 +339,8 @@ fn in_words_no_message_opens_the_answer_while_tools_may_be_called() {
     let asked = script.asked();
     let first = texts(&asked[0]);
     assert!(
-        first[0].starts_with("Answer from the handbook.\nAn answer has this form:\nanswer: {answer}\n\nYou may"),
+        first[0]
+            .starts_with("Answer from the handbook.\nAn answer has this form:\nanswer: {answer}\n\nYou may"),
         "{first:?}"
     );
     assert_eq!(
@@ -424,21 +435,27 @@ fn a_history_shows_what_the_tools_gave_in_earlier_turns() {
     let worded = agent.with_tool_form(ToolForm::Text).request(&inputs);
     assert!(worded.messages.iter().all(|one| one.role != Role::Tool && one.tool_calls.is_empty()));
     let said = texts(&worded);
-    assert_eq!(said[3..5], ["Action: search\nAction Input: {\"query\":\"rice\"}", "Observation: Twelve minutes."]);
-    assert_eq!(said[7..10], ["Action: search\nAction Input: {\"query\":\"peas\"}", "Observation: Three minutes.", "Three."]);
+    assert_eq!(
+        said[3..5],
+        ["Action: search\nAction Input: {\"query\":\"rice\"}", "Observation: Twelve minutes."]
+    );
+    assert_eq!(
+        said[7..10],
+        ["Action: search\nAction Input: {\"query\":\"peas\"}", "Observation: Three minutes.", "Three."]
+    );
 }
 
 #[test]
 fn a_model_is_told_of_calls_that_are_too_many() {
     let calls: Vec<(String, &str, &str)> =
         (0..40).map(|number| (format!("c{number}"), "search", r#"{"query": "tea"}"#)).collect();
-    let calls: Vec<(&str, &str, &str)> = calls.iter().map(|(id, name, given)| (&**id, *name, *given)).collect();
+    let calls: Vec<(&str, &str, &str)> =
+        calls.iter().map(|(id, name, given)| (&**id, *name, *given)).collect();
     let script = Script::new([called(&calls), answered("Two.")]);
     let (result, steps) = run(&desk(), &script);
     result.unwrap();
     let messages = script.asked()[1].messages.clone();
-    let told: Vec<&str> =
-        messages.iter().filter(|one| one.role == Role::Tool).map(Message::text).collect();
+    let told: Vec<&str> = messages.iter().filter(|one| one.role == Role::Tool).map(Message::text).collect();
     assert_eq!((told.len(), told[31], told[32]), (40, "About tea: two minutes.", TOO_MANY_CALLS));
     assert_eq!(steps.len(), 33);
 }
@@ -448,7 +465,11 @@ impl Agent {
     fn with_demo(mut self, question: &str, tool: &str, answer: &str) -> Self {
         let query = question.split(' ').rev().nth(1).unwrap();
         let call = json!({"tool": tool, "arguments": {"query": query}, "result": answer});
-        let fields = [("question", json!(question)), ("answer", json!(answer)), (TRAJECTORY, json!([{"calls": [call]}]))];
+        let fields = [
+            ("question", json!(question)),
+            ("answer", json!(answer)),
+            (TRAJECTORY, json!([{"calls": [call]}])),
+        ];
         let demo = Demo::new(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         let prompt = self.prompt().clone().with_demos(vec![demo]);
         self.set_prompt(prompt);

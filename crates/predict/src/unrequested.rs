@@ -4,9 +4,9 @@ use promptopt_core::data::Fields;
 use promptopt_core::lm::{Content, ResponseFormat};
 use promptopt_core::signature::{Field, Signature};
 
+use crate::adapter::output_or_missing;
 use crate::plain::{opened, pieces_of};
 use crate::python::value_text;
-use crate::adapter::output_or_missing;
 use crate::{Adapter, PlainAdapter};
 
 /// A format that says in its system message how to answer, without the request at the end of a message.

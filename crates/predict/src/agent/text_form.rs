@@ -16,7 +16,8 @@ pub(super) const RESULT_FOLLOWS: &str = "\nObservation:";
 pub(super) fn introduction(definitions: &[ToolDefinition], several_at_once: bool) -> String {
     let tool = |tool: &ToolDefinition| format!("- {}({}): {}", tool.name, parameters(tool), tool.description);
     let tools: Vec<String> = definitions.iter().map(tool).collect();
-    let several = if several_at_once { " To use several at once, write these two lines for each." } else { "" };
+    let several =
+        if several_at_once { " To use several at once, write these two lines for each." } else { "" };
     format!(
         "You may use these tools first, several times if need be:\n{}\n\nTo use one, write these two lines and nothing \
          behind them:\nAction: the name of the tool\nAction Input: its arguments, as a JSON object\n\nYou are told its result \

@@ -13,8 +13,10 @@ use crate::adapter::{message_of_turn, shown_demos};
 /// `thought` that came with the calls, if any, and the `calls`, each with `tool`, `arguments` and `result`.
 pub const TRAJECTORY: &str = "trajectory";
 
-/// The longest thought, arguments or result that is kept, in characters.
+/// The longest thought or result that is kept, in characters.
 pub(super) const MAX_CHARS: usize = 2000;
+/// The longest arguments that are kept, in bytes. A metric judges them, and a demo or a history shows them as JSON.
+const MAX_ARGUMENT_BYTES: usize = 20_000;
 
 /// One turn: what the model wrote, and what the tools gave.
 pub(super) struct Turn {
@@ -36,7 +38,7 @@ impl Turn {
 pub(super) fn value(turns: &[Turn]) -> Value {
     let call = |(call, result): &(ToolCall, String)| {
         let arguments = match call.read_arguments() {
-            Ok(arguments) if call.arguments.len() <= MAX_CHARS => Value::Object(arguments),
+            Ok(arguments) if call.arguments.len() <= MAX_ARGUMENT_BYTES => Value::Object(arguments),
             _ => shorten(&call.arguments, MAX_CHARS).into(),
         };
         json!({"tool": call.name, "arguments": arguments, "result": shorten(result, MAX_CHARS)})
