@@ -32,6 +32,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod around;
+mod call_fault;
 pub mod conformance;
 mod drawers;
 #[cfg(feature = "server")]
@@ -51,6 +52,7 @@ mod tool_caller;
 pub mod toy;
 
 pub use around::{Around, Next, around};
+pub use call_fault::CallFault;
 pub use drawers::Drawers;
 #[cfg(feature = "server")]
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
@@ -61,7 +63,7 @@ pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
 pub use simulated::{Knowledge, Rule, SimulatedLm};
-pub use tool_caller::{CallFault, Talk, ToolCaller};
+pub use tool_caller::{Talk, ToolCaller};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -11,8 +11,9 @@ use promptopt_core::lm::{
 use promptopt_core::money::Price;
 use serde_json::{Value, json};
 
+use crate::call_fault::number_in;
 use crate::simulated::{TAUGHT, UNTAUGHT, coin, states, usage};
-use crate::{Knowledge, Rule, SimulatedLm};
+use crate::{CallFault, Knowledge, Rule, SimulatedLm};
 
 /// What stands in the system message of an agent that tells of its tools in words.
 const IN_WORDS: &str = "Action Input: its arguments";
@@ -25,9 +26,9 @@ pub struct Talk {
 }
 
 #[derive(Debug, Clone)]
-struct Turn {
+pub(crate) struct Turn {
     question: String,
-    steps: Vec<Vec<ToolCall>>,
+    pub(crate) steps: Vec<Vec<ToolCall>>,
 }
 
 impl Talk {
@@ -37,133 +38,6 @@ impl Talk {
         self.turns.push(Turn { question: question.trim().to_owned(), steps });
         self
     }
-}
-
-/// A mistake that models make with tools, and that an instruction can keep them from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CallFault {
-    /// It calls another tool.
-    WrongTool,
-    /// It makes the first call alone where several are wanted.
-    OneOfSeveral,
-    /// It writes a number as a text.
-    NumberAsText,
-    /// It adds an argument that nobody asked for.
-    InventedArgument,
-    /// It calls a tool where none fits.
-    CallsAnyway,
-    /// It ends in the middle of the arguments.
-    BrokenJson,
-    /// It answers a later turn without the calls that it takes.
-    ForgetsTurn,
-}
-
-impl CallFault {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::WrongTool,
-        Self::OneOfSeveral,
-        Self::NumberAsText,
-        Self::InventedArgument,
-        Self::CallsAnyway,
-        Self::BrokenJson,
-        Self::ForgetsTurn,
-    ];
-
-    /// When it happens and what to do instead, and the words of a checker that tell of it.
-    fn words(self) -> (&'static str, &'static str, &'static [&'static str]) {
-        match self {
-            Self::WrongTool => (
-                "several tools",
-                "to the one whose description fits best",
-                &["wrong_func_name", "not found in model output", "state_mismatch", "response_mismatch"],
-            ),
-            Self::OneOfSeveral => (
-                "several wishes",
-                "one for each of them at once",
-                &["Wrong number of functions", "state_mismatch", "response_mismatch"],
-            ),
-            Self::NumberAsText => {
-                ("a number", "with that number as a JSON number", &["Incorrect type for parameter"])
-            }
-            Self::InventedArgument => (
-                "an argument without a value",
-                "without that argument",
-                &["Unexpected parameter", "state_mismatch", "response_mismatch"],
-            ),
-            Self::CallsAnyway => ("nothing that a tool does", "left out", &["irrelevance_error"]),
-            Self::BrokenJson => ("any arguments", "written to the end of the JSON", &["not valid JSON"]),
-            Self::ForgetsTurn => {
-                ("a further wish", "made for that wish as well", &["empty_turn_model_response"])
-            }
-        }
-    }
-
-    fn rule(self, tool: Option<&str>) -> Rule {
-        let (cue, value, _) = self.words();
-        Rule { field: "call".to_owned(), cue: tool.unwrap_or(cue).to_owned(), value: value.to_owned() }
-    }
-
-    /// Whether it can happen in a turn.
-    fn applies(self, turn: &Turn, number: usize, offered: &[String]) -> bool {
-        let mut calls = turn.steps.iter().flatten();
-        let count = calls.clone().count();
-        match self {
-            Self::WrongTool => count > 0 && offered.len() > 1,
-            Self::OneOfSeveral => count > 1,
-            Self::NumberAsText => calls.next().is_some_and(|call| number_in(call).is_some()),
-            Self::InventedArgument | Self::BrokenJson => count > 0,
-            Self::CallsAnyway => count == 0 && !offered.is_empty(),
-            Self::ForgetsTurn => count > 0 && number > 0,
-        }
-    }
-
-    /// The steps of a turn with this mistake in them.
-    fn spoil(self, mut steps: Vec<Vec<ToolCall>>, offered: &[String]) -> Vec<Vec<ToolCall>> {
-        match self {
-            Self::ForgetsTurn => return Vec::new(),
-            Self::CallsAnyway => {
-                let name = offered.first().map_or("", String::as_str);
-                return vec![vec![ToolCall::new("", name, "{}")]];
-            }
-            Self::OneOfSeveral => {
-                steps.truncate(1);
-                steps.iter_mut().for_each(|step| step.truncate(1));
-            }
-            _ => {}
-        }
-        let Some(call) = steps.iter_mut().flatten().next() else { return steps };
-        match self {
-            Self::WrongTool => {
-                let other = offered.iter().find(|name| **name != call.name);
-                call.name = other.cloned().unwrap_or_default();
-            }
-            Self::NumberAsText => {
-                if let (Ok(mut arguments), Some(name)) = (call.read_arguments(), number_in(call)) {
-                    let text = arguments.get(&name).map(Value::to_string);
-                    arguments.insert(name, text.into());
-                    call.arguments = Value::Object(arguments).to_string();
-                }
-            }
-            Self::InventedArgument => {
-                let mut arguments = call.read_arguments().unwrap_or_default();
-                arguments.insert("priority".to_owned(), "high".into());
-                call.arguments = Value::Object(arguments).to_string();
-            }
-            Self::BrokenJson => {
-                call.arguments.pop();
-            }
-            _ => {}
-        }
-        steps
-    }
-}
-
-/// The first argument of a call that is a number.
-fn number_in(call: &ToolCall) -> Option<String> {
-    let arguments = call.read_arguments().ok()?;
-    arguments.iter().find(|(_, value)| value.is_number()).map(|(name, _)| name.clone())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -437,116 +311,5 @@ impl LanguageModel for ToolCaller {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use promptopt_core::data::Fields;
-    use promptopt_core::program::{CallContext, Predictor as _};
-    use promptopt_core::prompt::Prompt;
-    use promptopt_core::signature::Signature;
-    use promptopt_predict::{Agent, TRAJECTORY, ToolForm, tool_fn};
-
-    use super::*;
-
-    #[derive(serde::Deserialize, schemars::JsonSchema, serde::Serialize)]
-    struct Play {
-        artist: String,
-        minutes: f64,
-    }
-
-    fn question_of(number: usize) -> String {
-        format!("Play two artists for {number} minutes each.")
-    }
-
-    fn talks() -> Vec<Talk> {
-        let play = |artist: &str, number: usize| {
-            ToolCall::new("", "play", json!({"artist": artist, "minutes": number}).to_string())
-        };
-        (0..200)
-            .map(|number| {
-                let step = vec![play("one", number), play("other", number)];
-                Talk::default().with_turn(&question_of(number), vec![step])
-            })
-            .collect()
-    }
-
-    fn agent(form: ToolForm) -> Agent {
-        let play = tool_fn("play", "Plays music.", |play: Play| async move { Ok(play) });
-        let stop = tool_fn("stop", "Stops it.", |_: Play| async { Ok("stopped") });
-        let agent = Agent::new("desk", Signature::parse("question -> answer").unwrap());
-        agent.with_tool(play).with_tool(stop).with_tool_form(form)
-    }
-
-    /// The first step of each talk.
-    fn first_steps(agent: &Agent, caller: ToolCaller) -> Vec<Value> {
-        let context = CallContext::new(std::sync::Arc::new(caller));
-        let step = |number: usize| {
-            let inputs = Fields::from_iter([("question".to_owned(), question_of(number).into())]);
-            let prediction = agent.call(&context, &inputs).now_or_never().unwrap().unwrap();
-            prediction
-                .get(TRAJECTORY)
-                .and_then(|turns| turns.get(0)?.get("calls").cloned())
-                .unwrap_or_default()
-        };
-        (0..200).map(step).collect()
-    }
-
-    fn is_right(step: &Value, number: usize) -> bool {
-        let calls = step.as_array().into_iter().flatten();
-        let made: Vec<_> = calls.map(|call| (call["tool"].clone(), call["arguments"].clone())).collect();
-        let right = |artist: &str| (json!("play"), json!({"artist": artist, "minutes": number}));
-        made == [right("one"), right("other")]
-    }
-
-    #[test]
-    fn a_perfect_caller_makes_the_right_calls_natively_and_in_words() {
-        for form in [ToolForm::Native, ToolForm::Text] {
-            let steps = first_steps(&agent(form), ToolCaller::new(talks(), 1));
-            assert!(
-                steps.iter().enumerate().all(|(number, step)| is_right(step, number)),
-                "{form:?} {steps:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_learning_caller_is_right_about_what_its_prompt_teaches() {
-        let share = |instruction: String| {
-            let mut agent = agent(ToolForm::Native);
-            agent.set_prompt(Prompt::new(instruction));
-            let steps = first_steps(&agent, ToolCaller::new(talks(), 1).learning());
-            steps.iter().enumerate().filter(|(number, step)| is_right(step, *number)).count() as f64 / 200.0
-        };
-        let untaught = share("Do it.".to_owned());
-        let rules: Vec<String> = CallFault::ALL.iter().map(|fault| fault.rule(None).sentence()).collect();
-        let taught = share(rules.join(" "));
-        assert!((0.15..0.35).contains(&untaught) && (0.9..1.0).contains(&taught), "{untaught} {taught}");
-    }
-
-    #[test]
-    fn every_fault_shows_in_the_calls() {
-        for fault in CallFault::ALL {
-            let offered = ["play".to_owned(), "stop".to_owned()];
-            if ToolCaller::can_make(fault, &talks()[0], &offered) {
-                let steps = first_steps(&agent(ToolForm::Native), ToolCaller::new(talks(), 1).always(fault));
-                assert!(steps.iter().enumerate().all(|(number, step)| !is_right(step, number)), "{fault:?}");
-            } else {
-                assert!([CallFault::CallsAnyway, CallFault::ForgetsTurn].contains(&fault));
-            }
-        }
-    }
-
-    #[test]
-    fn a_complaint_of_the_checker_becomes_an_instruction() {
-        let asked = |text: &str| {
-            let request = LmRequest::new(vec![Message::user(text)]);
-            let caller = ToolCaller::new(talks(), 1).learning();
-            let reply = caller.complete(&request, &Attempts::any()).now_or_never().unwrap().unwrap();
-            reply.first_text().to_owned()
-        };
-        let wording = |number: usize| format!("Write {number}.\nWrong number of functions.\nRight are two.");
-        let rule = CallFault::OneOfSeveral.rule(None).sentence();
-        let told = (0..100).filter(|number| asked(&wording(*number)).contains(&rule)).count();
-        assert!((35..65).contains(&told), "{told}");
-        assert!(!(0..100).any(|number| asked(&format!("Write {number}.")).contains("the call is")));
-    }
-}
+#[path = "tool_caller_tests.rs"]
+mod tests;
