@@ -144,7 +144,8 @@ impl Agent {
         self
     }
 
-    /// Whether optimizers may change the descriptions of the tools as well. Default: false.
+    /// Whether optimizers may change the descriptions of the tools as well. Default: false, because that pays only on
+    /// models that heed descriptions, and with calls to spare (docs/performance.md).
     #[must_use]
     pub fn improving_tools(mut self, improves: bool) -> Self {
         self.improves_tools = improves;
