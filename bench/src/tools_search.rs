@@ -23,7 +23,7 @@ use crate::tools_program::{FunctionCaller, shared};
 
 const METHODS: [Method; 3] = [Method::Demos, Method::Copro, Method::Gepa];
 /// Seeds of the report.
-const SEEDS: std::ops::Range<u64> = 0..3;
+const SEEDS: std::ops::Range<u64> = 0..6;
 const SEEDS_OF_DESCRIPTIONS: std::ops::Range<u64> = 0..12;
 /// Calls that a run may make.
 const CALLS: u64 = 1500;

@@ -9,6 +9,9 @@ const ACTION: &str = "action";
 const INPUT: &str = "action input";
 const RESULT: &str = "Observation";
 
+/// The most calls that are read from a reply.
+const MAX_CALLS: usize = 128;
+
 /// Where a model that goes on writes results of its own.
 pub(super) const RESULT_FOLLOWS: &str = "\nObservation:";
 
@@ -53,7 +56,9 @@ pub(super) fn parameters(definition: &ToolDefinition) -> String {
 pub(super) fn calls(text: &str, turn: u32) -> Vec<ToolCall> {
     let mut calls = Vec::new();
     let mut rest = text.split(RESULT_FOLLOWS).next().unwrap_or_default().to_owned();
-    while let Some((name, behind)) = behind(&rest, ACTION) {
+    while calls.len() < MAX_CALLS
+        && let Some((name, behind)) = behind(&rest, ACTION)
+    {
         let name = name.trim_matches(|mark: char| mark.is_whitespace() || "`\"'*[]".contains(mark));
         let (arguments, after) = arguments(behind);
         // Some write the call as one: search({"query": "tea"}).
@@ -207,6 +212,22 @@ mod tests {
         assert_eq!((broken[0].arguments.as_str(), broken[1].arguments.as_str()), ("{\"x\":", "{}"));
         for answer in ["The best action: none", "[[ ## answer ## ]]\ntea", "", "Actions: two"] {
             assert!(calls(answer, 1).is_empty(), "{answer}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_and_what_is_written_reads_back(
+            text in "(Action: ?|Action Input: ?|[{}\":,a\u{e9}]{0,4}|\n){0,40}",
+            given in proptest::collection::vec("[a-z]{1,8}", 1..6),
+        ) {
+            proptest::prop_assert!(calls(&text, 1).len() <= MAX_CALLS);
+            let call = |(number, name): (usize, &String)| {
+                let arguments = json!({"action": name, "note": "Action: x\nAction Input: {}"});
+                ToolCall::new(format!("call_2_{}", number + 1), name, arguments.to_string())
+            };
+            let made: Vec<ToolCall> = given.iter().enumerate().map(call).collect();
+            proptest::prop_assert_eq!(calls(&written("I act.", &made), 2), made);
         }
     }
 
