@@ -170,7 +170,7 @@ mod tests {
     fn the_engine_is_built_where_its_part_is_measured() {
         let asked = |line: &str| has_model(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert!(asked("") && asked("model --peers") && asked("search model") && asked("real --seeds 1-1"));
-        assert!(!asked("real --docs docs") && !asked("real --quick") && !asked("harm"));
+        assert!(!asked("real --docs docs") && !asked("real --quick") && !asked("harm") && !asked("tools"));
         assert!(!asked("--quick") && !asked("search --peers") && !asked("--help") && !asked("soak"));
     }
 
