@@ -54,3 +54,21 @@ pub(crate) async fn tools(section: &McpSection, folder: &Path) -> anyhow::Result
 pub(crate) async fn tools(section: &McpSection, _: &Path) -> anyhow::Result<Vec<Arc<dyn Tool>>> {
     check(section).map(|()| Vec::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> String {
+        let section = toml::from_str(&format!("name = \"clock\"\ncommand = [\"true\"]\n{text}")).unwrap();
+        check(&section).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_server_that_cannot_work_says_what_to_do() {
+        assert!(checked("tools = []").contains("leave it out for all"));
+        assert!(checked("prefix = \"a b\"").contains("use letters, digits, _ and -"));
+        let without = "built without MCP: build it with `--features mcp`";
+        assert_eq!(checked("tools = [\"now\"]").contains(without), cfg!(not(feature = "mcp")));
+    }
+}

@@ -21,6 +21,9 @@ mod interrupt;
 mod relay;
 #[path = "resume/secrets.rs"]
 mod secrets;
+#[cfg(feature = "mcp")]
+#[path = "resume/servers.rs"]
+mod servers;
 
 use std::path::Path;
 use std::time::Instant;
@@ -49,9 +52,8 @@ fn a_killed_run_of_an_agent_pays_no_call_twice() {
     }
 }
 
-#[test]
-fn an_agent_asks_its_server_no_more_than_its_cap() {
-    let harness = Harness::of_agent();
+/// Runs an agent under a cap with several calls at once, or one after the other, and holds the books against the server's.
+fn check_cap(harness: &Harness) {
     let count = |concurrency: usize| {
         let rest = format!("[optimizer]\nkind = \"gepa\"\nmax_calls = 150\nconcurrency = {concurrency}");
         let task = harness.task("", &rest);
@@ -69,6 +71,11 @@ fn an_agent_asks_its_server_no_more_than_its_cap() {
         outcome
     };
     assert_eq!(count(1), count(32));
+}
+
+#[test]
+fn an_agent_asks_its_server_no_more_than_its_cap() {
+    check_cap(&Harness::of_agent());
 }
 
 #[test]

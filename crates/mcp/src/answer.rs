@@ -47,12 +47,12 @@ fn told(block: &ContentBlock) -> String {
 }
 
 /// Whether the text already says what is structured. Servers write it twice, for clients that read only one of both: as it
-/// is, as its only field `result`, or as a part for each item of a list.
+/// is, as its only field, or as a part for each item of a list.
 fn is_told(structured: &Value, parts: &[String]) -> bool {
     let read = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
     let parts: Vec<Value> = parts.iter().map(read).collect();
-    let inner =
-        structured.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.get("result"));
+    let inner = structured.as_object().filter(|fields| fields.len() == 1);
+    let inner = inner.and_then(|fields| fields.values().next());
     [Some(structured), inner].into_iter().flatten().any(|value| {
         let same = |one: &Value, other: &Value| one == other || plain_text(one) == plain_text(other);
         let items = value.as_array().filter(|items| items.len() == parts.len());
@@ -95,6 +95,7 @@ mod tests {
         check(json!({"content": [text("tea")], "structuredContent": {"result": "tea"}}), Ok("tea"));
         check(json!({"content": [text("3")], "structuredContent": {"result": 3}}), Ok("3"));
         check(json!({"content": [text("3")], "structuredContent": {"result": "3"}}), Ok("3"));
+        check(json!({"content": [text("tea")], "structuredContent": {"content": "tea"}}), Ok("tea"));
         let list = json!({"result": ["a", "b"]});
         check(json!({"content": [text("a"), text("b")], "structuredContent": list}), Ok("a\nb"));
         check(

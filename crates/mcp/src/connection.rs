@@ -60,14 +60,19 @@ impl Connection {
                 return Ok(Self { service, watch, ended: AtomicBool::new(false), _group: group });
             }
             Ok(Err(error)) => error,
-            Err(_) => return Err(format!("did not answer `initialize` within {} s", limit.as_secs_f64())),
+            Err(_) => {
+                return Err(format!(
+                    "did not answer the request to initialize within {} s",
+                    limit.as_secs_f64()
+                ));
+            }
         };
         // Why it ends stands on another pipe, perhaps a little later.
         let status = timeout(AT_ONCE, group.wait()).await;
         let _ = timeout(AT_ONCE, listening).await;
         Err(match status {
-            Ok(Ok(status)) => format!("ended with {status} before it answered `initialize`"),
-            _ => format!("did not answer `initialize` as MCP asks for: {error}"),
+            Ok(Ok(status)) => format!("ended with {status} before it answered the request to initialize"),
+            _ => format!("broke the protocol when asked to initialize: {error}"),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use promptopt_core::data::shorten;
 use promptopt_core::secret::{Redactor, is_secret_name};
 use promptopt_process::CommandLine;
 use rmcp::model::{CallToolRequestParams, CallToolResult, Tool};
@@ -13,6 +14,9 @@ use tokio::time::timeout;
 use crate::connection::{Connection, NoResult};
 use crate::error::Error;
 use crate::watch::Watch;
+
+/// How much of a command is said, in characters.
+const MAX_COMMAND: usize = 200;
 
 /// A server and its process. Calls share the process; one that found it dead has the new one to itself.
 pub(crate) struct Link {
@@ -92,6 +96,6 @@ impl Link {
     }
 
     fn command(&self) -> String {
-        self.clean.redact(&self.command.to_string()).into_owned()
+        shorten(&self.clean.redact(&self.command.to_string()), MAX_COMMAND)
     }
 }

@@ -74,7 +74,7 @@ impl Blueprint {
     pub(crate) async fn equipped(mut self, folder: &Path) -> anyhow::Result<Self> {
         for step in &mut self.steps {
             if let Some(agent) = &mut step.agent {
-                agent.start(folder).await.with_context(|| format!("the predictor `{}`", step.name))?;
+                agent.start(folder).await.with_context(|| format!("in the predictor `{}`", step.name))?;
             }
         }
         Ok(self)
