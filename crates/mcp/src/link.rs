@@ -59,8 +59,8 @@ impl Link {
         opened.map_err(|reason| self.failed(&reason, &watch))
     }
 
-    /// Calls a tool. Where the server dies or is stuck, it is started anew, once for this call. Then the call is alone with
-    /// it, so a call that brings a server down takes no other one along, however many are under way.
+    /// Calls a tool. Where the server dies or is stuck, the call is made again, alone with it, and what counts is what a new
+    /// process does. So a call that brings a server down takes no other one along, however many are under way.
     pub(crate) async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, Error> {
         if let Some(connection) = self.connection.read().await.as_ref().filter(|one| one.is_alive()) {
             match connection.call(params.clone(), self.limit).await {
@@ -70,17 +70,23 @@ impl Link {
             }
         }
         let mut place = self.connection.write().await;
-        let connection = match place.take().filter(Connection::is_alive) {
-            Some(alive) => place.insert(alive),
-            None => place.insert(self.open().await?),
-        };
-        match connection.call(params, self.limit).await {
-            Ok(result) => Ok(result),
-            Err(NoResult::Said(why)) => Err(self.refused(&why)),
-            Err(NoResult::Ended) => {
-                let within = self.limit.as_secs_f64();
-                let reason = format!("ended in this call, or answered nothing within {within} s");
-                Err(self.failed(&reason, &connection.watch))
+        loop {
+            let alive = place.take().filter(Connection::is_alive);
+            let is_new = alive.is_none();
+            let connection = place.insert(match alive {
+                Some(alive) => alive,
+                None => self.open().await?,
+            });
+            match connection.call(params.clone(), self.limit).await {
+                Ok(result) => return Ok(result),
+                Err(NoResult::Said(why)) => return Err(self.refused(&why)),
+                // What ended that one may be a call before.
+                Err(NoResult::Ended) if !is_new => {}
+                Err(NoResult::Ended) => {
+                    let within = self.limit.as_secs_f64();
+                    let reason = format!("ended in this call, or answered nothing within {within} s");
+                    return Err(self.failed(&reason, &connection.watch));
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 """An MCP server written by hand, for tests: `python3 server.py [MODE...]`.
 
-Modes: `drawers` (only the tools of drawers), `pages` (one tool on each page), `shuffled` (another order at each start), `endless` (pages without end), `empty` (no
-tools),
-`silent`, `junk`, `flood`, `refusing`. With the variable STARTS each start is a line in that file.
+Modes: `drawers` (only the tools of drawers), `pages` (one tool on each page), `shuffled` (another order at each start),
+`endless` (pages without end), `empty` (no tools), `tired` (ends in its eighth call), `silent`, `junk`, `flood`, `refusing`.
+With the variable STARTS each start is a line in that file.
 """
 
 import json
@@ -27,6 +27,7 @@ def tool(name, description, *arguments):
     }
 
 
+CALLS = []
 TOOLS = [
     tool("open_drawer", "Opens a drawer.", "drawer"),
     tool("list_drawers", "Lists all drawers."),
@@ -103,6 +104,9 @@ def answer(method, params):
         last = page + 1 == len(TOOLS)
         return {"tools": [TOOLS[page]]} if last else {"tools": [TOOLS[page]], "nextCursor": str(page + 1)}
     if method == "tools/call":
+        CALLS.append(params["name"])
+        if "tired" in MODES and len(CALLS) > 7:
+            os._exit(1)
         return called(params["name"], params.get("arguments", {}))
     return {}
 

@@ -120,8 +120,9 @@ async fn a_call_that_ends_the_server_takes_no_other_one_along() {
             _ => assert_eq!(said.unwrap(), format!("said\n{{\"words\":\"late {number}\"}}")),
         }
     }
-    // The process that the call found, the one that it had to itself, and one for those behind it.
-    assert!((2..=3).contains(&starts(&path)), "{}", starts(&path));
+    // The process that the call found, perhaps one of another call, the one that it had to itself, and one for those behind
+    // it.
+    assert!((2..=4).contains(&starts(&path)), "{}", starts(&path));
     assert_eq!(call(&tools, "open_drawer", json!({"drawer": "M7"})).await, Ok(json!("copper")));
 }
 

@@ -134,11 +134,12 @@ impl Harness {
         )
     }
 
-    /// The same with an MCP server, which lists its tools in another order each time. Their descriptions take part.
+    /// The same with an MCP server, which lists its tools in another order each time and ends at every eighth call. The
+    /// descriptions of its tools take part.
     pub(crate) fn of_mcp() -> Self {
         Self::of_tools(
             "improve_tools = true\n[[program.mcp]]\nname = \"drawers\"\n\
-             command = [\"python3\", \"drawers.py\", \"drawers\", \"shuffled\", \"pages\"]",
+             command = [\"python3\", \"drawers.py\", \"drawers\", \"shuffled\", \"pages\", \"tired\"]",
         )
     }
 
