@@ -20,6 +20,8 @@ static SIGNATURES: LazyLock<Vec<Signature>> = LazyLock::new(|| {
         "q -> a: list[list[float]]",
         "q -> a: object",
         "q -> a: str?, b: enum[x, y]?, c: list[int]?, d: float",
+        "q -> a: date, b: datetime?, c: union[int, str], d: list[date]",
+        "q -> a: union[bool, list[int], enum[none, x]], b: union[date, float]?",
         "q -> reasoning, a, b: int, c: float, d: bool, e: enum[x, y], f: list[int], g: object, h: list[object]",
     ]
     .iter()
@@ -65,7 +67,7 @@ fn check_calls(completion: &Completion) {
 /// What is read from any text has the fields of the signature, in its order, each of its type, and comes
 /// back the same when it is written as a demo.
 fn check_adapters(text: &str) {
-    assert_eq!(SIGNATURES.len(), 10);
+    assert_eq!(SIGNATURES.len(), 12);
     for signature in SIGNATURES.iter() {
         for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &PlainAdapter] {
             let Ok(fields) = adapter.parse(signature, text) else { continue };

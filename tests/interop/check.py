@@ -89,7 +89,31 @@ class Collections(dspy.Module):
         self.inner = Inner()
 
 
+def search(query: str, limit: Optional[int] = None, kind: Literal["it's", 'a "b"'] = "it's"):
+    """Searches.
+    Slowly."""
+
+
+def now():
+    pass
+
+
+TRAJECTORY = {
+    "thought_0": "Look it up.",
+    "tool_name_0": "search",
+    "tool_args_0": {"query": "größe", "limit": 2},
+    "observation_0": "two\nlines",
+    "thought_1": "",
+    "tool_name_1": "now",
+    "tool_args_1": {},
+    "observation_1": {"hour": 7, "ok": [True, None]},
+    "thought_2": "",
+    "tool_name_2": "search",
+    "tool_args_2": '{"broken',
+    "observation_2": "Error: not JSON",
+}
 PROGRAMS = {
+    "react": lambda: dspy.ReAct("question -> answer", tools=[search, now]),
     "predict": lambda: dspy.Predict("question -> answer"),
     "shown": lambda: dspy.Predict(Look),
     "chain_of_thought": lambda: dspy.ChainOfThought(Route),
@@ -144,12 +168,18 @@ def check_written(written, saved):
             check("instructions", (where, predictor.signature.instructions), (where, prompt["instruction"]))
             check("demo lists", (where, unmarked(demos_of(predictor))), (where, without_source(prompt["demos"])))
             check("model settings", (where, predictor.lm), (where, None))
+            if name == "react":
+                written_by_dspy = dict(fresh.named_predictors())[path].signature.instructions
+                check("instructions of agents, byte for byte", (path, prompt["instruction"]), (path, written_by_dspy))
             for field in predictor.signature.fields.items():
                 original = dict(fresh.named_predictors())[path].signature.fields[field[0]]
                 now, before = field[1].json_schema_extra, original.json_schema_extra
                 description = DESCRIPTIONS.get(field[0], before["desc"])
                 check("fields", (where, now["prefix"], now["desc"]), (where, before["prefix"], description))
                 check("field types", (where, field[1].annotation), (where, original.annotation))
+        if name == "react":
+            first = program.extract.predict.demos[0]["trajectory"]
+            check("trajectories, byte for byte", fresh._format_trajectory(TRAJECTORY), first)
         program.save(saved / f"{name}.json")
         original, again = (written / f"{name}.json").read_bytes(), (saved / f"{name}.json").read_bytes()
         check("files saved by DSPy, byte for byte", (name, again), (name, original))

@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{Completion, FinishReason, LanguageModel, LmReply, LmRequest, ModelProfile, lm_fn};
 use promptopt_core::money::{Money, Price, Usage};
-use promptopt_core::program::{CallContext, ModuleExt as _, Text, metric_fn, module_fn};
+use promptopt_core::program::{CallContext, Module, ModuleExt as _, Predictor, Text, metric_fn, module_fn};
+use promptopt_core::signature::Signature;
+use promptopt_predict::{Agent, Predict};
+use promptopt_report::Report;
 use promptopt_run::{Error, Outcome, RunOptions};
 use promptopt_testkit::conformance::block_on;
-use promptopt_testkit::{HiddenRules, toy};
+use promptopt_testkit::{HiddenRules, ScriptedLm, toy};
 
 use crate::conformance::ALL;
 
@@ -43,6 +47,82 @@ fn a_misspelt_input_is_an_error_and_no_run() {
         let Err(Error::Data { reason }) = run(unnamed) else { panic!("{name}: a run") };
         assert!(reason.contains("it is among their labels"), "{reason}");
         assert_eq!(*asked.lock().unwrap(), 0, "{name}");
+    }
+}
+
+/// Answers from what another predictor wrote, in a style that the examples name.
+struct Styled {
+    topic: Predict,
+    answer: Predict,
+}
+
+#[async_trait]
+impl Module for Styled {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        vec![&self.topic, &self.answer]
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        vec![&mut self.topic, &mut self.answer]
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        let mut fields = inputs.clone();
+        fields.extend(self.topic.call(context, inputs).await?.into_fields());
+        Ok(self.answer.call(context, &fields).await?)
+    }
+}
+
+fn predict(path: &str, signature: &str) -> Predict {
+    Predict::new(path, Signature::parse(signature).unwrap())
+}
+
+/// A program, the inputs of its examples, and what is said.
+type Misspelt = (fn() -> Box<dyn Module>, Vec<(&'static str, &'static str)>, &'static str);
+
+#[test]
+fn a_misspelt_input_of_any_program_is_an_error() {
+    let image = "data:image/png;base64,iVBORw0KGgo=";
+    let cases: [Misspelt; 4] = [
+        (
+            || Box::new(Agent::of(predict("desk", "question -> answer"))),
+            vec![("qestion", "Where?")],
+            "no example has the input `question` of the predictor `desk`; the first has `qestion`",
+        ),
+        (
+            || Box::new(Agent::of(predict("desk", "question, photo: image -> answer"))),
+            vec![("question", "Where?"), ("foto", image)],
+            "no example has the input `photo` of the predictor `desk`; the first has `question`, `foto`",
+        ),
+        (
+            || Box::new(predict("see", "picture: image -> answer")),
+            vec![("pictures", image)],
+            "no example has the input `picture` of the predictor `see`; the first has `pictures`",
+        ),
+        (
+            || {
+                let answer = predict("answer", "topic, style -> answer");
+                Box::new(Styled { topic: predict("topic", "question -> topic"), answer })
+            },
+            vec![("question", "Where?"), ("stile", "short")],
+            "no example has the input `style` of the predictor `answer`; the first has `question`, `stile`",
+        ),
+    ];
+    for (name, build) in ALL {
+        for (program, inputs, expected) in &cases {
+            let model: Arc<dyn LanguageModel> =
+                Arc::new(ScriptedLm::new(|_| Ok(ScriptedLm::chat_reply([("topic", "x"), ("answer", "y")]))));
+            let mut program = program().with_metric(metric_fn(|_: &Example, _: &Prediction| true));
+            let row = |number: u64| {
+                let fields = inputs.iter().map(|(name, value)| (*name, serde_json::Value::from(*value)));
+                let names = inputs.iter().map(|(name, _)| *name);
+                Example::new(fields.chain([("number", number.into())]), names)
+            };
+            let options = RunOptions::builder().task_model(model).max_calls(400).build();
+            let ended = block_on(build(options).compile(&mut program, (0..8).map(row).collect()));
+            let Err(Error::Data { reason }) = ended else { panic!("{name}: a run, not {expected}") };
+            assert!(reason.contains(expected), "{name}: {reason}");
+        }
     }
 }
 
@@ -115,7 +195,10 @@ fn a_limited_run_says_that_it_does_not_count_what_a_program_calls_by_itself() {
             .unwrap()
     };
     let words = "so the limits of this run do not hold for it";
-    assert!(told(run(Some(100), None).unwrap()).contains(words));
+    let note = told(run(Some(100), None).unwrap());
+    assert!(note.contains(words), "{note}");
+    let page = Report::new("hidden", run(Some(100), None).unwrap()).to_html().unwrap();
+    assert!(page.contains(words), "the report does not say it");
     assert!(!told(run(None, None).unwrap()).contains(words));
     // An outage of it says nothing about a prompt: nothing was learnt, and that is an error.
     for outage in [

@@ -186,7 +186,7 @@ fn markdown(chain: &PredictorChain) -> String {
 }
 
 fn dspy(chain: &PredictorChain, args: &ExportArgs) -> anyhow::Result<String> {
-    let prompts = chain.candidate().prompts;
+    let prompts = chain.dspy_prompts(&chain.candidate().prompts);
     let Some(into) = &args.into else {
         let program = DspyProgram::from_prompts(&prompts, &mapped(chain, &args.map)?, &Versions::default())?;
         return Ok(program.to_json());

@@ -24,6 +24,8 @@ mod names;
 mod probe;
 #[path = "command/rows.rs"]
 mod rows;
+#[path = "command/settings.rs"]
+mod settings;
 #[path = "command/stops.rs"]
 mod stops;
 #[path = "command/summary.rs"]

@@ -29,7 +29,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use crash::{Figures, crash};
-use harness::{Behaviour, Harness, Results, kill, optimizer, promptopt, said, start, wait_until};
+use harness::{
+    Behaviour, Harness, Reference, Results, check_books, kill, optimizer, promptopt, said, start, wait_until,
+};
 
 const OPTIMIZERS: [&str; 3] = ["miprov2", "copro", "gepa"];
 
@@ -52,30 +54,32 @@ fn a_killed_run_of_an_agent_pays_no_call_twice() {
     }
 }
 
-/// Runs an agent under a cap with several calls at once, or one after the other, and holds the books against the server's.
-fn check_cap(harness: &Harness) {
-    let count = |concurrency: usize| {
-        let rest = format!("[optimizer]\nkind = \"gepa\"\nmax_calls = 150\nconcurrency = {concurrency}");
-        let task = harness.task("", &rest);
-        harness.reset();
-        let folder = harness.folder(&task);
-        let output = promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run"]);
-        assert!(output.status.success(), "{}", said(&output));
-        let outcome = std::fs::read_to_string(folder.path().join("route.run/outcome.json")).unwrap();
-        let saved = std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap();
-        let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
-        let calls = |at: &str| saved.pointer(at).and_then(|calls| calls.as_u64()).unwrap();
-        let searched = calls("/outcome/spending/task/calls") + calls("/outcome/spending/prompt/calls");
-        assert!(searched <= 150, "{searched} calls");
-        assert_eq!(searched + calls("/test_usage/calls"), harness.requests() as u64);
-        outcome
+#[test]
+fn the_books_of_an_agent_are_those_of_its_server() {
+    let harness = Harness::of_agent();
+    let caps = [["--max-calls", "150"], ["--max-tokens", "50000"], ["--max-cost", "0.06"]];
+    check_books(&harness, "gepa", &caps);
+    for kind in ["miprov2", "copro"] {
+        check_books(&harness, kind, &caps[..1]);
+    }
+}
+
+/// Runs an agent row by row and with many rows at once.
+fn check_concurrency(harness: &Harness, kind: &str) {
+    let run = |concurrency: usize| {
+        let options = format!("[optimizer]\nkind = \"{kind}\"\nmax_calls = 150\nconcurrency = {concurrency}");
+        let reference = Reference::run(harness, &harness.task("", &options));
+        (reference.by_body, reference.results)
     };
-    assert_eq!(count(1), count(32));
+    assert_eq!(run(1), run(32), "{kind}");
 }
 
 #[test]
-fn an_agent_asks_its_server_no_more_than_its_cap() {
-    check_cap(&Harness::of_agent());
+fn an_agent_gives_the_same_at_any_concurrency() {
+    let harness = Harness::of_agent();
+    for kind in OPTIMIZERS {
+        check_concurrency(&harness, kind);
+    }
 }
 
 #[test]

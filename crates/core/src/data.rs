@@ -12,4 +12,4 @@ pub use hash::ContentHash;
 pub use prediction::Prediction;
 pub use score::Score;
 pub use shown::{excerpt, shown};
-pub use text::{is_unsafe, plain_text, printable, shorten, without_bytes};
+pub use text::{is_unsafe, plain_text, printable, shorten, spaced_json, without_bytes};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,10 @@ use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
 use crate::lm::{LmError, Refusal, ReplyError};
 use crate::money::Usage;
 use crate::outage::says_outage;
+
+/// The field of a prediction, a step and a demo that holds the calls of tools of an agent: a list of turns, each with the
+/// `thought` that came with the calls, if any, and the `calls`, each with `tool`, `arguments` and `result`.
+pub const TRAJECTORY: &str = "trajectory";
 
 /// What a step is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +33,26 @@ impl StepKind {
     }
 }
 
+/// When a step was made, in microseconds. The result of a run never depends on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StepTime {
+    /// From the beginning of the program's run to that of the step.
+    #[serde(rename = "began_us")]
+    pub began: u64,
+    /// From its beginning to its end. What it waited for a turn, a retry or a rate limit is part of it.
+    #[serde(rename = "took_us")]
+    pub took: u64,
+}
+
+impl StepTime {
+    /// From one time to another, both since the run began.
+    pub(crate) fn between(began: Duration, ended: Duration) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self { began: micros(began), took: micros(ended.saturating_sub(began)) }
+    }
+}
+
 /// One call of one predictor inside a run, or of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -40,6 +65,9 @@ pub struct Step {
     /// The step that it is part of, by its place among the steps of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<usize>,
+    /// When it was made. The context sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<StepTime>,
     /// What it was given.
     pub inputs: Fields,
     /// What it answered; empty when it failed.

@@ -89,6 +89,14 @@ pub enum Error {
         /// The file's name.
         found: String,
     },
+    /// An agent has fields with which it can be no `dspy.ReAct`.
+    #[error("the agent `{predictor}` can be no `dspy.ReAct`: {reason}")]
+    Field {
+        /// Our path of the agent; empty where it is the whole program.
+        predictor: String,
+        /// What is wrong with which field.
+        reason: String,
+    },
     /// Demos do not fit their predictor.
     #[error("the demos of the predictor `{predictor}` do not fit its signature: {misfit}")]
     Demos {

@@ -40,12 +40,14 @@ mod layout;
 mod path;
 mod prefix;
 mod program;
+mod react;
 mod state;
 mod versions;
 
 pub use error::Error;
 pub use layout::{LONE, Layout};
 pub use program::{DspyProgram, MAX_BYTES};
+pub use react::ReAct;
 pub use versions::Versions;
 
 /// Compiles the examples of the README.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use minijinja::{Environment, UndefinedBehavior};
+use promptopt_core::lm::Part;
 use promptopt_core::program::Predictor;
 use promptopt_core::prompt::Prompts;
+use promptopt_core::signature::Field;
 use promptopt_core::trace::{Trace, TraceText};
 use promptopt_run::{Assignment, Error};
 use serde::Serialize;
@@ -15,6 +17,9 @@ pub(crate) const REQUEST: &str = include_str!("../prompts/reflect.md");
 const MAX_VALUE_CHARS: usize = 2000;
 /// All records of a request together have at most so many characters; what is beyond is left out.
 const MAX_RECORDS_CHARS: usize = 60_000;
+/// The most images in a request, and the most bytes of each, as base64.
+const MAX_IMAGES: usize = 8;
+const MAX_IMAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Calls of one component shown of one run.
 const MAX_STEPS: usize = 4;
 /// The most characters of an instruction.
@@ -27,7 +32,7 @@ pub fn record(trace: &Trace, component: &str) -> String {
     let steps: Vec<_> =
         trace.steps.iter().filter(|step| step.predictor == component).take(MAX_STEPS).collect();
     let own_outputs = match steps.as_slice() {
-        [only] if trace.steps.len() == 1 => Some(&only.outputs),
+        [only] if trace.steps.iter().filter(|step| step.parent.is_none()).count() == 1 => Some(&only.outputs),
         _ => None,
     };
     if steps.is_empty() {
@@ -104,7 +109,34 @@ pub(crate) fn request(
         [] => String::new(),
         records => draft.with_records(records, all - records.len()).unwrap_or_default(),
     };
-    Ok(Assignment::prompt_of(bounded(records), put))
+    let records = bounded(records);
+    let images = images(traces.iter().take(records.len()), component);
+    Ok(Assignment::prompt_of(records, put).with_images(images))
+}
+
+/// The images that a component was given in each of these runs, as far as a request has room for them.
+fn images<'t>(traces: impl Iterator<Item = &'t Arc<Trace>>, component: &dyn Predictor) -> Vec<Vec<String>> {
+    let shown: Vec<&Field> =
+        component.signature().inputs().iter().filter(|field| field.kind.is_shown()).collect();
+    let mut left = MAX_IMAGES;
+    let mut of_run = |trace: &Arc<Trace>| {
+        let step = trace.steps.iter().find(|step| step.predictor == component.path());
+        let inputs = step.map_or_else(|| trace.example.inputs(), |step| step.inputs.clone());
+        let parts = shown.iter().filter_map(|field| Some((&field.kind, inputs.get(&field.name)?)));
+        let urls: Vec<String> =
+            parts.flat_map(|(kind, value)| kind.parts(value)).filter_map(url).take(left).collect();
+        left -= urls.len();
+        urls
+    };
+    if shown.is_empty() { Vec::new() } else { traces.map(&mut of_run).collect() }
+}
+
+/// The address of an image that is not too large.
+fn url(part: Part) -> Option<String> {
+    match part {
+        Part::Image(image) if image.url.len() <= MAX_IMAGE_BYTES => Some(image.url.to_string()),
+        _ => None,
+    }
 }
 
 /// A request as far as it does not depend on the records.

@@ -11,6 +11,9 @@ use crate::draft::Draft;
 use crate::forms::offered;
 use crate::parameter_support::Parameter;
 
+/// The largest request that is sent. Providers take less: 50 MB at OpenAI, 32 at Anthropic.
+const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
 /// The name under which the bound on the completion is sent. A server that refuses it gets the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,8 +110,10 @@ impl BodyTemplate {
         let mut body: Map<String, Value> = parts.collect();
         let extra = self.extra.iter().chain(request.extra.iter());
         body.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
-        serde_json::to_vec(&body)
-            .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))
+        let body = serde_json::to_vec(&body)
+            .map_err(|error| unsent(format!("the request can not be written as JSON: {error}")))?;
+        check_size(body.len())?;
+        Ok(body)
     }
 
     /// Whether several tools may be called at once. The client's own word goes with tools alone, because servers
@@ -170,6 +175,19 @@ fn some_of(list: &[impl Serialize]) -> Result<Option<Value>, LmError> {
     if list.is_empty() { Ok(None) } else { written(&list).map(Some) }
 }
 
+/// Refuses a request that is larger than any provider takes, before it is sent.
+pub(crate) fn check_size(bytes: usize) -> Result<(), LmError> {
+    if bytes <= MAX_REQUEST_BYTES {
+        return Ok(());
+    }
+    let mb = |bytes: usize| bytes.div_ceil(1024 * 1024);
+    Err(unsent(format!(
+        "the request has {} MB, and at most {} are sent; show fewer or smaller images and files",
+        mb(bytes),
+        mb(MAX_REQUEST_BYTES)
+    )))
+}
+
 /// JSON has no infinity and no NaN; a `null` in their place would mean "the provider's default".
 pub(crate) fn check_sampling(sampling: &Sampling) -> Result<(), String> {
     for (name, value) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
@@ -206,6 +224,16 @@ mod tests {
             parallel_tool_calls: None,
             extra: Map::new(),
         }
+    }
+
+    #[test]
+    fn a_request_that_no_provider_takes_is_not_sent() {
+        let image = Image::of_bytes("image/png", &vec![7; 10 * 1024 * 1024]);
+        let shown = Content::parts((0..5).map(|_| Part::Image(image.clone())));
+        let request = LmRequest::new(vec![Message::user(shown)]);
+        let render = |template: BodyTemplate| template.render(&request, &template.draft(&request, false));
+        let error = render(template()).unwrap_err().to_string();
+        assert!(error.contains("has 67 MB, and at most 64 are sent"), "{error}");
     }
 
     fn check(template: &BodyTemplate, request: &LmRequest, with_format: bool, expected: Value) {

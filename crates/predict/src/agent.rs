@@ -15,11 +15,10 @@ use promptopt_core::lm::{
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::{FieldType, Signature};
-use promptopt_core::trace::Step;
+use promptopt_core::trace::{Step, TRAJECTORY};
 use serde_json::Value;
 
 pub use tool::{Tool, ToolFn, tool_fn};
-pub use trajectory::TRAJECTORY;
 
 use crate::adapter::check_size;
 use crate::predict::full_text;
@@ -207,11 +206,16 @@ impl Agent {
         result
     }
 
+    /// Its tools, with their own descriptions or those that were installed.
+    pub fn tools(&self) -> Vec<ToolDefinition> {
+        self.definitions(|description| &description.prompt().instruction)
+    }
+
     /// The first request as it goes over the wire for some inputs, under the agent's own prompt, where the model takes
     /// tools.
     pub fn request(&self, inputs: &Fields) -> LmRequest {
         let (adapter, prompt) = (self.predict.adapter_of_prompt(), self.predict.prompt());
-        let definitions = self.definitions(|description| &description.prompt().instruction);
+        let definitions = self.tools();
         let is_native = self.form != ToolForm::Text;
         let messages = self.opening(adapter, prompt, inputs, &definitions, is_native);
         let request = LmRequest::new(messages).with_sampling(self.predict.sampling().clone());

@@ -12,7 +12,7 @@ use crate::adapter::{
     Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
 };
 use crate::pieces::Pieces;
-use crate::python::{field_descriptions, objective, type_note, type_request, value_text};
+use crate::python::{field_descriptions, say_objective, type_note, type_request, value_text};
 use crate::value::read_text;
 
 const OPEN: &str = "[[ ## ";
@@ -20,6 +20,8 @@ const OPEN: &str = "[[ ## ";
 const BETWEEN: &str = "\n\n[[ ## ";
 const CLOSE: &str = " ## ]]";
 const COMPLETED: &str = "[[ ## completed ## ]]";
+pub(crate) const STRUCTURE: &str = "\nAll interactions will be structured in the following way, with the appropriate values \
+                         filled in.\n\n";
 
 /// DSPy's chat format, our default.
 ///
@@ -55,34 +57,37 @@ impl Adapter for ChatAdapter {
     }
 
     fn system(&self, signature: &Signature, instruction: &str) -> String {
-        let placeholder =
-            |field: &Field, note: String| format!("{}\n{{{}}}{note}", marker(&field.name), field.name);
-        let inputs = signature.inputs().iter().map(|field| placeholder(field, String::new()));
-        let outputs = signature.outputs().iter().map(|field| placeholder(field, type_note(&field.kind)));
-        let structure: Vec<_> = inputs.chain(outputs).collect();
-        format!(
-            "{}\nAll interactions will be structured in the following way, with the appropriate values filled in.\n\n\
-             {}\n\n{COMPLETED}\n{}",
-            field_descriptions(signature),
-            structure.join("\n\n"),
-            objective(instruction)
-        )
+        let mut text = field_descriptions(signature);
+        text.push_str(STRUCTURE);
+        let inputs = signature.inputs().iter().map(|field| (field, String::new()));
+        let outputs = signature.outputs().iter().map(|field| (field, type_note(&field.kind)));
+        for (Field { name, .. }, note) in inputs.chain(outputs) {
+            for part in [OPEN, name, CLOSE, "\n{", name, "}", &note, "\n\n"] {
+                text.push_str(part);
+            }
+        }
+        text.push_str(COMPLETED);
+        text.push('\n');
+        say_objective(&mut text, instruction);
+        text
     }
 
     fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> Content {
         let mut pieces = input_pieces(signature, inputs, preface);
         if ask {
-            let outputs: Vec<_> = signature
-                .outputs()
-                .iter()
-                .map(|field| format!("`{}`{}", marker(&field.name), type_request(&field.kind)))
-                .collect();
             pieces.say(if pieces.is_empty() { "" } else { "\n\n" });
-            pieces.say(&format!(
-                "Respond with the corresponding output fields, starting with the field {}, and then ending with the \
-                 marker for `{COMPLETED}`.",
-                outputs.join(", then ")
-            ));
+            pieces.say("Respond with the corresponding output fields, starting with the field ");
+            for (index, field) in signature.outputs().iter().enumerate() {
+                pieces.say(if index > 0 { ", then `" } else { "`" });
+                pieces.say(OPEN);
+                pieces.say(&field.name);
+                pieces.say(CLOSE);
+                pieces.say("`");
+                pieces.say(&type_request(&field.kind));
+            }
+            pieces.say(", and then ending with the marker for `");
+            pieces.say(COMPLETED);
+            pieces.say("`.");
         }
         pieces.finish()
     }
@@ -141,12 +146,8 @@ fn read(signature: &Signature, reply: &str, marks: &[Mark<'_>]) -> Result<Fields
     in_order(signature, found)
 }
 
-fn marker(name: &str) -> String {
-    format!("{OPEN}{name}{CLOSE}")
-}
-
 fn section(field: &Field, value: &Value) -> String {
-    format!("{}\n{}", marker(&field.name), escaped(value_text(value, &field.kind)))
+    [OPEN, &field.name, CLOSE, "\n", &escaped(value_text(value, &field.kind))].concat()
 }
 
 /// Puts a backslash before every beginning of a marker.

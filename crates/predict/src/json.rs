@@ -6,8 +6,8 @@ use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
-use crate::chat::input_pieces;
-use crate::python::{field_descriptions, objective, type_note, type_request};
+use crate::chat::{STRUCTURE, input_pieces};
+use crate::python::{field_descriptions, say_objective, type_note, type_request};
 use crate::value::{coerce, parse_json};
 
 /// DSPy's JSON format: what a retry goes out in when a reply in chat form does not fit.
@@ -20,11 +20,18 @@ impl Adapter for JsonAdapter {
     }
 
     fn system(&self, signature: &Signature, instruction: &str) -> String {
-        let inputs: Vec<_> = signature
-            .inputs()
-            .iter()
-            .map(|field| format!("[[ ## {} ## ]]\n{{{}}}", field.name, field.name))
-            .collect();
+        let mut text = field_descriptions(signature);
+        text.push_str(STRUCTURE);
+        text.push_str("Inputs will have the following structure:");
+        if signature.inputs().is_empty() {
+            text.push_str("\n\n");
+        }
+        for Field { name, .. } in signature.inputs() {
+            for part in ["\n\n[[ ## ", name, " ## ]]\n{", name, "}"] {
+                text.push_str(part);
+            }
+        }
+        text.push_str("\n\nOutputs will be a JSON object with the following fields.\n\n");
         let outputs: Fields = signature
             .outputs()
             .iter()
@@ -32,15 +39,10 @@ impl Adapter for JsonAdapter {
                 (field.name.clone(), Value::from(format!("{{{}}}{}", field.name, type_note(&field.kind))))
             })
             .collect();
-        format!(
-            "{}\nAll interactions will be structured in the following way, with the appropriate values filled in.\n\n\
-             Inputs will have the following structure:\n\n{}\n\n\
-             Outputs will be a JSON object with the following fields.\n\n{}\n{}",
-            field_descriptions(signature),
-            inputs.join("\n\n"),
-            pretty(outputs),
-            objective(instruction)
-        )
+        text.push_str(&pretty(outputs));
+        text.push('\n');
+        say_objective(&mut text, instruction);
+        text
     }
 
     fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, ask: bool) -> Content {

@@ -46,13 +46,14 @@ mod schema;
 mod value;
 
 pub use adapter::{Adapter, adapter_of};
-pub use agent::{Agent, TRAJECTORY, Tool, ToolFn, ToolForm, tool_fn};
+pub use agent::{Agent, Tool, ToolFn, ToolForm, tool_fn};
 pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;
 pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
+pub use promptopt_core::trace::TRAJECTORY;
 pub use value::parse_value;
 
 /// Compiles the examples of the README.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use promptopt_core::data::without_bytes;
+use promptopt_core::data::{spaced_json, without_bytes};
 use promptopt_core::lm::{Content, Part};
 use promptopt_core::signature::FieldType;
 use serde_json::{Value, json};
 
-use crate::python::{spaced_json, value_text};
+use crate::python::value_text;
 
 /// The pieces of a message so far.
 #[derive(Default)]

@@ -1,38 +1,37 @@
 //! Python's spelling of types and values, which the chat formats are defined in.
 
-use std::io;
+use std::borrow::Cow;
 
-use promptopt_core::signature::{FieldType, Signature};
-use serde::Serialize as _;
+use promptopt_core::data::spaced_json;
+use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
-use serde_json::ser::Formatter;
 
 use crate::value::reads_back;
 
 /// The type as Python writes it: `str`, `Literal['a', 'b']`, `list[int]`, `dict[str, Any]`.
-pub(crate) fn type_name(kind: &FieldType) -> String {
-    match kind {
-        FieldType::Integer => "int".to_owned(),
-        FieldType::Float => "float".to_owned(),
-        FieldType::Bool => "bool".to_owned(),
+pub(crate) fn type_name(kind: &FieldType) -> Cow<'static, str> {
+    Cow::from(match kind {
+        FieldType::Integer => "int",
+        FieldType::Float => "float",
+        FieldType::Bool => "bool",
         FieldType::Enum(values) => {
             let quoted: Vec<_> = values.iter().map(|value| quoted(value)).collect();
-            format!("Literal[{}]", quoted.join(", "))
+            return format!("Literal[{}]", quoted.join(", ")).into();
         }
-        FieldType::List(item) => format!("list[{}]", type_name(item)),
-        FieldType::Object(_) => "dict[str, Any]".to_owned(),
+        FieldType::List(item) => return format!("list[{}]", type_name(item)).into(),
+        FieldType::Object(_) => "dict[str, Any]",
         FieldType::Optional(item) => match &**item {
-            FieldType::Union(kinds) => format!("Union[{}, NoneType]", type_names(kinds)),
-            item => format!("Union[{}, NoneType]", type_name(item)),
+            FieldType::Union(kinds) => return format!("Union[{}, NoneType]", type_names(kinds)).into(),
+            item => return format!("Union[{}, NoneType]", type_name(item)).into(),
         },
-        FieldType::Union(kinds) => format!("Union[{}]", type_names(kinds)),
-        FieldType::Date => "date".to_owned(),
-        FieldType::DateTime => "datetime".to_owned(),
-        FieldType::Image => "Image".to_owned(),
-        FieldType::File => "File".to_owned(),
-        FieldType::History => "History".to_owned(),
-        _ => "str".to_owned(),
-    }
+        FieldType::Union(kinds) => return format!("Union[{}]", type_names(kinds)).into(),
+        FieldType::Date => "date",
+        FieldType::DateTime => "datetime",
+        FieldType::Image => "Image",
+        FieldType::File => "File",
+        FieldType::History => "History",
+        _ => "str",
+    })
 }
 
 fn type_names(kinds: &[FieldType]) -> String {
@@ -73,40 +72,43 @@ pub(crate) fn type_request(kind: &FieldType) -> String {
 
 /// The numbered descriptions of the fields of a signature.
 pub(crate) fn field_descriptions(signature: &Signature) -> String {
-    let list = |fields: &[promptopt_core::signature::Field]| {
-        let lines: Vec<_> = fields
-            .iter()
-            .enumerate()
-            .map(|(index, field)| {
-                format!("{}. `{}` ({}): {}", index + 1, field.name, type_name(&field.kind), field.description)
-            })
-            .collect();
-        lines.join("\n").trim().to_owned()
-    };
-    format!(
-        "Your input fields are:\n{}\nYour output fields are:\n{}",
-        list(signature.inputs()),
-        list(signature.outputs())
-    )
+    let mut text = "Your input fields are:".to_owned();
+    list(&mut text, signature.inputs());
+    text.push_str("\nYour output fields are:");
+    list(&mut text, signature.outputs());
+    text
 }
 
-/// The sentence that carries the instruction, every line indented by eight spaces.
-pub(crate) fn objective(instruction: &str) -> String {
-    let dedented = dedent(instruction);
-    let lines: String = dedented.lines().map(|line| format!("\n{}{line}", " ".repeat(8))).collect();
-    format!("In adhering to this structure, your objective is: {lines}")
+fn list(text: &mut String, fields: &[Field]) {
+    if fields.is_empty() {
+        return text.push('\n');
+    }
+    for (index, field) in fields.iter().enumerate() {
+        let number = (index + 1).to_string();
+        let kind = type_name(&field.kind);
+        for part in ["\n", &number, ". `", &field.name, "` (", &kind, "): ", &field.description] {
+            text.push_str(part);
+        }
+    }
+    text.truncate(text.trim_end().len());
 }
 
-/// Removes the white space that all lines with content begin with.
-fn dedent(text: &str) -> String {
+/// Adds the sentence that carries the instruction, every line indented by eight spaces.
+pub(crate) fn say_objective(text: &mut String, instruction: &str) {
+    text.push_str("In adhering to this structure, your objective is: ");
+    for line in dedented(instruction) {
+        text.push_str("\n        ");
+        text.push_str(line);
+    }
+}
+
+/// The lines without the white space that all with content begin with.
+fn dedented(text: &str) -> impl Iterator<Item = &str> {
     let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
     let margin = text.lines().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| if line.trim().is_empty() { "" } else { line.get(margin..).unwrap_or(line) })
-        .collect();
-    let end = if text.ends_with('\n') { "\n" } else { "" };
-    lines.join("\n") + end
+    let (before, last) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
+    let lines = if last.trim().is_empty() { before } else { text }.lines();
+    lines.map(move |line| if line.trim().is_empty() { "" } else { line.get(margin..).unwrap_or(line) })
 }
 
 /// A value as Python's `str` or `json.dumps` writes it.
@@ -145,32 +147,6 @@ fn numbered_list(items: &[Value]) -> String {
             .map(|(index, item)| format!("[{}] {}", index + 1, blob(item)))
             .collect::<Vec<_>>()
             .join("\n"),
-    }
-}
-
-/// JSON with a space after every comma and colon, as `json.dumps(…, ensure_ascii=False)` has it.
-pub(crate) fn spaced_json(value: &Value) -> String {
-    let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
-    match value.serialize(&mut serializer) {
-        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => value.to_string(),
-    }
-}
-
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
     }
 }
 
@@ -220,8 +196,18 @@ mod tests {
 
     #[test]
     fn instructions_keep_their_relative_indentation() {
+        let check = |instruction: &str, expected: &[&str]| {
+            assert_eq!(dedented(instruction).collect::<Vec<_>>(), expected, "{instruction:?}");
+        };
+        check("  a\n    b\n\n", &["a", "  b", ""]);
+        check("a\n   ", &["a"]);
+        check("a\n\n   ", &["a", ""]);
+        check(" \t", &[]);
+        check("\ta  \r\n\tb", &["a  ", "b"]);
+        let mut text = String::new();
+        say_objective(&mut text, "  a\n    b\n\n");
         assert_eq!(
-            objective("  a\n    b\n\n"),
+            text,
             "In adhering to this structure, your objective is: \n        a\n          b\n        "
         );
     }

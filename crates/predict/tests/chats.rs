@@ -65,8 +65,19 @@ fn any_type() -> impl Strategy<Value = FieldType> {
         Just(FieldType::Float),
         Just(FieldType::Bool),
         Just(FieldType::literals(["alpha", "beta", "it's"])),
+        Just(FieldType::Date),
+        Just(FieldType::DateTime),
+        Just(FieldType::parse("union[int, str]").unwrap()),
+        Just(FieldType::parse("union[date, bool, list[str]]").unwrap()),
+        Just(FieldType::parse("union[enum[none, null], float]").unwrap()),
     ];
-    leaf.prop_recursive(2, 4, 2, |inner| inner.prop_map(FieldType::list))
+    let optional = |kind: FieldType| match kind {
+        FieldType::Optional(_) => kind,
+        kind => FieldType::optional(kind),
+    };
+    leaf.prop_recursive(2, 4, 2, move |inner| {
+        prop_oneof![inner.clone().prop_map(FieldType::list), inner.prop_map(optional)]
+    })
 }
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -75,6 +86,18 @@ fn any_text() -> impl Strategy<Value = String> {
         Just("[[ ## completed ## ]]".to_owned()),
         Just("x\n[[ ## out0 ## ]]\ny \\[[ ## out1 ## ]] \\\\[[ ##".to_owned()),
         Just("line one\r\n\n  line three".to_owned()),
+        proptest::sample::select(vec![
+            "null",
+            "None",
+            "\"null\"",
+            "5",
+            "true",
+            "2024-02-29",
+            "[1]",
+            "'x'",
+            ""
+        ])
+        .prop_map(str::to_owned),
     ]
 }
 
@@ -88,6 +111,20 @@ fn any_value(kind: &FieldType) -> BoxedStrategy<Value> {
         FieldType::List(item) => {
             proptest::collection::vec(any_value(item), 0..4).prop_map(Value::from).boxed()
         }
+        FieldType::Optional(item) => {
+            // An empty text says nothing.
+            let something = any_value(item).prop_filter("nothing", |value| value != "");
+            prop_oneof![Just(Value::Null), something].boxed()
+        }
+        FieldType::Union(kinds) => {
+            proptest::sample::select(kinds.clone()).prop_flat_map(|kind| any_value(&kind)).boxed()
+        }
+        FieldType::Date => (1..9999, 1..13, 1..29)
+            .prop_map(|(year, month, day)| format!("{year:04}-{month:02}-{day:02}").into())
+            .boxed(),
+        FieldType::DateTime => (0..24, 0..60)
+            .prop_map(|(hour, minute)| format!("2024-02-29T{hour:02}:{minute:02}:07").into())
+            .boxed(),
         _ => Just(json!({})).boxed(),
     }
 }

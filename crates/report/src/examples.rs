@@ -1,10 +1,9 @@
 //! The examples of the test, one by one.
 
-use promptopt_core::data::Fields;
 use serde::Serialize;
 
 use crate::text::{Cut, Field};
-use crate::{ExampleRow, ExampleStatus, Report, format, text, thumbnails};
+use crate::{ExampleRow, ExampleStatus, Report, StepRow, format, text, thumbnails};
 
 /// At most this many examples are shown.
 const MAX_EXAMPLES: usize = 2_000;
@@ -55,6 +54,7 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct Answer {
     fields: Vec<Field>,
+    steps: Vec<StepRow>,
     score: Option<f64>,
     error: Option<Cut>,
 }
@@ -122,7 +122,8 @@ impl Row {
         let fields = lists.into_iter().flatten().map(|field| field.name.len() + field.value.text.len() + 40);
         let errors = [&self.before.error, &self.after.error, &self.feedback];
         let errors = errors.into_iter().flatten().map(|cut| cut.text.len());
-        300 + fields.sum::<usize>() + errors.sum::<usize>()
+        let steps = self.before.steps.iter().chain(&self.after.steps).map(StepRow::chars);
+        300 + fields.sum::<usize>() + errors.sum::<usize>() + steps.sum::<usize>()
     }
 }
 
@@ -146,12 +147,18 @@ fn row(index: usize, example: &ExampleRow) -> Row {
         status: example.status(),
         inputs: text::fields(&example.inputs),
         expected: text::fields(&example.expected),
-        before: answer(example.before.as_ref(), example.score_before, example.error_before.as_deref()),
-        after: answer(example.after.as_ref(), example.score_after, example.error_after.as_deref()),
+        before: Answer {
+            fields: example.before.as_ref().map(text::fields).unwrap_or_default(),
+            steps: example.steps_before.clone(),
+            score: example.score_before,
+            error: example.error_before.as_deref().map(Cut::value),
+        },
+        after: Answer {
+            fields: example.after.as_ref().map(text::fields).unwrap_or_default(),
+            steps: example.steps_after.clone(),
+            score: example.score_after,
+            error: example.error_after.as_deref().map(Cut::value),
+        },
         feedback: example.feedback.as_deref().map(Cut::value),
     }
-}
-
-fn answer(fields: Option<&Fields>, score: Option<f64>, error: Option<&str>) -> Answer {
-    Answer { fields: fields.map(text::fields).unwrap_or_default(), score, error: error.map(Cut::value) }
 }

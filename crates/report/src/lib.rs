@@ -53,6 +53,7 @@ mod render;
 mod report;
 mod rules;
 mod splits;
+mod steps;
 mod test_report;
 mod text;
 mod thumbnails;
@@ -62,6 +63,7 @@ pub use error::Error;
 pub use error_line::ErrorLine;
 pub use example_row::{ExampleRow, ExampleStatus};
 pub use report::{Report, StageCost};
+pub use steps::StepRow;
 pub use test_report::TestReport;
 
 /// Compiles the examples of the README.

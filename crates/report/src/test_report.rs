@@ -7,6 +7,7 @@ use promptopt_run::Evaluation;
 use promptopt_statistics::{Comparison, Estimate, compare, detectable_gain};
 use serde::{Deserialize, Serialize};
 
+use crate::example_row::Room;
 use crate::{Error, ExampleRow};
 
 /// Original and optimized program on examples that nothing was chosen on.
@@ -55,10 +56,10 @@ impl TestReport {
         after: &Evaluation,
     ) -> Result<Self, Error> {
         let comparison = compare(&before.evidence(), &after.evidence(), after.estimate.level)?;
-        let mut left = crate::thumbnails::MAX_TABLE_CHARS;
+        let mut room = Room::default();
         let traces = before.traces.iter().zip(&after.traces);
         let row = |(example, (before, after)): (&Arc<Example>, (&Option<_>, &Option<_>))| {
-            ExampleRow::within(example, before.as_deref(), after.as_deref(), &mut left)
+            ExampleRow::within(example, before.as_deref(), after.as_deref(), &mut room)
         };
         Ok(Self {
             split: split.into(),

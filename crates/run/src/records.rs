@@ -12,6 +12,7 @@ use promptopt_core::trace::{Failure, FailureKind, Trace};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use crate::writer::IMAGES;
 use crate::{Assignment, Event, Halt, Run, StopReason};
 
 /// Rows that are looked for on the way to one text.
@@ -87,6 +88,8 @@ pub(crate) struct Withheld {
     room: Option<usize>,
     /// Names of texts that are refused whatever records they are written from.
     hopeless: BTreeSet<String>,
+    /// Whether requests have no images, because the provider took one only without.
+    images: bool,
     /// Whether any text was written.
     has_written: bool,
     /// Where the note about the rows stands, and what the provider said of the first.
@@ -125,6 +128,17 @@ impl Refused {
         Some(Self { reason: lm.refusal()?, why: format!("{error:#}"), fatal: lm.is_fatal() })
     }
 
+    /// What an error says of a request that shows images. A model that takes none may be said to be not found.
+    fn of_images(inputs: &Fields, error: &anyhow::Error) -> Option<Self> {
+        let lm = error.chain().find_map(|cause| cause.downcast_ref::<LmError>())?;
+        let may_be_theirs = matches!(lm, LmError::InvalidRequest { .. } | LmError::Engine { .. });
+        (may_be_theirs && inputs.contains_key(IMAGES)).then(|| Self {
+            reason: Refusal::Content,
+            why: format!("{error:#}"),
+            fatal: true,
+        })
+    }
+
     /// The refusal that a trace tells of.
     pub(crate) fn of(trace: &Trace) -> Option<Self> {
         let prediction = trace.prediction.as_ref()?;
@@ -156,7 +170,9 @@ impl Module for Listening<'_> {
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        self.0.run(context, inputs).await.or_else(|error| match Refused::behind(&error) {
+        let refused =
+            |error: &anyhow::Error| Refused::behind(error).or_else(|| Refused::of_images(inputs, error));
+        self.0.run(context, inputs).await.or_else(|error| match refused(&error) {
             Some(refusal) => Ok(refusal.into_prediction()),
             None => Err(error),
         })
@@ -200,11 +216,14 @@ impl Run<'_> {
         let shown = |one: &Assignment| one.records.as_ref().map(|records| self.withheld.shown(records));
         let shown: Vec<Option<Vec<usize>>> = assignments.iter().map(shown).collect();
         let told: Vec<Option<(Fields, u64)>> =
-            assignments.iter().zip(&shown).map(|(one, shown)| told(one, shown.as_deref())).collect();
+            assignments.iter().zip(&shown).map(|(one, shown)| self.told(one, shown.as_deref())).collect();
         let mut sent = self.send(program, told.iter().flatten().cloned().collect()).await?.into_iter();
         let mut traces = Vec::new();
         for told in &told {
             traces.extend(if told.is_some() { sent.next() } else { Some(nothing_to_show()) });
+        }
+        for ((assignment, shown), trace) in assignments.iter().zip(&shown).zip(&mut traces) {
+            self.try_without_images(program, assignment, shown.as_deref(), trace).await?;
         }
         for trace in &traces {
             self.withheld.has_written |= has_text(trace);
@@ -226,6 +245,47 @@ impl Run<'_> {
             }
         }
         Ok(traces)
+    }
+
+    /// Has a text that was refused written without the images of its records.
+    async fn try_without_images(
+        &mut self,
+        program: &dyn Evaluator,
+        assignment: &Assignment,
+        shown: Option<&[usize]>,
+        trace: &mut Arc<Trace>,
+    ) -> Result<(), Halt> {
+        let (Some(refusal), Some(shown), false) =
+            (Refused::of(trace), shown, assignment.images.iter().all(Vec::is_empty))
+        else {
+            return Ok(());
+        };
+        let is_known = std::mem::replace(&mut self.withheld.images, true);
+        let again = self.resend(program, assignment, shown).await?;
+        let Some(again) = again.filter(|again| Refused::of(again).is_none()) else {
+            // It was not the images, or nobody can tell.
+            self.withheld.images = is_known;
+            return Ok(());
+        };
+        *trace = again;
+        if !is_known {
+            self.warn(format!(
+                "the prompt model is not shown the images of the rows, because its provider took a request only without \
+                 them: {}",
+                refusal.why
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a text is to be written from: its inputs with these records and their images; `None` where that is nothing.
+    fn told(&self, assignment: &Assignment, shown: Option<&[usize]>) -> Option<(Fields, u64)> {
+        let (mut inputs, draw) = told(assignment, shown)?;
+        let images = shown.unwrap_or_default().iter().filter_map(|at| assignment.images.get(*at));
+        if !self.withheld.images && images.clone().any(|images| !images.is_empty()) {
+            inputs.insert(IMAGES.to_owned(), images.map(|urls| Value::from(urls.clone())).collect());
+        }
+        Some((inputs, draw))
     }
 
     /// Has a text that was refused written from fewer records: from half of them where it was too long, else without
@@ -346,7 +406,7 @@ impl Run<'_> {
         assignment: &Assignment,
         shown: &[usize],
     ) -> Result<Option<Arc<Trace>>, Halt> {
-        let Some(told) = told(assignment, Some(shown)) else { return Ok(None) };
+        let Some(told) = self.told(assignment, Some(shown)) else { return Ok(None) };
         if self.spare(self.board().examples().len()) == Some(0) {
             return Ok(None);
         }

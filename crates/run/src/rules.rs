@@ -68,7 +68,7 @@ impl fmt::Display for RulesFinding {
         let paying = known().filter(|worth| worth.is_better()).count();
         write!(
             formatter,
-            "of {} rules of the winner {} were tried with and without, {paying} pay beyond chance, and {} were dropped: {}",
+            "{} in the winner, {} tried with and without, {paying} worth it beyond chance, {} dropped: {}",
             self.rules.len(),
             known().count(),
             self.dropped(),

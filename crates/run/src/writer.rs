@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Example, Fields, Prediction};
-use promptopt_core::lm::{LmError, LmRequest, Message, ReplyError, Sampling};
+use promptopt_core::lm::{Content, Image, LmError, LmRequest, Message, Part, ReplyError, Sampling};
 use promptopt_core::program::{CallContext, Evaluator, Metric, Module, ModuleExt as _, Predictor, metric_fn};
 use promptopt_core::prompt::{Prompt, Prompts};
 use promptopt_core::signature::{Field, Signature};
@@ -52,12 +52,14 @@ pub struct Assignment {
     pub draw: u64,
     /// Which of the inputs is made of records.
     pub(crate) records: Option<Records>,
+    /// The images of each record, as addresses.
+    pub(crate) images: Vec<Vec<String>>,
 }
 
 impl Assignment {
     /// The first draw of these inputs.
     pub fn new(inputs: Fields) -> Self {
-        Self { inputs, draw: 0, records: None }
+        Self { inputs, ..Self::default() }
     }
 
     /// A bare prompt, for [`Run::ask`].
@@ -88,6 +90,14 @@ impl Assignment {
         let records = Records::new(field, records, put);
         self.inputs.insert(field.to_owned(), Value::from(records.text(&records.all())));
         self.records = Some(records);
+        self
+    }
+
+    /// With the images of each record, as addresses or `data:` URLs, for [`Run::ask`]: they follow the prompt. Where the
+    /// provider refuses a request with images and takes it without, no later request of the run has any.
+    #[must_use]
+    pub fn with_images(mut self, images: Vec<Vec<String>>) -> Self {
+        self.images = images;
         self
     }
 
@@ -256,6 +266,8 @@ fn texts(trace: &Trace) -> Vec<String> {
 
 const PROMPT: &str = "prompt";
 const TEXTS: &str = "texts";
+/// The input that holds the images of the records that are shown.
+pub(crate) const IMAGES: &str = "images";
 
 /// A program that asks once: for several texts in the form of a signature, or with a bare prompt.
 struct Desk {
@@ -280,7 +292,7 @@ impl Module for Desk {
             Some(signature) => ChatAdapter.chat(signature, &Prompt::new(signature.instructions()), inputs),
             None => {
                 let prompt = inputs.get(PROMPT).and_then(Value::as_str).unwrap_or_default();
-                vec![Message::user(prompt)]
+                vec![Message::user(with_images(prompt, inputs.get(IMAGES)))]
             }
         };
         let request = LmRequest::new(messages).with_sampling(self.sampling.clone()).with_n(self.n);
@@ -313,6 +325,20 @@ impl Module for Desk {
     fn calls_per_rollout(&self) -> u64 {
         1
     }
+}
+
+/// A prompt, and the images of its records behind it.
+fn with_images(prompt: &str, images: Option<&Value>) -> Content {
+    let images = images.and_then(Value::as_array).into_iter().flatten();
+    let shown = images.enumerate().flat_map(|(at, urls)| {
+        let urls = urls.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let said = move |number| match number {
+            0 => format!("\n\nRecord {} shows:\n", at + 1),
+            _ => "\n".to_owned(),
+        };
+        urls.enumerate().flat_map(move |(number, url)| [Part::said(said(number)), Image::at(url).into()])
+    });
+    Content::parts(std::iter::once(Part::said(prompt)).chain(shown))
 }
 
 fn predicted(texts: Vec<String>) -> Prediction {

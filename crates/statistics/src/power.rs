@@ -202,9 +202,9 @@ pub fn sensitivity_note(n: usize) -> Option<String> {
     let rows = if n == 1 { "row" } else { "rows" };
     let shown = match gain {
         Some(gain) => format!("can show a gain only if it is larger than about {:.0} points", gain * 100.0),
-        None => format!("{} too few to show any gain", if n == 1 { "is" } else { "are" }),
+        None => format!("{} only very large gains", if n == 1 { "shows" } else { "show" }),
     };
-    Some(format!("{n} test {rows} {shown}; {needed} rows would show {:.0}", WANTED * 100.0))
+    Some(format!("{n} test {rows} {shown}; {needed} rows would show {:.0} points", WANTED * 100.0))
 }
 
 /// The power of the exact McNemar test. It sums over every number of examples on which the programs can
@@ -290,9 +290,9 @@ mod tests {
     fn the_note_says_what_the_rows_can_show() {
         assert_eq!(
             sensitivity_note(9).unwrap(),
-            "9 test rows are too few to show any gain; 250 rows would show 10"
+            "9 test rows show only very large gains; 250 rows would show 10 points"
         );
-        assert!(sensitivity_note(1).unwrap().starts_with("1 test row is too few"));
+        assert!(sensitivity_note(1).unwrap().starts_with("1 test row shows only"));
         assert!(sensitivity_note(200).unwrap().contains("larger than about 11 points"));
         assert_eq!(sensitivity_note(250), None);
     }

@@ -55,9 +55,10 @@ fn checksum(key: &ContentHash, payload: &[u8]) -> ContentHash {
 
 #[cfg(test)]
 mod tests {
-    use promptopt_core::lm::{Completion, FinishReason};
+    use promptopt_core::lm::{Completion, FinishReason, ToolCall};
     use promptopt_core::money::Usage;
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -69,12 +70,32 @@ mod tests {
             Just(FinishReason::ToolCalls),
             Just(FinishReason::Other),
         ];
-        let completion = (any::<String>(), any::<String>(), reason).prop_map(|(text, reasoning, reason)| {
-            Completion::new(text).with_reasoning(reasoning).with_finish_reason(reason)
-        });
-        (prop::collection::vec(completion, 0..4), any::<(u64, u64, u64)>()).prop_map(
-            |(completions, (calls, prompt, completion))| {
-                LmReply::new(completions, Usage::call(prompt, completion).with_calls(calls))
+        let call =
+            any::<(String, String, String)>().prop_map(|(id, name, text)| ToolCall::new(id, name, text));
+        let calls = prop::collection::vec(call, 0..3);
+        let texts = any::<(String, String, Option<String>)>();
+        let completion = (texts, reason, calls, any::<Option<String>>()).prop_map(
+            |((text, reasoning, refusal), reason, calls, extra)| {
+                let mut completion = Completion::new(text)
+                    .with_reasoning(reasoning)
+                    .with_finish_reason(reason)
+                    .with_tool_calls(calls);
+                completion.refusal = refusal;
+                completion.extra = extra
+                    .map(|text| ("annotations".to_owned(), json!([{"text": text}])))
+                    .into_iter()
+                    .collect();
+                completion
+            },
+        );
+        let usage = any::<(u64, [u64; 5])>();
+        (prop::collection::vec(completion, 0..4), usage, any::<[Option<String>; 2]>()).prop_map(
+            |(completions, (calls, [prompt, completion, cached, written, reasoning]), [id, model])| {
+                let usage = Usage::call(prompt, completion).with_calls(calls);
+                let usage = usage.with_cached(cached).with_cache_write(written).with_reasoning(reasoning);
+                let mut reply = LmReply::new(completions, usage);
+                (reply.id, reply.model) = (id, model);
+                reply
             },
         )
     }

@@ -7,6 +7,7 @@
 //! - [`Landscape`] is a family of such tasks, each hiding something else, to measure optimizers on.
 //! - [`HeadroomTask`] is a task with something to gain from another prompt, or with nothing.
 //! - [`Drawers`] is a task for an agent: which tool call is right, only the prompt can teach.
+//! - [`requested_fields`] says what a request asks for, for a model that you write yourself.
 //! - [`around`] puts a closure around a model, to count, change, delay or break what goes through it.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
@@ -57,7 +58,7 @@ pub use looking::LookingLm;
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
-pub use simulated::{Knowledge, Rule, SimulatedLm};
+pub use simulated::{Knowledge, Rule, SimulatedLm, requested_fields};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

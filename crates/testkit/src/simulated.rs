@@ -318,8 +318,9 @@ fn asks_for_json(request: &LmRequest) -> bool {
     request.messages.first().is_some_and(|message| message.text().contains("Outputs will be a JSON object"))
 }
 
-/// The output fields a request asks for, from the list in its system message.
-pub(crate) fn requested_fields(request: &LmRequest) -> Vec<String> {
+/// The output fields that a request in chat form asks for, from the list in its system message. None where it is a bare
+/// text.
+pub fn requested_fields(request: &LmRequest) -> Vec<String> {
     let system = request.messages.first().map_or("", |message| message.text());
     let outputs = system.split("Your output fields are:\n").nth(1).unwrap_or_default();
     outputs

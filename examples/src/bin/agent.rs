@@ -3,10 +3,10 @@
 //! The task: say whether a customer gets the money back. The answer follows from the order, which one tool finds, and from the
 //! policy for its kind of goods, which another one tells. Nothing in the instruction says so; the metric does, in words.
 //!
-//! `cargo run -p promptopt-examples --bin agent`
+//! `cargo run -p promptopt-examples --bin agent`, and with `-- --help` what it can be told.
 
 use promptopt::prelude::*;
-use promptopt_examples::sealed_test;
+use promptopt_examples::{Session, stand_in};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -83,59 +83,51 @@ fn judge(example: &Example, prediction: &Prediction) -> Score {
 }
 
 /// Stands in for a real model, so that the example runs anywhere: it calls the tools that its instruction tells it to call,
-/// and guesses otherwise. Asked to reflect, it collects the feedback that it was shown.
-async fn clerk(request: LmRequest) -> Result<LmReply, LmError> {
-    let system = request.messages.first().map_or("", |message| message.text());
-    let usage = Usage::call(system.len() as u64 / 4, 20);
+/// and guesses otherwise. Asked for an instruction, it collects the feedback that it was shown.
+pub(crate) async fn clerk(request: LmRequest) -> Result<LmReply, LmError> {
+    let says = |rule: &str| stand_in::says(&request, rule);
     if request.tools.is_empty() {
-        let told = |rule: &&&str| system.contains(**rule);
-        let rules: Vec<&str> = RULES.iter().filter(told).copied().collect();
-        let text = format!("```\nSay whether the customer gets the money back. {}\n```", rules.join(" "));
-        return Ok(LmReply::text(text, usage));
+        let rules: Vec<&str> = RULES.into_iter().filter(|rule| says(rule)).collect();
+        let text = format!("Say whether the customer gets the money back. {}", rules.join(" "));
+        return Ok(stand_in::text(&request, text.trim()));
     }
-    let results: Vec<&str> = request
-        .messages
-        .iter()
-        .filter(|message| message.role == Role::Tool)
-        .map(|message| message.text())
-        .collect();
-    let question = request.messages.iter().find(|message| message.role == Role::User);
-    let number =
-        question.and_then(|message| message.text().split("order ").nth(1)?.split('.').next()?.parse().ok());
+    // What came before the question is the instruction and demos.
+    let is_question = |message: &Message| message.role == Role::User && message.text().contains("order ");
+    let asked = request.messages.iter().rposition(is_question).unwrap_or_default();
+    let (question, rest) = request.messages[asked..].split_first().unzip();
+    let number = question.and_then(|message: &Message| {
+        message.text().split("order ").nth(1)?.split('.').next()?.parse::<u64>().ok()
+    });
+    let results = rest.into_iter().flatten().filter(|message| message.role == Role::Tool);
+    let results: Vec<&str> = results.map(|message| message.text()).collect();
     let call = |name: &str, arguments: serde_json::Value| {
-        let call = ToolCall::new("", name, arguments.to_string());
-        Ok(LmReply::new(vec![Completion::new("").with_tool_calls(vec![call])], usage))
+        let calls = vec![ToolCall::new("", name, arguments.to_string())];
+        let usage = Usage::call(stand_in::tokens(&request), 20);
+        Ok(LmReply::new(vec![Completion::new("").with_tool_calls(calls)], usage))
     };
     let found: Option<serde_json::Value> = results.first().and_then(|found| serde_json::from_str(found).ok());
     let refund = match (&found, results.get(1).and_then(|days| days.parse::<u64>().ok())) {
-        (None, _) if system.contains(RULES[0]) => {
-            return call("find_order", serde_json::json!({"number": number.unwrap_or(0_u64)}));
+        (None, _) if says(RULES[0]) => {
+            return call("find_order", serde_json::json!({"number": number.unwrap_or_default()}));
         }
-        (Some(order), None) if system.contains(RULES[1]) => {
+        (Some(order), None) if says(RULES[1]) => {
             return call("policy", serde_json::json!({"goods": order["goods"]}));
         }
         (Some(order), Some(days)) => order["days_ago"].as_u64().is_some_and(|ago| ago <= days),
         _ => number.is_some_and(|number| number % 2 == 0),
     };
-    let refund = if refund { "yes" } else { "no" };
-    Ok(LmReply::text(format!("[[ ## refund ## ]]\n{refund}\n\n[[ ## completed ## ]]"), usage))
+    Ok(stand_in::outputs(&request, [("refund", if refund { "yes" } else { "no" })]))
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let model: Arc<dyn LanguageModel> = Arc::new(lm_fn("clerk", clerk));
-    let mut program = desk()?.with_model(model.clone()).with_metric(metric_fn(judge));
-    let outcome = GEPA::builder().max_calls(600).build().compile(&mut program, examples(1000..1060)).await?;
+    let mut program = desk()?.with_metric(metric_fn(judge));
+    let train = examples(1000..1060);
+    let session = Session::begin(&program, &train, lm_fn("clerk", clerk))?;
+    let optimizer = GEPA::builder().max_calls(600).build();
+    let outcome = session.optimizer(optimizer).compile(&mut program, train).await?;
 
     let test: Vec<_> = examples(2000..2040).into_iter().map(Arc::new).collect();
     println!("the instruction now: {}", Module::predictors(&program)[0].prompt().instruction);
-    let trace = run_once(&program, &CallContext::new(model.clone()), test[0].clone()).await;
-    println!("\none run, step by step:");
-    for step in &trace.steps {
-        let (inputs, outputs) = (serde_json::to_string(&step.inputs)?, serde_json::to_string(&step.outputs)?);
-        let part = if step.parent.is_some() { "    " } else { "  " };
-        println!("{part}{}: {inputs} -> {outputs}", step.predictor);
-    }
-    println!();
-    sealed_test(&program, model, &outcome, &test).await
+    session.finish(&program, outcome, &test).await
 }

@@ -3,6 +3,7 @@
 
 mod edge_cases;
 mod gate;
+mod images;
 mod options;
 mod simulation;
 mod steps;

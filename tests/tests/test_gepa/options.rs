@@ -79,10 +79,11 @@ async fn a_stop_file_ends_the_run() {
 #[tokio::test]
 async fn time_and_tokens_end_the_run() {
     let task = HiddenRules::new(8, 5);
-    let seconds = Arc::new(AtomicU64::new(0));
+    let ticks = Arc::new(AtomicU64::new(0));
+    // A clock that goes on when it is looked at, which every step does.
     let optimizer = GEPA::builder()
         .max_time(Duration::from_secs(5))
-        .clock(Arc::new(move || Duration::from_secs(seconds.fetch_add(1, Ordering::SeqCst))))
+        .clock(Arc::new(move || Duration::from_millis(5 * ticks.fetch_add(1, Ordering::SeqCst))))
         .build();
     let outcome = compiled(&optimizer, &task, 100).await;
     assert_eq!(outcome.stop, StopReason::Budget);

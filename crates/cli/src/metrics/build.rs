@@ -48,7 +48,8 @@ pub(crate) fn build(
             Some(rule) => Box::new(FieldMetric { rule, fields }),
             None if section.kind == MetricKind::Judge => match judges.next().flatten() {
                 Some(model) => {
-                    Box::new(Judge::new(section.rubric.as_deref().unwrap_or_default(), model, fields)?)
+                    let rubric = section.rubric.as_deref().unwrap_or_default();
+                    Box::new(Judge::new(rubric, model, fields, signature.inputs())?)
                 }
                 None => Box::new(SimulatedJudge { fields }),
             },

@@ -17,14 +17,17 @@ pub(super) struct Judge {
     ask: Predict,
     model: Arc<dyn LanguageModel>,
     fields: Vec<String>,
+    /// The inputs that are images or files: what the answer is about has but a word in their place.
+    shown: Vec<String>,
 }
 
 impl Judge {
-    /// `fields` are the outputs to judge.
+    /// `fields` are the outputs to judge, and `inputs` what the program takes.
     pub(super) fn new(
         rubric: &str,
         model: Arc<dyn LanguageModel>,
         fields: Vec<String>,
+        inputs: &[Field],
     ) -> anyhow::Result<Self> {
         let instruction = format!(
             "Judge the answer to a task by this rubric:\n\n{}\n\nFirst say in one or two sentences what is right \
@@ -32,18 +35,29 @@ impl Judge {
              it is not met at all, and a number between them otherwise.",
             rubric.trim()
         );
+        let shown: Vec<&Field> = inputs.iter().filter(|field| field.kind.is_shown()).collect();
+        let of_input = |field: &&Field| {
+            Field::new(input_name(&field.name)).typed(FieldType::optional(field.kind.clone()))
+        };
+        let told = [
+            Field::new("task_input").described("what the answer is about"),
+            Field::new("expected").described("what is known of a good answer"),
+            Field::new("answer").described("what is to be judged"),
+        ];
         let signature = Signature::new(
-            [
-                Field::new("task_input").described("what the answer is about"),
-                Field::new("expected").described("what is known of a good answer"),
-                Field::new("answer").described("what is to be judged"),
-            ],
+            shown.iter().map(of_input).chain(told),
             [Field::new("feedback"), Field::new("score").typed(FieldType::Float)],
             instruction,
         )?;
         let model = Arc::new(Remembering { model, known: Mutex::default() });
-        Ok(Self { ask: Predict::new("judge", signature), model, fields })
+        let shown = shown.into_iter().map(|field| field.name.clone()).collect();
+        Ok(Self { ask: Predict::new("judge", signature), model, fields, shown })
     }
+}
+
+/// The name under which the judge sees an input.
+fn input_name(name: &str) -> String {
+    format!("input_{name}")
 }
 
 #[async_trait]
@@ -61,6 +75,9 @@ impl Metric for Judge {
         let expected = if expected.is_empty() { "nothing is given".to_owned() } else { expected };
         inputs.insert("expected".to_owned(), expected.into());
         inputs.insert("answer".to_owned(), answer.into());
+        for name in &self.shown {
+            inputs.insert(input_name(name), example.get(name).cloned().unwrap_or_default());
+        }
         let said = self.ask.call(&context.aside(Arc::clone(&self.model)), &inputs).await?;
         let score = said.get("score").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
         if !(0.0..=1.0).contains(&score) {
@@ -178,7 +195,7 @@ mod tests {
 
     async fn judged(reply: &'static str) -> (anyhow::Result<Score>, Vec<promptopt_core::lm::LmRequest>) {
         let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
-        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()]).unwrap();
+        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()], &[]).unwrap();
         let example = Example::new([("ticket", "Help!"), ("reply", "Sure.")], ["ticket"]);
         let context = CallContext::new(Arc::clone(&model) as _);
         let score = judge.score(&context, &example, &Prediction::from_iter([("reply", "No.")])).await;
@@ -197,6 +214,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_judge_sees_the_images_that_the_answer_is_about() {
+        let reply = "[[ ## feedback ## ]]\nGood.\n\n[[ ## score ## ]]\n1";
+        let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
+        let signature = Signature::parse("picture: image, note: str?, scan: file? -> colour").unwrap();
+        let fields = vec!["colour".to_owned()];
+        let judge = Judge::new("Be right.", Arc::clone(&model) as _, fields, signature.inputs()).unwrap();
+        let picture = "data:image/png;base64,cG5n";
+        let example =
+            Example::new([("picture", picture), ("note", "dark"), ("colour", "red")], ["picture", "note"]);
+        let context = CallContext::new(Arc::clone(&model) as _);
+        judge.score(&context, &example, &Prediction::from_iter([("colour", "blue")])).await.unwrap();
+        let asked = model.requests().remove(0).messages.pop().unwrap();
+        assert!(asked.text().contains("picture: [image]\nnote: dark"), "{}", asked.text());
+        let images = asked.content.as_slice().iter().filter_map(|part| match part {
+            promptopt_core::lm::Part::Image(image) => Some(image.url.to_string()),
+            _ => None,
+        });
+        assert_eq!(images.collect::<Vec<_>>(), [picture]);
+    }
+
+    #[tokio::test]
     async fn what_a_judge_thinks_aloud_is_no_verdict() {
         let said = "<think>\n[[ ## feedback ## ]]\nBad.\n[[ ## score ## ]]\n0\n</think>\n[[ ## feedback ## ]]\nGood.\n\n\
                     **[[ ## score ## ]]** 1";
@@ -210,7 +248,7 @@ mod tests {
     async fn the_same_answer_is_judged_once() {
         let reply = "[[ ## feedback ## ]]\nGood.\n\n[[ ## score ## ]]\n1";
         let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
-        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()]).unwrap();
+        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()], &[]).unwrap();
         let example = Example::new([("ticket", "Help!")], ["ticket"]);
         for answer in ["Sure.", "Sure.", "No."] {
             let prediction = Prediction::from_iter([("reply", answer)]);

@@ -10,6 +10,9 @@ use async_trait::async_trait;
 use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::lm::{LanguageModel, Message, Sampling, ToolDefinition};
 use promptopt_core::program::{CallContext, Module, Predictor};
+use promptopt_core::prompt::{Prompt, Prompts};
+use promptopt_core::signature::Signature;
+use promptopt_dspy::ReAct;
 use promptopt_predict::{
     Adapter, Agent, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict, ToolForm,
 };
@@ -123,6 +126,64 @@ impl PredictorChain {
             Chat { predictor, messages, tools }
         };
         self.steps.iter().map(chat).collect()
+    }
+}
+
+/// The program as DSPy has it: an agent is a `dspy.ReAct`, which has two predictors.
+impl PredictorChain {
+    fn agents(&self) -> impl Iterator<Item = (&Agent, Vec<ToolDefinition>)> {
+        self.steps.iter().filter_map(|step| match step {
+            Solver::Predict(_) => None,
+            Solver::Agent(agent) => Some((agent, agent.tools())),
+        })
+    }
+
+    /// An agent in DSPy; one that is the whole program has no name there.
+    fn react<'a>(&self, agent: &'a Agent, tools: &'a [ToolDefinition]) -> ReAct<'a> {
+        let path = if self.steps.len() == 1 { "" } else { Predictor::path(agent) };
+        ReAct::new(path, agent.signature(), tools)
+    }
+
+    /// The predictors, by their paths in DSPy's program.
+    pub(crate) fn dspy_predictors(&self) -> Result<Vec<(String, Signature)>, promptopt_dspy::Error> {
+        let mut predictors = Vec::new();
+        for step in &self.steps {
+            match step {
+                Solver::Predict(one) => predictors.push((one.path().to_owned(), one.signature().clone())),
+                Solver::Agent(agent) => predictors.extend(self.react(agent, &agent.tools()).predictors()?),
+            }
+        }
+        Ok(predictors)
+    }
+
+    /// Prompts of this program for DSPy's.
+    pub(crate) fn dspy_prompts(&self, prompts: &Prompts) -> Prompts {
+        let is_plain = |(path, _): &(&str, &Prompt)| {
+            self.steps.iter().any(|step| matches!(step, Solver::Predict(one) if one.path() == *path))
+        };
+        let plain = prompts.iter().filter(is_plain).map(|(path, prompt)| (path.to_owned(), prompt.clone()));
+        let agents = self.agents().flat_map(|(agent, tools)| {
+            let prompt = prompts.get(Predictor::path(agent)).unwrap_or(agent.prompt());
+            self.react(agent, &tools).prompts(prompt)
+        });
+        plain.chain(agents).collect()
+    }
+
+    /// Prompts of DSPy's program for this one.
+    pub(crate) fn own_prompts(&self, theirs: Prompts) -> Prompts {
+        let own = self.steps.iter().filter_map(|step| {
+            let path = step.predictor().path();
+            let prompt = match step {
+                Solver::Predict(_) => theirs.get(path)?.clone(),
+                Solver::Agent(agent) => {
+                    let tools = agent.tools();
+                    let react = self.react(agent, &tools);
+                    react.prompt(theirs.get(&react.answering())?)
+                }
+            };
+            Some((path.to_owned(), prompt))
+        });
+        own.collect()
     }
 }
 

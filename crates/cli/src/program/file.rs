@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::program::{ModuleExt as _, Predictor};
+use promptopt_core::program::ModuleExt as _;
 use promptopt_core::prompt::Prompts;
 use promptopt_dspy::{DspyProgram, Layout, MAX_BYTES};
 use serde_json::Value;
@@ -96,7 +96,7 @@ impl ProgramFile {
         match self {
             Self::Task(task) => Ok(session::chain(task, path).await?.candidate().prompts),
             Self::Saved(saved) => Ok(saved.prompts.clone()),
-            Self::Dspy(program) => Ok(program.prompts(&layout(chain, program, map)?)?),
+            Self::Dspy(program) => Ok(chain.own_prompts(program.prompts(&layout(chain, program, map)?)?)),
         }
     }
 }
@@ -108,21 +108,20 @@ pub(crate) async fn install(path: &Path, chain: &mut PredictorChain) -> anyhow::
 
 /// Where DSPy keeps the predictors of a program in a file of its own. The only one there is the only one here.
 pub(crate) fn layout(chain: &PredictorChain, program: &DspyProgram, map: &PathMap) -> anyhow::Result<Layout> {
-    use promptopt_core::program::Module as _;
-    let own = chain.predictors();
+    let own = chain.dspy_predictors()?;
     match (own.as_slice(), program.paths().as_slice(), map) {
-        ([one], [there], []) => Ok(Layout::of(chain).at(one.path(), *there)),
+        ([(path, _)], [there], []) => Ok(Layout::new(own.clone()).at(path, *there)),
         _ => mapped(chain, map),
     }
 }
 
 /// Where DSPy keeps the predictors of a program by what the user says.
 pub(crate) fn mapped(chain: &PredictorChain, map: &PathMap) -> anyhow::Result<Layout> {
-    use promptopt_core::program::Module as _;
-    let mut layout = Layout::of(chain);
+    let predictors = chain.dspy_predictors()?;
+    let mut layout = Layout::new(predictors.clone());
     for (own, theirs) in map {
         if layout.dspy_path(own).is_none() {
-            let names: Vec<&str> = chain.predictors().iter().map(|one: &&dyn Predictor| one.path()).collect();
+            let names: Vec<&str> = predictors.iter().map(|(path, _)| path.as_str()).collect();
             return Err(anyhow!(
                 "--map names the predictor `{own}`, but the program has {}",
                 names.join(", ")

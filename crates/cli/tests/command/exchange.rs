@@ -86,6 +86,67 @@ fn an_optimized_program_goes_to_dspy_and_comes_back() {
 }
 
 #[test]
+fn an_agent_is_a_react_in_dspy() {
+    let tool = "[[program.tools]]\nname = \"search\"\ndescription = \"Searches.\"\narguments = [\"query\"]\n\
+                command = [\"true\"]\n";
+    let alone = TASK.replace("[model]", &format!("{tool}\n[model]"));
+    let tool = tool.replace("program.tools", "program.predictors.tools");
+    let after =
+        CHAIN.replace("instruction = \"Route it.\"\n", &format!("instruction = \"Route it.\"\n{tool}"));
+    let demo = serde_json::json!({
+        "ticket": "I paid twice.", "topic": "money", "department": "billing",
+        "trajectory": [{"thought": "Look.", "calls": [{"tool": "search", "arguments": {"query": "twice"}, "result": "paid"}]}],
+    });
+    for (task, prefix) in [(alone, ""), (after, "route.")] {
+        let folder = folder(&task);
+        let at = |name: &str| folder.path().join(name);
+        said(folder.path(), &["export", "task.toml", "--format", "dspy", "--out", "first.json"]);
+        said(folder.path(), &["import", "first.json", "--task", "task.toml", "--out", "best.json"]);
+        let mut program = read(&at("best.json"));
+        program["prompts"]["route"]["instruction"] = "Route it well.".into();
+        program["prompts"]["route"]["demos"] = serde_json::json!([demo]);
+        std::fs::write(at("best.json"), program.to_string()).unwrap();
+
+        // Into a state that DSPy saved, or into one of its own, comes the same.
+        let export = ["export", "best.json", "--format", "dspy", "--out", "state.json"];
+        said(folder.path(), &export);
+        said(folder.path(), &[&export[..5], &["other.json", "--into", "first.json"]].concat());
+        assert_eq!(read(&at("other.json")), read(&at("state.json")));
+        let state = read(&at("state.json"));
+        let [react, extract] =
+            ["react", "extract.predict"].map(|name| state.get(format!("{prefix}{name}")).unwrap().clone());
+        let instruction = react["signature"]["instructions"].as_str().unwrap();
+        assert!(instruction.starts_with("Route it well.\n\nYou are an Agent."), "{instruction}");
+        assert!(
+            instruction
+                .contains("(1) search, whose description is <desc>Searches.</desc>. It takes arguments")
+        );
+        let steps: Vec<&Value> = react["demos"].as_array().unwrap().iter().collect();
+        let names: Vec<&str> = steps.iter().map(|step| step["next_tool_name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["search", "finish"]);
+        assert_eq!(
+            (steps[0]["trajectory"].as_str(), steps[0]["next_thought"].as_str()),
+            (Some(""), Some("Look."))
+        );
+        let told = "[[ ## thought_0 ## ]]\nLook.\n\n[[ ## tool_name_0 ## ]]\nsearch\n\n[[ ## tool_args_0 ## ]]\n\
+                    {\"query\": \"twice\"}\n\n[[ ## observation_0 ## ]]\npaid";
+        assert_eq!(extract["demos"][0]["trajectory"], told);
+        assert_eq!(
+            (&extract["demos"][0]["department"], &steps[1]["trajectory"]),
+            (&"billing".into(), &told.into())
+        );
+
+        said(folder.path(), &["import", "state.json", "--task", "task.toml", "--out", "back.json"]);
+        let back = read(&at("back.json"))["prompts"]["route"].clone();
+        assert_eq!(back["instruction"], "Route it well.");
+        assert_eq!(
+            (&back["demos"][0]["department"], &back["demos"][0]["trajectory"]),
+            (&"billing".into(), &Value::Null)
+        );
+    }
+}
+
+#[test]
 fn a_prompt_is_written_for_programs_in_any_language() {
     let folder = folder(TASK);
     let text = said(folder.path(), &["export", "task.toml", "--format", "text"]);

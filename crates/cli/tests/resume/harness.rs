@@ -1,13 +1,14 @@
 //! A model behind a socket that knows what it was asked, and the command beside it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::money::{Money, Usage};
 use promptopt_store::Journal;
 use promptopt_testkit::{Drawers, LookingLm, LoopbackServer, SimulatedLm};
 
@@ -26,6 +27,7 @@ type Seen = HashMap<ContentHash, usize>;
 struct Counting {
     model: Arc<dyn LanguageModel>,
     seen: Arc<Mutex<Seen>>,
+    usage: Arc<Mutex<Usage>>,
     latency: Arc<Mutex<Duration>>,
     echo: Option<String>,
     fail_after: Option<usize>,
@@ -52,6 +54,7 @@ impl LanguageModel for Counting {
             return Err(LmError::Engine { message: format!("no more for the key {echo}") });
         }
         let mut reply = self.model.complete(request, attempts).await?;
+        *self.usage.lock().unwrap() += reply.usage;
         for completion in &mut reply.completions {
             completion.text =
                 completion.text.replace("[[ ## completed", &format!("{echo}\n\n[[ ## completed"));
@@ -67,19 +70,19 @@ pub(crate) struct Behaviour {
     pub(crate) echo: Option<String>,
     /// Nothing but errors after so many requests.
     pub(crate) fail_after: Option<usize>,
-    /// The tickets are images, and the model looks at them.
-    pub(crate) images: bool,
 }
 
 /// A server, and folders with a task on it.
 pub(crate) struct Harness {
     server: LoopbackServer,
     seen: Arc<Mutex<Seen>>,
+    usage: Arc<Mutex<Usage>>,
     latency: Arc<Mutex<Duration>>,
     /// The section `[program]`, and the rows of its data set.
     program: String,
     rows: String,
-    images: bool,
+    /// A folder of pictures that the rows name.
+    pictures: Option<PathBuf>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -106,22 +109,34 @@ fn rows() -> Vec<(String, &'static str)> {
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
 }
 
+fn lines(examples: &[Example]) -> String {
+    let line = |example: &Example| format!("{}\n", serde_json::to_string(example.fields()).unwrap());
+    examples.iter().map(line).collect()
+}
+
 impl Harness {
     pub(crate) fn start(behaviour: Behaviour) -> Self {
-        let images = behaviour.images;
-        let example = |(index, (ticket, department)): (usize, (String, &str))| {
-            let ticket = if images { format!("{index}.png") } else { ticket };
+        let example = |(ticket, department): (String, &'static str)| {
             Example::new([("ticket", ticket.as_str()), ("department", department)], ["ticket"])
         };
-        let examples: Vec<Example> = rows().into_iter().enumerate().map(example).collect();
-        let (kind, model): (_, Arc<dyn LanguageModel>) = match images {
-            true => ("image", Arc::new(LookingLm::new(["billing", "sales"], 1))),
-            false => ("str", Arc::new(SimulatedLm::over_examples(&examples, 1))),
-        };
-        let program = format!(
-            "signature = \"ticket: {kind} -> department: enum[billing, sales]\"\ninstruction = \"Route the ticket.\""
-        );
-        Self::serve(model, &program, &examples, behaviour)
+        let examples: Vec<Example> = rows().into_iter().map(example).collect();
+        let program =
+            "signature = \"ticket -> department: enum[billing, sales]\"\ninstruction = \"Route the ticket.\"";
+        Self::serve(Arc::new(SimulatedLm::over_examples(&examples, 1)), program, lines(&examples), behaviour)
+    }
+
+    /// A server for the example over images: its program, its pictures, and a model that looks at them.
+    pub(crate) fn of_colours() -> Self {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let task = std::fs::read_to_string(examples.join("colours.toml")).unwrap();
+        let task: toml::Table = toml::from_str(&task).unwrap();
+        let line = |key: &str| format!("{key} = {}\n", task["program"][key]);
+        let rows = std::fs::read_to_string(examples.join("data/colours.jsonl")).unwrap();
+        let model = LookingLm::new(["red", "green", "blue"], 1);
+        let program = line("signature") + &line("instruction");
+        let mut harness = Self::serve(Arc::new(model), &program, rows, Behaviour::default());
+        harness.pictures = Some(examples.join("data/colours"));
+        harness
     }
 
     /// A server for a program that calls tools, which are commands.
@@ -154,21 +169,16 @@ impl Harness {
             Example::new(fields, ["question"])
         };
         let examples: Vec<Example> = task.examples(ROWS).into_iter().map(without_drawer).collect();
-        Self::serve(task.model(3), &program, &examples, Behaviour::default())
+        Self::serve(task.model(3), &program, lines(&examples), Behaviour::default())
     }
 
-    fn serve(
-        model: Arc<dyn LanguageModel>,
-        program: &str,
-        examples: &[Example],
-        behaviour: Behaviour,
-    ) -> Self {
-        let images = behaviour.images;
-        let seen = Arc::<Mutex<Seen>>::default();
+    fn serve(model: Arc<dyn LanguageModel>, program: &str, rows: String, behaviour: Behaviour) -> Self {
+        let (seen, usage) = (Arc::<Mutex<Seen>>::default(), Arc::<Mutex<Usage>>::default());
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
         let model = Counting {
             model,
             seen: Arc::clone(&seen),
+            usage: Arc::clone(&usage),
             latency: Arc::clone(&latency),
             echo: behaviour.echo,
             fail_after: behaviour.fail_after,
@@ -176,15 +186,14 @@ impl Harness {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, None)).unwrap();
-        let rows =
-            examples.iter().map(|example| format!("{}\n", serde_json::to_string(example.fields()).unwrap()));
         Self {
             server,
             seen,
+            usage,
             latency,
             program: program.to_owned(),
-            rows: rows.collect(),
-            images,
+            rows,
+            pictures: None,
             _runtime: runtime,
         }
     }
@@ -210,9 +219,12 @@ impl Harness {
     /// A folder with a task.
     pub(crate) fn folder(&self, task: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for index in (0..ROWS).filter(|_| self.images) {
-            let colour = [[200, 0, 0], [0, 200, 0]][index % 2].map(|it: u8| it.saturating_add(index as u8));
-            std::fs::write(folder.path().join(format!("{index}.png")), LookingLm::png(colour, 8)).unwrap();
+        if let Some(pictures) = &self.pictures {
+            let own = folder.path().join(pictures.file_name().unwrap());
+            std::fs::create_dir(&own).unwrap();
+            for picture in std::fs::read_dir(pictures).unwrap().map(|entry| entry.unwrap().path()) {
+                std::fs::copy(&picture, own.join(picture.file_name().unwrap())).unwrap();
+            }
         }
         std::fs::write(folder.path().join("tickets.jsonl"), &self.rows).unwrap();
         std::fs::write(folder.path().join("drawers.sh"), DRAWERS).unwrap();
@@ -223,11 +235,17 @@ impl Harness {
 
     pub(crate) fn reset(&self) {
         *self.seen.lock().unwrap() = Seen::default();
+        *self.usage.lock().unwrap() = Usage::default();
     }
 
     /// Requests since the last reset.
     pub(crate) fn requests(&self) -> usize {
         self.seen.lock().unwrap().values().sum()
+    }
+
+    /// What the replies to them said they cost.
+    pub(crate) fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap()
     }
 
     /// The same by the hash of the body.
@@ -339,4 +357,36 @@ pub(crate) fn optimizer(kind: &str) -> String {
         _ => "max_metric_calls = 250",
     };
     format!("[optimizer]\nkind = \"{kind}\"\nconcurrency = {CONCURRENCY}\n{options}")
+}
+
+/// Runs a task under a cap of each kind: what the run says it spent is what the server counted, in calls, tokens and money, and
+/// no cap is overshot. Gives what was said.
+pub(crate) fn check_books(harness: &Harness, kind: &str, caps: &[[&str; 2]]) -> String {
+    // Dollars for a million tokens, so nanodollars for a thousandth of one.
+    let prices = "[prices]\nm = { prompt = 1, completion = 2 }";
+    let priced = |usage: &Usage| 1_000 * usage.prompt_tokens + 2_000 * usage.completion_tokens;
+    let mut all_said = String::new();
+    for [option, cap] in caps {
+        let task = harness.task("max_tokens = 200", &format!("[optimizer]\nkind = \"{kind}\"\n{prices}"));
+        let folder = harness.folder(&task);
+        harness.reset();
+        let output = promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run", option, cap]);
+        let case = format!("{kind} {option} {cap}: {}", said(&output));
+        assert!(output.status.success(), "{case}");
+        let saved = std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap();
+        let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+        let usage = |at: &str| serde_json::from_value::<Usage>(saved.pointer(at).unwrap().clone()).unwrap();
+        let search = usage("/outcome/spending/task") + usage("/outcome/spending/prompt");
+        let (all, counted) = (search + usage("/test_usage"), harness.usage());
+        assert_eq!(all.calls, harness.requests() as u64, "{case}");
+        assert_eq!(all, counted.with_money(Money::from_nanos(priced(&counted))), "{case}");
+        let (spent, most) = match *option {
+            "--max-calls" => (search.calls, cap.parse().unwrap()),
+            "--max-tokens" => (search.total_tokens(), cap.parse().unwrap()),
+            _ => (priced(&search), cap.parse::<Money>().unwrap().as_nanos()),
+        };
+        assert!(spent <= most && saved["outcome"]["stop"] == "budget", "{case}");
+        all_said += &case;
+    }
+    all_said
 }

@@ -6,51 +6,41 @@ use std::time::Duration;
 
 use promptopt_testkit::{LookingLm, LoopbackServer};
 
+use crate::OPTIMIZERS;
 use crate::crash::crash;
-use crate::harness::{Behaviour, Harness, Reference, optimizer, promptopt, said};
-
-fn images() -> Harness {
-    Harness::start(Behaviour { images: true, ..Behaviour::default() })
-}
+use crate::harness::{Harness, Reference, check_books, optimizer, promptopt, said};
 
 #[test]
 fn a_killed_run_over_images_pays_nothing_twice() {
-    let harness = images();
-    let figures = crash(&harness, &harness.task("", &optimizer("miprov2")), 2, 3);
-    assert_eq!((figures.repeated, figures.different), (0, 0), "{figures:?}");
+    let harness = Harness::of_colours();
+    for kind in OPTIMIZERS {
+        let figures = crash(&harness, &harness.task("", &optimizer(kind)), 2, 3);
+        assert_eq!((figures.repeated, figures.different), (0, 0), "{kind}: {figures:?}");
+    }
 }
 
 #[test]
 fn images_give_the_same_at_any_concurrency() {
-    let harness = images();
-    let run = |concurrency: &str| {
-        let options = optimizer("miprov2").replace("concurrency = 8", concurrency);
-        let reference = Reference::run(&harness, &harness.task("", &options));
-        (reference.by_body, reference.results)
-    };
-    let (one, many) = (run("concurrency = 1"), run("concurrency = 32"));
-    assert!(one.0.len() > 50, "{}", one.0.len());
-    assert_eq!(one.0, many.0);
-    assert_eq!(one.1, many.1);
+    let harness = Harness::of_colours();
+    for kind in OPTIMIZERS {
+        let run = |concurrency: &str| {
+            let options = optimizer(kind).replace("concurrency = 8", concurrency);
+            let reference = Reference::run(&harness, &harness.task("", &options));
+            (reference.by_body, reference.results)
+        };
+        let (one, many) = (run("concurrency = 1"), run("concurrency = 32"));
+        assert!(one.0.len() > 50, "{kind}: {}", one.0.len());
+        assert_eq!(one, many, "{kind}");
+    }
 }
 
 #[test]
-fn a_budget_over_images_is_exact_and_nothing_prints_their_bytes() {
-    let harness = images();
-    let task = harness.task("", &optimizer("miprov2"));
-    let folder = harness.folder(&task);
-    let output =
-        promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run", "--max-calls", "70"]);
-    let text = said(&output);
-    let number = |before: &str, behind: &str| -> usize {
-        let (_, rest) = text.split_once(before).unwrap();
-        let rest = rest.split_once(behind).unwrap().0;
-        rest.rsplit([' ', '\n']).next().unwrap().parse().unwrap()
-    };
-    let (search, test) = (number("\n", " calls ("), number("sealed test: estimated", ", with"));
-    assert!((50..=70).contains(&search), "{text}");
-    assert_eq!(harness.requests(), search + test, "{text}");
+fn the_books_over_images_are_those_of_the_server_and_nothing_prints_their_bytes() {
+    let harness = Harness::of_colours();
+    let caps = [["--max-calls", "70"], ["--max-tokens", "60000"], ["--max-cost", "0.08"]];
+    let text = check_books(&harness, "miprov2", &caps) + &check_books(&harness, "gepa", &caps);
     assert!(!text.contains(";base64,"), "{text}");
+    let folder = harness.folder(&harness.task("", &optimizer("miprov2")));
     for arguments in [&["show", "task.toml"][..], &["show", "task.toml", "--json"]] {
         let shown = said(&promptopt(folder.path(), arguments));
         assert!(shown.contains("[image]") && !shown.contains(";base64,"), "{shown}");
@@ -59,17 +49,18 @@ fn a_budget_over_images_is_exact_and_nothing_prints_their_bytes() {
 
 #[test]
 fn a_path_that_leads_out_is_refused_before_anything_is_paid() {
-    let harness = images();
+    let harness = Harness::of_colours();
     let folder = harness.folder(&harness.task("", &optimizer("miprov2")));
     let outside = Path::new("../secret.png");
     std::fs::write(
         folder.path().join("tickets.jsonl"),
-        format!("{{\"ticket\": {outside:?}, \"department\": \"sales\"}}\n"),
+        format!("{{\"picture\": {outside:?}, \"colour\": \"red\"}}\n"),
     )
     .unwrap();
     let output = promptopt(folder.path(), &["optimize", "task.toml"]);
     assert!(
-        said(&output).contains("row 1 (line 1): the field `ticket`: `../secret.png` leads out of the folder"),
+        said(&output)
+            .contains("row 1 (line 1): the field `picture`: `../secret.png` leads out of the folder"),
         "{}",
         said(&output)
     );

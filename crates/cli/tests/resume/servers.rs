@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::check_cap;
 use crate::crash::crash;
-use crate::harness::{Harness, kill, promptopt, said, start, wait_until};
+use crate::harness::{Harness, check_books, kill, promptopt, said, start, wait_until};
+use crate::{OPTIMIZERS, check_concurrency};
 
 const OPTIMIZER: &str = "[optimizer]\nkind = \"gepa\"\nconcurrency = 8\nmax_calls = 150";
 
@@ -16,8 +16,12 @@ fn a_killed_run_with_a_server_pays_no_call_twice() {
 }
 
 #[test]
-fn an_agent_with_a_server_asks_its_model_no_more_than_its_cap() {
-    check_cap(&Harness::of_mcp());
+fn an_agent_with_a_server_has_the_books_of_its_model_and_is_the_same_at_any_concurrency() {
+    let harness = Harness::of_mcp();
+    check_books(&harness, "gepa", &[["--max-calls", "150"]]);
+    for kind in OPTIMIZERS {
+        check_concurrency(&harness, kind);
+    }
 }
 
 #[test]

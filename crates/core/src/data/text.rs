@@ -1,8 +1,11 @@
 //! Values as text, texts cut to a bound, and texts that may be shown.
 
 use std::borrow::Cow;
+use std::io;
 
+use serde::Serialize as _;
 use serde_json::Value;
+use serde_json::ser::Formatter;
 
 /// A JSON value as plain text: strings as they are, everything else as JSON. The bytes of an image or a file are a word
 /// in their place, `[image]`: who reads a text can do nothing with them.
@@ -27,6 +30,32 @@ pub fn without_bytes(value: &Value) -> Cow<'_, Value> {
         }
         other => other.clone(),
     })
+}
+
+/// JSON with a space after every comma and colon, as `json.dumps(…, ensure_ascii=False)` has it.
+pub fn spaced_json(value: &Value) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
 }
 
 fn holds_bytes(value: &Value) -> bool {

@@ -220,6 +220,15 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_part_that_is_nested_without_end_is_refused() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for part in [&deep, "{\"type\": \"x\", \"data\": DEEP}"] {
+            let text = format!("{{\"role\": \"user\", \"content\": [{}]}}", part.replace("DEEP", &deep));
+            assert!(serde_json::from_str::<Message>(&text).is_err());
+        }
+    }
+
     fn call() -> impl Strategy<Value = ToolCall> {
         (".{0,4}", ".{0,4}", ".{0,8}", any::<bool>()).prop_map(|(id, name, arguments, is_custom)| ToolCall {
             is_custom,

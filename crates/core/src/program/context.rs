@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Cancellation;
 use crate::data::ContentHash;
 use crate::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest};
 use crate::money::{Price, Usage};
 use crate::prompt::{Prompt, Prompts};
-use crate::trace::Step;
+use crate::trace::{Step, StepTime};
 
 /// Puts something around every model that a program calls, such as a budget.
 pub trait Layer: Send + Sync {
@@ -30,7 +31,13 @@ pub struct CallContext {
     is_program: bool,
 }
 
+/// What tells the time since some moment that stays the same.
+type Now = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 struct Inner {
+    /// The system's where there is none.
+    clock: Option<Now>,
+    began: Duration,
     prompts: Arc<Prompts>,
     cancellation: Cancellation,
     sample_index: u64,
@@ -61,11 +68,12 @@ struct Record {
 pub struct StepSlot {
     place: usize,
     parent: Option<usize>,
+    began: Duration,
 }
 
 impl StepSlot {
     /// That of a step which is not recorded.
-    const NONE: Self = Self { place: usize::MAX, parent: None };
+    const NONE: Self = Self { place: usize::MAX, parent: None, began: Duration::ZERO };
 }
 
 impl CallContext {
@@ -105,6 +113,15 @@ impl CallContext {
     ) -> Self {
         let run = Inner::new(prompts, cancellation, sample_index, call_limit, Some(layer));
         Self { run: Arc::new(run), model, price: None, is_program: true }
+    }
+
+    /// With another clock than the system's for the times of its steps.
+    #[must_use]
+    pub fn with_clock(mut self, now: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
+        if let Some(run) = Arc::get_mut(&mut self.run) {
+            (run.began, run.clock) = (now(), Some(now));
+        }
+        self
     }
 
     /// The same run on another model, for a predictor that has one of its own. Its calls count in the same
@@ -231,13 +248,14 @@ impl CallContext {
                 return StepSlot::NONE;
             }
             record.steps.push(None);
-            StepSlot { place: record.steps.len() - 1, parent: None }
+            StepSlot { place: record.steps.len() - 1, parent: None, began: self.run.now() }
         })
     }
 
     /// Puts a step in its place.
     pub fn end_step(&self, slot: StepSlot, mut step: Step) {
         step.parent = slot.parent;
+        step.time = Some(StepTime::between(slot.began, self.run.now()));
         self.with_record(|record| {
             if let Some(place) = record.steps.get_mut(slot.place) {
                 *place = Some(step);
@@ -282,6 +300,11 @@ fn ended(slots: Vec<Option<Step>>) -> Vec<Step> {
     steps
 }
 
+fn system_time() -> Duration {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    FIRST.elapsed()
+}
+
 impl Inner {
     fn new(
         prompts: Arc<Prompts>,
@@ -291,6 +314,8 @@ impl Inner {
         layer: Option<Arc<dyn Layer>>,
     ) -> Self {
         Self {
+            clock: None,
+            began: system_time(),
             prompts,
             cancellation,
             sample_index,
@@ -300,6 +325,11 @@ impl Inner {
             most_recorded: usize::MAX,
             record: Mutex::default(),
         }
+    }
+
+    /// The time since the run began.
+    fn now(&self) -> Duration {
+        self.clock.as_ref().map_or_else(system_time, |now| now()).saturating_sub(self.began)
     }
 }
 
@@ -319,6 +349,26 @@ mod tests {
             context.end_step(slot, Step::new("answer"));
         }
         context.with_record(|record| (record.steps.capacity(), record.made.capacity()))
+    }
+
+    #[test]
+    fn steps_have_the_time_of_the_clock_that_is_injected() {
+        let ticks = AtomicU64::new(100);
+        let clock = Arc::new(move || Duration::from_micros(ticks.fetch_add(7, Ordering::SeqCst)));
+        let model = Arc::new(lm_fn("m", |_| async { Ok(LmReply::text("yes", Usage::call(1, 1))) }));
+        let context = CallContext::new(model).with_clock(clock);
+        let whole = context.begin_step();
+        let part = context.begin_part(&whole);
+        context.end_step(part, Step::tool("search"));
+        context.end_step(whole, Step::new("desk"));
+        let (steps, _) = context.record();
+        let times: Vec<_> =
+            steps.iter().filter_map(|step| step.time).map(|time| (time.began, time.took)).collect();
+        assert_eq!(times, [(7, 21), (14, 7)]);
+        assert_eq!(steps[1].parent, Some(0));
+        let kept = serde_json::to_value(&steps[1]).unwrap();
+        assert_eq!(kept["time"], serde_json::json!({"began_us": 14, "took_us": 7}));
+        assert_eq!(serde_json::from_value::<Step>(kept).unwrap(), steps[1]);
     }
 
     #[test]

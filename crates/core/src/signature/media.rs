@@ -57,6 +57,15 @@ impl FieldType {
         }
     }
 
+    /// The parts that show a value of this type, also in a list.
+    pub fn parts(&self, value: &Value) -> Vec<Part> {
+        match (self, value) {
+            (Self::List(item), Value::Array(items)) => items.iter().flat_map(|one| item.parts(one)).collect(),
+            (Self::Optional(item), value) => item.parts(value),
+            (kind, value) => kind.part(value).into_iter().collect(),
+        }
+    }
+
     /// A value as DSPy keeps it in the demos of a program state, where what is shown is a text between marks.
     pub fn dspy_value(&self, value: &Value) -> Value {
         match (self, value) {

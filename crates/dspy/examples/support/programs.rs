@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use promptopt_core::data::{ContentHash, Fields};
+use promptopt_core::lm::ToolDefinition;
 use promptopt_core::prompt::{Demo, Prompt, Prompts};
 use promptopt_core::signature::{Field, FieldType, Signature};
-use promptopt_dspy::Layout;
+use promptopt_dspy::{Layout, ReAct};
 use serde_json::{Value, json};
 
 /// A program with its prompts, and the name of its file.
@@ -79,7 +80,32 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
         ),
     ];
 
+    let desk = Signature::parse("question -> answer")?;
+    let arguments = json!({"type": "object", "properties": {
+        "query": {"type": "string"},
+        "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": null},
+        "kind": {"enum": ["it's", "a \"b\""], "type": "string", "default": "it's"}}});
+    let tools = [
+        ToolDefinition::new("search", "Searches.\n    Slowly.", arguments),
+        ToolDefinition::new("now", "", json!({"type": "object", "properties": {}})),
+    ];
+    let react = ReAct::new("", &desk, &tools);
+    let trajectory = json!([
+        {"thought": "Look it up.", "calls": [
+            {"tool": "search", "arguments": {"query": "größe", "limit": 2}, "result": "two\nlines"},
+            {"tool": "now", "arguments": {}, "result": {"hour": 7, "ok": [true, null]}}]},
+        {"calls": [{"tool": "search", "arguments": "{\"broken", "result": "Error: not JSON"}]}]);
+    let called = vec![
+        demo(json!({"question": "How large?", "trajectory": trajectory, "answer": "2 m"}), true),
+        demo(json!({"question": "Who?", "answer": "Ada"}), false),
+    ];
+
     Ok(vec![
+        Sample {
+            name: "react",
+            layout: Layout::new(react.predictors()?),
+            prompts: react.prompts(&prompt(desk.instructions(), &called)).into_iter().collect(),
+        },
         Sample {
             name: "shown",
             layout: Layout::new([("look", looks)]),

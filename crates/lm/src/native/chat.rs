@@ -7,7 +7,7 @@ use promptopt_core::lm::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::body::unsent;
+use crate::body::{check_size, unsent};
 use crate::forms::made_id;
 use crate::provider::Dialect;
 
@@ -22,6 +22,7 @@ pub(super) fn chat(
     dialect: Dialect,
 ) -> Result<ChatRequest, LmError> {
     check(request, sampling, dialect)?;
+    check_size(request.messages.iter().map(size).sum())?;
     let messages = request.messages.iter().enumerate();
     let messages = messages
         .map(|(at, one)| message(one, request.messages.get(..at).unwrap_or_default(), dialect))
@@ -48,6 +49,17 @@ fn check(request: &LmRequest, sampling: &Sampling, dialect: Dialect) -> Result<(
         return Ok(());
     };
     Err(cannot(refused))
+}
+
+/// About how many bytes a message takes: its texts and what it shows.
+fn size(message: &Message) -> usize {
+    let shown = |part: &Part| match part {
+        Part::Image(image) => image.url.len(),
+        Part::Audio(audio) => audio.data.len(),
+        Part::File(file) => file.data.as_ref().map_or(0, |data| data.len()),
+        _ => 0,
+    };
+    message.text().len() + message.content.as_slice().iter().map(shown).sum::<usize>()
 }
 
 fn cannot(what: &str) -> LmError {

@@ -19,5 +19,6 @@ mod rate;
 mod replies;
 mod requests;
 mod retries;
+mod round_trip;
 mod secrets;
 mod support;

@@ -4,14 +4,11 @@ use promptopt_core::data::{plain_text, shorten};
 use promptopt_core::lm::{Completion, Message, Role, ToolCall};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::Signature;
+use promptopt_core::trace::TRAJECTORY;
 use serde_json::{Map, Value, json};
 
 use super::text_form;
 use crate::adapter::shown_demos;
-
-/// The field of a prediction, a step and a demo that holds the calls of tools: a list of turns, each with the
-/// `thought` that came with the calls, if any, and the `calls`, each with `tool`, `arguments` and `result`.
-pub const TRAJECTORY: &str = "trajectory";
 
 /// The longest thought, arguments or result that is kept, in characters.
 pub(super) const MAX_CHARS: usize = 2000;

@@ -6,7 +6,7 @@ use promptopt_core::data::Fields;
 use promptopt_core::money::Usage;
 use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
 use promptopt_core::trace::FailureKind;
-use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, TestReport};
+use promptopt_report::{ErrorLine, ExampleRow, Report, StageCost, StepRow, TestReport};
 use promptopt_run::{CandidateScores, Confirmation, Outcome, StopReason, Trial, TrialKind};
 use promptopt_statistics::{Comparison, Estimate};
 use serde_json::json;
@@ -87,6 +87,11 @@ pub(crate) fn of(texts: &[String]) -> Report {
     }
     for row in examples.iter_mut().step_by(4) {
         row.error_after = Some(text());
+    }
+    for row in examples.iter_mut().step_by(2) {
+        let mut step = StepRow::default();
+        (step.path, step.given, step.gave) = (text(), text(), text());
+        (row.steps_before, row.steps_after) = (vec![step.clone()], vec![step]);
     }
     let paths: Vec<String> = (0..3).map(|_| text()).collect();
     let prompts = || -> Prompts {

@@ -2,7 +2,7 @@
 
 use promptopt_core::data::Fields;
 use promptopt_core::prompt::{Demo, Prompt, Prompts};
-use promptopt_report::{ExampleRow, TestReport};
+use promptopt_report::{ExampleRow, StepRow, TestReport};
 use promptopt_statistics::{Scores, compare, estimate};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -76,6 +76,20 @@ pub(crate) fn with_demos(mut prompts: Prompts) -> Prompts {
         prompts.insert("route", route);
     }
     prompts
+}
+
+/// What an agent did before it answered.
+pub(crate) fn steps(answer: &str) -> Vec<StepRow> {
+    let step = |path: &str, given: &str, gave: &str| {
+        let mut step = StepRow::default();
+        (step.path, step.given, step.gave) = (path.to_owned(), given.to_owned(), gave.to_owned());
+        step.is_part = path.contains(".tools.");
+        step
+    };
+    let mut late = step("desk.tools.track", "parcel: 4711", "no result within 5 s");
+    late.failed = true;
+    let found = "[\"Parcels are delivered within three days.\",\"A depot keeps a parcel for a week.\"]";
+    vec![step("desk", "", answer), step("desk.tools.search", "query: delivery\nlimit: 2", found), late]
 }
 
 /// A sealed test on which the chances of being right are those given.

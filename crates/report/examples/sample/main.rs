@@ -28,7 +28,13 @@ async fn main() -> anyhow::Result<()> {
     nothing_won.prompts_after = mipro.prompts_before.clone();
     let mut untested = gepa::report(6)?;
     untested.test = None;
+    let mut agent = gepa::report(6)?;
+    for row in agent.test.iter_mut().flat_map(|test| &mut test.examples) {
+        row.steps_before = made_up::steps("other");
+        row.steps_after = made_up::steps("shipping");
+    }
     let reports = [
+        ("agent", agent),
         ("miprov2", mipro),
         ("gepa", gepa::report(24)?),
         ("gepa-200", gepa::report(200)?),

@@ -7,7 +7,7 @@ use scraper::{Html, Selector};
 use crate::hostile;
 
 /// Elements that the templates use; everything else would be the work of a text.
-const ELEMENTS: [&str; 60] = [
+const ELEMENTS: [&str; 61] = [
     "html",
     "head",
     "meta",
@@ -42,6 +42,7 @@ const ELEMENTS: [&str; 60] = [
     "h3",
     "h4",
     "ul",
+    "ol",
     "li",
     "dl",
     "dt",

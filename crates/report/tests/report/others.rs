@@ -127,7 +127,7 @@ fn each_rule_stands_with_its_worth_and_what_became_of_it() {
     let found = json!({"rules": rules, "rollouts": 30, "why": "the winner does as well without"});
     report.outcome.details = fields(json!({ "rules": found }));
     check(&report.to_html().unwrap());
-    insta::assert_snapshot!(words(&report, "#rules"), @"Rules of the winner Of 3 rules of the winner 2 were tried with and without, 1 pay beyond chance, and 1 were dropped: the winner does as well without. Each rule with the difference that it makes in the score, on rows of the selection set that it is about and on which candidates with it and without it were tried. Rule Predictor Worth Rows In the prompt Say <b>yes</b>. answer +0.400 +0.300 to +0.500 12 of 20 kept Be kind. answer 0.000 −0.100 to +0.100 12 of 20 dropped: it gained nothing Be brief. answer not known 20 kept");
+    insta::assert_snapshot!(words(&report, "#rules"), @"Rules of the winner 3 in the winner, 2 tried with and without, 1 worth it beyond chance, 1 dropped: the winner does as well without. Each rule with the difference that it makes in the score, on rows of the selection set that it is about and on which candidates with it and without it were tried. Rule Predictor Worth Rows In the prompt Say <b>yes</b>. answer +0.400 +0.300 to +0.500 12 of 20 kept Be kind. answer 0.000 −0.100 to +0.100 12 of 20 dropped: it gained nothing Be brief. answer not known 20 kept");
     assert_eq!(select(&report, "#details"), "");
     report.outcome.details = fields(json!({"rules": "many"}));
     assert_eq!(words(&report, "#details"), "Details of the optimizer rules many");

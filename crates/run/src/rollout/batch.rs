@@ -289,7 +289,11 @@ impl RolloutRunner<'_> {
             // The ledger refuses what has no room; a program may make more calls than it said.
             None,
             Arc::new(account.clone()),
-        );
+        )
+        .with_clock({
+            let ledger = Arc::clone(&self.ledger);
+            Arc::new(move || ledger.elapsed())
+        });
         // What a rollout that is dropped or refused did cost counts all the same.
         let mut unfinished = Unfinished { runner: self, context: &context, account, counts: true };
         let trace = run_once(self.program, &context, Arc::clone(&job.example)).await;

@@ -9,8 +9,9 @@ use promptopt_core::trace::{FailureKind, Trace};
 /// How alike two names must be for one to be meant by the other, from 0 to 1.
 const ALIKE: f64 = 0.75;
 
-/// What is wrong where every run failed before its first call, for want of an input that no example has: it is misspelt
-/// in the examples, or in the signature. `None` otherwise.
+/// What is wrong where every run failed for want of an input that no example has: it is misspelt in the examples, or in the
+/// signature. `None` otherwise. Behind the first call the program may have kept from a predictor what another one wrote, so
+/// what any of them writes is not meant there.
 pub(super) fn unknown_input(
     program: &dyn Evaluator,
     examples: &[Arc<Example>],
@@ -19,7 +20,7 @@ pub(super) fn unknown_input(
     let runs: Vec<&Arc<Trace>> = traces.iter().flatten().collect();
     let failures = runs.iter().map(|trace| {
         let failure = trace.error.as_ref().filter(|failure| failure.kind == FailureKind::Program);
-        failure.filter(|_| trace.usage.calls == 0).map(|failure| failure.message.as_str())
+        failure.map(|failure| failure.message.as_str())
     });
     let failures: Vec<&str> = failures.collect::<Option<_>>()?;
     let is_blamed = |name: &str| {
@@ -29,10 +30,16 @@ pub(super) fn unknown_input(
     let is_known =
         |name: &str| examples.iter().any(|example| example.is_input(name) && example.get(name).is_some());
     let predictors = program.predictors();
+    let nothing_was_asked = runs.iter().all(|trace| trace.usage.calls == 0);
+    let is_written = |name: &str| {
+        let mut outputs = predictors.iter().flat_map(|predictor| predictor.signature().outputs());
+        outputs.any(|field| field.name == name)
+    };
+    let is_missing = |name: &str| !is_known(name) && (nothing_was_asked || !is_written(name));
     let mut inputs = predictors.iter().flat_map(|predictor| {
         predictor.signature().inputs().iter().map(|field| (predictor.path(), field.name.as_str()))
     });
-    let (path, name) = inputs.find(|(_, name)| !is_known(name) && is_blamed(name))?;
+    let (path, name) = inputs.find(|(_, name)| is_missing(name) && is_blamed(name))?;
     let example = examples.first()?;
     let head = format!("no example has the input `{name}` of the predictor `{path}`");
     if example.get(name).is_some() {

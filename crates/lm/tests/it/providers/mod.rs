@@ -14,12 +14,12 @@ use promptopt_lm::{ProviderClient, Timer};
 
 use crate::support::{Answer, CANARY, Seen, Server, StoppedClock};
 
-const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
-const GEMINI: &str = "gemini/gemini-2.5-flash";
-const OLLAMA: &str = "ollama/llama3.2:3b";
+pub(crate) const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
+pub(crate) const GEMINI: &str = "gemini/gemini-2.5-flash";
+pub(crate) const OLLAMA: &str = "ollama/llama3.2:3b";
 
 /// A client with a key that must never show, and its clock.
-fn client(model: &str, base_url: &str) -> (ProviderClient, Arc<StoppedClock>) {
+pub(crate) fn client(model: &str, base_url: &str) -> (ProviderClient, Arc<StoppedClock>) {
     client_with(model, base_url, Sampling::default())
 }
 
