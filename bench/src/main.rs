@@ -34,6 +34,10 @@ mod server;
 mod soak;
 mod table;
 mod task;
+mod tools;
+mod tools_package;
+mod tools_program;
+mod tools_search;
 
 use std::process::ExitCode;
 
@@ -71,7 +75,9 @@ fn run(options: &Options) -> Result<()> {
 /// One thread for rollouts and their connections, as the command has it; all of them for the simulated tasks.
 fn runtime(part: Part) -> std::io::Result<Runtime> {
     let mut builder = match part {
-        Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real => Builder::new_multi_thread(),
+        Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real | Part::Tools => {
+            Builder::new_multi_thread()
+        }
         _ => Builder::new_current_thread(),
     };
     builder.enable_all().build()
@@ -90,5 +96,6 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Soak => soak::run(options).await,
         Part::Model => model::run(options).await,
         Part::Real => real::run(options).await,
+        Part::Tools => tools::run(options).await,
     }
 }

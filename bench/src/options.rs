@@ -23,22 +23,23 @@ pub(crate) struct Options {
     /// Search and harm: only this landscape.
     #[arg(long)]
     pub(crate) landscape: Option<String>,
-    /// Search, harm and real: only these methods, by their names in the table.
+    /// Search, harm, real and tools: only these methods, by their names in the table.
     #[arg(long = "method", visible_alias = "methods", value_name = "NAME,NAME", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
-    /// Search and real: these numbers of calls instead of those of the report.
+    /// Search, real and tools: these numbers of calls instead of those of the report.
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub(crate) calls: Vec<u64>,
     /// Search: with a trial of the writer, and templates standing by, as the command has it.
     #[arg(long)]
     pub(crate) auto: bool,
-    /// Search, harm and real: seeds FROM-TO instead of those of the report.
+    /// Search, harm, real and tools: seeds FROM-TO instead of those of the report.
     #[arg(long, value_parser = seeds)]
     pub(crate) seeds: Option<Seeds>,
     /// Harm: only this `caution`.
     #[arg(long)]
     pub(crate) caution: Option<f64>,
-    /// Real: only these tasks, by their names in bench/real/tasks.py.
+    /// Real: only these tasks, by their names in bench/real/tasks.py. Tools: only these of `accepted`, `refused`,
+    /// `instructions` and `descriptions`.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
     /// Real: `embedded`, `embedded+writer` (which writes the instructions) or `writer`, the model that
@@ -95,6 +96,8 @@ pub(crate) enum Part {
     Model,
     /// Real tasks on real models, beside DSPy; only where it is named.
     Real,
+    /// Function calling by the rows and checkers of the Berkeley leaderboard; only where it is named.
+    Tools,
     /// Memory and files of a run of millions of calls; only where it is named.
     Soak,
 }
@@ -125,6 +128,7 @@ impl Part {
             Self::Probe => "probe",
             Self::Model => "model",
             Self::Real => "real",
+            Self::Tools => "tools",
             Self::Soak => "soak",
         }
     }

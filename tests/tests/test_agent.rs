@@ -1,5 +1,6 @@
 //! Programs that call tools, under every optimizer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,6 +63,23 @@ fn every_optimizer_improves_an_agent_within_its_cap() {
         let gain = if ["MIPROv2", "COPRO", "GEPA"].contains(&name.as_str()) { 0.4 } else { 0.0 };
         assert!(before < 0.4 && after >= before + gain, "{name}: {before} to {after}");
     }
+}
+
+#[test]
+fn demos_are_planned_by_the_calls_that_an_agent_makes_and_not_by_those_it_may_make() {
+    let task = Drawers::new(6, 3);
+    let run = |max_turns: u32| {
+        let options = RunOptions::builder().task_model(task.model(3)).max_calls(600).build();
+        let strategy = MIPROv2::default().with_run_options(options);
+        let mut program = task.agent().with_max_turns(max_turns).with_metric(task.metric());
+        let outcome = pollster::block_on(strategy.compile(&mut program, task.examples(60))).unwrap();
+        let demos =
+            outcome.candidates.iter().flat_map(|one| one.prompts.get("desk")).flat_map(|it| &it.demos);
+        let shown = demos.filter(|demo| demo.augmented).map(|demo| ContentHash::of(&demo.fields));
+        shown.collect::<HashSet<_>>().len()
+    };
+    let (few, many) = (run(4), run(200));
+    assert!(few > 5 && many > 5, "{few} different demos with 4 turns, {many} with 200");
 }
 
 #[test]

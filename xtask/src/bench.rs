@@ -27,6 +27,8 @@ parts:
                  which takes a C++ compiler with make, Python 3 with pip, and some minutes
   real           real tasks on real models, beside DSPy: takes hours, can be stopped, and goes on where it was;
                  only where it is named
+  tools          function calling by rows and checkers of the Berkeley leaderboard, from PyPI, with a simulated
+                 caller; only where it is named
   soak           memory and files of runs of two million calls, with resume and report; only where it is named
 
 options:
@@ -38,6 +40,7 @@ options:
   --models, --tasks, --methods X,Y; --sizes TRAIN,SELECTION,TEST; --calls N; --max-minutes N
                  real: this portion alone; `embedded`, `embedded+writer` and `writer` are the models
   --docs FOLDER  real: measure nothing, and write the tables of what is there into the pages in FOLDER
+  --tasks X,Y    tools: only these of accepted, refused, instructions and descriptions
   --out FOLDER   where the JSON goes (default: target/bench)
   --guard        count the instructions of a rollout with valgrind, and fail if they are more than 10 %
                  above bench/instructions.json; without valgrind it prints a message and succeeds
@@ -45,8 +48,18 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 9] =
-    ["overhead", "concurrency", "critical-path", "memory", "scaling", "search", "harm", "probe", "soak"];
+const PARTS: [&str; 10] = [
+    "overhead",
+    "concurrency",
+    "critical-path",
+    "memory",
+    "scaling",
+    "search",
+    "harm",
+    "probe",
+    "tools",
+    "soak",
+];
 
 /// The file of the counts that new ones are compared with.
 const COUNTS: &str = "bench/instructions.json";
@@ -157,7 +170,7 @@ mod tests {
     fn the_engine_is_built_where_its_part_is_measured() {
         let asked = |line: &str| has_model(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert!(asked("") && asked("model --peers") && asked("search model") && asked("real --seeds 1-1"));
-        assert!(!asked("real --docs docs") && !asked("real --quick") && !asked("harm"));
+        assert!(!asked("real --docs docs") && !asked("real --quick") && !asked("harm") && !asked("tools"));
         assert!(!asked("--quick") && !asked("search --peers") && !asked("--help") && !asked("soak"));
     }
 

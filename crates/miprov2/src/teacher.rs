@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{CallContext, Evaluator, Metric, Module, ModuleExt as _, Predictor};
-use promptopt_run::{Halt, Run};
+use promptopt_run::{Halt, RolloutCost, Run};
 use promptopt_trace_gen::{Bootstrapped, bootstrap_with};
 
 use crate::MIPROv2;
@@ -20,7 +20,7 @@ pub(crate) async fn bootstrap(
 ) -> Result<Bootstrapped, Halt> {
     let train = run.train().to_vec();
     let Some(teacher) = options.teacher.as_deref() else {
-        let bootstrapping = sizes.bootstrap(options, run, run.program().calls_per_rollout());
+        let bootstrapping = sizes.bootstrap(options, run, calls_of_own_rollouts(run));
         return promptopt_trace_gen::bootstrap(run, &train, &bootstrapping).await;
     };
     run.stage("traces", format!("a teacher's demos from {} training examples", train.len()));
@@ -36,6 +36,12 @@ pub(crate) async fn bootstrap(
         ));
     }
     found
+}
+
+/// The calls of a rollout that plans go by. An agent may make many more than it does, so there the baseline tells.
+fn calls_of_own_rollouts(run: &Run<'_>) -> u64 {
+    let program = run.program();
+    if program.calls_vary() { RolloutCost::of(run.runner()).expected(1) } else { program.calls_per_rollout() }
 }
 
 /// A teacher with the program's own metric.

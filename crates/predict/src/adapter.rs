@@ -43,6 +43,12 @@ pub trait Adapter: Send + Sync {
         ResponseFormat::Text
     }
 
+    /// This format for one that may do something else before it answers, such as to call a tool in words: no message ends
+    /// with a request to answer, or with words that open the answer. `None` where that is another adapter's, or nobody's.
+    fn without_request(&self) -> Option<&'static dyn Adapter> {
+        None
+    }
+
     /// The whole chat: system message, demos (incomplete ones first), the turns of a history, inputs.
     fn chat(&self, signature: &Signature, prompt: &Prompt, inputs: &Fields) -> Vec<Message> {
         let mut messages = vec![Message::system(self.system(signature, &prompt.instruction))];
@@ -89,10 +95,7 @@ fn add_turn<A: Adapter + ?Sized>(
     messages: &mut Vec<Message>,
 ) {
     let Some(fields) = turn.as_object() else { return };
-    if fields.contains_key("role")
-        && signature.field("role").is_none()
-        && let Ok(message) = Message::deserialize(turn)
-    {
+    if let Some(message) = message_of_turn(signature, turn) {
         messages.push(message);
         return;
     }
@@ -105,6 +108,12 @@ fn add_turn<A: Adapter + ?Sized>(
     let answered = |field: &Field| (field.name.clone(), fields.get(&field.name).cloned().unwrap_or_default());
     let outputs: Fields = signature.outputs().iter().map(answered).collect();
     messages.push(Message::assistant(adapter.assistant(signature, &outputs)));
+}
+
+/// The message that a turn of a history is, where it is one and not the fields of a signature.
+pub(crate) fn message_of_turn(signature: &Signature, turn: &Value) -> Option<Message> {
+    let is_message = turn.get("role").is_some() && signature.field("role").is_none();
+    is_message.then(|| Message::deserialize(turn).ok())?
 }
 
 /// The adapter of this name: `chat`, `json` or `plain`.

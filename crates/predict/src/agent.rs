@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use promptopt_core::data::{ContentHash, Fields, Prediction, fields_of, plain_text, shorten};
 use promptopt_core::lm::{
-    Completion, LanguageModel, LmError, LmRequest, Message, Sampling, ToolCall, ToolChoice, ToolDefinition,
+    Completion, LanguageModel, LmError, LmRequest, Message, Role, Sampling, ToolCall, ToolChoice,
+    ToolDefinition,
 };
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::prompt::Prompt;
@@ -29,8 +30,10 @@ use trajectory::{Turn, insert_into};
 const MAX_TURNS: u32 = 10;
 /// The longest result of a tool that the model sees, in characters.
 const MAX_RESULT_CHARS: usize = 20_000;
-/// The most calls of tools in one turn.
+/// The most calls of tools that are run in one turn.
 const MAX_CALLS_PER_TURN: usize = 32;
+const TOO_MANY_CALLS: &str =
+    "Error: not more than 32 calls are run in one turn; make this one again in the next turn";
 
 const MAY_CALL: &str = "You may call the tools first, several times if need be. Once you know enough, answer in the form \
                         above.";
@@ -132,14 +135,16 @@ impl Agent {
         self
     }
 
-    /// Whether the model may call several tools in one turn. Default: the provider's.
+    /// Whether the model may call several tools in one turn. Default: as the provider has it, and yes in
+    /// [`ToolForm::Text`].
     #[must_use]
     pub fn with_parallel_calls(mut self, parallel: bool) -> Self {
         self.parallel = Some(parallel);
         self
     }
 
-    /// Whether optimizers may change the descriptions of the tools as well. Default: false.
+    /// Whether optimizers may change the descriptions of the tools as well. Default: false, because that pays only on
+    /// models that heed descriptions, and with calls to spare (docs/performance.md).
     #[must_use]
     pub fn improving_tools(mut self, improves: bool) -> Self {
         self.improves_tools = improves;
@@ -214,9 +219,10 @@ impl Agent {
     /// The first request as it goes over the wire for some inputs, under the agent's own prompt, where the model takes
     /// tools.
     pub fn request(&self, inputs: &Fields) -> LmRequest {
-        let (adapter, prompt) = (self.predict.adapter_of_prompt(), self.predict.prompt());
         let definitions = self.tools();
         let is_native = self.form != ToolForm::Text;
+        let prompt = self.predict.prompt();
+        let adapter = self.before_tools(self.predict.adapter_of_prompt(), is_native);
         let messages = self.opening(adapter, prompt, inputs, &definitions, is_native);
         let request = LmRequest::new(messages).with_sampling(self.predict.sampling().clone());
         if is_native { request.with_tools(definitions) } else { request }
@@ -226,6 +232,16 @@ impl Agent {
         match self.form {
             ToolForm::Auto => context.takes_tools(),
             form => form == ToolForm::Native,
+        }
+    }
+
+    /// The adapter of requests in which tools may be called. A model that is asked for an answer in words at the end of a
+    /// message gives one, and writes no action.
+    fn before_tools<'a>(&self, adapter: &'a dyn Adapter, is_native: bool) -> &'a dyn Adapter {
+        if is_native || self.tools.is_empty() {
+            adapter
+        } else {
+            adapter.without_request().unwrap_or(adapter)
         }
     }
 
@@ -240,11 +256,14 @@ impl Agent {
     ) -> Vec<Message> {
         let signature = self.predict.signature();
         let mut messages = adapter.chat(signature, prompt, inputs);
-        insert_into(&mut messages, signature, prompt, is_native);
+        insert_into(&mut messages, signature, prompt, inputs, is_native);
+        if !is_native {
+            messages = text_form::in_words(messages);
+        }
         let how = match (definitions, is_native) {
             ([], _) => return messages,
             (_, true) => MAY_CALL.to_owned(),
-            (definitions, false) => text_form::introduction(definitions),
+            (definitions, false) => text_form::introduction(definitions, self.parallel != Some(false)),
         };
         if let Some(system) = messages.first_mut() {
             *system = Message::system(format!("{}\n\n{how}", system.text()));
@@ -280,13 +299,14 @@ impl Work<'_> {
         let Agent { predict, max_turns, parallel, .. } = self.agent;
         let inputs = &*predict.checked(inputs)?;
         let prompt = self.context.prompt(predict.path()).unwrap_or(predict.prompt());
-        let adapter = predict.adapter_in(prompt)?;
+        let asking = predict.adapter_in(prompt)?;
+        let adapter = self.agent.before_tools(asking, self.is_native);
         let has_tools = !self.definitions.is_empty();
         let mut messages = self.agent.opening(adapter, prompt, inputs, &self.definitions, self.is_native);
         for turn in 1..=*max_turns {
             let is_last = turn == *max_turns;
             if is_last && has_tools {
-                self.tell_of_last_turn(&mut messages);
+                self.tell_of_last_turn(asking, &mut messages);
             }
             let mut request = self.request(messages.clone(), is_last);
             if self.is_native {
@@ -307,7 +327,6 @@ impl Work<'_> {
                     completion.tool_calls.iter().map(|call| format!("{}({})\n", call.name, call.arguments));
                 return Err(self.unusable(&Completion::new(calls.collect::<String>()), reason));
             }
-            completion.tool_calls.truncate(MAX_CALLS_PER_TURN);
             name_calls(&mut completion.tool_calls, turn);
             let results = self.run_tools(&completion.tool_calls).await?;
             if self.is_native {
@@ -334,13 +353,20 @@ impl Work<'_> {
         request
     }
 
-    /// Chat templates of models without tools want user and assistant in turn.
-    fn tell_of_last_turn(&self, messages: &mut Vec<Message>) {
+    /// In words the answer is asked for here, since no message before did. Chat templates of models without tools want user
+    /// and assistant in turn.
+    fn tell_of_last_turn(&self, asking: &dyn Adapter, messages: &mut Vec<Message>) {
+        if self.is_native {
+            messages.push(Message::user(LAST_TURN));
+            return;
+        }
+        let request = asking.user(self.agent.predict.signature(), &Fields::new(), LAST_TURN, true);
+        let request = Message::user(request);
         match messages.last_mut() {
-            Some(last) if !self.is_native && last.content.as_slice().is_empty() => {
-                *last = Message::user(format!("{}\n\n{LAST_TURN}", last.text()));
+            Some(last) if last.role == Role::User && last.content.as_slice().is_empty() => {
+                *last = Message::user(format!("{}\n\n{}", last.text(), request.text()));
             }
-            _ => messages.push(Message::user(LAST_TURN)),
+            _ => messages.push(request),
         }
     }
 
@@ -355,6 +381,10 @@ impl Work<'_> {
         calls.retain(|call| {
             is_known(&call.name) || (!self.definitions.is_empty() && !call.arguments.is_empty())
         });
+        if self.agent.parallel == Some(false) && calls.len() > 1 {
+            calls.truncate(1);
+            completion.text = text_form::written(text_form::thought(&completion.text).trim(), &calls);
+        }
         completion.tool_calls.extend(calls);
     }
 
@@ -394,8 +424,10 @@ impl Work<'_> {
         self.agent.predict.unusable(self.context, completion, reason)
     }
 
-    /// Runs the tools of one turn at once. Their steps are in the order of the calls.
+    /// Runs the tools of one turn at once. Their steps are in the order of the calls. The model is told of calls that are
+    /// too many.
     async fn run_tools(&self, calls: &[ToolCall]) -> Result<Vec<String>, Error> {
+        let (calls, left) = calls.split_at(calls.len().min(MAX_CALLS_PER_TURN));
         let parts: Vec<_> = calls.iter().map(|call| (call, self.context.begin_part(self.slot))).collect();
         let run = |(call, slot): (&ToolCall, _)| {
             let call = call.clone();
@@ -406,7 +438,8 @@ impl Work<'_> {
                 result
             }
         };
-        join_all(parts.into_iter().map(run)).await.into_iter().collect()
+        let results = join_all(parts.into_iter().map(run)).await;
+        results.into_iter().chain(left.iter().map(|_| Ok(TOO_MANY_CALLS.to_owned()))).collect()
     }
 
     /// What the model is told of a call. Only what ends the run is an error.

@@ -300,6 +300,16 @@ fn a_long_result_is_cut_and_says_so() {
 }
 
 #[test]
+fn arguments_are_judged_and_shown_whole_where_they_are_long() {
+    let arguments = format!("{{\"query\": \"{}\"}}", "x".repeat(9000));
+    let script = Script::new([called(&[("a", "search", &arguments)]), answered("Two.")]);
+    let prediction = run(&desk(), &script).0.unwrap();
+    let kept = prediction.get(TRAJECTORY).unwrap()[0]["calls"][0].clone();
+    assert_eq!(kept["arguments"]["query"].as_str().map(str::len), Some(9000));
+    assert!(kept["result"].as_str().unwrap().chars().count() < 2100);
+}
+
+#[test]
 fn a_budget_that_ends_within_a_tool_ends_the_run() {
     let ask = tool_fn("search", "", |_: Search| async {
         let limit = promptopt_core::money::Limit::Calls;
@@ -309,4 +319,160 @@ fn a_budget_that_ends_within_a_tool_ends_the_run() {
     let error = anyhow::Error::from(run(&desk().with_tool(ask), &script).0.unwrap_err());
     assert!(error.chain().any(|cause| matches!(cause.downcast_ref(), Some(LmError::Budget { .. }))));
     assert_eq!(script.asked().len(), 1);
+}
+
+fn texts(request: &LmRequest) -> Vec<&str> {
+    request.messages.iter().map(Message::text).collect()
+}
+
+#[test]
+fn in_words_no_message_opens_the_answer_while_tools_may_be_called() {
+    let act = "I look.\nAction: search\nAction Input: {\"query\": \"tea\"}";
+    let script =
+        Script::new([Completion::new(act), Completion::new(act), Completion::new("So it is.\nanswer: Two.")]);
+    let agent = desk()
+        .with_adapter(Arc::new(crate::PlainAdapter))
+        .with_tool_form(ToolForm::Text)
+        .with_max_turns(3)
+        .with_demo("How long does rice take?", "search", "Twelve.");
+    assert_eq!(run(&agent, &script).0.unwrap().get_str("answer"), Some("Two."));
+    let asked = script.asked();
+    let first = texts(&asked[0]);
+    assert!(
+        first[0]
+            .starts_with("Answer from the handbook.\nAn answer has this form:\nanswer: {answer}\n\nYou may"),
+        "{first:?}"
+    );
+    assert_eq!(
+        first[1..],
+        [
+            "question: How long does rice take?",
+            "Action: search\nAction Input: {\"query\":\"rice\"}",
+            "Observation: Twelve.",
+            "answer: Twelve.",
+            "question: How long does tea take?",
+        ]
+    );
+    assert_eq!(texts(&asked[1])[7..], ["Observation: About tea: two minutes."]);
+    // The last turn has nothing but the answer left.
+    let last = format!("Observation: About tea: two minutes.\n\n{LAST_TURN}\nanswer:");
+    assert_eq!(texts(&asked[2])[9..], [last]);
+
+    let script = Script::new([Completion::new(act), answered("Two.")]);
+    run(&desk().with_tool_form(ToolForm::Text).with_max_turns(2), &script).0.unwrap();
+    let asked = script.asked();
+    assert_eq!(texts(&asked[0])[1], "[[ ## question ## ]]\nHow long does tea take?");
+    assert!(
+        texts(&asked[1])[3].contains(&format!("{LAST_TURN}\n\nRespond with the corresponding output fields"))
+    );
+}
+
+#[test]
+fn without_tools_the_chat_is_that_of_a_predictor() {
+    for adapter in ["plain", "chat", "json"] {
+        let adapter = crate::adapter_of(adapter).unwrap();
+        let signature = Signature::parse("question -> answer").unwrap();
+        let predict = Predict::new("desk", signature).with_adapter(Arc::new(crate::PlainAdapter));
+        let prompt = Prompt::new("Answer.").with_format(adapter.name().to_owned());
+        let mut agent = Agent::of(predict.clone()).with_tool_form(ToolForm::Text);
+        agent.set_prompt(prompt.clone());
+        assert_eq!(
+            agent.request(&question()).messages,
+            adapter.chat(predict.signature(), &prompt, &question())
+        );
+    }
+}
+
+#[test]
+fn several_tools_are_called_at_once_in_words() {
+    let act = "Action: search\nAction Input: {\"query\": \"tea\"}\nAction: search\nAction Input: {\"query\": \"rice\"}";
+    for (parallel, told) in [
+        (None, "Observation: About tea: two minutes.\nObservation: About rice: two minutes."),
+        (Some(false), "Observation: About tea: two minutes."),
+    ] {
+        let mut agent = desk().with_tool_form(ToolForm::Text);
+        agent.parallel = parallel;
+        let script = Script::new([Completion::new(act), answered("Both two.")]);
+        let (result, steps) = run(&agent, &script);
+        result.unwrap();
+        let asked = script.asked();
+        assert_eq!(asked[1].messages.last().unwrap().text(), told);
+        assert_eq!(
+            (steps.len(), texts(&asked[1])[2].matches("Action:").count()),
+            (told.lines().count() + 1, told.lines().count())
+        );
+        assert_eq!(texts(&asked[0])[0].contains("several at once"), parallel.is_none());
+    }
+}
+
+#[test]
+fn a_history_shows_what_the_tools_gave_in_earlier_turns() {
+    let call = json!({"tool": "search", "arguments": {"query": "rice"}, "result": "Twelve minutes."});
+    let history = json!([
+        {"role": "system", "content": "Be kind."},
+        {"question": "And rice?", "answer": "Twelve.", TRAJECTORY: [{"calls": [call]}]},
+        {"role": "user", "content": "And peas?"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "p", "type": "function", "function": {"name": "search", "arguments": "{\"query\":\"peas\"}"}}]},
+        {"role": "tool", "tool_call_id": "p", "content": "Three minutes."},
+        {"role": "assistant", "content": "Three."},
+        {"question": "And salt?", "answer": "None."},
+    ]);
+    let signature = Signature::parse("history: history, question -> answer").unwrap();
+    let mut inputs = question();
+    inputs.insert("history".to_owned(), history);
+    let search = tool_fn("search", "", |_: Search| async { Ok("x") });
+    let agent = Agent::new("desk", signature).with_tool(search);
+    let native = agent.request(&inputs);
+    let roles: Vec<&str> = native.messages.iter().map(|message| message.role.as_str()).collect();
+    assert_eq!(
+        roles.join(" "),
+        "system system user assistant tool assistant user assistant tool assistant user assistant user"
+    );
+    assert_eq!(native.messages[3].tool_calls[0].arguments, r#"{"query":"rice"}"#);
+    assert_eq!(native.messages[4].text(), "Twelve minutes.");
+    // A model without tools gets neither calls nor results of tools, which its server would refuse.
+    let worded = agent.with_tool_form(ToolForm::Text).request(&inputs);
+    assert!(worded.messages.iter().all(|one| one.role != Role::Tool && one.tool_calls.is_empty()));
+    let said = texts(&worded);
+    assert_eq!(
+        said[3..5],
+        ["Action: search\nAction Input: {\"query\":\"rice\"}", "Observation: Twelve minutes."]
+    );
+    assert_eq!(
+        said[7..10],
+        ["Action: search\nAction Input: {\"query\":\"peas\"}", "Observation: Three minutes.", "Three."]
+    );
+}
+
+#[test]
+fn a_model_is_told_of_calls_that_are_too_many() {
+    let calls: Vec<(String, &str, &str)> =
+        (0..40).map(|number| (format!("c{number}"), "search", r#"{"query": "tea"}"#)).collect();
+    let calls: Vec<(&str, &str, &str)> =
+        calls.iter().map(|(id, name, given)| (&**id, *name, *given)).collect();
+    let script = Script::new([called(&calls), answered("Two.")]);
+    let (result, steps) = run(&desk(), &script);
+    result.unwrap();
+    let messages = script.asked()[1].messages.clone();
+    let told: Vec<&str> = messages.iter().filter(|one| one.role == Role::Tool).map(Message::text).collect();
+    assert_eq!((told.len(), told[31], told[32]), (40, "About tea: two minutes.", TOO_MANY_CALLS));
+    assert_eq!(steps.len(), 33);
+}
+
+impl Agent {
+    /// With a demo that calls a tool once.
+    fn with_demo(mut self, question: &str, tool: &str, answer: &str) -> Self {
+        let query = question.split(' ').rev().nth(1).unwrap();
+        let call = json!({"tool": tool, "arguments": {"query": query}, "result": answer});
+        let fields = [
+            ("question", json!(question)),
+            ("answer", json!(answer)),
+            (TRAJECTORY, json!([{"calls": [call]}])),
+        ];
+        let demo = Demo::new(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        let prompt = self.prompt().clone().with_demos(vec![demo]);
+        self.set_prompt(prompt);
+        self
+    }
 }

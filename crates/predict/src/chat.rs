@@ -13,6 +13,7 @@ use crate::adapter::{
 };
 use crate::pieces::Pieces;
 use crate::python::{field_descriptions, say_objective, type_note, type_request, value_text};
+use crate::unrequested::Unrequested;
 use crate::value::read_text;
 
 const OPEN: &str = "[[ ## ";
@@ -99,6 +100,10 @@ impl Adapter for ChatAdapter {
             .map(|field| section(field, &output_or_missing(outputs, &field.name)))
             .collect();
         format!("{}\n\n{COMPLETED}\n", sections.join("\n\n").trim())
+    }
+
+    fn without_request(&self) -> Option<&'static dyn Adapter> {
+        Some(&Unrequested(ChatAdapter))
     }
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
 use crate::chat::{STRUCTURE, input_pieces};
 use crate::python::{field_descriptions, say_objective, type_note, type_request};
+use crate::unrequested::Unrequested;
 use crate::value::{coerce, parse_json};
 
 /// DSPy's JSON format: what a retry goes out in when a reply in chat form does not fit.
@@ -70,6 +71,10 @@ impl Adapter for JsonAdapter {
             .map(|field| (field.name.clone(), output_or_missing(outputs, &field.name)))
             .collect();
         pretty(all)
+    }
+
+    fn without_request(&self) -> Option<&'static dyn Adapter> {
+        Some(&Unrequested(JsonAdapter))
     }
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {

@@ -43,6 +43,7 @@ mod plain;
 mod predict;
 mod python;
 mod schema;
+mod unrequested;
 mod value;
 
 pub use adapter::{Adapter, adapter_of};

@@ -9,6 +9,7 @@ use crate::adapter::{
 };
 use crate::pieces::Pieces;
 use crate::python::value_text;
+use crate::unrequested::NamedPlain;
 use crate::value::read_text;
 
 /// A short format for models that are too small to follow markers, such as the embedded one.
@@ -36,22 +37,9 @@ impl Adapter for PlainAdapter {
 
     // Demos end like the question does, so that the model sees the same pattern every time.
     fn user(&self, signature: &Signature, inputs: &Fields, preface: &str, _ask: bool) -> Content {
-        let mut pieces = Pieces::default();
-        let next = |pieces: &mut Pieces, text: &str| {
-            pieces.say(if pieces.is_empty() { "" } else { "\n" });
-            pieces.say(text);
-        };
-        if !preface.is_empty() {
-            next(&mut pieces, preface);
-        }
-        for field in signature.inputs() {
-            if let Some(value) = inputs.get(&field.name) {
-                next(&mut pieces, &format!("{}: ", field.name));
-                pieces.value(value, &field.kind, |text| text);
-            }
-        }
+        let mut pieces = pieces_of(signature, inputs, preface);
         if let Some(field) = signature.outputs().first() {
-            next(&mut pieces, &format!("{}:", field.name));
+            on_next_line(&mut pieces, &format!("{}:", field.name));
         }
         pieces.finish()
     }
@@ -66,6 +54,10 @@ impl Adapter for PlainAdapter {
                 .collect::<Vec<_>>()
                 .join("\n"),
         }
+    }
+
+    fn without_request(&self) -> Option<&'static dyn Adapter> {
+        Some(&NamedPlain)
     }
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {
@@ -110,8 +102,28 @@ impl Adapter for PlainAdapter {
     }
 }
 
+/// The preface and the inputs, each on lines of its own.
+pub(crate) fn pieces_of(signature: &Signature, inputs: &Fields, preface: &str) -> Pieces {
+    let mut pieces = Pieces::default();
+    if !preface.is_empty() {
+        on_next_line(&mut pieces, preface);
+    }
+    for field in signature.inputs() {
+        if let Some(value) = inputs.get(&field.name) {
+            on_next_line(&mut pieces, &format!("{}: ", field.name));
+            pieces.value(value, &field.kind, |text| text);
+        }
+    }
+    pieces
+}
+
+fn on_next_line(pieces: &mut Pieces, text: &str) {
+    pieces.say(if pieces.is_empty() { "" } else { "\n" });
+    pieces.say(text);
+}
+
 /// The text behind `name:` at the start of a line, also where it is decorated as in `**Name:** value`.
-fn opened<'a>(line: &'a str, field: &Field) -> Option<&'a str> {
+pub(crate) fn opened<'a>(line: &'a str, field: &Field) -> Option<&'a str> {
     let exact = line.strip_prefix(field.name.as_str()).and_then(|rest| rest.trim_start().strip_prefix(':'));
     exact.or_else(|| {
         let start = line.find(|letter: char| letter.is_alphabetic())?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use promptopt_core::data::{ContentHash, Example, Prediction, Score};
 use promptopt_core::lm::{
-    Completion, FinishReason, LanguageModel, LmReply, LmRequest, Message, ModelProfile, Role, ToolCall,
-    ToolChoice,
+    Completion, LanguageModel, LmReply, LmRequest, Message, ModelProfile, Role, ToolChoice,
 };
 use promptopt_core::money::Price;
 use promptopt_core::program::{Metric, metric_fn};
@@ -14,7 +13,8 @@ use promptopt_predict::{Agent, tool_fn};
 use serde_json::json;
 
 use crate::hidden_rules::VALUES;
-use crate::simulated::{TAUGHT, UNTAUGHT, coin, states, usage};
+use crate::simulated::{TAUGHT, UNTAUGHT, coin, usage};
+use crate::tool_caller::{call, is_told};
 use crate::{HiddenRules, Rule, around};
 
 const CONTENTS: [&str; 6] = ["saffron", "copper", "linen", "walnut", "pewter", "velvet"];
@@ -22,7 +22,7 @@ const CONTENTS: [&str; 6] = ["saffron", "copper", "linen", "walnut", "pewter", "
 /// Questions that each mention a cue. What answers one lies in a drawer, which only a tool opens; which drawer belongs to
 /// which cue, nothing tells but the examples and the metric's feedback.
 ///
-/// The model of the task opens the right drawer when the prompt teaches it, and another one three times of four otherwise. It
+/// The model of the task opens the right drawer when the prompt or a tool's description teaches it, and another one three times of four otherwise. It
 /// answers with what it finds. As a prompt model it is a [`SimulatedLm`](crate::SimulatedLm).
 #[derive(Debug, Clone)]
 pub struct Drawers {
@@ -146,7 +146,7 @@ impl Caller {
         let Some(rule) = self.rules.iter().find(|rule| question.contains(&rule.cue)) else {
             return call("list_drawers", &json!({}));
         };
-        let chance = if teaches(before, rule) { TAUGHT } else { UNTAUGHT };
+        let chance = if teaches(request, before, rule) { TAUGHT } else { UNTAUGHT };
         let drawer = if coin(hash, "drawer") < chance {
             rule.value.as_str()
         } else {
@@ -161,15 +161,9 @@ impl Caller {
     }
 }
 
-fn call(name: &str, arguments: &serde_json::Value) -> Completion {
-    let calls = vec![ToolCall::new("", name, arguments.to_string())];
-    Completion::new("").with_tool_calls(calls).with_finish_reason(FinishReason::ToolCalls)
-}
-
-/// Whether the instruction says which drawer a cue belongs to, or a demo shows it.
-fn teaches(before: &[Message], rule: &Rule) -> bool {
-    let instruction = before.first().map_or("", Message::text);
-    let says = states(instruction, &rule.cue, &rule.value);
+/// Whether the instruction or a tool's description says which drawer a cue belongs to, or a demo shows it.
+fn teaches(request: &LmRequest, before: &[Message], rule: &Rule) -> bool {
+    let says = is_told(request, rule);
     let opens =
         |message: &Message| message.tool_calls.iter().any(|call| call.arguments.contains(&rule.value));
     let mut is_about_it = false;

@@ -8,6 +8,8 @@
 //! - [`HeadroomTask`] is a task with something to gain from another prompt, or with nothing.
 //! - [`Drawers`] is a task for an agent: which tool call is right, only the prompt can teach.
 //! - [`requested_fields`] says what a request asks for, for a model that you write yourself.
+//! - [`ToolCaller`] is a model that knows which calls of tools are right, and makes the mistakes of real ones
+//!   ([`CallFault`]) until a prompt keeps it from them.
 //! - [`around`] puts a closure around a model, to count, change, delay or break what goes through it.
 //! - [`toy`] holds programs with one and with two predictors.
 //! - [`conformance`] holds every optimizer to the same promises.
@@ -31,6 +33,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod around;
+mod call_fault;
 pub mod conformance;
 mod drawers;
 #[cfg(feature = "server")]
@@ -46,9 +49,11 @@ mod server;
 mod simulated;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+mod tool_caller;
 pub mod toy;
 
 pub use around::{Around, Next, around};
+pub use call_fault::CallFault;
 pub use drawers::Drawers;
 #[cfg(feature = "server")]
 pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
@@ -59,6 +64,7 @@ pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
 pub use simulated::{Knowledge, Rule, SimulatedLm, requested_fields};
+pub use tool_caller::{Talk, ToolCaller};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

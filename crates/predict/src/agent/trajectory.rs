@@ -1,6 +1,6 @@
 //! The trajectory of an agent: what it called and what came back, as a field and as messages of a demo.
 
-use promptopt_core::data::{plain_text, shorten};
+use promptopt_core::data::{Fields, plain_text, shorten};
 use promptopt_core::lm::{Completion, Message, Role, ToolCall};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::Signature;
@@ -8,10 +8,12 @@ use promptopt_core::trace::TRAJECTORY;
 use serde_json::{Map, Value, json};
 
 use super::text_form;
-use crate::adapter::shown_demos;
+use crate::adapter::{message_of_turn, shown_demos};
 
-/// The longest thought, arguments or result that is kept, in characters.
+/// The longest thought or result that is kept, in characters.
 pub(super) const MAX_CHARS: usize = 2000;
+/// The longest arguments that are kept, in bytes. A metric judges them, and a demo or a history shows them as JSON.
+const MAX_ARGUMENT_BYTES: usize = 20_000;
 
 /// One turn: what the model wrote, and what the tools gave.
 pub(super) struct Turn {
@@ -33,7 +35,7 @@ impl Turn {
 pub(super) fn value(turns: &[Turn]) -> Value {
     let call = |(call, result): &(ToolCall, String)| {
         let arguments = match call.read_arguments() {
-            Ok(arguments) if call.arguments.len() <= MAX_CHARS => Value::Object(arguments),
+            Ok(arguments) if call.arguments.len() <= MAX_ARGUMENT_BYTES => Value::Object(arguments),
             _ => shorten(&call.arguments, MAX_CHARS).into(),
         };
         json!({"tool": call.name, "arguments": arguments, "result": shorten(result, MAX_CHARS)})
@@ -49,19 +51,26 @@ pub(super) fn value(turns: &[Turn]) -> Value {
     turns.iter().map(turn).collect()
 }
 
-/// Puts the calls of each demo between its question and its answer.
+/// Puts the calls of each demo, and of each turn of the history, between its question and its answer.
 pub(super) fn insert_into(
     messages: &mut Vec<Message>,
     signature: &Signature,
     prompt: &Prompt,
+    inputs: &Fields,
     is_native: bool,
 ) {
     let answers = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
     let places: Vec<usize> = answers.map(|(place, _)| place).collect();
-    let shown: Vec<_> = places.into_iter().zip(shown_demos(signature, prompt)).collect();
-    for (number, (place, demo)) in shown.into_iter().enumerate().rev() {
-        let turns =
-            demo.fields.get(TRAJECTORY).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let demos = shown_demos(signature, prompt).map(|demo| demo.fields.get(TRAJECTORY));
+    let history = signature.history().and_then(|history| inputs.get(&history.name)?.as_array());
+    let turns = history.into_iter().flatten().filter_map(|turn| match message_of_turn(signature, turn) {
+        // A message stands for itself.
+        Some(message) => (message.role == Role::Assistant).then_some(None),
+        None => turn.as_object().map(|fields| fields.get(TRAJECTORY)),
+    });
+    let shown: Vec<_> = places.into_iter().zip(demos.chain(turns)).collect();
+    for (number, (place, trajectory)) in shown.into_iter().enumerate().rev() {
+        let turns = trajectory.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let turns = turns.iter().enumerate();
         let told: Vec<Message> = turns
             .flat_map(|(turn, value)| told(value, &format!("demo_{number}_{turn}"), is_native))
@@ -70,7 +79,7 @@ pub(super) fn insert_into(
     }
 }
 
-/// One turn of a demo as messages. What has not the form of one is not shown.
+/// One turn of a trajectory as messages. What has not the form of one is not shown.
 fn told(turn: &Value, id: &str, is_native: bool) -> Vec<Message> {
     let thought = turn.get("thought").and_then(Value::as_str).unwrap_or_default();
     let calls = turn.get("calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -85,14 +94,11 @@ fn told(turn: &Value, id: &str, is_native: bool) -> Vec<Message> {
     if calls.is_empty() {
         return Vec::new();
     }
-    if !is_native {
-        let one = |(call, result): &(ToolCall, String)| {
-            let said = Message::assistant(text_form::written(thought, call));
-            [said, Message::user(text_form::results(std::slice::from_ref(result)))]
-        };
-        return calls.iter().flat_map(one).collect();
-    }
     let (calls, results): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
+    if !is_native {
+        let said = Message::assistant(text_form::written(thought, &calls));
+        return vec![said, Message::user(text_form::results(&results))];
+    }
     let ids: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
     let results = ids.into_iter().zip(results).map(|(id, result)| Message::tool_result(id, result));
     std::iter::once(Message::assistant(thought).with_tool_calls(calls)).chain(results).collect()
