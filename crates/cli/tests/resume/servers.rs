@@ -74,6 +74,8 @@ fn the_tools_of_an_optimized_program_are_shown_without_its_server() {
     std::fs::remove_file(folder.path().join("drawers.py")).unwrap();
     let exported = prints(&["export", "route.optimized.json"]);
     assert!(exported.contains("--- tools\nlist_drawers: "), "{exported}");
+    let dspy = prints(&["export", "route.optimized.json", "--format", "dspy"]);
+    assert!(dspy.contains("list_drawers"), "{dspy}");
     assert!(prints(&["diff", "route.optimized.json"]).contains("predictor `route.tools.open_drawer`"));
 }
 
