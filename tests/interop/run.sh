@@ -1,25 +1,53 @@
 #!/usr/bin/env bash
-# Checks promptopt-dspy and the chat formats against the real DSPy: `tests/interop/run.sh`, from
-# anywhere. DSPy goes into a virtual environment in the target folder, once; it needs python3 with
-# venv. Prints what was checked, and exits with another status than 0 on any difference.
+# Checks what others wrote against what is here: promptopt-dspy and the chat formats against the real DSPy, and agents
+# against real MCP servers. `tests/interop/run.sh`, from anywhere. Both go into virtual environments in the target folder,
+# once, which needs python3 with venv; the MCP server from npm is left out where there is no npm. Prints what was checked,
+# and exits with another status than 0 on any difference.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 dspy_version=3.4.1
+mcp_version=2.3.0
+servers_version=2026.10.19
+everything_version=2026.8.31
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 home="$target/interop"
 environment="$home/dspy-$dspy_version"
+servers="$home/mcp-$mcp_version-$servers_version"
+everything="$home/everything-$everything_version"
 
-# The mark is written last, so that an installation that was cut short is done again.
-if [ ! -e "$environment/complete" ]; then
-    rm -rf "$environment"
+# install FOLDER PACKAGE...: a virtual environment with packages. The mark is written last, so that an installation that was
+# cut short is done again.
+install() {
+    local folder="$1"
+    shift
+    if [ -e "$folder/complete" ]; then
+        return
+    fi
+    rm -rf "$folder"
     mkdir -p "$home"
-    python3 -m venv "$environment"
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "dspy==$dspy_version"
-    touch "$environment/complete"
+    python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    touch "$folder/complete"
+}
+
+install "$environment" "dspy==$dspy_version"
+install "$servers" "mcp==$mcp_version" "mcp-server-time==$servers_version" "mcp-server-git==$servers_version"
+node_server=()
+if command -v npm >/dev/null; then
+    if [ ! -e "$everything/complete" ]; then
+        rm -rf "$everything"
+        npm install --silent --no-fund --no-audit --prefix "$everything" \
+            "@modelcontextprotocol/server-everything@$everything_version"
+        touch "$everything/complete"
+    fi
+    node_server=("$everything/node_modules/.bin/mcp-server-everything")
 fi
 
 cargo build --locked --package promptopt-dspy --examples
+cargo build --locked --package promptopt-cli
+"$servers/bin/python" tests/interop/check_mcp.py "$target/debug/promptopt" "$home/mcp-work" "$servers/bin" \
+    "${node_server[@]}"
 
 # DSPy keeps a cache of replies, which is of no use here and does not belong in a home folder.
 export DSPY_CACHEDIR="$home/cache" TQDM_DISABLE=1

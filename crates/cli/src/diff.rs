@@ -15,8 +15,8 @@ use crate::output::{Ink, Output};
 use crate::program::{ProgramFile, is_task};
 use crate::session;
 
-pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
-    let (before, after) = sides(args).map_err(Exit::configuration)?;
+pub(crate) async fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
+    let (before, after) = sides(args).await.map_err(Exit::configuration)?;
     let mut paths: Vec<&str> = before.iter().map(|(path, _)| path).collect();
     paths.extend(after.iter().map(|(path, _)| path).filter(|path| before.get(path).is_none()));
     let mut changes = Vec::new();
@@ -60,9 +60,9 @@ pub(crate) fn run(args: &DiffArgs, output: Output) -> anyhow::Result<()> {
 }
 
 /// The prompts on both sides.
-fn sides(args: &DiffArgs) -> anyhow::Result<(Prompts, Prompts)> {
+async fn sides(args: &DiffArgs) -> anyhow::Result<(Prompts, Prompts)> {
     match &args.after {
-        Some(after) => Ok((prompts(&args.before, args)?, prompts(after, args)?)),
+        Some(after) => Ok((prompts(&args.before, args).await?, prompts(after, args).await?)),
         None if is_task(&args.before) => {
             bail!("{} is a task file, so give a second program to compare it with", args.before.display())
         }
@@ -74,12 +74,12 @@ fn sides(args: &DiffArgs) -> anyhow::Result<(Prompts, Prompts)> {
 }
 
 /// The prompts of a program.
-fn prompts(path: &Path, args: &DiffArgs) -> anyhow::Result<Prompts> {
+async fn prompts(path: &Path, args: &DiffArgs) -> anyhow::Result<Prompts> {
     match ProgramFile::read(path)? {
         ProgramFile::Saved(saved) => Ok(saved.prompts),
-        ProgramFile::Task(task) => Ok(session::chain(&task, path)?.candidate().prompts),
+        ProgramFile::Task(task) => Ok(session::chain(&task, path).await?.candidate().prompts),
         ProgramFile::Dspy(_) => {
-            Ok(ProgramFile::load(path, args.task.as_deref(), &args.map)?.candidate().prompts)
+            Ok(ProgramFile::load(path, args.task.as_deref(), &args.map).await?.candidate().prompts)
         }
     }
 }

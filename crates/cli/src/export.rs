@@ -19,8 +19,8 @@ use crate::outputs::Inputs;
 use crate::program::{Chat, PredictorChain, ProgramFile, is_task, layout, mapped};
 use crate::task_file::TaskFile;
 
-pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
-    let (chain, text) = exported(args).map_err(Exit::configuration)?;
+pub(crate) async fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
+    let (chain, text) = exported(args).await.map_err(Exit::configuration)?;
     match &args.out {
         Some(path) => {
             write_atomically(path, text.as_bytes())
@@ -33,14 +33,14 @@ pub(crate) fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
     output.object(&json!({"command": "export", "program": chain.name(), "file": args.out, "text": text}))
 }
 
-fn exported(args: &ExportArgs) -> anyhow::Result<(PredictorChain, String)> {
+async fn exported(args: &ExportArgs) -> anyhow::Result<(PredictorChain, String)> {
     if args.format != ExportFormat::Dspy && (args.into.is_some() || !args.map.is_empty()) {
         bail!("--into and --map are for `--format dspy`");
     }
     if let Some(out) = &args.out {
         inputs(args)?.check("--out", out)?;
     }
-    let chain = ProgramFile::load(&args.program, args.task.as_deref(), &[])?;
+    let chain = ProgramFile::load(&args.program, args.task.as_deref(), &[]).await?;
     let text = match args.format {
         ExportFormat::Text => text(&chain),
         ExportFormat::Messages => escaped(&messages(&chain)?).into_owned(),

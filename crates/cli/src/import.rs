@@ -13,15 +13,15 @@ use crate::args::ImportArgs;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::outputs::{Inputs, file_stem};
-use crate::program::ProgramFile;
+use crate::program::{Blueprint, ProgramFile};
 use crate::saved::{Definition, SavedProgram};
 use crate::secrets;
 use crate::session;
 use crate::task_file::TaskFile;
 use crate::words::counted;
 
-pub(crate) fn run(args: &ImportArgs, output: Output) -> anyhow::Result<()> {
-    let (saved, path) = imported(args).map_err(Exit::configuration)?;
+pub(crate) async fn run(args: &ImportArgs, output: Output) -> anyhow::Result<()> {
+    let (saved, path) = imported(args).await.map_err(Exit::configuration)?;
     saved.write(&path)?;
     let demos: usize = saved.prompts.iter().map(|(_, prompt)| prompt.demos.len()).sum();
     output.text(format_args!(
@@ -38,15 +38,17 @@ pub(crate) fn run(args: &ImportArgs, output: Output) -> anyhow::Result<()> {
     output.object(&json!({"command": "import", "program": path, "demos": demos}))
 }
 
-fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
+async fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
     let task = TaskFile::read(&args.task)?;
-    let mut chain = session::chain(&task, &args.task)?;
+    let blueprint = Blueprint::of(&task.program)?.equipped(session::folder_of(&args.task)).await?;
+    let mut chain = session::chain_of(&blueprint, &task, &args.task)?;
     let prompts_before = chain.candidate().prompts;
     let file = ProgramFile::read(&args.state)?;
     if !matches!(file, ProgramFile::Dspy(_)) {
         bail!("{} was not saved by DSPy; `--program` and `--from` take it as it is", args.state.display());
     }
     file.install(&mut chain, &args.map, &args.state)
+        .await
         .with_context(|| format!("for {}", args.task.display()))?;
     let name = session::name(&task, &args.task);
     let default = || PathBuf::from(format!("{}.imported.json", file_stem(&name)));
@@ -60,7 +62,7 @@ fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> {
         task: name,
         model: task.model.name.clone(),
         prompt_model: None,
-        definition: Some(Definition::of(&task, embedded)),
+        definition: Some(Definition::of(&task, embedded, blueprint.served())),
         prompts: chain.candidate().prompts,
         prompts_before,
         test: None,

@@ -2,10 +2,10 @@
 
 use promptopt_core::program::Cancellation;
 
-use crate::metrics::end_processes;
 #[cfg(unix)]
 use crate::output::can_draw;
 use crate::output::say;
+use promptopt_process::end_all;
 
 /// The first Ctrl-C ends the run with the best so far; a second one ends the process. A thread of its own
 /// listens, so that it is heard while the run computes.
@@ -26,7 +26,7 @@ async fn listen(flag: &Cancellation) {
         say("\nending the run with the best so far; press Ctrl-C again to leave now");
     }
     if interrupted().await {
-        end_processes();
+        end_all();
         std::process::exit(130);
     }
 }

@@ -7,7 +7,6 @@ mod args;
 mod compare;
 mod data;
 mod diff;
-mod environment;
 mod estimate;
 mod evaluate;
 mod exit;
@@ -20,6 +19,7 @@ mod keeping;
 mod kept;
 mod least;
 mod markdown;
+mod mcp;
 mod measure;
 mod meter;
 mod metrics;
@@ -30,7 +30,6 @@ mod optimizers;
 mod output;
 mod outputs;
 mod probe;
-mod processes;
 mod program;
 mod progress;
 mod pull;
@@ -86,7 +85,7 @@ pub async fn main() -> ExitCode {
         _ => "warn",
     };
     let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn")));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn,rmcp=off")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(output::Log)
@@ -146,9 +145,9 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
         Command::Eval(options) => evaluate::run(options, output).await,
         Command::Compare(options) => compare::run(options, output).await,
         Command::Show(options) => show::run(options, output).await,
-        Command::Diff(options) => diff::run(options, output),
-        Command::Export(options) => export::run(options, output),
-        Command::Import(options) => import::run(options, output),
+        Command::Diff(options) => diff::run(options, output).await,
+        Command::Export(options) => export::run(options, output).await,
+        Command::Import(options) => import::run(options, output).await,
         Command::Report(options) => report::run(options, output),
         Command::Models(options) => models_command::run(options, output).await,
         Command::Model(command) => pull::run(command, output).await,

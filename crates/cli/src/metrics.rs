@@ -9,5 +9,4 @@ mod rule;
 mod verdict;
 mod weighted;
 
-pub(crate) use crate::processes::end_all as end_processes;
 pub(crate) use build::{build, needs_labels};

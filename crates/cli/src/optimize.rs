@@ -243,7 +243,11 @@ impl Work<'_> {
             prompts_before: before,
             test: None,
             test_usage: Usage::default(),
-            definition: Some(Definition::of(&session.task, session.model.is_embedded)),
+            definition: Some(Definition::of(
+                &session.task,
+                session.model.is_embedded,
+                session.served.clone(),
+            )),
             errors: Vec::new(),
             configuration: configuration(&self.args.task, session, &self.section),
             outcome,

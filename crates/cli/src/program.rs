@@ -1,9 +1,10 @@
 //! The program of a task: what the file says, checked, and made into a chain of predictors.
 
+mod agent_plan;
 mod blueprint;
 mod chain;
 mod file;
 
-pub(crate) use blueprint::Blueprint;
+pub(crate) use blueprint::{Blueprint, ServedTools};
 pub(crate) use chain::{Chat, PredictorChain};
 pub(crate) use file::{ProgramFile, install, is_task, layout, mapped, path_pair};

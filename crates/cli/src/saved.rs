@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::models::short_id;
-use crate::program::{Blueprint, PredictorChain};
+use crate::program::{Blueprint, PredictorChain, ServedTools};
 use crate::task_file::{ProgramSection, TaskFile};
 
 /// What `optimize` writes; `eval --program`, `show`, `diff`, `export` and `report` read it.
@@ -82,18 +82,21 @@ pub struct Definition {
     /// Whether it runs on the embedded model, which has a format of its own.
     #[serde(default)]
     pub embedded: bool,
+    /// Predictor -> the tools that its MCP servers gave it.
+    #[serde(default, skip_serializing_if = "ServedTools::is_empty")]
+    pub tools: ServedTools,
 }
 
 impl Definition {
     /// The definition of a task's program.
-    pub(crate) fn of(task: &TaskFile, embedded: bool) -> Self {
+    pub(crate) fn of(task: &TaskFile, embedded: bool, tools: ServedTools) -> Self {
         let mut program = task.source.get("program").cloned().unwrap_or_default();
         // Which model a predictor ran on, with its headers, is nothing that its prompt needs.
         let predictors = program.get_mut("predictors").and_then(Value::as_array_mut);
         for predictor in predictors.into_iter().flatten().filter_map(Value::as_object_mut) {
             predictor.shift_remove("model");
         }
-        Self { program, embedded }
+        Self { program, embedded, tools }
     }
 }
 
@@ -105,7 +108,8 @@ impl SavedProgram {
         let section: ProgramSection =
             serde_json::from_value(definition.program.clone()).context("reading the program's definition")?;
         // Its tools are shown, and never run.
-        PredictorChain::new(&self.task, &Blueprint::of(&section)?, definition.embedded, Path::new(""))
+        let blueprint = Blueprint::of(&section)?.showing(&definition.tools);
+        PredictorChain::new(&self.task, &blueprint, definition.embedded, Path::new(""))
     }
 
     /// Sets aside what makes the file of a large run larger than anybody can use.

@@ -77,6 +77,7 @@ mod tests {
             "ProgramSection",
             "PredictorSection",
             "ToolSection",
+            "McpSection",
             "ModelSection",
             "DataSection",
             "HubSection",

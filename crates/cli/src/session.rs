@@ -17,7 +17,7 @@ use crate::keeping::Keeping;
 use crate::meter::Gauge;
 use crate::metrics;
 use crate::models::{ChosenModel, Endpoints, TaskModels};
-use crate::program::{self, Blueprint, PredictorChain};
+use crate::program::{self, Blueprint, PredictorChain, ServedTools};
 use crate::secrets;
 use crate::task_file::{ModelSection, TaskFile};
 
@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) task: TaskFile,
     pub(crate) name: String,
     pub(crate) program: Box<dyn Evaluator>,
+    /// What is known of the tools of its MCP servers.
+    pub(crate) served: ServedTools,
     pub(crate) train: Vec<Example>,
     pub(crate) selection: Vec<Example>,
     /// What the split did.
@@ -101,11 +103,12 @@ impl Draft {
         let rows = Undivided::load(&task, &blueprint).await?;
         let models = TaskModels::choose(&task, &blueprint, args, &rows, &mut endpoints).await?;
         let name = name(&task, &args.task);
+        let blueprint = blueprint.equipped(folder_of(&args.task)).await.with_context(|| place.clone())?;
         let mut chain =
             PredictorChain::new(&name, &blueprint, models.program.is_embedded, folder_of(&args.task))
                 .with_context(|| place.clone())?;
         if let Some(path) = from {
-            program::install(path, &mut chain)?;
+            program::install(path, &mut chain).await?;
         }
         let (data, source) = (rows.hash(), rows.source.clone());
         let parts = rows.divide(&task.data, args)?;
@@ -147,6 +150,7 @@ impl Draft {
         Ok(Session {
             name: self.name,
             program: Box::new(chain.with_metric(metric)),
+            served: self.blueprint.served(),
             train: self.parts.train,
             selection: self.parts.selection,
             split: self.parts.report,
@@ -223,14 +227,23 @@ pub(crate) fn name(task: &TaskFile, path: &Path) -> String {
 }
 
 /// The folder of a task file.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
 /// The program of a task with its own prompts; `path` is where the task stands.
-pub(crate) fn chain(task: &TaskFile, path: &Path) -> anyhow::Result<PredictorChain> {
+pub(crate) async fn chain(task: &TaskFile, path: &Path) -> anyhow::Result<PredictorChain> {
+    chain_of(&Blueprint::of(&task.program)?.equipped(folder_of(path)).await?, task, path)
+}
+
+/// The same, of a blueprint that has its tools.
+pub(crate) fn chain_of(
+    blueprint: &Blueprint,
+    task: &TaskFile,
+    path: &Path,
+) -> anyhow::Result<PredictorChain> {
     let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
-    PredictorChain::new(&name(task, path), &Blueprint::of(&task.program)?, embedded, folder_of(path))
+    PredictorChain::new(&name(task, path), blueprint, embedded, folder_of(path))
 }
 
 /// The hash of a program: predictors with all that is set in them, and the prompts it begins with.

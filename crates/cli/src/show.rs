@@ -37,9 +37,9 @@ async fn shown(args: &ShowArgs) -> anyhow::Result<(PredictorChain, Fields)> {
         name.clone_into(&mut task.model.name);
     }
     let blueprint = Blueprint::of(&task.program)?;
-    let mut chain = session::chain(&task, &args.task)?;
+    let mut chain = session::chain(&task, &args.task).await?;
     if let Some(path) = &args.program {
-        program::install(path, &mut chain)?;
+        program::install(path, &mut chain).await?;
     }
     let rows = Undivided::load(&task, &blueprint).await?;
     let example = args.example.checked_sub(1).and_then(|index| rows.all().nth(index)).ok_or_else(|| {

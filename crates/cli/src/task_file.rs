@@ -16,5 +16,7 @@ pub(crate) use keys::nearest;
 pub(crate) use metric::{MetricKind, MetricSection};
 pub(crate) use model::ModelSection;
 pub(crate) use optimizer::{OptimizerSection, ProposerKind};
-pub(crate) use program::{FieldSection, Format, PredictorSection, ProgramSection, ToolForm, ToolSection};
+pub(crate) use program::{
+    FieldSection, Format, McpSection, PredictorSection, ProgramSection, ToolForm, ToolSection,
+};
 pub(crate) use task::TaskFile;

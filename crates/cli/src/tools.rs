@@ -8,12 +8,13 @@ use promptopt_core::lm::ToolDefinition;
 use promptopt_core::program::CallContext;
 use promptopt_core::signature::{Field, FieldType};
 use promptopt_predict::Tool;
+use promptopt_process::Complaint;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::secrets::clean_strictly;
 use crate::task_file::ToolSection;
-use crate::user_command::{Complaint, UserCommand};
+use crate::user_command::UserCommand;
 
 /// The longest result that is read, in bytes.
 const MAX_OUTPUT: u64 = 1024 * 1024;
@@ -51,7 +52,7 @@ impl CommandTool {
         let output = output?;
         let status = group.wait().await.context("waiting for its end")?;
         if !status.success() {
-            let said = complaint.said();
+            let said = complaint.said(clean_strictly);
             bail!("it ended with {status}{}{said}", if said.is_empty() { "" } else { ": " });
         }
         let text = String::from_utf8(output).context("its output is not UTF-8")?;

@@ -13,7 +13,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 29] = [
+const NO_OPTIONS: [&str; 30] = [
     "--enable-auto-tool-choice",
     "--jinja",
     "--tool-call-parser",
@@ -31,6 +31,7 @@ const NO_OPTIONS: [&str; 29] = [
     "message.content",
     "miprov2",
     "n",
+    "next_tool_args",
     "objectives",
     "off",
     "plain",

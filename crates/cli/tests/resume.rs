@@ -21,6 +21,9 @@ mod interrupt;
 mod relay;
 #[path = "resume/secrets.rs"]
 mod secrets;
+#[cfg(feature = "mcp")]
+#[path = "resume/servers.rs"]
+mod servers;
 
 use std::path::Path;
 use std::time::Instant;
@@ -61,17 +64,21 @@ fn the_books_of_an_agent_are_those_of_its_server() {
     }
 }
 
+/// Runs an agent row by row and with many rows at once.
+fn check_concurrency(harness: &Harness, kind: &str) {
+    let run = |concurrency: usize| {
+        let options = format!("[optimizer]\nkind = \"{kind}\"\nmax_calls = 150\nconcurrency = {concurrency}");
+        let reference = Reference::run(harness, &harness.task("", &options));
+        (reference.by_body, reference.results)
+    };
+    assert_eq!(run(1), run(32), "{kind}");
+}
+
 #[test]
 fn an_agent_gives_the_same_at_any_concurrency() {
     let harness = Harness::of_agent();
     for kind in OPTIMIZERS {
-        let run = |concurrency: usize| {
-            let options =
-                format!("[optimizer]\nkind = \"{kind}\"\nmax_calls = 150\nconcurrency = {concurrency}");
-            let reference = Reference::run(&harness, &harness.task("", &options));
-            (reference.by_body, reference.results)
-        };
-        assert_eq!(run(1), run(32), "{kind}");
+        check_concurrency(&harness, kind);
     }
 }
 

@@ -30,6 +30,7 @@
 //! | `promptopt-run` | the run engine: what costs, counts, tells or stops |
 //! | `promptopt-trace-gen`, `promptopt-proposer`, `promptopt-evaluator` | the stages: demo sets, instructions, search |
 //! | `miprov2`, `promptopt-copro`, `promptopt-gepa` | the optimizers, and `promptopt-simba` and `promptopt-random-search` |
+//! | `promptopt-mcp`, `promptopt-process` | tools of MCP servers for agents, and commands that a user names |
 //! | `promptopt-lm`, `promptopt-lm-local` | clients of language models, and an embedded one |
 //! | `promptopt-data`, `promptopt-dspy` | data files, and programs saved by DSPy |
 //! | `promptopt-store` | the journal that makes a run safe to kill, and the cache |

@@ -36,6 +36,7 @@
 //! | `simba` | `SIMBA`: demos and rules from runs that differ most |
 //! | `lm` (default) | clients of language models that speak the OpenAI dialect |
 //! | `providers` | the providers' own APIs besides: Anthropic, Gemini, Ollama |
+//! | `mcp` | tools of MCP servers for agents, over stdio |
 //! | `data` | JSONL, JSON, CSV and TSV; splits with a sealed test |
 //! | `parquet`, `hub` | Parquet files; datasets of the Hugging Face Hub |
 //! | `store` | the journal that makes a run safe to kill, and a cache of replies |
@@ -63,6 +64,8 @@ pub use promptopt_evaluator as evaluator;
 pub use promptopt_gepa as gepa;
 #[cfg(feature = "lm")]
 pub use promptopt_lm as lm;
+#[cfg(feature = "mcp")]
+pub use promptopt_mcp as mcp;
 pub use promptopt_predict as predict;
 pub use promptopt_proposer as proposer;
 #[cfg(feature = "random-search")]

@@ -18,6 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-statistics", &[]),
     ("promptopt-tips", &["promptopt-core"]),
     ("promptopt-predict", &["promptopt-core"]),
+    ("promptopt-process", &["promptopt-core"]),
+    ("promptopt-mcp", &["promptopt-core", "promptopt-predict", "promptopt-process"]),
     ("promptopt-lm", &["promptopt-core"]),
     ("promptopt-lm-local", &["promptopt-core"]),
     ("promptopt-data", &["promptopt-core"]),

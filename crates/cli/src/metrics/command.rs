@@ -8,15 +8,15 @@ use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use promptopt_core::data::{Example, Prediction, Score, shorten};
 use promptopt_core::program::{CallContext, Metric};
+use promptopt_process::{Complaint, ProcessGroup};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdin;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::answer;
-use crate::processes::ProcessGroup;
 use crate::secrets::clean_strictly;
-use crate::user_command::{Complaint, UserCommand};
+use crate::user_command::UserCommand;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -151,7 +151,7 @@ impl Shared {
     fn end(&self, why: &str) {
         self.with(|state| {
             state.ended = true;
-            let stderr = state.stderr.said();
+            let stderr = state.stderr.said(clean_strictly);
             let why = match stderr.is_empty() {
                 true => why.to_owned(),
                 false => format!("{why}; it said: {}", stderr.lines().last().unwrap_or_default()),

@@ -1,16 +1,17 @@
 //! A program as the task file describes it, checked.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use promptopt_core::lm::Sampling;
+use promptopt_core::lm::{Sampling, ToolDefinition};
 use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
 
+use super::agent_plan::AgentPlan;
 use crate::task_file::{
-    FieldSection, Format, ModelSection, PredictorSection, ProgramSection, ToolForm, ToolSection, nearest,
+    FieldSection, Format, ModelSection, PredictorSection, ProgramSection, ToolForm, nearest,
 };
-use crate::user_command::check_variables;
 
 /// A program that can be built: every predictor has a name and a signature, and every input comes
 /// from somewhere.
@@ -20,6 +21,9 @@ pub(crate) struct Blueprint {
     /// What the whole program takes and gives.
     pub(crate) signature: Signature,
 }
+
+/// Predictor -> the tools that MCP servers gave it.
+pub(crate) type ServedTools = BTreeMap<String, Vec<ToolDefinition>>;
 
 /// One predictor to be built.
 #[derive(Debug, Clone)]
@@ -33,71 +37,6 @@ pub(crate) struct StepPlan {
     pub(crate) model: Option<ModelSection>,
     /// What makes it an agent.
     pub(crate) agent: Option<AgentPlan>,
-}
-
-/// An agent to be built.
-#[derive(Debug, Clone)]
-pub(crate) struct AgentPlan {
-    /// Each tool, and what it takes.
-    pub(crate) tools: Vec<(ToolSection, Vec<Field>)>,
-    pub(crate) max_turns: Option<u32>,
-    pub(crate) form: ToolForm,
-    pub(crate) improve_tools: bool,
-}
-
-impl AgentPlan {
-    /// `None` without tools.
-    fn of(
-        tools: &[ToolSection],
-        own_turns: Option<u32>,
-        program: &ProgramSection,
-    ) -> anyhow::Result<Option<Self>> {
-        if tools.is_empty() {
-            return match own_turns {
-                Some(_) => {
-                    bail!("`max_turns` is for agents, and there are no `tools`: add some, or leave it out")
-                }
-                None => Ok(None),
-            };
-        }
-        let max_turns = own_turns.or(program.max_turns);
-        if max_turns == Some(0) {
-            bail!("`max_turns` is 0, and an agent needs at least 1 turn to answer");
-        }
-        let mut names = HashSet::new();
-        let mut planned = Vec::new();
-        for tool in tools {
-            let place = || format!("in the tool `{}`", tool.name);
-            if !is_tool_name(&tool.name) {
-                bail!("`{}` is not the name of a tool: use up to 64 letters, digits, _ and -", tool.name);
-            }
-            if !names.insert(&tool.name) {
-                bail!("two tools are called `{}`: each needs a name of its own", tool.name);
-            }
-            if tool.schema.is_some() && !tool.arguments.is_empty() {
-                return Err(anyhow::anyhow!("give either `arguments` or `schema`, not both"))
-                    .with_context(place);
-            }
-            let arguments: anyhow::Result<Vec<Field>> = tool.arguments.iter().map(field).collect();
-            let mut known = HashSet::new();
-            if let Some(twice) = tool.arguments.iter().find(|argument| !known.insert(&argument.name)) {
-                bail!(
-                    "the tool `{}` takes `{}` twice: give one of the two another name",
-                    tool.name,
-                    twice.name
-                );
-            }
-            planned.push((tool.clone(), arguments.with_context(place)?));
-        }
-        let (form, improve_tools) = (program.tool_form, program.improve_tools);
-        Ok(Some(Self { tools: planned, max_turns, form, improve_tools }))
-    }
-}
-
-/// Whether providers take a name for a tool.
-fn is_tool_name(name: &str) -> bool {
-    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
-    (1..=64).contains(&name.len()) && name.chars().all(is_letter)
 }
 
 impl Blueprint {
@@ -128,11 +67,36 @@ impl Blueprint {
 
     /// Checks that the environment variables are set which its tools get.
     pub(crate) fn check_variables(&self) -> anyhow::Result<()> {
-        let tools = self.steps.iter().filter_map(|step| step.agent.as_ref()).flat_map(|agent| &agent.tools);
-        for (tool, _) in tools {
-            check_variables("", &tool.env).with_context(|| format!("in the tool `{}`", tool.name))?;
+        self.steps.iter().filter_map(|step| step.agent.as_ref()).try_for_each(AgentPlan::check_variables)
+    }
+
+    /// The same with the tools of its MCP servers, which are started in a folder.
+    pub(crate) async fn equipped(mut self, folder: &Path) -> anyhow::Result<Self> {
+        for step in &mut self.steps {
+            if let Some(agent) = &mut step.agent {
+                agent.start(folder).await.with_context(|| format!("in the predictor `{}`", step.name))?;
+            }
         }
-        Ok(())
+        Ok(self)
+    }
+
+    /// The same with what is known of the tools of its MCP servers, by predictor. They can be shown, and not called.
+    pub(crate) fn showing(mut self, tools: &ServedTools) -> Self {
+        for step in &mut self.steps {
+            if let (Some(agent), Some(tools)) = (&mut step.agent, tools.get(&step.name)) {
+                agent.show(tools);
+            }
+        }
+        self
+    }
+
+    /// What is known of the tools of its MCP servers.
+    pub(crate) fn served(&self) -> ServedTools {
+        let served = |step: &StepPlan| {
+            let tools = step.agent.as_ref()?.served.definitions();
+            Some((step.name.clone(), tools)).filter(|(_, tools)| !tools.is_empty())
+        };
+        self.steps.iter().filter_map(served).collect()
     }
 
     /// The same with texts at which replies end, for predictors without a model of their own, or for all of them.
@@ -159,7 +123,7 @@ impl Blueprint {
             format: section.format,
             sampling: Sampling::default(),
             model: None,
-            agent: AgentPlan::of(&section.tools, section.max_turns, section).context("in `program.tools`")?,
+            agent: AgentPlan::of(&section.tools, &section.mcp, section.max_turns, section)?,
         };
         Ok(Self { steps: vec![step], signature })
     }
@@ -170,8 +134,12 @@ impl Blueprint {
                 "`program.instruction` has no place beside `[[program.predictors]]`: each predictor has its own"
             );
         }
-        if !section.tools.is_empty() {
-            bail!("`program.tools` has no place beside `[[program.predictors]]`: each predictor has its own");
+        for (key, is_empty) in [("tools", section.tools.is_empty()), ("mcp", section.mcp.is_empty())] {
+            if !is_empty {
+                bail!(
+                    "`program.{key}` has no place beside `[[program.predictors]]`: each predictor has its own"
+                );
+            }
         }
         if !section.descriptions.is_empty() {
             bail!(
@@ -314,11 +282,11 @@ fn step(section: &PredictorSection, program: &ProgramSection) -> anyhow::Result<
         format: section.format.or(program.format),
         sampling,
         model: section.model.clone(),
-        agent: AgentPlan::of(&section.tools, section.max_turns, program)?,
+        agent: AgentPlan::of(&section.tools, &section.mcp, section.max_turns, program)?,
     })
 }
 
-fn field(section: &FieldSection) -> anyhow::Result<Field> {
+pub(super) fn field(section: &FieldSection) -> anyhow::Result<Field> {
     let kind = match (&section.kind, &section.values) {
         (None, None) => FieldType::String,
         (_, Some(values)) if values.is_empty() => {
@@ -460,26 +428,6 @@ mod tests {
         );
         check("name = \"answer\"", "name = \"an answer\"", &["is not a name"]);
         check("values = [\"kind\", \"firm\"]", "type = \"text\"", &["field `tone`", "unknown type `text`"]);
-    }
-
-    #[test]
-    fn mistakes_in_an_agent_are_named() {
-        const TOOL: &str = "[[tools]]\nname = \"search\"\narguments = [\"query\"]\ncommand = [\"true\"]\n";
-        let check = |head: &str, tool: &str, part: &str| {
-            let error = format!("{:#}", blueprint(&format!("{head}\n{tool}")).unwrap_err());
-            assert!(error.contains(part), "{error}");
-        };
-        let head = "signature = \"question -> answer\"";
-        assert!(blueprint(&format!("{head}\nmax_turns = 3\n{TOOL}")).is_ok());
-        check(&format!("{head}\nmax_turns = 3"), "", "`max_turns` is for agents");
-        check(&format!("{head}\ntool_form = \"text\""), "", "`program.tool_form` is for agents");
-        check(&format!("{head}\nimprove_tools = true"), "", "`program.improve_tools` is for agents");
-        check(&format!("max_turns = 3\n{CHAIN}"), "", "`program.max_turns` is for agents");
-        check(&format!("{head}\nmax_turns = 0"), TOOL, "at least 1 turn");
-        check(head, &TOOL.replace("search", "look up"), "is not the name of a tool");
-        check(head, &TOOL.repeat(2), "two tools are called `search`");
-        check(head, &TOOL.replace("[\"query\"]", "[\"query\", \"query\"]"), "takes `query` twice");
-        check(head, &format!("{TOOL}schema = {{}}"), "either `arguments` or `schema`");
     }
 
     #[test]

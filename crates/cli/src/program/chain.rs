@@ -258,6 +258,9 @@ fn solver(plan: &StepPlan, embedded: bool, folder: &Path) -> anyhow::Result<Solv
         let tool = CommandTool::new(section, arguments, folder);
         agent = agent.with_tool(tool.with_context(|| format!("in the tool `{}`", section.name))?);
     }
+    for tool in plan.served()? {
+        agent = agent.with_tool(Arc::clone(tool));
+    }
     Ok(Solver::Agent(agent))
 }
 

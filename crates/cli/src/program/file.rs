@@ -56,11 +56,15 @@ impl ProgramFile {
 
     /// The program itself, with its own prompts in force. A file of DSPy does not say what its fields are, so it
     /// needs the task.
-    pub(crate) fn load(path: &Path, task: Option<&Path>, map: &PathMap) -> anyhow::Result<PredictorChain> {
+    pub(crate) async fn load(
+        path: &Path,
+        task: Option<&Path>,
+        map: &PathMap,
+    ) -> anyhow::Result<PredictorChain> {
         let file = Self::read(path)?;
         let mut chain = match (&file, task) {
-            (_, Some(task)) => chain_of(task)?,
-            (Self::Task(task), None) => session::chain(task, path)?,
+            (_, Some(task)) => session::chain(&TaskFile::read(task)?, task).await?,
+            (Self::Task(task), None) => session::chain(task, path).await?,
             (Self::Saved(saved), None) => saved.chain().with_context(|| {
                 format!("{} does not say what the program is; name its task with --task", path.display())
             })?,
@@ -71,25 +75,26 @@ impl ProgramFile {
                 )
             }
         };
-        file.install(&mut chain, map, path)?;
+        file.install(&mut chain, map, path).await?;
         Ok(chain)
     }
 
     /// Puts the prompts of a file into a program; `path` is where it was read.
-    pub(crate) fn install(
+    pub(crate) async fn install(
         &self,
         chain: &mut PredictorChain,
         map: &PathMap,
         path: &Path,
     ) -> anyhow::Result<()> {
-        let installed = self.prompts(chain, map).and_then(|prompts| Ok(chain.install(&prompts)?));
+        let prompts = self.prompts(chain, map, path).await;
+        let installed = prompts.and_then(|prompts| Ok(chain.install(&prompts)?));
         installed.with_context(|| format!("taking the prompts of {}", path.display()))
     }
 
     /// The prompts of a file, for a program.
-    pub(crate) fn prompts(&self, chain: &PredictorChain, map: &PathMap) -> anyhow::Result<Prompts> {
+    async fn prompts(&self, chain: &PredictorChain, map: &PathMap, path: &Path) -> anyhow::Result<Prompts> {
         match self {
-            Self::Task(task) => Ok(session::chain(task, Path::new(""))?.candidate().prompts),
+            Self::Task(task) => Ok(session::chain(task, path).await?.candidate().prompts),
             Self::Saved(saved) => Ok(saved.prompts.clone()),
             Self::Dspy(program) => Ok(chain.own_prompts(program.prompts(&layout(chain, program, map)?)?)),
         }
@@ -97,8 +102,8 @@ impl ProgramFile {
 }
 
 /// Puts the prompts of a file into a program, whoever wrote it.
-pub(crate) fn install(path: &Path, chain: &mut PredictorChain) -> anyhow::Result<()> {
-    ProgramFile::read(path)?.install(chain, &[], path)
+pub(crate) async fn install(path: &Path, chain: &mut PredictorChain) -> anyhow::Result<()> {
+    ProgramFile::read(path)?.install(chain, &[], path).await
 }
 
 /// Where DSPy keeps the predictors of a program in a file of its own. The only one there is the only one here.
@@ -125,10 +130,6 @@ pub(crate) fn mapped(chain: &PredictorChain, map: &PathMap) -> anyhow::Result<La
         layout = layout.at(own, theirs);
     }
     Ok(layout)
-}
-
-fn chain_of(task: &Path) -> anyhow::Result<PredictorChain> {
-    session::chain(&TaskFile::read(task)?, task)
 }
 
 pub(crate) fn is_task(path: &Path) -> bool {

@@ -30,6 +30,8 @@ pub(crate) struct ProgramSection {
     pub(crate) predictors: Vec<PredictorSection>,
     /// The tools that the model may call before it answers: the program is an agent then.
     pub(crate) tools: Vec<ToolSection>,
+    /// MCP servers whose tools the model may call.
+    pub(crate) mcp: Vec<McpSection>,
     /// Requests that an agent may make for one row, the one that answers included. Default: 10.
     pub(crate) max_turns: Option<u32>,
     /// How an agent tells the model of its tools. Default: auto.
@@ -77,6 +79,28 @@ pub(crate) struct ToolSection {
     pub(crate) env: Vec<String>,
 }
 
+/// An MCP server over standard input and output, whose tools the model may call.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct McpSection {
+    /// Its name, for messages.
+    pub(crate) name: String,
+    /// The program and its arguments, started in the task file's folder once for all calls.
+    pub(crate) command: Vec<String>,
+    /// Only these of its tools, in this order. Default: all.
+    #[serde(default)]
+    pub(crate) tools: Option<Vec<String>>,
+    /// What stands before the names of its tools, so that those of several servers can be told apart.
+    #[serde(default)]
+    pub(crate) prefix: Option<String>,
+    /// Seconds that its start and each call may take. Default: 60.
+    #[serde(default)]
+    pub(crate) timeout: Option<f64>,
+    /// Names of environment variables to hand on, besides the usual ones such as `PATH`.
+    #[serde(default)]
+    pub(crate) env: Vec<String>,
+}
+
 /// One predictor of a chain.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +135,9 @@ pub(crate) struct PredictorSection {
     /// The tools that it may call before it answers: it is an agent then.
     #[serde(default)]
     pub(crate) tools: Vec<ToolSection>,
+    /// MCP servers whose tools it may call.
+    #[serde(default)]
+    pub(crate) mcp: Vec<McpSection>,
     /// Requests that an agent may make for one row, the one that answers included. Default: as the program.
     pub(crate) max_turns: Option<u32>,
 }

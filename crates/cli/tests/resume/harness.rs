@@ -102,6 +102,9 @@ echo "there is no such drawer: $arguments" >&2
 exit 1
 "#;
 
+/// The same drawers behind an MCP server.
+const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mcp/tests/server.py");
+
 fn rows() -> Vec<(String, &'static str)> {
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
 }
@@ -136,21 +139,37 @@ impl Harness {
         harness
     }
 
-    /// A server for a program that calls tools.
+    /// A server for a program that calls tools, which are commands.
     pub(crate) fn of_agent() -> Self {
+        Self::of_tools(
+            "[[program.tools]]\nname = \"open_drawer\"\ndescription = \"Opens a drawer.\"\n\
+             arguments = [\"drawer\"]\ncommand = [\"sh\", \"drawers.sh\", \"open\"]\n\
+             [[program.tools]]\nname = \"list_drawers\"\ndescription = \"Lists all drawers.\"\n\
+             command = [\"sh\", \"drawers.sh\", \"list\"]",
+        )
+    }
+
+    /// The same with an MCP server, which lists its tools in another order each time and ends at every eighth call. The
+    /// descriptions of its tools take part.
+    pub(crate) fn of_mcp() -> Self {
+        Self::of_tools(
+            "improve_tools = true\n[[program.mcp]]\nname = \"drawers\"\n\
+             command = [\"python3\", \"drawers.py\", \"drawers\", \"shuffled\", \"pages\", \"tired\"]",
+        )
+    }
+
+    fn of_tools(tools: &str) -> Self {
         let task = Drawers::new(6, 3);
-        let program = "signature = \"question -> answer\"\ninstruction = \"Answer with what is in the drawer.\"\n\
-                       max_turns = 4\n\
-                       [[program.tools]]\nname = \"open_drawer\"\ndescription = \"Opens a drawer.\"\n\
-                       arguments = [\"drawer\"]\ncommand = [\"sh\", \"drawers.sh\", \"open\"]\n\
-                       [[program.tools]]\nname = \"list_drawers\"\ndescription = \"Lists all drawers.\"\n\
-                       command = [\"sh\", \"drawers.sh\", \"list\"]";
+        let program = format!(
+            "signature = \"question -> answer\"\ninstruction = \"Answer with what is in the drawer.\"\n\
+             max_turns = 4\n{tools}"
+        );
         let without_drawer = |example: Example| {
             let fields = ["question", "answer"].map(|name| (name, example.get_str(name).unwrap().to_owned()));
             Example::new(fields, ["question"])
         };
         let examples: Vec<Example> = task.examples(ROWS).into_iter().map(without_drawer).collect();
-        Self::serve(task.model(3), program, lines(&examples), Behaviour::default())
+        Self::serve(task.model(3), &program, lines(&examples), Behaviour::default())
     }
 
     fn serve(model: Arc<dyn LanguageModel>, program: &str, rows: String, behaviour: Behaviour) -> Self {
@@ -209,6 +228,7 @@ impl Harness {
         }
         std::fs::write(folder.path().join("tickets.jsonl"), &self.rows).unwrap();
         std::fs::write(folder.path().join("drawers.sh"), DRAWERS).unwrap();
+        std::fs::copy(MCP_SERVER, folder.path().join("drawers.py")).unwrap();
         std::fs::write(folder.path().join("task.toml"), task).unwrap();
         folder
     }

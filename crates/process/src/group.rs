@@ -13,12 +13,18 @@ static LEADERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 /// leaves it to us when they end: with this value.
 ///
 /// A process that founds another group or session leaves this one and is not ended.
-pub(crate) struct ProcessGroup {
+#[derive(Debug)]
+pub struct ProcessGroup {
     leader: Child,
 }
 
 impl ProcessGroup {
-    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+    /// Starts a command as the leader of a new group.
+    ///
+    /// # Errors
+    ///
+    /// Where the program cannot be started.
+    pub fn start(mut command: Command) -> io::Result<Self> {
         #[cfg(unix)]
         command.process_group(0);
         let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,7 +34,11 @@ impl ProcessGroup {
     }
 
     /// Waits for the leader to end, and ends those that it left behind.
-    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not say how it ended.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         let id = self.leader.id();
         let status = self.leader.wait().await;
         if let Some(id) = id {
@@ -40,7 +50,7 @@ impl ProcessGroup {
     }
 
     /// The process that was started.
-    pub(crate) fn leader(&mut self) -> &mut Child {
+    pub fn leader(&mut self) -> &mut Child {
         &mut self.leader
     }
 }
@@ -57,7 +67,7 @@ impl Drop for ProcessGroup {
 }
 
 /// Ends all groups, where the process is about to end without dropping anything.
-pub(crate) fn end_all() {
+pub fn end_all() {
     let leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
     leaders.iter().copied().for_each(end);
 }

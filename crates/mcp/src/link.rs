@@ -1,0 +1,107 @@
+//! The way to a server, which is started anew where it died.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use promptopt_core::data::shorten;
+use promptopt_core::secret::{Redactor, is_secret_name};
+use promptopt_process::CommandLine;
+use rmcp::model::{CallToolRequestParams, CallToolResult, Tool};
+use secrecy::SecretString;
+use tokio::sync::RwLock;
+use tokio::time::timeout;
+
+use crate::connection::{Connection, NoResult};
+use crate::error::Error;
+use crate::watch::Watch;
+
+/// How much of a command is said, in characters.
+const MAX_COMMAND: usize = 200;
+
+/// A server and its process. Calls share the process; one that found it dead has the new one to itself.
+pub(crate) struct Link {
+    pub(crate) server: String,
+    command: CommandLine,
+    limit: Duration,
+    clean: Redactor,
+    connection: RwLock<Option<Connection>>,
+}
+
+impl Link {
+    pub(crate) fn new(server: String, command: CommandLine, limit: Duration) -> Self {
+        let handed_on = command.handed_on().iter().filter(|name| is_secret_name(name));
+        let secrets = handed_on.filter_map(|name| std::env::var(name).ok()).map(SecretString::from);
+        let clean = Redactor::new(secrets).strict();
+        Self { server, command, limit, clean, connection: RwLock::default() }
+    }
+
+    /// Starts the server, and lists its tools.
+    pub(crate) async fn start(&self) -> Result<Vec<Tool>, Error> {
+        let mut connection = self.connection.write().await;
+        let fresh = self.open().await?;
+        let listed = match timeout(self.limit, fresh.list()).await {
+            Ok(listed) => listed,
+            Err(_) => Err(format!("did not list its tools within {} s", self.limit.as_secs_f64())),
+        };
+        let tools = listed.map_err(|reason| self.failed(&reason, &fresh.watch))?;
+        *connection = Some(fresh);
+        Ok(tools)
+    }
+
+    async fn open(&self) -> Result<Connection, Error> {
+        let group = self.command.start().map_err(|source| Error::Start {
+            server: self.server.clone(),
+            command: self.command(),
+            source,
+        })?;
+        let watch = Arc::<Watch>::default();
+        let opened = Connection::open(group, Arc::clone(&watch), self.limit).await;
+        opened.map_err(|reason| self.failed(&reason, &watch))
+    }
+
+    /// Calls a tool. Where the server dies or is stuck, the call is made again, alone with it, and what counts is what a new
+    /// process does. So a call that brings a server down takes no other one along, however many are under way.
+    pub(crate) async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, Error> {
+        if let Some(connection) = self.connection.read().await.as_ref().filter(|one| one.is_alive()) {
+            match connection.call(params.clone(), self.limit).await {
+                Ok(result) => return Ok(result),
+                Err(NoResult::Said(why)) => return Err(self.refused(&why)),
+                Err(NoResult::Ended) => {}
+            }
+        }
+        let mut place = self.connection.write().await;
+        loop {
+            let alive = place.take().filter(Connection::is_alive);
+            let is_new = alive.is_none();
+            let connection = place.insert(match alive {
+                Some(alive) => alive,
+                None => self.open().await?,
+            });
+            match connection.call(params.clone(), self.limit).await {
+                Ok(result) => return Ok(result),
+                Err(NoResult::Said(why)) => return Err(self.refused(&why)),
+                // What ended that one may be a call before.
+                Err(NoResult::Ended) if !is_new => {}
+                Err(NoResult::Ended) => {
+                    let within = self.limit.as_secs_f64();
+                    let reason = format!("ended in this call, or answered nothing within {within} s");
+                    return Err(self.failed(&reason, &connection.watch));
+                }
+            }
+        }
+    }
+
+    fn refused(&self, why: &str) -> Error {
+        let reason = format!("gave no result: {}", self.clean.redact(why));
+        Error::Failed { server: self.server.clone(), command: self.command(), reason }
+    }
+
+    fn failed(&self, reason: &str, watch: &Watch) -> Error {
+        let reason = format!("{}{}", self.clean.redact(reason), watch.said(&self.clean));
+        Error::Failed { server: self.server.clone(), command: self.command(), reason }
+    }
+
+    fn command(&self) -> String {
+        shorten(&self.clean.redact(&self.command.to_string()), MAX_COMMAND)
+    }
+}

@@ -1,0 +1,80 @@
+//! A program with its arguments.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::environment::environment;
+use crate::group::ProcessGroup;
+
+/// A program and its arguments, the folder in which it runs, and what it gets of our environment.
+#[derive(Debug, Clone)]
+pub struct CommandLine {
+    program: String,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    handed_on: Vec<String>,
+}
+
+impl CommandLine {
+    /// A program with its arguments, run in the current folder.
+    pub fn new(program: impl Into<String>, arguments: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: arguments.into_iter().collect(),
+            folder: PathBuf::from("."),
+            handed_on: Vec::new(),
+        }
+    }
+
+    /// The same in another folder. An empty path is the current one.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.folder);
+        if folder.as_os_str().is_empty() {
+            self.folder = PathBuf::from(".");
+        }
+        self
+    }
+
+    /// The same with environment variables that it gets besides the usual ones, by their names.
+    #[must_use]
+    pub fn handing_on(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.handed_on.extend(names);
+        self
+    }
+
+    /// The names of the variables that it gets besides the usual ones.
+    pub fn handed_on(&self) -> &[String] {
+        &self.handed_on
+    }
+
+    /// Starts it, with pipes to all three streams.
+    ///
+    /// # Errors
+    ///
+    /// Where the program cannot be started: it is not installed, or the folder does not exist.
+    pub fn start(&self) -> io::Result<ProcessGroup> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(environment(std::env::vars_os(), &self.handed_on))
+            .current_dir(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        ProcessGroup::start(command)
+    }
+}
+
+/// The program and its arguments.
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+    }
+}
