@@ -1,5 +1,20 @@
 //! What other clients say of a server that is away, busy or broken.
 
+/// Something else than a language model that a program needs is away: the server of a tool, a database. A run that ends so
+/// says nothing about the prompt, as with an outage of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unavailable {
+    message: String,
+}
+
+impl Unavailable {
+    /// What is away, and why.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
 /// The first words of an error about a connection or a time that is up, as clients of HTTP write them in lower case.
 const NO_CONNECTION: [&str; 18] = [
     "connection refused",

@@ -7,6 +7,7 @@ mod metric;
 mod module;
 mod text;
 
+pub use crate::outage::Unavailable;
 pub use cancellation::Cancellation;
 pub use context::{CallContext, Layer, StepSlot};
 pub use function::{ModuleFn, module_fn};

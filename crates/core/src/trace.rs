@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Example, Fields, Prediction, Score, plain_text, shorten};
 use crate::lm::{LmError, Refusal, ReplyError};
 use crate::money::Usage;
-use crate::outage::says_outage;
+use crate::outage::{Unavailable, says_outage};
 
 /// The field of a prediction, a step and a demo that holds the calls of tools of an agent: a list of turns, each with the
 /// `thought` that came with the calls, if any, and the `calls`, each with `tool`, `arguments` and `result`.
@@ -204,6 +204,9 @@ impl Failure {
 
 /// Whether a cause is a connection that failed, or a server that did, whoever asked.
 fn is_outage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if cause.is::<Unavailable>() {
+        return true;
+    }
     use std::io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
         NetworkUnreachable, TimedOut,

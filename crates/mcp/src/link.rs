@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use promptopt_core::data::shorten;
+use promptopt_core::program::Unavailable;
 use promptopt_core::secret::{Redactor, is_secret_name};
 use promptopt_process::CommandLine;
 use rmcp::model::{CallToolRequestParams, CallToolResult, Tool};
@@ -61,11 +62,11 @@ impl Link {
 
     /// Calls a tool. Where the server dies or is stuck, the call is made again, alone with it, and what counts is what a new
     /// process does. So a call that brings a server down takes no other one along, however many are under way.
-    pub(crate) async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, Error> {
+    pub(crate) async fn call(&self, params: CallToolRequestParams) -> anyhow::Result<CallToolResult> {
         if let Some(connection) = self.connection.read().await.as_ref().filter(|one| one.is_alive()) {
             match connection.call(params.clone(), self.limit).await {
                 Ok(result) => return Ok(result),
-                Err(NoResult::Said(why)) => return Err(self.refused(&why)),
+                Err(NoResult::Said(why)) => return Err(self.refused(&why).into()),
                 Err(NoResult::Ended) => {}
             }
         }
@@ -75,17 +76,21 @@ impl Link {
             let is_new = alive.is_none();
             let connection = place.insert(match alive {
                 Some(alive) => alive,
-                None => self.open().await?,
+                // It cannot be started any more, whatever is asked of it.
+                None => self
+                    .open()
+                    .await
+                    .map_err(|error| Unavailable::new(format!("{:#}", anyhow::Error::from(error))))?,
             });
             match connection.call(params.clone(), self.limit).await {
                 Ok(result) => return Ok(result),
-                Err(NoResult::Said(why)) => return Err(self.refused(&why)),
+                Err(NoResult::Said(why)) => return Err(self.refused(&why).into()),
                 // What ended that one may be a call before.
                 Err(NoResult::Ended) if !is_new => {}
                 Err(NoResult::Ended) => {
                     let within = self.limit.as_secs_f64();
                     let reason = format!("ended in this call, or answered nothing within {within} s");
-                    return Err(self.failed(&reason, &connection.watch));
+                    return Err(self.failed(&reason, &connection.watch).into());
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use promptopt_core::lm::{LmReply, lm_fn};
 use promptopt_core::money::Usage;
-use promptopt_core::program::CallContext;
+use promptopt_core::program::{CallContext, Unavailable};
 use promptopt_mcp::{CommandLine, Error, McpServer, McpTool};
 use promptopt_predict::Tool as _;
 use serde_json::{Map, Value, json};
@@ -124,6 +124,24 @@ async fn a_call_that_ends_the_server_takes_no_other_one_along() {
     // it.
     assert!((2..=4).contains(&starts(&path)), "{}", starts(&path));
     assert_eq!(call(&tools, "open_drawer", json!({"drawer": "M7"})).await, Ok(json!("copper")));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_started_any_more_is_an_outage() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("server.py");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server.py"), &script).unwrap();
+    let command = CommandLine::new("python3", [script.to_str().unwrap().to_owned()]);
+    let tools = McpServer::new("desk", command).with_timeout(Duration::from_secs(20)).tools().await.unwrap();
+    assert!(call(&tools, "echo", json!({"words": "hi"})).await.is_ok());
+    std::fs::remove_file(&script).unwrap();
+    // The call that ends it is made again, with a process that no longer comes up.
+    let model = lm_fn("none", |_| async { Ok(LmReply::text("", Usage::default())) });
+    let context = CallContext::new(Arc::new(model));
+    let die = tools.iter().find(|tool| tool.definition().name == "admin_die").unwrap();
+    let error = die.call(&context, Map::new()).await.unwrap_err();
+    assert!(error.is::<Unavailable>(), "{error:#}");
+    assert!(error.to_string().contains("`desk`"), "{error:#}");
 }
 
 #[tokio::test]

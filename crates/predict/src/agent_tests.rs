@@ -3,13 +3,16 @@
 use std::sync::Mutex;
 
 use futures_util::FutureExt as _;
-use promptopt_core::lm::{Attempts, FinishReason, LmReply, ModelProfile};
+use promptopt_core::lm::{
+    Attempts, Completion, FinishReason, LmError, LmReply, ModelProfile, Role, ToolCall, ToolChoice,
+};
 use promptopt_core::money::Usage;
-use promptopt_core::program::Cancellation;
+use promptopt_core::program::{Cancellation, Unavailable};
 use promptopt_core::prompt::{Demo, Prompts};
-use promptopt_core::trace::StepKind;
+use promptopt_core::trace::{Failure, FailureKind, StepKind};
 use serde_json::json;
 
+use super::work::{LAST_TURN, TOO_MANY_CALLS};
 use super::*;
 
 /// A model that gives these completions one after the other, and keeps what it was asked.
@@ -307,6 +310,18 @@ fn arguments_are_judged_and_shown_whole_where_they_are_long() {
     let kept = prediction.get(TRAJECTORY).unwrap()[0]["calls"][0].clone();
     assert_eq!(kept["arguments"]["query"].as_str().map(str::len), Some(9000));
     assert!(kept["result"].as_str().unwrap().chars().count() < 2100);
+}
+
+#[test]
+fn an_outage_of_a_tool_is_no_evidence_against_the_prompt() {
+    let away = tool_fn("search", "", |_: Search| async {
+        Err::<(), _>(anyhow::Error::from(Unavailable::new("the index is gone")).context("searching"))
+    });
+    let script = Script::new([called(&[("a", "search", r#"{"query": "tea"}"#)]), answered("Two.")]);
+    let error = anyhow::Error::from(run(&desk().with_tool(away), &script).0.unwrap_err());
+    let failure = Failure::from_program(&error);
+    assert_eq!(failure.kind, FailureKind::Provider);
+    assert!(failure.message.contains("searching: the index is gone"), "{}", failure.message);
 }
 
 #[test]
