@@ -29,7 +29,7 @@ pub(crate) async fn test_with(
     let before = evaluate(&mut run, &Arc::new(original), test).await?;
     let after = evaluate(&mut run, &Arc::default(), test).await?;
     let (report, usage) = (TestReport::of("sealed test", test, &before, &after)?, run.ledger().spending());
-    // Of the first runs that have most steps.
+    // The first of the runs that have most steps.
     if let Some(longest) = after.traces.iter().flatten().rev().max_by_key(|trace| trace.steps.len()) {
         println!("one run of the sealed test, step by step:");
         longest.steps.iter().for_each(show);

@@ -83,7 +83,7 @@ test = "test.jsonl"
     )
     told.clear()
     run = subprocess.run(
-        [promptopt, "eval", "task.toml", "--json", "--concurrency", "16"], cwd=folder, capture_output=True, text=True
+        [promptopt, "eval", "task.toml", "--json", "--concurrency", "16"], cwd=folder, capture_output=True, text=True, timeout=300
     )
     if run.returncode != 0:
         differences.append(f"{server}: {run.stderr}")

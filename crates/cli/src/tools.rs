@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use promptopt_core::lm::ToolDefinition;
-use promptopt_core::program::CallContext;
+use promptopt_core::program::{CallContext, Unavailable};
 use promptopt_core::signature::{Field, FieldType};
 use promptopt_predict::Tool;
 use promptopt_process::Complaint;
+use promptopt_process::ProcessGroup;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -36,8 +37,7 @@ impl CommandTool {
         })
     }
 
-    async fn run(&self, arguments: &Map<String, Value>) -> anyhow::Result<Value> {
-        let mut group = self.command.start()?;
+    async fn run(&self, mut group: ProcessGroup, arguments: &Map<String, Value>) -> anyhow::Result<Value> {
         let child = group.leader();
         let mut stdin = child.stdin.take().context("it has no standard input")?;
         let stdout = child.stdout.take().context("it has no standard output")?;
@@ -93,7 +93,10 @@ impl Tool for CommandTool {
 
     async fn call(&self, _: &CallContext, arguments: Map<String, Value>) -> anyhow::Result<Value> {
         let timeout = self.command.timeout;
-        let said = match tokio::time::timeout(timeout, self.run(&arguments)).await {
+        // What cannot be started says nothing of the prompt.
+        let group =
+            self.command.start().map_err(|error| Unavailable::new(clean_strictly(&format!("{error:#}"))))?;
+        let said = match tokio::time::timeout(timeout, self.run(group, &arguments)).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => format!("no result within {} s", timeout.as_secs_f64()),
@@ -134,6 +137,18 @@ mod tests {
         assert_eq!(call("print('two minutes')", 10.0).await, Ok(json!("two minutes")));
         assert_eq!(call("print(3)", 10.0).await, Ok(json!(3)));
         assert_eq!(call("pass", 10.0).await, Ok(json!("")));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_cannot_be_started_is_an_outage() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = vec!["pyhton3".to_owned()];
+        let section = ToolSection { name: "search".to_owned(), command, ..ToolSection::default() };
+        let tool = CommandTool::new(&section, &[], folder.path()).unwrap();
+        let model = lm_fn("none", |_| async { Ok(LmReply::text("", Usage::default())) });
+        let context = CallContext::new(std::sync::Arc::new(model));
+        let error = tool.call(&context, Map::new()).await.unwrap_err();
+        assert!(error.is::<Unavailable>() && error.to_string().contains("pyhton3"), "{error:#}");
     }
 
     #[tokio::test]

@@ -90,7 +90,7 @@ pub enum Error {
         found: String,
     },
     /// An agent has fields with which it can be no `dspy.ReAct`.
-    #[error("the agent `{predictor}` can be no `dspy.ReAct`: {reason}")]
+    #[error("{} can be no `dspy.ReAct`: {reason}", agent(.predictor))]
     Field {
         /// Our path of the agent; empty where it is the whole program.
         predictor: String,
@@ -134,6 +134,10 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+}
+
+fn agent(path: &str) -> String {
+    if path.is_empty() { "the agent".to_owned() } else { format!("the agent `{path}`") }
 }
 
 fn list(names: &[String]) -> String {

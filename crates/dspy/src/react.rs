@@ -113,7 +113,7 @@ impl<'a> ReAct<'a> {
             fields.extend(NEXT.iter().map(|name| (*name).to_owned()).zip(next));
             with(demo, fields)
         };
-        if calls.is_empty() { Vec::new() } else { (0..=calls.len().min(MAX_STEPS)).map(step).collect() }
+        if calls.is_empty() { Vec::new() } else { (0..=calls.len()).take(MAX_STEPS).map(step).collect() }
     }
 
     /// The instruction of the predictor that calls tools, as DSPy 3.4.1 writes it.
@@ -205,13 +205,21 @@ fn told(calls: &[Call<'_>]) -> String {
     sections.collect::<Vec<_>>().join("\n\n").trim().to_owned()
 }
 
+/// A number whose exponent has a sign, as Python writes it.
+fn signed_exponent(number: &str) -> String {
+    match number.split_once('e') {
+        Some((digits, power)) if !power.starts_with('-') => format!("{digits}e+{power}"),
+        _ => number.to_owned(),
+    }
+}
+
 /// A value as Python's `repr` writes it.
 fn repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => signed_exponent(&number.to_string()),
         Value::String(text) => {
             let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
             let mut written = String::from(quote);
@@ -221,6 +229,9 @@ fn repr(value: &Value) -> String {
                     '\n' => written.push_str("\\n"),
                     '\r' => written.push_str("\\r"),
                     '\t' => written.push_str("\\t"),
+                    letter if letter.is_control() => {
+                        written.push_str(&format!("\\x{:02x}", u32::from(letter)))
+                    }
                     letter if letter == quote => written.extend(['\\', letter]),
                     letter => written.push(letter),
                 }

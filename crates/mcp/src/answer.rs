@@ -55,7 +55,7 @@ fn is_told(structured: &Value, parts: &[String]) -> bool {
     let inner = inner.and_then(|fields| fields.values().next());
     [Some(structured), inner].into_iter().flatten().any(|value| {
         let same = |one: &Value, other: &Value| one == other || plain_text(one) == plain_text(other);
-        let items = value.as_array().filter(|items| items.len() == parts.len());
+        let items = value.as_array().filter(|items| !items.is_empty() && items.len() == parts.len());
         matches!(parts.as_slice(), [only] if same(only, value))
             || items.is_some_and(|items| items.iter().zip(&parts).all(|(item, part)| same(item, part)))
     })
@@ -82,6 +82,7 @@ mod tests {
     fn texts_are_joined_and_structured_content_is_told_once() {
         check(json!({"content": [text("one"), text("two")]}), Ok("one\ntwo"));
         check(json!({"content": []}), Ok(""));
+        check(json!({"content": [], "structuredContent": {"result": []}}), Ok("{\"result\":[]}"));
         let rooms = json!({"rooms": [1, 2]});
         check(json!({"content": [], "structuredContent": rooms}), Ok("{\"rooms\":[1,2]}"));
         check(

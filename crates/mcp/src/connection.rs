@@ -12,6 +12,7 @@ use rmcp::model::{
 use rmcp::service::{RunningService, ServiceError};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{RoleClient, serve_client};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::watch::{MAX_MESSAGE, Watch, Watched};
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     service: RunningService<RoleClient, ClientConfig>,
     pub(crate) watch: Arc<Watch>,
     ended: AtomicBool,
+    /// The task that takes in standard error.
+    listening: JoinHandle<()>,
     _group: ProcessGroup,
 }
 
@@ -57,7 +60,7 @@ impl Connection {
         let client = ClientConfig::new(ClientCapabilities::default(), who);
         let error = match timeout(limit, serve_client(client, transport)).await {
             Ok(Ok(service)) => {
-                return Ok(Self { service, watch, ended: AtomicBool::new(false), _group: group });
+                return Ok(Self { service, watch, ended: AtomicBool::new(false), listening, _group: group });
             }
             Ok(Err(error)) => error,
             Err(_) => {
@@ -83,7 +86,6 @@ impl Connection {
             let params = PaginatedRequestParams::default().with_cursor(cursor);
             let page = self.service.list_tools(Some(params)).await;
             let page = page.map_err(|error| format!("did not list its tools: {}", said(&error)))?;
-            self.watch.answered();
             tools.extend(page.tools);
             cursor = page.next_cursor;
             if cursor.is_none() || tools.len() > MAX_LISTED {
@@ -93,7 +95,13 @@ impl Connection {
         if cursor.is_some() || tools.len() > MAX_LISTED {
             return Err(format!("lists more than {MAX_LISTED} tools, or pages of tools without end"));
         }
+        self.watch.answered();
         Ok(tools)
+    }
+
+    /// Waits for what a process that ended has said: it stands on another pipe, perhaps a little later.
+    pub(crate) async fn heard(&mut self) {
+        let _ = timeout(AT_ONCE, &mut self.listening).await;
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -18,6 +18,8 @@ use crate::watch::Watch;
 
 /// How much of a command is said, in characters.
 const MAX_COMMAND: usize = 200;
+/// How much of what a server says of an error is told, in characters.
+const MAX_SAID: usize = 2000;
 
 /// A server and its process. Calls share the process; one that found it dead has the new one to itself.
 pub(crate) struct Link {
@@ -39,12 +41,18 @@ impl Link {
     /// Starts the server, and lists its tools.
     pub(crate) async fn start(&self) -> Result<Vec<Tool>, Error> {
         let mut connection = self.connection.write().await;
-        let fresh = self.open().await?;
+        let mut fresh = self.open().await?;
         let listed = match timeout(self.limit, fresh.list()).await {
             Ok(listed) => listed,
             Err(_) => Err(format!("did not list its tools within {} s", self.limit.as_secs_f64())),
         };
-        let tools = listed.map_err(|reason| self.failed(&reason, &fresh.watch))?;
+        let tools = match listed {
+            Ok(tools) => tools,
+            Err(reason) => {
+                fresh.heard().await;
+                return Err(self.failed(&reason, &fresh.watch));
+            }
+        };
         *connection = Some(fresh);
         Ok(tools)
     }
@@ -66,7 +74,7 @@ impl Link {
         if let Some(connection) = self.connection.read().await.as_ref().filter(|one| one.is_alive()) {
             match connection.call(params.clone(), self.limit).await {
                 Ok(result) => return Ok(result),
-                Err(NoResult::Said(why)) => return Err(self.refused(&why).into()),
+                Err(NoResult::Said(why)) => return Err(self.told(&why)),
                 Err(NoResult::Ended) => {}
             }
         }
@@ -84,29 +92,33 @@ impl Link {
             });
             match connection.call(params.clone(), self.limit).await {
                 Ok(result) => return Ok(result),
-                Err(NoResult::Said(why)) => return Err(self.refused(&why).into()),
+                Err(NoResult::Said(why)) => return Err(self.told(&why)),
                 // What ended that one may be a call before.
                 Err(NoResult::Ended) if !is_new => {}
                 Err(NoResult::Ended) => {
                     let within = self.limit.as_secs_f64();
-                    let reason = format!("ended in this call, or answered nothing within {within} s");
-                    return Err(self.failed(&reason, &connection.watch).into());
+                    connection.heard().await;
+                    let said = connection.watch.said(&self.clean);
+                    return Err(self.told(&format!(
+                        "it ended in this call, or answered nothing within {within} s{said}"
+                    )));
                 }
             }
         }
     }
 
-    fn refused(&self, why: &str) -> Error {
-        let reason = format!("gave no result: {}", self.clean.redact(why));
-        Error::Failed { server: self.server.clone(), command: self.command(), reason }
+    /// What the model is told of a call: nothing of where the server is.
+    fn told(&self, why: &str) -> anyhow::Error {
+        anyhow::anyhow!("the MCP server `{}`: {}", self.server, shorten(&self.clean.redact(why), MAX_SAID))
     }
 
     fn failed(&self, reason: &str, watch: &Watch) -> Error {
-        let reason = format!("{}{}", self.clean.redact(reason), watch.said(&self.clean));
+        let reason = shorten(&self.clean.redact(reason), MAX_SAID);
+        let reason = format!("{reason}{}", watch.said(&self.clean));
         Error::Failed { server: self.server.clone(), command: self.command(), reason }
     }
 
-    fn command(&self) -> String {
+    pub(crate) fn command(&self) -> String {
         shorten(&self.clean.redact(&self.command.to_string()), MAX_COMMAND)
     }
 }

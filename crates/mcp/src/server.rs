@@ -72,7 +72,7 @@ impl McpServer {
     /// of. The error names the server, and says what it said.
     pub async fn tools(self) -> Result<Vec<McpTool>, Error> {
         let link = Arc::new(Link::new(self.name.clone(), self.command.clone(), self.timeout));
-        let listed = self.chosen(link.start().await?)?;
+        let listed = self.chosen(&link, link.start().await?)?;
         let mut tools: Vec<McpTool> = Vec::with_capacity(listed.len());
         for tool in listed {
             let tool = McpTool {
@@ -93,7 +93,11 @@ impl McpServer {
     }
 
     /// The tools that are wanted, in the order in which they are.
-    fn chosen(&self, mut listed: Vec<rmcp::model::Tool>) -> Result<Vec<rmcp::model::Tool>, Error> {
+    fn chosen(
+        &self,
+        link: &Link,
+        mut listed: Vec<rmcp::model::Tool>,
+    ) -> Result<Vec<rmcp::model::Tool>, Error> {
         listed.sort_by(|one, other| one.name.cmp(&other.name));
         if !self.only.is_empty() {
             let known = || listed.iter().map(|tool| tool.name.clone().into_owned()).collect();
@@ -112,7 +116,7 @@ impl McpServer {
                 "lists {count} tools, and a model takes {MAX_TOOLS} at most: name those that it needs"
             ),
         };
-        Err(Error::Failed { server: self.name.clone(), command: self.command.to_string(), reason: flaw })
+        Err(Error::Failed { server: self.name.clone(), command: link.command(), reason: flaw })
     }
 
     /// A tool as a model is told of it.

@@ -13,8 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 pub(crate) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// The most that may come while nothing is answered, in bytes.
 const MAX_UNANSWERED: usize = 4 * MAX_MESSAGE;
-/// How much of the beginning is kept, in bytes.
-const BEGINNING: usize = 200;
+/// How much of the beginning is kept, in bytes, so that a secret in what is told of it is whole.
+const KEPT: usize = 16 * 1024;
+/// How much of the beginning is told, in characters.
+const TOLD: usize = 200;
 
 /// What is known of the output of a process.
 #[derive(Debug, Default)]
@@ -54,8 +56,8 @@ impl Watch {
             let mut text = state.flaw.map_or_else(String::new, |flaw| format!("; it wrote {flaw}"));
             let beginning = String::from_utf8_lossy(&state.beginning);
             let line = beginning.trim().lines().next().unwrap_or_default();
-            if !line.is_empty() && !line.contains("\"jsonrpc\"") {
-                let line = shorten(&clean.redact(line), BEGINNING);
+            if !line.is_empty() && !line.starts_with(['{', '[']) {
+                let line = shorten(&clean.redact(line), TOLD);
                 text.push_str(&format!(
                     "; its standard output begins with `{line}`, which is no message of MCP: what is no message belongs on \
                      standard error"
@@ -72,7 +74,7 @@ impl Watch {
     /// Counts what came. Whoever writes without end is heard no more.
     fn count(&self, bytes: &[u8]) -> io::Result<()> {
         self.with(|state| {
-            let room = BEGINNING.saturating_sub(state.beginning.len());
+            let room = KEPT.saturating_sub(state.beginning.len());
             state.beginning.extend(bytes.iter().take(room));
             state.unanswered += bytes.len();
             state.message = match bytes.iter().rposition(|byte| *byte == b'\n') {

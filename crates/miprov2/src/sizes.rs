@@ -95,7 +95,7 @@ impl Sizes {
             .with_seed(run.options().seed)
     }
 
-    /// How demos are bootstrapped from rollouts that may take so many calls each.
+    /// How demos are bootstrapped from rollouts that are expected to take so many calls each.
     pub(crate) fn bootstrap(&self, options: &MIPROv2, run: &Run<'_>, calls: u64) -> BootstrapOptions {
         BootstrapOptions::default()
             .with_num_sets(self.candidates)

@@ -313,6 +313,20 @@ fn arguments_are_judged_and_shown_whole_where_they_are_long() {
 }
 
 #[test]
+fn the_last_turn_in_words_opens_the_first_output() {
+    let signature = Signature::parse("question -> reason, answer").unwrap();
+    let search = tool_fn("search", "", |_: Search| async { Ok("two minutes") });
+    let agent = Agent::new("desk", signature).with_tool(search).with_tool_form(ToolForm::Text);
+    let agent = agent.with_adapter(Arc::new(crate::PlainAdapter)).with_max_turns(1);
+    for reply in ["Because of tea.\nanswer: two", "Let me see.\nreason: Because of tea.\nanswer: two"] {
+        let script = Script::new([Completion::new(reply)]);
+        let prediction = run(&agent, &script).0.unwrap();
+        assert_eq!(prediction.get_str("reason"), Some("Because of tea."), "{reply}");
+        assert_eq!(prediction.get_str("answer"), Some("two"), "{reply}");
+    }
+}
+
+#[test]
 fn an_outage_of_a_tool_is_no_evidence_against_the_prompt() {
     let away = tool_fn("search", "", |_: Search| async {
         Err::<(), _>(anyhow::Error::from(Unavailable::new("the index is gone")).context("searching"))

@@ -64,15 +64,20 @@ impl Adapter for NamedPlain {
         signature.outputs().iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// What a model thinks aloud before its answer is no part of it.
+    /// What a model thinks aloud before its answer is no part of it. Where the first output is not named, the reply begins
+    /// with it: the last turn opens it.
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {
-        let mut start = 0;
-        for line in reply.split_inclusive('\n') {
-            if signature.outputs().iter().any(|field| opened(line.trim_start(), field).is_some()) {
-                return PlainAdapter.parse(signature, reply.get(start..).unwrap_or(reply));
-            }
-            start += line.len();
-        }
-        PlainAdapter.parse(signature, reply)
+        let place = |field: &Field| {
+            let mut start = 0;
+            reply.split_inclusive('\n').find_map(|line| {
+                let here = start;
+                start += line.len();
+                opened(line.trim_start(), field).map(|_| here)
+            })
+        };
+        let places: Vec<Option<usize>> = signature.outputs().iter().map(place).collect();
+        let names_first = places.first().is_some_and(Option::is_some);
+        let start = places.into_iter().flatten().min().filter(|_| names_first).unwrap_or(0);
+        PlainAdapter.parse(signature, reply.get(start..).unwrap_or(reply))
     }
 }

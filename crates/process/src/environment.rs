@@ -50,7 +50,7 @@ const USUAL_BEGINNINGS: [&str; 9] =
 
 /// The variables that a child process gets: the usual ones, and those that are handed on by name. A list of what is
 /// allowed, because nobody can list the names under which people keep their secrets.
-pub fn environment(
+pub(crate) fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
     handed_on: &[String],
 ) -> Vec<(OsString, OsString)> {

@@ -24,7 +24,7 @@ impl ProcessGroup {
     /// # Errors
     ///
     /// Where the program cannot be started.
-    pub fn start(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
         #[cfg(unix)]
         command.process_group(0);
         let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,10 +66,12 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// Ends all groups, where the process is about to end without dropping anything.
+/// Ends all groups and lets no new one begin, where the process is about to end without dropping anything.
 pub fn end_all() {
     let leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
     leaders.iter().copied().for_each(end);
+    // Whoever starts one, or drops one, waits until the process ends.
+    std::mem::forget(leaders);
 }
 
 #[cfg(unix)]

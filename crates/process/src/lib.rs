@@ -25,5 +25,4 @@ mod group;
 
 pub use command_line::CommandLine;
 pub use complaint::Complaint;
-pub use environment::environment;
 pub use group::{ProcessGroup, end_all};

@@ -19,7 +19,7 @@ pub(crate) const MAX_TABLE_CHARS: usize = 2 * 1024 * 1024;
 pub struct StepRow {
     /// Path of the predictor or the tool, such as `desk.tools.search`.
     pub path: String,
-    /// Whether it is part of the step before it that is none.
+    /// Whether it belongs to a step above it, as the call of a tool to its agent.
     pub is_part: bool,
     /// The arguments of a tool.
     pub given: String,
@@ -47,7 +47,8 @@ impl StepRow {
         }
         let more = trace.steps.len() - rows.len();
         if more > 0 {
-            rows.push(Self { gave: format!("{more} more steps are not shown"), ..Self::default() });
+            let are = if more == 1 { "step is" } else { "steps are" };
+            rows.push(Self { gave: format!("{more} more {are} not shown"), ..Self::default() });
         }
         rows
     }

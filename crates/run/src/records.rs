@@ -222,8 +222,16 @@ impl Run<'_> {
         for told in &told {
             traces.extend(if told.is_some() { sent.next() } else { Some(nothing_to_show()) });
         }
-        for ((assignment, shown), trace) in assignments.iter().zip(&shown).zip(&mut traces) {
-            self.try_without_images(program, assignment, shown.as_deref(), trace).await?;
+        for (number, trace) in traces.iter_mut().enumerate() {
+            let showed_images = told
+                .get(number)
+                .and_then(Option::as_ref)
+                .is_some_and(|(inputs, _)| inputs.contains_key(IMAGES));
+            if let (true, Some(assignment), Some(Some(shown))) =
+                (showed_images, assignments.get(number), shown.get(number))
+            {
+                self.try_without_images(program, assignment, shown, trace).await?;
+            }
         }
         for trace in &traces {
             self.withheld.has_written |= has_text(trace);
@@ -252,17 +260,15 @@ impl Run<'_> {
         &mut self,
         program: &dyn Evaluator,
         assignment: &Assignment,
-        shown: Option<&[usize]>,
+        shown: &[usize],
         trace: &mut Arc<Trace>,
     ) -> Result<(), Halt> {
-        let (Some(refusal), Some(shown), false) =
-            (Refused::of(trace), shown, assignment.images.iter().all(Vec::is_empty))
-        else {
-            return Ok(());
-        };
+        let Some(refusal) = Refused::of(trace) else { return Ok(()) };
         let is_known = std::mem::replace(&mut self.withheld.images, true);
         let again = self.resend(program, assignment, shown).await?;
-        let Some(again) = again.filter(|again| Refused::of(again).is_none()) else {
+        // A refusal in other words is about something else, which is looked for without images.
+        let is_other = |again: &Trace| Refused::of(again).is_some_and(|other| other.why != refusal.why);
+        let Some(again) = again.filter(|again| has_text(again) || is_other(again)) else {
             // It was not the images, or nobody can tell.
             self.withheld.images = is_known;
             return Ok(());
@@ -270,8 +276,8 @@ impl Run<'_> {
         *trace = again;
         if !is_known {
             self.warn(format!(
-                "the prompt model is not shown the images of the rows, because its provider took a request only without \
-                 them: {}",
+                "the prompt model is not shown the images of the rows, because its provider refused a request that showed \
+                 some: {}",
                 refusal.why
             ));
         }

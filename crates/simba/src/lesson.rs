@@ -6,7 +6,7 @@ use promptopt_core::data::Fields;
 use promptopt_core::lm::Sampling;
 use promptopt_core::program::Predictor;
 use promptopt_core::prompt::{Origin, PromptCandidate, Prompts};
-use promptopt_core::trace::{Trace, TraceText};
+use promptopt_core::trace::{TRAJECTORY, Trace, TraceText};
 use promptopt_run::proposal::{Flaw, Judge, Known};
 use promptopt_run::{Assignment, Brief, Halt, InstructionRequest, InstructionWriter, Run, Written};
 
@@ -128,10 +128,16 @@ fn told(trace: Option<&Trace>) -> String {
     let Some(trace) = trace else { return "There is none: all runs scored alike.".to_owned() };
     let mut text = TraceText::new(MAX_VALUE_CHARS);
     text.say(&trace.format_for_prompt(MAX_VALUE_CHARS));
-    for step in &trace.steps {
+    // What an agent called stands in its trajectory.
+    for step in trace.steps.iter().filter(|step| step.parent.is_none()) {
         text.say(&format!("\nmodule {}:", step.predictor));
         text.fields("", &step.inputs);
-        text.fields("", &step.outputs);
+        let is_told = |name: &str| {
+            name == TRAJECTORY
+                && trace.prediction.as_ref().is_some_and(|answer| answer.get(TRAJECTORY).is_some())
+        };
+        let outputs = step.outputs.iter().filter(|(name, _)| !is_told(name));
+        text.fields("", &outputs.map(|(name, value)| (name.clone(), value.clone())).collect());
     }
     text.finish()
 }

@@ -1,6 +1,7 @@
 //! Reflection on rows that are images.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use promptopt_core::data::Example;
 use promptopt_core::lm::{Image, LmError, LmRequest, Message, Part};
@@ -22,13 +23,17 @@ fn shows(message: &Message) -> impl Iterator<Item = &Image> {
 
 /// A run on pictures, and what the prompt model was sent. It refuses images with this status, if there is one.
 async fn compiled(refusing: Option<u16>) -> (Outcome, Vec<Message>) {
-    let writer = Arc::new(ScriptedLm::new(move |request: &LmRequest| {
-        let message = &request.messages[0];
-        match refusing.filter(|_| shows(message).next().is_some()) {
-            Some(status) => Err(LmError::InvalidRequest { status, message: "no images, please".into() }),
-            None => Ok(fenced("Look twice.")),
-        }
-    }));
+    compiled_by(move |message| match refusing.filter(|_| shows(message).next().is_some()) {
+        Some(status) => Err(LmError::InvalidRequest { status, message: "no images, please".into() }),
+        None => Ok(fenced("Look twice.")),
+    })
+    .await
+}
+
+async fn compiled_by(
+    write: impl Fn(&Message) -> Result<String, LmError> + Send + Sync + 'static,
+) -> (Outcome, Vec<Message>) {
+    let writer = Arc::new(ScriptedLm::new(move |request: &LmRequest| write(&request.messages[0])));
     let looker = ScriptedLm::new(|request| {
         let right = request.messages[0].text().contains("Look twice.");
         Ok(ScriptedLm::chat_reply([("answer", if right { "yes" } else { "no" })]))
@@ -62,6 +67,38 @@ async fn reflections_see_the_images_of_their_records() {
     let shown = records.min(8);
     assert_eq!(shows(first).count(), shown);
     assert!(first.text().ends_with(&format!("\n\nRecord {shown} shows:\n")), "{}", first.text());
+}
+
+#[tokio::test]
+async fn a_prompt_model_without_eyes_and_with_little_room_is_told_less() {
+    let (outcome, sent) = compiled_by(|message| {
+        if shows(message).next().is_some() {
+            return Err(LmError::InvalidRequest { status: 400, message: "no images, please".into() });
+        }
+        match message.text().matches("## Record").count() {
+            0..=4 => Ok(fenced("Look twice.")),
+            _ => Err(LmError::ContextLength { message: "too long".into() }),
+        }
+    })
+    .await;
+    assert_eq!(outcome.selected.mean, 1.0, "{:?}", outcome.notes);
+    assert_eq!(sent.iter().filter(|message| shows(message).next().is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn an_outage_says_nothing_of_images() {
+    let asked = AtomicU64::new(0);
+    let (outcome, sent) = compiled_by(move |message| {
+        match (asked.fetch_add(1, Ordering::SeqCst), shows(message).next().is_some()) {
+            // The first request is refused for what it holds, and the server is away when it is sent without images.
+            (0, _) => Err(LmError::Refused { message: "a policy".into() }),
+            (1, _) => Err(LmError::Connection { message: "away".into() }),
+            _ => Ok(fenced("Look twice.")),
+        }
+    })
+    .await;
+    assert!(sent.iter().skip(2).any(|message| shows(message).next().is_some()), "images are shown as before");
+    assert!(!outcome.notes.iter().any(|note| note.contains("not shown the images")), "{:?}", outcome.notes);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, M
 use promptopt_core::program::{CallContext, Metric, Module};
 use promptopt_core::signature::{Field, FieldType, Signature};
 use promptopt_predict::Predict;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// Judges by a rubric: a score from 0 to 1, and why. The same answer to the same input is judged once,
@@ -78,7 +79,15 @@ impl Metric for Judge {
         for name in &self.shown {
             inputs.insert(input_name(name), example.get(name).cloned().unwrap_or_default());
         }
-        let said = self.ask.call(&context.aside(Arc::clone(&self.model)), &inputs).await?;
+        let context = context.aside(Arc::clone(&self.model));
+        let said = match self.ask.call(&context, &inputs).await {
+            // A model that takes no images judges by the words.
+            Err(error) if !self.shown.is_empty() && is_refusal(&error) => {
+                self.shown.iter().for_each(|name| _ = inputs.insert(input_name(name), Value::Null));
+                self.ask.call(&context, &inputs).await?
+            }
+            said => said?,
+        };
         let score = said.get("score").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
         if !(0.0..=1.0).contains(&score) {
             anyhow::bail!("the judge gave the score {score}, but it must be from 0 to 1");
@@ -92,8 +101,14 @@ impl Metric for Judge {
     }
 
     fn calls_per_score(&self) -> u64 {
-        self.ask.calls_per_rollout()
+        self.ask.calls_per_rollout() + u64::from(!self.shown.is_empty())
     }
+}
+
+/// Whether the model took none of a request.
+fn is_refusal(error: &promptopt_predict::Error) -> bool {
+    let promptopt_predict::Error::Model { source, .. } = error else { return false };
+    matches!(source, LmError::InvalidRequest { .. } | LmError::Engine { .. })
 }
 
 /// A model that is asked the same only once. What it answers from memory counts like the answer itself, so
@@ -232,6 +247,23 @@ mod tests {
             _ => None,
         });
         assert_eq!(images.collect::<Vec<_>>(), [picture]);
+    }
+
+    #[tokio::test]
+    async fn a_judge_that_takes_no_images_goes_by_the_words() {
+        let reply = "[[ ## feedback ## ]]\nGood.\n\n[[ ## score ## ]]\n1";
+        let model = Arc::new(ScriptedLm::new(move |request| {
+            let shows = request.messages.iter().any(|message| !message.content.as_slice().is_empty());
+            let refused = LmError::InvalidRequest { status: 400, message: "no images".to_owned() };
+            if shows { Err(refused) } else { Ok(reply.to_owned()) }
+        }));
+        let signature = Signature::parse("picture: image -> colour").unwrap();
+        let fields = vec!["colour".to_owned()];
+        let judge = Judge::new("Be right.", Arc::clone(&model) as _, fields, signature.inputs()).unwrap();
+        let example = Example::new([("picture", "data:image/png;base64,cG5n")], ["picture"]);
+        let context = CallContext::new(Arc::clone(&model) as _);
+        let score = judge.score(&context, &example, &Prediction::from_iter([("colour", "blue")])).await;
+        assert_eq!((score.unwrap().value, model.calls()), (1.0, 2));
     }
 
     #[tokio::test]

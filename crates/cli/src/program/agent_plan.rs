@@ -42,7 +42,9 @@ impl AgentPlan {
         if tools.is_empty() && servers.is_empty() {
             return match own_turns {
                 Some(_) => {
-                    bail!("`max_turns` is for agents, and there are no `tools`: add some, or leave it out")
+                    bail!(
+                        "`max_turns` is for agents, and there are no `tools` and no `mcp`: add some, or leave it out"
+                    )
                 }
                 None => Ok(None),
             };
@@ -112,6 +114,7 @@ impl AgentPlan {
 
     /// Starts its servers in a folder, and takes their tools.
     pub(super) async fn start(&mut self, folder: &Path) -> anyhow::Result<()> {
+        self.check_variables()?;
         let whose = |tool: &(ToolSection, _)| (tool.0.name.clone(), "the tools that are commands".to_owned());
         let mut owners: HashMap<String, String> = self.tools.iter().map(whose).collect();
         for server in &self.servers {
@@ -120,7 +123,7 @@ impl AgentPlan {
                 let owner = format!("the MCP server `{}`", server.name);
                 if let Some(other) = owners.insert(name.clone(), owner) {
                     bail!(
-                        "the MCP server `{}` has a tool `{name}`, and so have {other}: give the server a `prefix`, or name the tools that \
+                        "both {other} and the MCP server `{}` have a tool `{name}`: give the server a `prefix`, or name the tools that \
                          are needed with `tools`",
                         server.name
                     );

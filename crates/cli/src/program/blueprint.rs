@@ -60,7 +60,9 @@ impl Blueprint {
         if let Some((key, _)) = idle.into_iter().find(|(_, is_set)| *is_set)
             && blueprint.steps.iter().all(|step| step.agent.is_none())
         {
-            bail!("`program.{key}` is for agents, and there are no `tools`: add some, or leave it out");
+            bail!(
+                "`program.{key}` is for agents, and there are no `tools` and no `mcp`: add some, or leave it out"
+            );
         }
         Ok(blueprint)
     }

@@ -58,7 +58,7 @@ fn tools_that_changed_since_the_start_are_named_and_nothing_is_asked() {
 }
 
 #[test]
-fn the_tools_of_an_optimized_program_are_shown_without_its_server() {
+fn an_optimized_program_is_exported_and_compared_without_its_server() {
     let harness = Harness::of_mcp();
     let folder = harness.folder(&harness.task("", OPTIMIZER));
     let prints = |arguments: &[&str]| {
@@ -113,16 +113,13 @@ fn mistakes_in_a_server_are_named_before_anything_is_asked() {
     check(
         "max_turns = 4\nimprove_tools = true",
         &other("desk"),
-        &[
-            "the MCP server `drawers` has a tool `list_drawers`, and so have the MCP server `desk`",
-            "a `prefix`",
-        ],
+        &["both the MCP server `desk` and the MCP server `drawers` have a tool `list_drawers`", "a `prefix`"],
     );
     let command = "[[program.tools]]\nname = \"open_drawer\"\ncommand = [\"true\"]\n";
     check(
         "max_turns = 4\nimprove_tools = true",
         command,
-        &["has a tool `open_drawer`, and so have the tools that are commands"],
+        &["both the tools that are commands and the MCP server", "have a tool `open_drawer`"],
     );
     assert_eq!(harness.requests(), 0);
 }

@@ -115,7 +115,7 @@ impl CallContext {
         Self { run: Arc::new(run), model, price: None, is_program: true }
     }
 
-    /// With another clock than the system's for the times of its steps.
+    /// With another clock than the system's for the times of its steps. It changes nothing once the context was cloned.
     #[must_use]
     pub fn with_clock(mut self, now: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
         if let Some(run) = Arc::get_mut(&mut self.run) {

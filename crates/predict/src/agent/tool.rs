@@ -24,8 +24,8 @@ pub trait Tool: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever went wrong. The model is told of it and may try something else. Only a failure of a language model of
-    /// the tool itself ends the run, and something that is [`Unavailable`](promptopt_core::program::Unavailable).
+    /// Whatever went wrong. The model is told of it and may try something else. Two kinds end the run: a failure of a
+    /// language model that the tool calls, and something that is [`Unavailable`](promptopt_core::program::Unavailable).
     async fn call(&self, context: &CallContext, arguments: Map<String, Value>) -> anyhow::Result<Value>;
 }
 
