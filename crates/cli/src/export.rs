@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use promptopt_core::data::{Fields, plain_text};
-use promptopt_core::lm::Message;
 use promptopt_core::program::{Module as _, ModuleExt as _, Predictor};
 use promptopt_core::signature::Field;
 use promptopt_dspy::{DspyProgram, Versions};
@@ -16,7 +15,7 @@ use crate::exit::Exit;
 use crate::markdown::{block, inline};
 use crate::output::{Output, escaped};
 use crate::outputs::Inputs;
-use crate::program::{Chat, PredictorChain, ProgramFile, is_task, layout, mapped};
+use crate::program::{Chat, PredictorChain, ProgramFile, is_task, layout, mapped, message_text};
 use crate::task_file::TaskFile;
 
 pub(crate) async fn run(args: &ExportArgs, output: Output) -> anyhow::Result<()> {
@@ -116,8 +115,7 @@ fn text(chain: &PredictorChain) -> String {
 }
 
 fn as_text(chat: &Chat<'_>) -> String {
-    let message = |message: &Message| format!("--- {}\n{}\n\n", message.role.as_str(), message.content);
-    let messages: String = chat.messages.iter().map(message).collect();
+    let messages: String = chat.messages.iter().map(|message| message_text(message) + "\n").collect();
     format!("{messages}{}", chat.tools_text())
 }
 

@@ -47,13 +47,12 @@ pub(crate) fn check(
         sum += request.least + behind.with_money(request.least.money.map(|_| Default::default()));
     }
     let what = if with_test { " and one row of the sealed test" } else { "" };
+    let hint = ", as a reply of the greatest length is reserved (`max_tokens` in `[model]` bounds it)";
     match most.beyond(&cap) {
         Some(Limit::Money) => {
-            refused("max_cost", what.to_owned(), most.money.unwrap_or_default().to_string())
+            refused("max_cost", what.to_owned(), format!("{}{hint}", most.money.unwrap_or_default()))
         }
         Some(Limit::Tokens) => {
-            let hint =
-                ", as a reply of the greatest length is reserved (`max_tokens` in `[model]` bounds it)";
             refused("max_tokens", what.to_owned(), format!("{} tokens{hint}", most.total_tokens()))
         }
         _ => Ok(()),

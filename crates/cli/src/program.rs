@@ -6,5 +6,5 @@ mod chain;
 mod file;
 
 pub(crate) use blueprint::{Blueprint, ServedTools};
-pub(crate) use chain::{Chat, PredictorChain};
+pub(crate) use chain::{Chat, PredictorChain, message_text};
 pub(crate) use file::{ProgramFile, install, is_task, layout, mapped, path_pair};

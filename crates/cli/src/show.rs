@@ -8,7 +8,7 @@ use crate::args::ShowArgs;
 use crate::data::Undivided;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::program::{self, Blueprint, Chat, PredictorChain};
+use crate::program::{self, Blueprint, Chat, PredictorChain, message_text};
 use crate::session;
 use crate::task_file::TaskFile;
 
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &ShowArgs, output: Output) -> anyhow::Result<()> {
         let (path, count) = (chat.predictor.path(), chat.messages.len());
         text.push_str(&format!("=== predictor `{path}`: {count} messages\n"));
         for message in &chat.messages {
-            text.push_str(&format!("\n--- {}\n{}\n", message.role.as_str(), message.content));
+            text.push_str(&format!("\n{}", message_text(message)));
         }
         text.push_str(&format!("\n{}\n", chat.tools_text()));
     }

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
-use promptopt_core::data::Fields;
-use promptopt_core::lm::{data_of_url, data_url};
+use promptopt_core::data::{Fields, shorten};
+use promptopt_core::lm::{Role, data_of_url, data_url};
 use promptopt_core::signature::FieldType;
 use serde_json::Value;
 
-use crate::words;
+use crate::words::{self, list};
 
 /// The largest image or file in bytes.
 pub const MAX_FILE_BYTES: usize = 20 * 1024 * 1024;
@@ -81,11 +81,25 @@ impl Files {
         history: Value,
         kind_of: impl Fn(&str) -> Option<&'t FieldType>,
     ) -> Result<Value, Flaw> {
+        if let Some((number, role)) = unknown_role(&history) {
+            let roles = "system, developer, user, assistant and tool";
+            return Err(format!("its turn {number} has the role {role}, and roles are {roles}"));
+        }
         let mut turns = match FieldType::History.read(history) {
             Ok(Value::Array(turns)) => turns,
             Ok(other) | Err(other) => return Ok(other),
         };
-        for fields in turns.iter_mut().filter_map(Value::as_object_mut) {
+        for (at, fields) in turns.iter_mut().filter_map(Value::as_object_mut).enumerate() {
+            let place = |flaw: Flaw| format!("in its turn {}, {flaw}", at + 1);
+            if fields.contains_key("role") {
+                self.images_of(fields.get_mut("content")).map_err(place)?;
+            } else if !fields.keys().any(|name| kind_of(name).is_some()) {
+                let names = list(fields.keys().map(String::as_str));
+                return Err(format!(
+                    "its turn {} has {names}, and neither a role nor a field of the program",
+                    at + 1
+                ));
+            }
             for (name, value) in fields.iter_mut() {
                 if let Some(kind) = kind_of(name).filter(|kind| kind.is_shown()) {
                     let read = self.read(value.take(), kind)?;
@@ -94,6 +108,15 @@ impl Files {
             }
         }
         Ok(Value::Array(turns))
+    }
+
+    /// Reads the images in the parts of a message.
+    fn images_of(&self, content: Option<&mut Value>) -> Result<(), Flaw> {
+        let parts = content.and_then(Value::as_array_mut).into_iter().flatten();
+        for image in parts.filter_map(|part| part.get_mut("image_url")) {
+            *image = self.image(image.take())?;
+        }
+        Ok(())
     }
 
     fn image(&self, value: Value) -> Result<Value, Flaw> {
@@ -265,6 +288,16 @@ fn named(text: &str) -> String {
     format!("`{}`", words::shorten(text))
 }
 
+/// The first turn with a role that there is none of, counted from 1.
+fn unknown_role(history: &Value) -> Option<(usize, String)> {
+    let turns = history.get("messages").unwrap_or(history).as_array()?;
+    turns.iter().enumerate().find_map(|(at, turn)| {
+        let role = turn.get("role").filter(|_| turn.get("content").is_some())?;
+        (!serde_json::from_value::<Role>(role.clone()).is_ok())
+            .then(|| (at + 1, shorten(&role.to_string(), 40)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -415,5 +448,35 @@ mod tests {
         assert_eq!(media_type(b"RIFF\0\0\0\0WAVEfmt "), None);
         assert_eq!(media_type(b"RIFF"), None);
         assert_eq!(media_type(b""), None);
+    }
+
+    #[test]
+    fn histories_that_say_nothing_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("p.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+        let files = Files { folder: Some(folder.path().to_owned()), outside: false };
+        let kind_of = |name: &str| ["question", "reply"].contains(&name).then_some(&FieldType::String);
+        let check = |history: Value| files.history(history, kind_of);
+        let shows = |url: &str| json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]);
+        for (history, flaw) in [
+            (json!([{"from": "human", "value": "Hi"}]), "its turn 1 has `from`, `value`, and neither a role"),
+            (json!([{"question": "Hi"}, {"mesage": "Hi"}]), "its turn 2 has `mesage`"),
+            (
+                json!([{"role": "customer", "content": "Hi"}]),
+                "its turn 1 has the role \"customer\", and roles are system",
+            ),
+            (json!({"messages": [{"role": "User", "content": "Hi"}]}), "has the role \"User\""),
+            (shows("nope.png"), "in its turn 1, "),
+        ] {
+            let found = check(history).unwrap_err();
+            assert!(found.contains(flaw), "{found}");
+        }
+        for history in
+            [json!([]), json!([{"role": "user", "content": "Hi"}]), json!([{"question": "Hi", "more": 1}])]
+        {
+            assert_eq!(check(history.clone()), Ok(history));
+        }
+        let read = check(shows("p.png")).unwrap();
+        assert!(read.to_string().contains("data:image/png;base64,"), "{read}");
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn request(
     let draft = Draft {
         component: path.to_owned(),
         signature: component.signature().to_string(),
+        about: component.about(),
         instruction: (*beginning != Beginning::Anew).then(|| instruction.to_owned()),
         change: match beginning {
             Beginning::Change(path, instruction) => Some((path.clone(), instruction.clone())),
@@ -144,6 +145,8 @@ fn url(part: Part) -> Option<String> {
 struct Draft {
     component: String,
     signature: String,
+    /// What else there is to know of it.
+    about: Option<String>,
     instruction: Option<String>,
     /// Another component that has just changed, and its new instruction.
     change: Option<(String, String)>,

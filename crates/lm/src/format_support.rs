@@ -1,7 +1,10 @@
 //! What the client has learnt about a server's support for structured output.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use promptopt_core::data::ContentHash;
 use promptopt_core::lm::ResponseFormat;
 
 use crate::provider_error::ProviderError;
@@ -11,14 +14,21 @@ use crate::provider_error::ProviderError;
 pub(crate) struct FormatSupport {
     json_object_refused: AtomicBool,
     json_schema_refused: AtomicBool,
+    /// Schemas that the server did not take, while it may take others.
+    schemas_refused: Mutex<HashSet<ContentHash>>,
 }
+
+/// So many schemas are remembered.
+const MOST_SCHEMAS: usize = 1000;
 
 /// How a refusal of `response_format` is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FormatRefusal {
     /// The server does not know the format: it is not sent again.
     Always,
-    /// Something in this one request does not go with the format, such as its schema.
+    /// The server does not take this schema.
+    ThisSchema,
+    /// Something else in this one request does not go with the format.
     ThisRequest,
 }
 
@@ -26,12 +36,23 @@ impl FormatSupport {
     /// Whether `format` is worth sending.
     pub(crate) fn is_worth_sending(&self, format: &ResponseFormat) -> bool {
         self.flag(format).is_some_and(|refused| !refused.load(Ordering::Relaxed))
+            && self.with_schemas(|refused| refused.is_empty() || !refused.contains(&ContentHash::of(format)))
+    }
+
+    fn with_schemas<T>(&self, work: impl FnOnce(&mut HashSet<ContentHash>) -> T) -> T {
+        work(&mut self.schemas_refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Remembers that the server refused `format`.
     pub(crate) fn remember(&self, format: &ResponseFormat, refusal: FormatRefusal) {
-        if let (Some(flag), FormatRefusal::Always) = (self.flag(format), refusal) {
-            flag.store(true, Ordering::Relaxed);
+        match (self.flag(format), refusal) {
+            (Some(flag), FormatRefusal::Always) => flag.store(true, Ordering::Relaxed),
+            (Some(_), FormatRefusal::ThisSchema) => self.with_schemas(|refused| {
+                if refused.len() < MOST_SCHEMAS {
+                    refused.insert(ContentHash::of(format));
+                }
+            }),
+            _ => {}
         }
     }
 
@@ -60,14 +81,13 @@ pub(crate) fn format_refusal(status: u16, error: &ProviderError) -> Option<Forma
     if !names_it || !(matches!(status, 400 | 422) || says(&REFUSALS)) {
         return None;
     }
-    let about_this_request = says(&[
-        "invalid schema",
-        "invalid json schema",
-        "must contain the word",
-        "too complex",
-        "too many states",
-    ]);
-    Some(if about_this_request { FormatRefusal::ThisRequest } else { FormatRefusal::Always })
+    Some(if says(&["invalid schema", "invalid json schema", "too complex", "too many states"]) {
+        FormatRefusal::ThisSchema
+    } else if says(&["must contain the word"]) {
+        FormatRefusal::ThisRequest
+    } else {
+        FormatRefusal::Always
+    })
 }
 
 /// Whether an error with this status can be about a part of the request: not about the key, the credit or the rate.
@@ -134,12 +154,18 @@ mod tests {
         check(422, "Extra inputs are not permitted", "response_format.type", always);
         check(400, "This model does not support structured output", "", always);
         let once = Some(FormatRefusal::ThisRequest);
-        check(400, "Invalid schema for response_format 'x': 'required' is missing", "response_format", once);
+        let schema = Some(FormatRefusal::ThisSchema);
+        check(
+            400,
+            "Invalid schema for response_format 'x': 'required' is missing",
+            "response_format",
+            schema,
+        );
         check(400, "'messages' must contain the word 'json' to use 'json_object'", "messages", once);
         check(400, "temperature must be below 2", "temperature", None);
         check(400, "output_config: Extra inputs are not permitted", "", always);
-        check(400, "output_config.format.schema: Invalid schema", "", once);
-        check(400, "generation_config.response_schema: too many states", "", once);
+        check(400, "output_config.format.schema: Invalid schema", "", schema);
+        check(400, "generation_config.response_schema: too many states", "", schema);
         check(400, "Unknown name \"responseJsonSchema\" at 'generation_config'", "", always);
         check(500, "response_format crashed", "", None);
         check(500, "unexpected failure in guided decoding, contact support", "", None);
@@ -174,8 +200,12 @@ mod tests {
     fn formats_are_remembered_apart() {
         let support = FormatSupport::default();
         let schema = ResponseFormat::JsonSchema { name: "s".into(), schema: serde_json::json!({}) };
+        let other =
+            ResponseFormat::JsonSchema { name: "s".into(), schema: serde_json::json!({"type": "object"}) };
         support.remember(&schema, FormatRefusal::ThisRequest);
         assert!(support.is_worth_sending(&schema));
+        support.remember(&other, FormatRefusal::ThisSchema);
+        assert!(support.is_worth_sending(&schema) && !support.is_worth_sending(&other));
         support.remember(&schema, FormatRefusal::Always);
         assert!(!support.is_worth_sending(&schema));
         assert!(support.is_worth_sending(&ResponseFormat::JsonObject));

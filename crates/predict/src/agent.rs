@@ -219,6 +219,20 @@ impl Agent {
         if is_native { request.with_tools(definitions) } else { request }
     }
 
+    /// A line for each tool.
+    fn tool_lines(&self) -> String {
+        let tools = self.tools.iter().map(|tool| {
+            let definition = tool.tool.definition();
+            format!(
+                "  {}({}): {}",
+                definition.name,
+                text_form::parameters(&definition),
+                definition.description
+            )
+        });
+        tools.collect::<Vec<String>>().join("\n")
+    }
+
     fn is_native(&self, context: &CallContext) -> bool {
         match self.form {
             ToolForm::Auto => context.takes_tools(),
@@ -290,6 +304,11 @@ impl Predictor for Agent {
         self.predict.set_prompt(prompt);
     }
 
+    fn about(&self) -> Option<String> {
+        (!self.tools.is_empty())
+            .then(|| format!("Before it answers it may call tools, several times:\n{}", self.tool_lines()))
+    }
+
     fn settings(&self) -> String {
         let definitions: Vec<ToolDefinition> = self.tools.iter().map(|tool| tool.tool.definition()).collect();
         let Self { max_turns, max_result_chars, form, parallel, .. } = self;
@@ -326,20 +345,10 @@ impl Module for Agent {
     }
 
     fn source(&self) -> Option<String> {
-        let tools = self.tools.iter().map(|tool| {
-            let definition = tool.tool.definition();
-            format!(
-                "  {}({}): {}",
-                definition.name,
-                text_form::parameters(&definition),
-                definition.description
-            )
-        });
-        let lines: Vec<String> = tools.collect();
         Some(format!(
             "An agent that calls tools, sees their results, and then answers: {}\nTools:\n{}",
             self.predict.signature(),
-            lines.join("\n")
+            self.tool_lines()
         ))
     }
 

@@ -54,6 +54,8 @@ pub struct RolloutTotals {
     pub usage: Usage,
     /// Rollouts made.
     pub made: u64,
+    /// Those in which the program answered.
+    pub answered: u64,
     /// Rollouts that were known already.
     pub reused: u64,
     /// Failures among those made.
@@ -368,6 +370,7 @@ impl<'a> RolloutRunner<'a> {
                 totals.reused += 1;
             } else {
                 totals.made += 1;
+                totals.answered += u64::from(trace.prediction.is_some());
                 totals.usage += trace.usage;
                 totals.calls_of_steps += trace.steps.iter().map(|step| step.usage.calls).sum::<u64>();
             }

@@ -469,8 +469,7 @@ impl Run<'_> {
     /// Says so where program or metric call models by themselves, which nobody could count.
     pub(crate) fn note_uncounted(&mut self) {
         let totals = self.runner.totals();
-        let failed = totals.failures.reply + totals.failures.errors();
-        if totals.made <= failed {
+        if totals.answered == 0 {
             return;
         }
         let (program, calls) = (self.program, totals.usage.calls);

@@ -187,6 +187,18 @@ impl PredictorChain {
     }
 }
 
+/// A message for people: who says what, with the calls of tools.
+pub(crate) fn message_text(message: &Message) -> String {
+    let mut text = format!("--- {}\n", message.role.as_str());
+    if message.tool_calls.is_empty() || !message.content.is_empty() {
+        let _ = writeln!(text, "{}", message.content);
+    }
+    for call in &message.tool_calls {
+        let _ = writeln!(text, "[calls {}({})]", call.name, call.arguments);
+    }
+    text
+}
+
 /// What a predictor asks.
 pub(crate) struct Chat<'a> {
     pub(crate) predictor: &'a dyn Predictor,

@@ -166,7 +166,7 @@ struct FieldTable {
     description: Option<String>,
     /// The only values it may have.
     values: Option<Vec<String>>,
-    /// The JSON schema of an object; a reply that does not adhere to it is asked for once more.
+    /// The JSON schema of an object; a reply that does not adhere to it cannot be used.
     schema: Option<serde_json::Map<String, serde_json::Value>>,
 }
 

@@ -36,6 +36,11 @@ pub trait Predictor: Send + Sync {
         None
     }
 
+    /// What else whoever writes its instruction should know, such as the tools that it may call.
+    fn about(&self) -> Option<String> {
+        None
+    }
+
     /// What else decides how it asks, such as format and sampling. Part of every store key.
     fn settings(&self) -> String {
         String::new()

@@ -33,10 +33,12 @@ async fn a_schema_that_does_not_fit_does_not_spoil_the_next() {
     let refusal = Answer::error(400, "Invalid schema for response_format 's': 'required' is missing");
     let server = Server::start([refusal, Answer::text("{}")]).await;
     let (client, _) = client(&server.base_url);
-    client.complete(&json_schema(), &Attempts::any()).await.unwrap();
-    client.complete(&json_schema(), &Attempts::any()).await.unwrap();
+    let other = ResponseFormat::JsonSchema { name: "t".into(), schema: json!({"type": "object"}) };
+    for request in [json_schema(), json_schema(), ask().with_response_format(other)] {
+        client.complete(&request, &Attempts::any()).await.unwrap();
+    }
     let sent: Vec<_> = server.seen().iter().map(|seen| !seen.body["response_format"].is_null()).collect();
-    assert_eq!(sent, [true, false, true]);
+    assert_eq!(sent, [true, false, false, true], "the one that was refused is not sent again");
 }
 
 #[tokio::test]

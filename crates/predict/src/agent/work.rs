@@ -8,12 +8,13 @@ use promptopt_core::lm::{
 use promptopt_core::program::{CallContext, Predictor as _, StepSlot, Unavailable};
 use promptopt_core::signature::{FieldType, Signature};
 use promptopt_core::trace::Step;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Agent;
 use super::text_form;
 use super::trajectory::{self, Turn};
 use crate::adapter::check_size;
+use crate::schema;
 use crate::{Adapter, Error};
 
 /// The most calls of tools that are run in one turn.
@@ -182,6 +183,19 @@ impl Work<'_> {
         results.into_iter().chain(left.iter().map(|_| Ok(TOO_MANY_CALLS.to_owned()))).collect()
     }
 
+    /// Arguments that fit the schema of a tool, or why they do not.
+    fn fitting(&self, tool: &str, arguments: Map<String, Value>) -> Result<Map<String, Value>, String> {
+        let mut arguments = Value::Object(arguments);
+        if let Some(definition) = self.definitions.iter().find(|definition| definition.name == tool) {
+            schema::fit(&definition.parameters, &mut arguments)
+                .map_err(|mismatch| mismatch.of("arguments"))?;
+        }
+        match arguments {
+            Value::Object(arguments) => Ok(arguments),
+            _ => Err("they are no object".to_owned()),
+        }
+    }
+
     /// What the model is told of a call. Only what ends the run is an error.
     async fn run_tool(&self, call: &ToolCall, step: &mut Step) -> Result<String, Error> {
         let result =
@@ -194,7 +208,10 @@ impl Work<'_> {
                 (_, Err(reason)) => Err(anyhow::anyhow!(reason)),
                 (Some(equipped), Ok(arguments)) => {
                     step.inputs = fields_of(arguments.iter());
-                    equipped.tool.call(self.context, arguments).await
+                    match self.fitting(&equipped.name, arguments) {
+                        Ok(arguments) => equipped.tool.call(self.context, arguments).await,
+                        Err(reason) => Err(anyhow::anyhow!("the arguments do not fit the schema: {reason}")),
+                    }
                 }
             };
         let text = match result {
