@@ -293,7 +293,8 @@ fn unknown_role(history: &Value) -> Option<(usize, String)> {
     let turns = history.get("messages").unwrap_or(history).as_array()?;
     turns.iter().enumerate().find_map(|(at, turn)| {
         let role = turn.get("role").filter(|_| turn.get("content").is_some())?;
-        (!serde_json::from_value::<Role>(role.clone()).is_ok())
+        serde_json::from_value::<Role>(role.clone())
+            .is_err()
             .then(|| (at + 1, shorten(&role.to_string(), 40)))
     })
 }
