@@ -8,8 +8,7 @@ use promptopt_core::lm::ToolDefinition;
 use promptopt_core::program::{CallContext, Unavailable};
 use promptopt_core::signature::{Field, FieldType};
 use promptopt_predict::Tool;
-use promptopt_process::Complaint;
-use promptopt_process::ProcessGroup;
+use promptopt_process::{Complaint, ProcessGroup};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -141,6 +141,7 @@ impl<'a> Request<'a> {
         for field in self.predictor.signature().fields().filter(|field| !field.description.is_empty()) {
             text += &format!("\n- {}: {}", field.name, field.description);
         }
+        text.extend(self.predictor.about().map(|about| format!("\n{about}")));
         let all = self.program.predictors();
         if all.len() > 1 {
             text += "\n\nIt is one of these modules of a program:";

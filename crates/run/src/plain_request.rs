@@ -36,7 +36,8 @@ impl PlainRequest {
 
     pub(crate) fn of(run: &Run<'_>, predictor: &dyn Predictor) -> Self {
         let signature = predictor.signature();
-        let task = run.base().instruction(predictor.path()).unwrap_or_default().trim().to_owned();
+        let mut task = run.base().instruction(predictor.path()).unwrap_or_default().trim().to_owned();
+        task.extend(predictor.about().map(|about| format!("\n{about}")));
         let fields = signature.fields().map(|field| field.name.clone()).collect();
         let has_output = |example: &&Arc<Example>| {
             signature.outputs().iter().any(|output| example.get(&output.name).is_some())

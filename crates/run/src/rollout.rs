@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use promptopt_core::data::{ContentHash, Example, shorten};
 use promptopt_core::lm::LanguageModel;
@@ -89,6 +90,8 @@ pub struct RolloutRunner<'a> {
     /// does not depend on timing.
     memory: Option<Arc<MemoryStore>>,
     ledger: Arc<Ledger>,
+    /// The ledger's time, for the steps.
+    now: Arc<dyn Fn() -> Duration + Send + Sync>,
     concurrency: usize,
     max_errors: Option<u64>,
     /// Whether its rollouts are those whose number is limited.
@@ -120,6 +123,7 @@ impl<'a> RolloutRunner<'a> {
             predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
         let others: Vec<String> = program.other_models().iter().map(|model| model.profile().id).collect();
         let profile = Arc::new(model.profile());
+        let ledger = Arc::<Ledger>::default();
         Self {
             program_hash: ContentHash::of(&(program.name(), shape, others)),
             program,
@@ -127,7 +131,8 @@ impl<'a> RolloutRunner<'a> {
             model,
             store: None,
             memory: None,
-            ledger: Arc::default(),
+            now: time_of(&ledger),
+            ledger,
             concurrency: 8,
             max_errors: None,
             counts: true,
@@ -166,6 +171,7 @@ impl<'a> RolloutRunner<'a> {
     #[must_use]
     pub fn ledger(mut self, ledger: Arc<Ledger>) -> Self {
         self.known.price = ledger.price_of(&self.known.profile);
+        self.now = time_of(&ledger);
         self.ledger = ledger;
         self
     }
@@ -400,6 +406,11 @@ impl<'a> RolloutRunner<'a> {
     fn with_totals<T>(&self, work: impl FnOnce(&mut RolloutTotals) -> T) -> T {
         work(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn time_of(ledger: &Arc<Ledger>) -> Arc<dyn Fn() -> Duration + Send + Sync> {
+    let ledger = Arc::clone(ledger);
+    Arc::new(move || ledger.elapsed())
 }
 
 /// Runs a program once on one example and judges what it answers. Never fails: what goes wrong is

@@ -51,7 +51,8 @@ pub(crate) async fn learn(
     let mut assignments = Vec::new();
     for lesson in &lessons {
         for predictor in program.predictors() {
-            let module = format!("{}: {}", predictor.path(), predictor.signature());
+            let mut module = format!("{}: {}", predictor.path(), predictor.signature());
+            module.extend(predictor.about().map(|about| format!("\n{about}")));
             let instruction = lesson.prompts.get(predictor.path()).unwrap_or(predictor.prompt());
             let [better, worse] = [&lesson.better, &lesson.worse].map(|trace| told(trace.as_deref()));
             let texts = [module, instruction.instruction.clone(), better.clone(), worse];

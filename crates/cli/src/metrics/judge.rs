@@ -88,7 +88,7 @@ impl Metric for Judge {
             }
             said => said?,
         };
-        let score = said.get("score").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+        let score = said.get("score").and_then(Value::as_f64).unwrap_or(f64::NAN);
         if !(0.0..=1.0).contains(&score) {
             anyhow::bail!("the judge gave the score {score}, but it must be from 0 to 1");
         }
@@ -171,7 +171,7 @@ impl LanguageModel for Remembering {
     }
 }
 
-fn lines<'a>(fields: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> String {
+fn lines<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
     fields.map(|(name, value)| format!("{name}: {}", plain_text(value))).collect::<Vec<_>>().join("\n")
 }
 

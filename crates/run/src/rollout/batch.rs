@@ -290,10 +290,7 @@ impl RolloutRunner<'_> {
             None,
             Arc::new(account.clone()),
         )
-        .with_clock({
-            let ledger = Arc::clone(&self.ledger);
-            Arc::new(move || ledger.elapsed())
-        });
+        .with_clock(Arc::clone(&self.now));
         // What a rollout that is dropped or refused did cost counts all the same.
         let mut unfinished = Unfinished { runner: self, context: &context, account, counts: true };
         let trace = run_once(self.program, &context, Arc::clone(&job.example)).await;
