@@ -17,4 +17,5 @@ mod test_proposals;
 mod test_rows;
 mod test_rules;
 mod test_run;
+mod test_typed;
 mod test_writers;

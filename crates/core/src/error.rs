@@ -38,6 +38,14 @@ pub enum Error {
         /// The value, shortened.
         found: String,
     },
+    /// Fields do not make a value of a Rust type, or a value no fields.
+    #[error("the fields are no `{what}`: {reason}")]
+    Fields {
+        /// The type.
+        what: &'static str,
+        /// Which field does not fit, and why.
+        reason: String,
+    },
     /// A text is not an amount of money.
     #[error("cannot parse `{text}` as an amount in dollars; write it like `0.05` or `$0.05`")]
     Money {

@@ -8,11 +8,19 @@ use crate::Error;
 
 mod date;
 mod field_type;
+mod history;
 mod media;
 mod reading;
+#[cfg(feature = "schema")]
+mod rust_type;
+mod typed;
 
 pub use field_type::FieldType;
 use field_type::split_outside_brackets;
+pub use history::History;
+#[cfg(feature = "schema")]
+pub use rust_type::FieldValue;
+pub use typed::{TypedSignature, from_fields, to_fields};
 
 /// One field of a signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +104,21 @@ impl Signature {
             signature.instructions = signature.default_instructions();
         }
         Ok(signature)
+    }
+
+    /// A signature whose fields `#[derive(Signature)]` has checked.
+    #[doc(hidden)]
+    pub fn derived(
+        inputs: impl IntoIterator<Item = Field>,
+        outputs: impl IntoIterator<Item = Field>,
+        instructions: &str,
+    ) -> Self {
+        let (inputs, outputs) = (inputs.into_iter().collect(), outputs.into_iter().collect());
+        let mut signature = Self { instructions: instructions.trim().to_owned(), inputs, outputs };
+        if signature.instructions.is_empty() {
+            signature.instructions = signature.default_instructions();
+        }
+        signature
     }
 
     /// The signature of a component that is only a text, whose use nothing is known of.

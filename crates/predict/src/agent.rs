@@ -12,12 +12,13 @@ use promptopt_core::data::{ContentHash, Fields, Prediction, fields_of};
 use promptopt_core::lm::{LanguageModel, LmRequest, Message, Sampling, ToolDefinition};
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::prompt::Prompt;
-use promptopt_core::signature::Signature;
+use promptopt_core::signature::{Signature, TypedSignature, from_fields, to_fields};
 use promptopt_core::trace::{Step, TRAJECTORY};
 
 pub use tool::{Tool, ToolFn, tool_fn};
 
 use crate::predict::full_text;
+use crate::typed::Untyped;
 use crate::{Adapter, Error, Predict};
 use trajectory::insert_into;
 use work::Work;
@@ -55,9 +56,10 @@ pub enum ToolForm {
 ///
 /// The prediction has one field more than the signature: [`TRAJECTORY`], the calls with their results. Optimizers see it,
 /// and demos that a run gave show it.
-#[derive(Clone)]
-pub struct Agent {
-    predict: Predict,
+///
+/// `Agent<Desk>` takes and gives the Rust types of a signature, see [`Predict::typed`].
+pub struct Agent<S = Untyped> {
+    predict: Predict<S>,
     tools: Vec<Equipped>,
     max_turns: u32,
     max_result_chars: usize,
@@ -80,8 +82,37 @@ impl Agent {
         Self::of(Predict::new(path, signature))
     }
 
+    /// Answers, and records the step with the calls of tools as parts of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predict::call`]. An agent that still calls tools in its last turn has given a reply that cannot be used.
+    pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
+        self.call_fields(context, inputs).await
+    }
+}
+
+impl<S: TypedSignature> Agent<S> {
+    /// An agent at `path`, without tools, with the signature of a Rust type.
+    pub fn typed(path: impl Into<String>) -> Self {
+        Self::of(Predict::typed(path))
+    }
+
+    /// Answers as [`Agent::call`] of fields does, in Rust types. The trajectory is in the step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::call`] of fields.
+    pub async fn call(&self, context: &CallContext, input: S::Input) -> Result<S::Output, Error> {
+        let inputs = to_fields(&input).map_err(|source| self.predict.unfit(source))?;
+        let prediction = self.call_fields(context, &inputs).await?;
+        from_fields(prediction.fields()).map_err(|source| self.predict.unfit(source))
+    }
+}
+
+impl<S> Agent<S> {
     /// The agent with the path, signature, prompt, adapter, sampling and model of a predictor.
-    pub fn of(predict: Predict) -> Self {
+    pub fn of(predict: Predict<S>) -> Self {
         Self {
             predict,
             tools: Vec::new(),
@@ -161,17 +192,12 @@ impl Agent {
         self.map(|predict| predict.with_model(model))
     }
 
-    fn map(mut self, change: impl FnOnce(Predict) -> Predict) -> Self {
+    fn map(mut self, change: impl FnOnce(Predict<S>) -> Predict<S>) -> Self {
         self.predict = change(self.predict);
         self
     }
 
-    /// Answers, and records the step with the calls of tools as parts of it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Predict::call`]. An agent that still calls tools in its last turn has given a reply that cannot be used.
-    pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
+    async fn call_fields(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
         let slot = context.begin_step();
         let mut step = Step::new(self.predict.path()).with_inputs(self.predict.own(inputs));
         let definitions = self.definitions(|description| description.in_force(context));
@@ -287,7 +313,13 @@ impl Agent {
     }
 }
 
-impl Predictor for Agent {
+impl<S> Clone for Agent<S> {
+    fn clone(&self) -> Self {
+        Self { predict: self.predict.clone(), tools: self.tools.clone(), ..*self }
+    }
+}
+
+impl<S> Predictor for Agent<S> {
     fn path(&self) -> &str {
         self.predict.path()
     }
@@ -322,7 +354,7 @@ impl Predictor for Agent {
 }
 
 #[async_trait]
-impl Module for Agent {
+impl<S: 'static> Module for Agent<S> {
     fn predictors(&self) -> Vec<&dyn Predictor> {
         let tools = self.tools.iter().filter(|_| self.improves_tools);
         let descriptions = tools.map(|tool| &tool.description as &dyn Predictor);
@@ -337,7 +369,7 @@ impl Module for Agent {
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        Ok(self.call(context, inputs).await?)
+        Ok(self.call_fields(context, inputs).await?)
     }
 
     fn name(&self) -> &str {

@@ -9,13 +9,19 @@ use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::lm::{LanguageModel, Sampling};
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
-use promptopt_core::signature::{Field, Signature};
+use promptopt_core::signature::{Field, Signature, TypedSignature};
 
+use crate::typed::Untyped;
 use crate::{Adapter, Predict};
 
+/// The output in which it reasons.
+const REASONING: &str = "reasoning";
+
 /// A [`Predict`] whose first output is `reasoning`: chain of thought (Wei et al. 2022).
-#[derive(Clone)]
-pub struct ChainOfThought(Predict);
+///
+/// `ChainOfThought<Triage>` takes and gives the Rust types of a signature, see [`Predict::typed`]. The reasoning is in the
+/// step and in what [`Module::run`] gives, and in the output where that has a field `reasoning`.
+pub struct ChainOfThought<S = Untyped>(Predict<S>);
 
 impl ChainOfThought {
     /// A predictor at `path` that writes its `reasoning` before the outputs of `signature`.
@@ -24,10 +30,24 @@ impl ChainOfThought {
     ///
     /// [`Error::Signature`] when the signature has a field `reasoning` already.
     pub fn new(path: impl Into<String>, signature: Signature) -> Result<Self, Error> {
-        let signature = signature.prepend_output(Field::new("reasoning"))?;
-        Ok(Self(Predict::new(path, signature)))
+        Ok(Self(Predict::new(path, signature).with_first_output(Field::new(REASONING))?))
     }
+}
 
+impl<S: TypedSignature> ChainOfThought<S> {
+    /// A predictor at `path` that writes its `reasoning` before the outputs of a Rust type.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signature`] when the signature has an input `reasoning`, or such an output that is not the first.
+    pub fn typed(path: impl Into<String>) -> Result<Self, Error> {
+        let predict = Predict::typed(path);
+        let is_there = predict.signature().outputs().first().is_some_and(|first| first.name == REASONING);
+        Ok(Self(if is_there { predict } else { predict.with_first_output(Field::new(REASONING))? }))
+    }
+}
+
+impl<S> ChainOfThought<S> {
     /// As [`Predict::with_model`].
     #[must_use]
     pub fn with_model(self, model: Arc<dyn LanguageModel>) -> Self {
@@ -54,20 +74,26 @@ impl ChainOfThought {
 
     /// The predictor underneath, changed.
     #[must_use]
-    pub fn map(self, change: impl FnOnce(Predict) -> Predict) -> Self {
+    pub fn map(self, change: impl FnOnce(Predict<S>) -> Predict<S>) -> Self {
         Self(change(self.0))
     }
 }
 
-impl Deref for ChainOfThought {
-    type Target = Predict;
+impl<S> Clone for ChainOfThought<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
-    fn deref(&self) -> &Predict {
+impl<S> Deref for ChainOfThought<S> {
+    type Target = Predict<S>;
+
+    fn deref(&self) -> &Predict<S> {
         &self.0
     }
 }
 
-impl Predictor for ChainOfThought {
+impl<S> Predictor for ChainOfThought<S> {
     fn path(&self) -> &str {
         self.0.path()
     }
@@ -94,7 +120,7 @@ impl Predictor for ChainOfThought {
 }
 
 #[async_trait]
-impl Module for ChainOfThought {
+impl<S: 'static> Module for ChainOfThought<S> {
     fn predictors(&self) -> Vec<&dyn Predictor> {
         vec![self]
     }

@@ -32,6 +32,14 @@ pub enum Error {
         /// What it was given, shortened.
         found: String,
     },
+    /// The fields of a typed signature do not make its Rust types.
+    #[error("predictor `{predictor}` cannot use the types of its signature")]
+    Typed {
+        /// Path of the predictor.
+        predictor: String,
+        /// What does not fit.
+        source: promptopt_core::Error,
+    },
     /// The prompt in force names a format that there is not.
     #[error(
         "the prompt of predictor `{predictor}` has the format `{format}`; there are `chat`, `json` and `plain`"

@@ -36,6 +36,8 @@ mod adapter;
 mod agent;
 mod chain_of_thought;
 mod chat;
+#[doc(hidden)]
+pub mod derive;
 mod error;
 mod json;
 mod pieces;
@@ -43,6 +45,7 @@ mod plain;
 mod predict;
 mod python;
 mod schema;
+mod typed;
 mod unrequested;
 mod value;
 
@@ -54,8 +57,15 @@ pub use error::Error;
 pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
+pub use promptopt_core::signature::Signature;
 pub use promptopt_core::trace::TRAJECTORY;
+#[doc(inline)]
+pub use promptopt_macros::{PredictModule as Module, PredictSignature as Signature};
+pub use typed::Untyped;
 pub use value::parse_value;
+
+#[cfg(test)]
+extern crate self as promptopt_predict;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

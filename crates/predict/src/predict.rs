@@ -9,15 +9,18 @@ use promptopt_core::lm::{Completion, LanguageModel, LmRequest, ReplyError, Respo
 use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
-use promptopt_core::signature::{Field, FieldType, Signature};
+use promptopt_core::signature::{Field, FieldType, Signature, TypedSignature, from_fields, to_fields};
 use promptopt_core::trace::Step;
 use serde_json::Value;
 
+use crate::typed::{Of, Untyped};
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter, adapter_of};
 
 /// A predictor: a signature, a prompt, and how to ask. By itself it is a whole program, too.
-#[derive(Clone)]
-pub struct Predict {
+///
+/// `Predict` takes and gives fields. `Predict<Triage>` takes and gives the Rust types of a signature that
+/// `#[derive(Signature)]` has made, see [`Predict::typed`].
+pub struct Predict<S = Untyped> {
     path: String,
     signature: Signature,
     prompt: Prompt,
@@ -25,21 +28,94 @@ pub struct Predict {
     adapter: Arc<dyn Adapter>,
     json_retry: bool,
     model: Option<Arc<dyn LanguageModel>>,
+    of: Of<S>,
 }
 
 impl Predict {
     /// A predictor at `path`, which must be unique inside its program. It starts with the
     /// signature's instruction and no demos, speaks [`ChatAdapter`] and retries once in JSON.
     pub fn new(path: impl Into<String>, signature: Signature) -> Self {
+        Self::of(path.into(), signature, Of::fields())
+    }
+
+    /// Asks the context's model and records the step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says whether an input was missing, the model gave no reply, or the reply does
+    /// not fit the signature (also after the retry).
+    pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
+        self.call_fields(context, inputs).await
+    }
+}
+
+impl<S: TypedSignature> Predict<S> {
+    /// A predictor at `path`, as [`Predict::new`] makes it, with the signature of a Rust type.
+    ///
+    /// ```
+    /// use promptopt_predict::{Predict, Signature};
+    /// # use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
+    /// # use promptopt_core::{money::Usage, program::CallContext};
+    /// # use futures_util::FutureExt as _;
+    /// # let model = std::sync::Arc::new(lm_fn("fixed", |_: LmRequest| async {
+    /// #     Ok(LmReply::text("[[ ## stars ## ]]\n4\n\n[[ ## completed ## ]]", Usage::call(9, 9)))
+    /// # }));
+    ///
+    /// /// Say how much the customer likes the product.
+    /// #[derive(Signature)]
+    /// struct Rate {
+    ///     #[input]
+    ///     review: String,
+    ///     /// From 1 to 5.
+    ///     #[output]
+    ///     stars: u8,
+    /// }
+    ///
+    /// let rate = Predict::<Rate>::typed("rate");
+    /// let input = RateInput { review: "Nice, but loud.".to_owned() };
+    /// let output: RateOutput = rate.call(&CallContext::new(model), input).now_or_never().unwrap()?;
+    /// assert_eq!(output.stars, 4);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn typed(path: impl Into<String>) -> Self {
+        Self::of(path.into(), S::signature(), Of::typed())
+    }
+
+    /// Asks the context's model and records the step. A reply of which serde makes no output is asked for once more, as
+    /// one that does not fit the signature is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predict::call`] of fields.
+    pub async fn call(&self, context: &CallContext, input: S::Input) -> Result<S::Output, Error> {
+        let inputs = to_fields(&input).map_err(|source| self.unfit(source))?;
+        let prediction = self.call_fields(context, &inputs).await?;
+        from_fields(prediction.fields()).map_err(|source| self.unfit(source))
+    }
+}
+
+impl<S> Predict<S> {
+    fn of(path: String, signature: Signature, of: Of<S>) -> Self {
         Self {
-            path: path.into(),
+            path,
             prompt: Prompt::new(signature.instructions()),
             signature,
             sampling: Sampling::default(),
             adapter: Arc::new(ChatAdapter),
             json_retry: true,
             model: None,
+            of,
         }
+    }
+
+    /// With one more output in front, where there is none of that name.
+    pub(crate) fn with_first_output(mut self, field: Field) -> Result<Self, promptopt_core::Error> {
+        self.signature = self.signature.prepend_output(field)?;
+        Ok(self)
+    }
+
+    pub(crate) fn unfit(&self, source: promptopt_core::Error) -> Error {
+        Error::Typed { predictor: self.path.clone(), source }
     }
 
     /// Sampling parameters of its requests. Default: the model's own.
@@ -80,13 +156,12 @@ impl Predict {
         self.adapter_in(&self.prompt).unwrap_or(&*self.adapter)
     }
 
-    /// Asks the context's model and records the step.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] says whether an input was missing, the model gave no reply, or the reply does
-    /// not fit the signature (also after the retry).
-    pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
+    /// As [`Predict::call`], whatever the types.
+    pub(crate) async fn call_fields(
+        &self,
+        context: &CallContext,
+        inputs: &Fields,
+    ) -> Result<Prediction, Error> {
         let slot = context.begin_step();
         let mut step = Step::new(self.path.clone()).with_inputs(self.own(inputs));
         let result = self.ask(context, inputs, &mut step).await;
@@ -118,6 +193,11 @@ impl Predict {
             field: missing.name.clone(),
             given: if given.is_empty() { "nothing".to_owned() } else { given.join(", ") },
         })
+    }
+
+    /// What makes outputs of the Rust type, where there is one.
+    pub(crate) fn typing(&self) -> &Of<S> {
+        &self.of
     }
 
     pub(crate) fn sampling(&self) -> &Sampling {
@@ -200,6 +280,7 @@ impl Predict {
         let completion = reply.completions.into_iter().next().unwrap_or_default();
         adapter
             .parse(&self.signature, &completion.text)
+            .and_then(|outputs| self.of.checked(outputs))
             .map(Prediction::new)
             .map_err(|reason| self.unusable(context, &completion, reason))
     }
@@ -230,7 +311,22 @@ pub(crate) fn full_text(error: &dyn std::error::Error) -> String {
     text
 }
 
-impl Predictor for Predict {
+impl<S> Clone for Predict<S> {
+    fn clone(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            signature: self.signature.clone(),
+            prompt: self.prompt.clone(),
+            sampling: self.sampling.clone(),
+            adapter: Arc::clone(&self.adapter),
+            json_retry: self.json_retry,
+            model: self.model.clone(),
+            of: self.of,
+        }
+    }
+}
+
+impl<S> Predictor for Predict<S> {
     fn path(&self) -> &str {
         &self.path
     }
@@ -258,7 +354,7 @@ impl Predictor for Predict {
 }
 
 #[async_trait]
-impl Module for Predict {
+impl<S: 'static> Module for Predict<S> {
     fn predictors(&self) -> Vec<&dyn Predictor> {
         vec![self]
     }
@@ -268,7 +364,7 @@ impl Module for Predict {
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        Ok(self.call(context, inputs).await?)
+        Ok(self.call_fields(context, inputs).await?)
     }
 
     fn name(&self) -> &str {

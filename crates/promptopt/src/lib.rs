@@ -64,6 +64,8 @@ pub use promptopt_evaluator as evaluator;
 pub use promptopt_gepa as gepa;
 #[cfg(feature = "lm")]
 pub use promptopt_lm as lm;
+#[doc(inline)]
+pub use promptopt_macros::{Module, Signature};
 #[cfg(feature = "mcp")]
 pub use promptopt_mcp as mcp;
 pub use promptopt_predict as predict;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{ContentHash, shown};
 use crate::Error;
-use crate::signature::Signature;
+use crate::signature::{Signature, TypedSignature, from_fields, to_fields};
 
 /// Named values in order. JSON is what data sets, demos and replies have in common.
 pub type Fields = serde_json::Map<String, Value>;
@@ -97,13 +97,35 @@ impl Example {
         self.part(false)
     }
 
+    /// An example from a row that has all fields of a typed signature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fields`] where a value cannot be written as JSON.
+    pub fn typed<S: TypedSignature>(row: S) -> Result<Self, Error> {
+        let (input, output) = row.into_parts();
+        let mut fields = to_fields(&input)?;
+        let inputs = fields.keys().cloned().collect();
+        fields.extend(to_fields(&output)?);
+        Ok(Self { fields, inputs, hash: KnownHash::default() })
+    }
+
+    /// The row of a typed signature that this example is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fields`] names the field that is missing or does not fit.
+    pub fn row<S: TypedSignature>(&self) -> Result<S, Error> {
+        Ok(S::from_parts(from_fields(&self.fields)?, from_fields(&self.fields)?))
+    }
+
     /// The same example with its values read by the types of a signature's fields, as rows of a file are: `3` becomes
     /// `"3"` for `enum[1, 2, 3]`, so that a label can be compared with what a program answers.
     ///
     /// # Errors
     ///
     /// [`Error::Value`] for the first value that means none of its field's type.
-    pub fn typed(mut self, signature: &Signature) -> Result<Self, Error> {
+    pub fn read_by(mut self, signature: &Signature) -> Result<Self, Error> {
         for field in signature.fields() {
             let value = self.fields.get_mut(&field.name).filter(|value| !value.is_null());
             let Some(value) = value else { continue };
@@ -139,12 +161,12 @@ mod tests {
         let example = |stars: Value| {
             Example::new([("ticket", json!(7)), ("stars", stars), ("id", json!(1))], ["ticket"])
         };
-        let typed = example(json!(3)).typed(&signature).unwrap();
+        let typed = example(json!(3)).read_by(&signature).unwrap();
         assert_eq!(Value::Object(typed.fields().clone()), json!({"ticket": "7", "stars": "3", "id": 1}));
         assert_eq!(typed.inputs().len(), 1);
         let hashed = example(json!(3));
-        assert_ne!(hashed.content_hash(), hashed.clone().typed(&signature).unwrap().content_hash());
-        let error = example(json!(4)).typed(&signature).unwrap_err().to_string();
+        assert_ne!(hashed.content_hash(), hashed.clone().read_by(&signature).unwrap().content_hash());
+        let error = example(json!(4)).read_by(&signature).unwrap_err().to_string();
         assert_eq!(
             error,
             "the field `stars`, whose type is enum[1, 2, 3], holds `4`: correct the value or the type"

@@ -1,13 +1,17 @@
 //! Metrics, and modules that come with one.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 
 use super::{CallContext, Module, Predictor};
 use crate::data::{Example, Fields, Prediction, Score};
 use crate::lm::LanguageModel;
+use crate::signature::from_fields;
 
 /// Judges a prediction. Async, because a judge may be a language model. A closure is a metric, too: see
 /// [`metric_fn`] and [`async_metric_fn`].
@@ -108,6 +112,58 @@ where
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
         Ok((self.0)(example, prediction).into())
+    }
+}
+
+/// A closure over Rust types as a metric; see [`metric_typed`].
+pub struct TypedMetric<F, E, P> {
+    score: F,
+    of: PhantomData<fn(E, P)>,
+}
+
+/// Makes a metric of a closure over Rust types: what is expected is read from the example's fields, what was given from
+/// the prediction's. Either can be the row of a typed signature, its output, a struct with the few fields that count,
+/// [`Example`]'s [`Fields`], or anything else that serde reads.
+///
+/// ```
+/// use promptopt_core::program::metric_typed;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Answer {
+///     answer: String,
+/// }
+///
+/// let exact = metric_typed(|expected: &Answer, given: &Answer| expected.answer == given.answer);
+/// # let _: &dyn promptopt_core::program::Metric = &exact;
+/// ```
+pub fn metric_typed<F, E, P, S>(score: F) -> TypedMetric<F, E, P>
+where
+    F: Fn(&E, &P) -> S + Send + Sync,
+    E: DeserializeOwned,
+    P: DeserializeOwned,
+    S: Into<Score>,
+{
+    TypedMetric { score, of: PhantomData }
+}
+
+#[async_trait]
+impl<F, E, P, S> Metric for TypedMetric<F, E, P>
+where
+    F: Fn(&E, &P) -> S + Send + Sync,
+    E: DeserializeOwned,
+    P: DeserializeOwned,
+    S: Into<Score>,
+{
+    async fn score(
+        &self,
+        _context: &CallContext,
+        example: &Example,
+        prediction: &Prediction,
+    ) -> anyhow::Result<Score> {
+        let expected = from_fields(example.fields()).context("reading the example for the metric")?;
+        let given = from_fields(prediction.fields()).context("reading the prediction for the metric")?;
+        Ok((self.score)(&expected, &given).into())
     }
 }
 

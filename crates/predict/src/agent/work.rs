@@ -24,8 +24,8 @@ pub(super) const TOO_MANY_CALLS: &str =
 pub(super) const LAST_TURN: &str = "No tools can be called any more. Answer now, with what you know.";
 
 /// One run of an agent.
-pub(super) struct Work<'a> {
-    pub(super) agent: &'a Agent,
+pub(super) struct Work<'a, S> {
+    pub(super) agent: &'a Agent<S>,
     pub(super) context: &'a CallContext,
     pub(super) slot: &'a StepSlot,
     pub(super) step: &'a mut Step,
@@ -35,7 +35,7 @@ pub(super) struct Work<'a> {
     pub(super) turns: Vec<Turn>,
 }
 
-impl Work<'_> {
+impl<S> Work<'_, S> {
     pub(super) async fn answer(&mut self, inputs: &Fields) -> Result<Fields, Error> {
         let Agent { predict, max_turns, parallel, .. } = self.agent;
         let inputs = &*predict.checked(inputs)?;
@@ -144,12 +144,16 @@ impl Work<'_> {
         mut messages: Vec<Message>,
         completion: Completion,
     ) -> Result<Fields, Error> {
-        let signature = self.agent.predict.signature();
-        let reason = match parse(adapter, signature, &completion) {
+        let predict = &self.agent.predict;
+        let parse = |completion: &Completion| {
+            let outputs = parse(adapter, predict.signature(), completion)?;
+            predict.typing().checked(outputs)
+        };
+        let reason = match parse(&completion) {
             Ok(outputs) => return Ok(outputs),
             Err(reason) => reason,
         };
-        if !self.agent.predict.json_retry() || completion.text.trim().is_empty() {
+        if !predict.json_retry() || completion.text.trim().is_empty() {
             return Err(self.unusable(&completion, reason));
         }
         self.step.retried = true;
@@ -158,7 +162,7 @@ impl Work<'_> {
             "This answer cannot be used: {reason}. Write it again, in the form that the first message asks for."
         )));
         let completion = self.complete(self.request(messages, true)).await?;
-        parse(adapter, signature, &completion).map_err(|reason| self.unusable(&completion, reason))
+        parse(&completion).map_err(|reason| self.unusable(&completion, reason))
     }
 
     fn unusable(&self, completion: &Completion, reason: String) -> Error {
