@@ -3,7 +3,7 @@
 use promptopt_core::data::Fields;
 use promptopt_core::lm::{Content, ResponseFormat};
 use promptopt_core::signature::{Field, FieldType, Signature};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
 use crate::chat::{STRUCTURE, input_pieces};
@@ -104,6 +104,7 @@ impl Adapter for JsonAdapter {
             let mut schema = field.kind.json_schema();
             let place = place_of_schema(&field.kind);
             rebase(&mut schema, &format!("#/properties/{}{place}", field.name));
+            make_strict(&mut schema);
             (field.name.clone(), schema)
         };
         let properties: Fields = signature.outputs().iter().map(property).collect();
@@ -118,6 +119,10 @@ impl Adapter for JsonAdapter {
         }
     }
 }
+
+/// Formats of texts that strict schemas may name.
+const KNOWN_FORMATS: [&str; 9] =
+    ["date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 
 /// Where the schema of an object stands in that of a type.
 fn place_of_schema(kind: &FieldType) -> String {
@@ -139,6 +144,42 @@ fn rebase(schema: &mut Value, place: &str) {
         }),
         Value::Array(items) => items.iter_mut().for_each(|item| rebase(item, place)),
         _ => {}
+    }
+}
+
+/// What servers with strict schemas want of objects with known fields: all of them asked for, and no others. Defaults and
+/// the formats of Rust's numbers are refused by some, so they are left out; whoever reads the reply still heeds the bounds.
+fn make_strict(schema: &mut Value) {
+    let rules = match schema {
+        Value::Object(rules) => rules,
+        Value::Array(items) => return items.iter_mut().for_each(make_strict),
+        _ => return,
+    };
+    let names = rules.get("properties").and_then(Value::as_object).map(|all| all.keys().cloned().collect());
+    if let Some(names) = names {
+        let names: Vec<String> = names;
+        rules.entry("additionalProperties").or_insert(false.into());
+        if rules.get("additionalProperties") == Some(&Value::Bool(false)) {
+            rules.insert("required".to_owned(), names.into());
+        }
+    }
+    rules.shift_remove("default");
+    let is_known = |format: &Value| format.as_str().is_some_and(|name| KNOWN_FORMATS.contains(&name));
+    if rules.get("format").is_some_and(|format| format.is_string() && !is_known(format)) {
+        rules.shift_remove("format");
+    }
+    if let Some(kinds) = rules.shift_remove("oneOf") {
+        rules.insert("anyOf".to_owned(), kinds);
+    }
+    for (name, value) in rules.iter_mut() {
+        match name.as_str() {
+            // Here keys are names of fields and not of rules.
+            "properties" | "$defs" | "definitions" => {
+                value.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(make_strict);
+            }
+            "enum" | "const" | "required" => {}
+            _ => make_strict(value),
+        }
     }
 }
 
@@ -228,6 +269,42 @@ mod tests {
         for kind in [object.clone(), FieldType::list(object.clone()), FieldType::optional(object)] {
             assert_eq!(place(kind), Some(json!({"type": "string"})));
         }
+    }
+
+    #[test]
+    fn schemas_are_what_strict_servers_take() {
+        let mut schema = json!({
+            "type": "object",
+            "properties": {
+                "default": {"type": "integer", "format": "uint8", "minimum": 0, "default": 3},
+                "day": {"type": "string", "format": "date"},
+                "home": {"oneOf": [{"$ref": "#/$defs/place"}, {"type": "null"}]},
+                "names": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+            "required": ["day"],
+            "$defs": {"place": {"type": "object", "properties": {"format": {"enum": ["default"]}}}},
+        });
+        make_strict(&mut schema);
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "default": {"type": "integer", "minimum": 0},
+                "day": {"type": "string", "format": "date"},
+                "home": {"anyOf": [{"$ref": "#/$defs/place"}, {"type": "null"}]},
+                "names": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+            "required": ["default", "day", "home", "names"],
+            "$defs": {
+                "place": {
+                    "type": "object",
+                    "properties": {"format": {"enum": ["default"]}},
+                    "additionalProperties": false,
+                    "required": ["format"],
+                },
+            },
+            "additionalProperties": false,
+        });
+        assert_eq!(schema, expected);
     }
 
     #[test]
