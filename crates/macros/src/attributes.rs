@@ -27,7 +27,7 @@ impl Problems {
 
 /// The fields of a struct that has names for them.
 pub(crate) fn named_fields<'i>(item: &'i DeriveInput, derive: &str, instead: &str) -> Result<Vec<&'i Field>> {
-    let wrong = |what: &str| {
+    let wrong = |what: &str, instead: &str| {
         let message = format!(
             "`#[derive({derive})]` needs a struct with named fields, and `{}` is {what}: {instead}",
             item.ident
@@ -37,11 +37,11 @@ pub(crate) fn named_fields<'i>(item: &'i DeriveInput, derive: &str, instead: &st
     match &item.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => Ok(fields.named.iter().collect()),
-            Fields::Unnamed(_) => wrong("a tuple struct"),
-            Fields::Unit => wrong("a struct without fields"),
+            Fields::Unnamed(_) => wrong("a tuple struct", "give its fields names"),
+            Fields::Unit => wrong("a struct without fields", "give it some"),
         },
-        Data::Enum(_) => wrong("an enum"),
-        Data::Union(_) => wrong("a union"),
+        Data::Enum(_) => wrong("an enum", instead),
+        Data::Union(_) => wrong("a union", "make it a struct"),
     }
 }
 

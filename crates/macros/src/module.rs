@@ -59,7 +59,7 @@ fn read(item: &DeriveInput, root: Path) -> Result<Derived<'_>> {
                 let message = format!(
                     "`{first}` has `#[model]` already: the others are called through `context.on(…)`"
                 );
-                problems.say(field, message);
+                problems.say(&field.ident, message);
             }
             derived.model = derived.model.or(Some(field));
         }
@@ -83,7 +83,7 @@ impl Derived<'_> {
             let method = format_ident!("{method}");
             let call = |field: &&Field| {
                 let (name, kind) = (&field.ident, &field.ty);
-                let place = quote_spanned!(kind.span()=> #root::derive::HasPredictors::#method);
+                let place = quote_spanned!(kind.span()=> <#kind as #root::derive::HasPredictors>::#method);
                 quote!(#place(#borrow self.#name, &mut all);)
             };
             self.predictors.iter().map(call).collect()

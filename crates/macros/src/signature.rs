@@ -61,11 +61,10 @@ fn read(item: &DeriveInput, root: Path) -> Result<Derived<'_>> {
         match (is_input, is_output) {
             (true, false) => derived.inputs.push((field, name)),
             (false, true) => derived.outputs.push((field, name)),
-            (true, true) => {
-                problems.say(field, format!("`{name}` is both input and output: remove one of the two"))
-            }
+            (true, true) => problems
+                .say(&field.ident, format!("`{name}` is both input and output: remove one of the two")),
             (false, false) => problems.say(
-                field,
+                &field.ident,
                 format!("`{name}` is neither input nor output: put `#[input]` or `#[output]` on it"),
             ),
         }
@@ -87,16 +86,16 @@ fn check(derived: &Derived<'_>, problems: &mut Problems) {
         let mut letters = name.chars();
         let starts_well = letters.next().is_some_and(|letter| letter.is_alphabetic() || letter == '_');
         if !starts_well || !letters.all(|letter| letter.is_alphanumeric() || letter == '_') {
-            problems.say(field, format!("`{name}` is not a field name: use letters, digits and `_`"));
+            problems.say(&field.ident, format!("`{name}` is not a field name: use letters, digits and `_`"));
         }
         if name == "completed" {
             problems.say(
-                field,
+                &field.ident,
                 "the field name `completed` is reserved for the end of a reply: use another name",
             );
         }
         if seen.contains(&name.as_str()) {
-            problems.say(field, format!("two fields have the name `{name}`: rename one"));
+            problems.say(&field.ident, format!("two fields have the name `{name}`: rename one"));
         }
         seen.push(name);
         if let Type::Reference(_) = field.ty {

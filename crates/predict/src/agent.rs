@@ -93,11 +93,6 @@ impl Agent {
 }
 
 impl<S: TypedSignature> Agent<S> {
-    /// An agent at `path`, without tools, with the signature of a Rust type.
-    pub fn typed(path: impl Into<String>) -> Self {
-        Self::of(Predict::typed(path))
-    }
-
     /// Answers as [`Agent::call`] of fields does, in Rust types. The trajectory is in the step.
     ///
     /// # Errors
@@ -111,6 +106,14 @@ impl<S: TypedSignature> Agent<S> {
 }
 
 impl<S> Agent<S> {
+    /// An agent at `path`, without tools, with the signature of a Rust type.
+    pub fn typed(path: impl Into<String>) -> Self
+    where
+        S: TypedSignature,
+    {
+        Self::of(Predict::typed(path))
+    }
+
     /// The agent with the path, signature, prompt, adapter, sampling and model of a predictor.
     pub fn of(predict: Predict<S>) -> Self {
         Self {

@@ -34,20 +34,21 @@ impl ChainOfThought {
     }
 }
 
-impl<S: TypedSignature> ChainOfThought<S> {
+impl<S> ChainOfThought<S> {
     /// A predictor at `path` that writes its `reasoning` before the outputs of a Rust type.
     ///
     /// # Errors
     ///
     /// [`Error::Signature`] when the signature has an input `reasoning`, or such an output that is not the first.
-    pub fn typed(path: impl Into<String>) -> Result<Self, Error> {
+    pub fn typed(path: impl Into<String>) -> Result<Self, Error>
+    where
+        S: TypedSignature,
+    {
         let predict = Predict::typed(path);
         let is_there = predict.signature().outputs().first().is_some_and(|first| first.name == REASONING);
         Ok(Self(if is_there { predict } else { predict.with_first_output(Field::new(REASONING))? }))
     }
-}
 
-impl<S> ChainOfThought<S> {
     /// As [`Predict::with_model`].
     #[must_use]
     pub fn with_model(self, model: Arc<dyn LanguageModel>) -> Self {

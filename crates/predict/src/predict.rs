@@ -50,6 +50,20 @@ impl Predict {
 }
 
 impl<S: TypedSignature> Predict<S> {
+    /// Asks the context's model and records the step. A reply of which serde makes no output is asked for once more, as
+    /// one that does not fit the signature is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predict::call`] of fields.
+    pub async fn call(&self, context: &CallContext, input: S::Input) -> Result<S::Output, Error> {
+        let inputs = to_fields(&input).map_err(|source| self.unfit(source))?;
+        let prediction = self.call_fields(context, &inputs).await?;
+        from_fields(prediction.fields()).map_err(|source| self.unfit(source))
+    }
+}
+
+impl<S> Predict<S> {
     /// A predictor at `path`, as [`Predict::new`] makes it, with the signature of a Rust type.
     ///
     /// ```
@@ -77,24 +91,13 @@ impl<S: TypedSignature> Predict<S> {
     /// assert_eq!(output.stars, 4);
     /// # Ok::<(), anyhow::Error>(())
     /// ```
-    pub fn typed(path: impl Into<String>) -> Self {
+    pub fn typed(path: impl Into<String>) -> Self
+    where
+        S: TypedSignature,
+    {
         Self::of(path.into(), S::signature(), Of::typed())
     }
 
-    /// Asks the context's model and records the step. A reply of which serde makes no output is asked for once more, as
-    /// one that does not fit the signature is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Predict::call`] of fields.
-    pub async fn call(&self, context: &CallContext, input: S::Input) -> Result<S::Output, Error> {
-        let inputs = to_fields(&input).map_err(|source| self.unfit(source))?;
-        let prediction = self.call_fields(context, &inputs).await?;
-        from_fields(prediction.fields()).map_err(|source| self.unfit(source))
-    }
-}
-
-impl<S> Predict<S> {
     fn of(path: String, signature: Signature, of: Of<S>) -> Self {
         Self {
             path,

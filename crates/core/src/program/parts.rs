@@ -23,6 +23,7 @@ pub trait HasPredictors {
     fn calls_vary(&self) -> bool;
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Module> HasPredictors for M {
     fn collect<'a>(&'a self, all: &mut Vec<&'a dyn Predictor>) {
         all.extend(self.predictors());

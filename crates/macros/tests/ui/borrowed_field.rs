@@ -1,0 +1,11 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    ticket: &'static str,
+    #[output]
+    department: String,
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    #[input]
+    ticket: String,
+    #[output]
+    department: String,
+}
+
+fn main() {}

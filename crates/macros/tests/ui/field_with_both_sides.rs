@@ -1,0 +1,12 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    ticket: String,
+    #[input]
+    #[output]
+    department: String,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    ticket: String,
+    department: String,
+}
+
+fn main() {}

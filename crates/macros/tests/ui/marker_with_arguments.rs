@@ -1,0 +1,11 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input(desc = "The ticket.")]
+    ticket: String,
+    #[output]
+    department: String,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+
+use promptopt_predict::Module;
+
+#[derive(Module)]
+enum Desk {
+    Open,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+
+use promptopt_predict::{Module, Predict};
+
+#[derive(Module)]
+struct Desk {
+    #[predictor]
+    route: Predict,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+
+use promptopt_predict::{Module, Predict};
+
+#[derive(Module)]
+struct Desk {
+    route: Predict,
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    ticket: String,
+    #[output]
+    completed: bool,
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage<T> {
+    #[input]
+    ticket: T,
+    #[output]
+    department: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+enum Triage {
+    Billing,
+}
+
+fn main() {}

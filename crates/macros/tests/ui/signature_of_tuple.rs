@@ -1,0 +1,6 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage(String, String);
+
+fn main() {}

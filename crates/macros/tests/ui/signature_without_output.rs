@@ -1,0 +1,9 @@
+use promptopt_predict::Signature;
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    ticket: String,
+}
+
+fn main() {}

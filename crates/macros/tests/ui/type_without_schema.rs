@@ -1,0 +1,16 @@
+use promptopt_predict::Signature;
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+enum Department {
+    Billing,
+}
+
+#[derive(Signature)]
+struct Triage {
+    #[input]
+    ticket: String,
+    #[output]
+    department: Department,
+}
+
+fn main() {}
