@@ -25,7 +25,7 @@
 //! |---|---|
 //! | `promptopt` | all of it behind one name, with a prelude |
 //! | `promptopt-core` | this page: data and traits |
-//! | `promptopt-predict` | predictors, and the adapters between a signature and a chat |
+//! | `promptopt-predict`, `promptopt-macros` | predictors, the adapters between a signature and a chat, and derive macros for Rust types |
 //! | `promptopt-statistics` | intervals and paired tests, usable alone |
 //! | `promptopt-run` | the run engine: what costs, counts, tells or stops |
 //! | `promptopt-trace-gen`, `promptopt-proposer`, `promptopt-evaluator` | the stages: demo sets, instructions, search |
