@@ -1,3 +1,5 @@
+//! A field that borrows.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

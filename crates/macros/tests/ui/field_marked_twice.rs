@@ -1,3 +1,5 @@
+//! A field that is marked twice.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

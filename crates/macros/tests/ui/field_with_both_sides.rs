@@ -1,3 +1,5 @@
+//! A field that goes in and comes out.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

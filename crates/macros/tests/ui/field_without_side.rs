@@ -1,3 +1,5 @@
+//! A field that neither goes in nor comes out.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

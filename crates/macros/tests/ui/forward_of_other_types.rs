@@ -1,3 +1,5 @@
+//! A `forward` that borrows, and one that gives what serde does not write.
+
 
 use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::program::CallContext;

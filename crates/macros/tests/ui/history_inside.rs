@@ -1,3 +1,5 @@
+//! A history in an option, and two histories.
+
 use promptopt_predict::Signature;
 
 use promptopt_core::signature::History;

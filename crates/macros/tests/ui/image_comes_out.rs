@@ -1,3 +1,5 @@
+//! An output that is an image.
+
 use promptopt_predict::Signature;
 
 use promptopt_core::lm::Image;

@@ -1,3 +1,5 @@
+//! A description in the marker.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

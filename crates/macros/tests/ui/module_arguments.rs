@@ -1,3 +1,5 @@
+//! Arguments that cannot be, and two models.
+
 
 use promptopt_predict::{Module, Predict};
 

@@ -1,3 +1,5 @@
+//! A module of an enum.
+
 
 use promptopt_predict::Module;
 

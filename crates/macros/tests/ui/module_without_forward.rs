@@ -1,3 +1,5 @@
+//! A module without `forward`.
+
 
 use promptopt_predict::{Module, Predict};
 

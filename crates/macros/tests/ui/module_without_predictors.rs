@@ -1,3 +1,5 @@
+//! A module without predictors.
+
 
 use promptopt_predict::{Module, Predict};
 

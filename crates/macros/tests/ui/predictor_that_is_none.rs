@@ -1,3 +1,5 @@
+//! A predictor that is none.
+
 
 use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::program::CallContext;

@@ -1,3 +1,5 @@
+//! Names that cannot be those of fields.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

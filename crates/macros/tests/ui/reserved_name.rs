@@ -1,3 +1,5 @@
+//! An output with a reserved name.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

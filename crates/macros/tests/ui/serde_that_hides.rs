@@ -1,3 +1,5 @@
+//! Attributes of serde that hide or rename fields.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

@@ -1,3 +1,5 @@
+//! A signature with a type parameter.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

@@ -1,3 +1,5 @@
+//! A signature of an enum.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

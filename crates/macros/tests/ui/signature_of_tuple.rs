@@ -1,3 +1,5 @@
+//! A signature of a tuple struct.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

@@ -1,3 +1,5 @@
+//! A signature that takes nothing.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

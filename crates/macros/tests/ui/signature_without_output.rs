@@ -1,3 +1,5 @@
+//! A signature that gives nothing.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]

@@ -1,3 +1,5 @@
+//! A struct that is no signature.
+
 use promptopt_predict::Signature;
 
 use promptopt_predict::Predict;

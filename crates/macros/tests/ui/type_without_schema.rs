@@ -1,3 +1,5 @@
+//! A type of a field without a schema.
+
 use promptopt_predict::Signature;
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

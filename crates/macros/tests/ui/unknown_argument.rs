@@ -1,3 +1,5 @@
+//! An argument that is not known.
+
 use promptopt_predict::Signature;
 
 #[derive(Signature)]
