@@ -65,3 +65,8 @@ pub fn predict_module(item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as DeriveInput);
     module::expand(&item, parse_quote!(::promptopt_predict)).into()
 }
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -107,8 +107,8 @@ impl Derived<'_> {
         let says = comment(&item.attrs);
         // A method of the struct goes before one of a trait, so this one speaks up only where there is none.
         let missing = quote! {
-            #[allow(unused_imports)]
-            use #root::derive::ForwardIsMissing as _;
+            use #root::derive::ForwardIsMissing;
+            fn _in_scope(_: &impl ForwardIsMissing) {}
         };
         quote! {
             #[#root::derive::async_trait]
