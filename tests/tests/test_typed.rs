@@ -347,3 +347,104 @@ fn a_module_can_hold_another_and_take_fields() {
     assert_eq!((plain.predictors().len(), plain.calls_per_rollout()), (3, 6));
     assert_eq!((plain.name(), plain.source()), ("plain", None));
 }
+
+fn words() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    const ODD: [&str; 10] = [
+        "null",
+        "None",
+        "[[ ## department ## ]]",
+        "{\"a\": 1}",
+        "a\n\nb",
+        "\"quoted\"",
+        "3",
+        "yes",
+        "- x",
+        "ß 語",
+    ];
+    prop_oneof![proptest::sample::select(&ODD[..]).prop_map(str::to_owned), "[ -~]{0,12}", "\\PC{0,8}"]
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Found {
+    Nothing,
+    Order { number: u64, note: Option<String> },
+    Many { of: Vec<Found> },
+}
+
+#[derive(Signature)]
+#[signature(derive(PartialEq))]
+struct Everything {
+    #[input]
+    q: String,
+    #[output]
+    flag: bool,
+    #[output]
+    ratio: f64,
+    #[output]
+    number: i64,
+    #[output]
+    department: Option<Department>,
+    #[output]
+    texts: Vec<String>,
+    #[output]
+    table: std::collections::BTreeMap<String, Vec<u8>>,
+    #[output]
+    found: Found,
+    #[output]
+    maybe: Option<Vec<Item>>,
+    #[output]
+    pair: (u8, String),
+}
+
+fn found() -> impl proptest::strategy::Strategy<Value = Found> {
+    use proptest::prelude::*;
+    let leaf = prop_oneof![
+        Just(Found::Nothing),
+        (any::<u64>(), proptest::option::of(words()))
+            .prop_map(|(number, note)| Found::Order { number, note }),
+    ];
+    leaf.prop_recursive(3, 8, 3, |inner| {
+        proptest::collection::vec(inner, 0..3).prop_map(|of| Found::Many { of })
+    })
+}
+
+fn everything() -> impl proptest::strategy::Strategy<Value = EverythingOutput> {
+    use proptest::prelude::*;
+    let department = proptest::option::of(prop_oneof![Just(Department::Billing), Just(Department::Shipping)]);
+    let item = (words(), 0..=100_u32).prop_map(|(name, count)| Item { name, count: Count(count) });
+    let maybe = proptest::option::of(proptest::collection::vec(item, 0..3));
+    let texts = proptest::collection::vec(words(), 0..4);
+    let table = proptest::collection::btree_map(words(), proptest::collection::vec(any::<u8>(), 0..3), 0..3);
+    let plain = (any::<bool>(), -1e9..1e9_f64, any::<i64>());
+    (plain, department, texts, table, found(), maybe, (any::<u8>(), words())).prop_map(
+        |((flag, ratio, number), department, texts, table, found, maybe, pair)| EverythingOutput {
+            flag,
+            ratio,
+            number,
+            department,
+            texts,
+            table,
+            found,
+            maybe,
+            pair,
+        },
+    )
+}
+
+proptest::proptest! {
+    /// What a demo shows is what the model is asked to write, so it has to be read as what it was.
+    #[test]
+    fn outputs_survive_being_shown_and_read(output in everything()) {
+        let signature = Everything::signature();
+        let fields = promptopt::core::signature::to_fields(&output).unwrap();
+        for adapter in [&promptopt::predict::ChatAdapter as &dyn promptopt::predict::Adapter, &promptopt::predict::JsonAdapter] {
+            let shown = adapter.assistant(&signature, &fields);
+            let read = adapter.parse(&signature, &shown);
+            let read = read.map_err(|reason| format!("{}: {reason}: {shown}", adapter.name())).unwrap();
+            let read: EverythingOutput = promptopt::core::signature::from_fields(&read).unwrap();
+            proptest::prop_assert_eq!(&read, &output, "{}: {}", adapter.name(), shown);
+        }
+    }
+}
