@@ -19,13 +19,16 @@ pub enum ConfigError {
         reason: String,
     },
     /// The environment variable named for the key is not set.
-    #[error("the environment variable `{variable}`, which should hold the API key, is not set or is empty")]
+    #[error(
+        "the environment variable `{variable}`, which should hold the API key, is not set or is empty; set it, or give \
+         the key in another way"
+    )]
     MissingKey {
         /// Name of the variable.
         variable: String,
     },
     /// The file named for the key can not be read.
-    #[error("reading the API key from the file `{}`", .file.display())]
+    #[error("reading the API key from the file `{}`; does it exist, and may you read it?", .file.display())]
     KeyFile {
         /// The file.
         file: PathBuf,

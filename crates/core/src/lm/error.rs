@@ -89,7 +89,7 @@ pub enum LmError {
         message: String,
     },
     /// The reply is larger than the bound.
-    #[error("the model's reply is larger than {limit} bytes and was cut off")]
+    #[error("the model's reply is larger than {limit} bytes and was cut off; lower `max_tokens`")]
     TooLarge {
         /// The bound in bytes.
         limit: usize,
@@ -110,7 +110,7 @@ pub enum LmError {
     #[error("cancelled")]
     Cancelled,
     /// The budget has no room for the most that the request may cost. It was not sent.
-    #[error("the budget of {limit} has no room for another request")]
+    #[error("the budget of {limit} has no room for another request; raise the limit to go on")]
     Budget {
         /// The limit that was met.
         limit: Limit,
