@@ -1,7 +1,22 @@
-//! The `promptopt` command: makes the prompts of an LLM program better by measurement.
+//! The command `promptopt`: makes the prompts of a program that calls language models better by measurement.
 //!
-//! The command is [`main`]; [`check_task_file`] is what reads its task files, for whoever tests that. What the
-//! command writes is a [`SavedProgram`], which a program in Rust can read.
+//! This is the library behind the command, for the command itself: [`main`] runs it. Install it and begin so:
+//!
+//! ```sh
+//! cargo install promptopt-cli
+//! promptopt init                  # writes a task file to begin with
+//! promptopt optimize task.toml    # optimizes, measures on a sealed test, writes the program and a report
+//! ```
+//!
+//! To optimize from Rust, take the crate [`promptopt`](https://docs.rs/promptopt). From this crate a Rust program may want
+//! two things: [`SavedProgram`], which reads what the command writes, and [`check_task_file`], for tests of task files.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `hub` (default) | datasets of the Hugging Face Hub, and Parquet files |
+//! | `mcp` (default) | tools of MCP servers for agents |
+//! | `providers` | Anthropic, Gemini and Ollama by their own APIs |
+//! | `local` | an embedded model that runs on the CPU; takes a C++ compiler, cmake and libclang to build |
 
 mod args;
 mod compare;

@@ -2,7 +2,7 @@
 
 use crate::prompt::Misfit;
 
-/// An error of promptopt's core.
+/// Why a signature, a program, demos, a value or an amount cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,7 +1,7 @@
 //! What other clients say of a server that is away, busy or broken.
 
-/// Something else than a language model that a program needs is away: the server of a tool, a database. A run that ends so
-/// says nothing about the prompt, as with an outage of a provider.
+/// The error for something that a program needs besides a language model and cannot reach: the server of a tool, a database.
+/// A rollout that ends so says nothing about the prompt, as with an outage of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unavailable {

@@ -1,11 +1,14 @@
-//! Data sets from JSONL, JSON, CSV and Parquet files and from the Hugging Face Hub, and seeded splits.
+//! Reads data sets for programs that call language models, checks every row, and splits them by a seed.
 //!
-//! A measurement is worth what its data is worth. So rows become
+//! Rows of JSONL, JSON, CSV and Parquet files and of the Hugging Face Hub become
 //! [`Example`](promptopt_core::data::Example)s one by one and are checked on the way: a field that is
 //! missing or of the wrong type is an error that names file, row and field, and says what to do.
-//! And [`split`] keeps what an optimizer learns from, what it chooses by and what it is judged by
-//! apart, even where the same inputs stand in several rows; the test part stays
-//! [sealed](SealedTest) until it is opened on purpose.
+//! [`split`] keeps apart what an optimizer learns from, what it chooses by and what it is judged by,
+//! even where the same inputs stand in several rows. The test part stays [sealed](SealedTest) until it is
+//! opened on purpose.
+//!
+//! In [promptopt](https://docs.rs/promptopt) this crate is the feature `data`. It works alone, for tests of any such
+//! program.
 //!
 //! ```
 //! use promptopt_core::signature::Signature;
@@ -13,6 +16,7 @@
 //!
 //! let csv = "body,department,pages\nI was charged twice,billing,1\nIt crashes,support,2\nDo you deliver?,sales,1\n";
 //!
+//! // The columns are checked against what the program takes and gives.
 //! let signature = Signature::parse("ticket, pages: int -> department: enum[billing, sales, support]")?;
 //! let mut options = LoadOptions::for_signature(&signature);
 //! options.columns.insert("ticket".into(), "body".into());
@@ -20,6 +24,7 @@
 //! assert_eq!(examples[0].get_str("ticket"), Some("I was charged twice"));
 //! assert_eq!(examples[1].get("pages"), Some(&2.into()));
 //!
+//! // One row to learn from; the others are shared between selection and test.
 //! let parts = split(examples, &SplitOptions::default().with_train(Portion::Count(1)))?;
 //! assert_eq!((parts.train.len(), parts.selection.len(), parts.test.len()), (1, 1, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,5 +1,6 @@
-//! DSPy program states, read and written: what was optimized here goes on in DSPy, and the other
-//! way round.
+//! Reads and writes program states of [DSPy](https://dspy.ai), so that prompts move between Rust and Python.
+//!
+//! Prompts that [promptopt](https://docs.rs/promptopt) optimized can be used in DSPy, and the other way round.
 //!
 //! A program state is the JSON file that `program.save("program.json")` writes in DSPy and
 //! `program.load("program.json")` reads. It holds instruction and demos of every predictor, but
@@ -32,8 +33,10 @@
 //! To give new prompts to a file that DSPy saved, use [`DspyProgram::update`]: everything else in
 //! the file (descriptions, model settings, keys of later versions) stays as it was.
 //!
-//! Formats checked against DSPy 3.4.1 (`tests/interop/run.sh` in the repository). States that are
+//! Checked against DSPy 3.4.1 (`tests/interop/run.sh` in the repository). States that are
 //! pickled (`.pkl`, or a folder with the whole program) are not read.
+//!
+//! There are no cargo features.
 
 mod error;
 mod layout;

@@ -24,8 +24,8 @@ const FINALISTS: usize = 8;
 /// Examples after which the evaluation of its winner in full looks whether it can still win.
 const FINAL_PORTION: usize = 10;
 
-/// A part of the selection set that candidates are seen on, so that a small budget bears many of them. At the end the
-/// leaders play off on the rest.
+/// A part of the selection set on which all candidates are scored, so that a small budget suffices for many of them. At the
+/// end the leaders are scored on the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartialSelection {

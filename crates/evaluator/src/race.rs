@@ -154,7 +154,7 @@ pub async fn race(
     Ok(ended)
 }
 
-/// The same for whoever wants to know of the contenders when the run ends, too.
+/// [`race`] into a list of the caller's, which holds the contenders so far when the run ends.
 ///
 /// # Errors
 ///

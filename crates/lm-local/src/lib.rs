@@ -1,11 +1,12 @@
-//! An embedded language model on the CPU: llama.cpp behind the
+//! A language model inside the process, on the CPU: llama.cpp behind the
 //! [`LanguageModel`](promptopt_core::lm::LanguageModel) trait, made for evaluating prompts.
 //!
+//! It is the model of [promptopt](https://docs.rs/promptopt) where there is no key and no network. It works without it.
 //! An evaluation sends the same instruction and demos again and again with different inputs, many
 //! requests at a time. So `LocalModel` keeps what it has read of a prompt and reads only what is
 //! new, runs one context per core, and gives **the same reply to the same request whatever else is
-//! in flight**, in any order and at any concurrency. How, and what was measured, is told at
-//! `LocalModel`.
+//! in flight**, in any order and at any concurrency. How, and what was measured, is said at
+//! `LocalModel`. It needs the feature `llama`, which is not built on docs.rs: `cargo doc --features llama --open` shows it.
 //!
 //! ```no_run
 //! # #[cfg(feature = "llama")]
@@ -46,7 +47,7 @@
 //!
 //! Without it the crate is the weights part alone and builds in seconds.
 //!
-//! # Speed of the build
+//! # Speed of the model
 //!
 //! llama.cpp is compiled for x86-64 with AVX2 unless told more. Set the variables `GGML_AVX512`,
 //! `GGML_AVX512_VNNI`, `GGML_AVX512_VBMI` and `GGML_AVX512_BF16` to `ON` before the first build

@@ -1,12 +1,14 @@
-//! Clients for language models: OpenAI-compatible chat endpoints, and other providers by a feature.
+//! Clients for language models that can be left alone with a million requests: OpenAI-compatible chat endpoints, and
+//! other providers by a feature.
 //!
 //! [`ChatClient`] implements [`LanguageModel`](promptopt_core::lm::LanguageModel) over
 //! `POST {base_url}/chat/completions`: the dialect that hosted providers, vLLM, llama.cpp, Ollama and
-//! most gateways speak. It does the tedious part well and nothing else:
+//! most gateways speak. So it is a model for [promptopt](https://docs.rs/promptopt), where this crate is the feature `lm`,
+//! and it works without it. It does the tedious part well and nothing else:
 //!
 //! - **Retries** for what passes by itself (HTTP 408, 409, 429, 5xx, broken connections, timeouts,
-//!   unreadable bodies), with exponential backoff and full jitter. A wait that the provider asks for, in
-//!   any of the four dialects in use, is honoured in full. What can not pass by itself (400, 401, 403,
+//!   unreadable bodies), with exponential backoff and full jitter. A wait that the provider asks for
+//!   is kept in full, whichever header asks for it. What can not pass by itself (400, 401, 403,
 //!   404, 422, an exhausted quota) is never tried again.
 //! - **Fallbacks** for what the model does not take: `response_format` and sampling parameters are left
 //!   out, and `max_tokens` goes by its other name, as soon as the server says so.
@@ -16,9 +18,9 @@
 //! - **Secrets** stay secret: the key is in no message, no log and no `Debug` output, even where a
 //!   provider echoes it.
 //!
-//! Budgets and caches are outside of a client, so what they hold back never counts here. A budget is asked
-//! before every attempt that may be billed beside the first ([`Attempts`](promptopt_core::lm::Attempts)); what a
-//! model costs is in [`KnownPrices`], where it is known.
+//! Budgets and caches are not part of a client: they stand around it. A retry that may be billed is made only where
+//! [`Attempts`](promptopt_core::lm::Attempts) permits it, which is how a budget stops it. What a model costs is in
+//! [`KnownPrices`], where it is known.
 //!
 //! | Feature | What it adds |
 //! | --- | --- |

@@ -1,7 +1,15 @@
-//! The derive macros of promptopt. They come with `promptopt` and `promptopt-predict`: take them from there.
+//! The derive macros of [promptopt](https://docs.rs/promptopt), which makes the prompts of programs that call language
+//! models better by measurement.
 //!
-//! `#[derive(Signature)]` makes a signature of a struct, with Rust types for what goes in and what comes out.
-//! `#[derive(Module)]` makes a program of a struct whose fields are predictors.
+//! They come with the crates `promptopt` and `promptopt-predict`, which also have what the macros write. Depend on one
+//! of these, and not on this crate.
+//!
+//! - [`derive(Signature)`](macro@Signature) makes a signature of a struct: what a model gets and what it gives, as Rust
+//!   types.
+//! - [`derive(Module)`](macro@Module) makes a program of a struct whose fields are predictors, so that nobody lists them
+//!   twice.
+//!
+//! There are no cargo features.
 
 mod attributes;
 mod module;
@@ -10,7 +18,28 @@ mod signature;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input, parse_quote};
 
-/// Makes a signature of a struct.
+/// Makes a signature of a struct: what a language model gets and what it gives, as Rust types.
+///
+/// ```
+/// use promptopt_core::program::CallContext;
+/// use promptopt_predict::{Error, Predict, Signature}; // or `promptopt::prelude::*`
+///
+/// /// Route the support ticket to the department that should answer it.
+/// #[derive(Signature)]
+/// struct Triage {
+///     /// The ticket as the customer wrote it.
+///     #[input]
+///     ticket: String,
+///     /// Whether it can wait until tomorrow.
+///     #[output]
+///     can_wait: bool,
+/// }
+///
+/// async fn can_wait(context: &CallContext, ticket: String) -> Result<bool, Error> {
+///     let triage = Predict::<Triage>::typed("triage");
+///     Ok(triage.call(context, TriageInput { ticket }).await?.can_wait)
+/// }
+/// ```
 ///
 /// The comment on the struct is the instruction, and the comment on a field its description. Fields with `#[input]` go in,
 /// fields with `#[output]` come out. Of `struct Triage` it makes `TriageInput`, `TriageOutput` and
@@ -32,6 +61,38 @@ pub fn signature(item: TokenStream) -> TokenStream {
 }
 
 /// Makes a module of a struct: the program whose predictors are its fields with `#[predictor]`.
+///
+/// ```
+/// use promptopt_core::data::{Fields, Prediction};
+/// use promptopt_core::program::CallContext;
+/// use promptopt_predict::{Module, Predict, Signature}; // or `promptopt::prelude::*`
+///
+/// /// Names the topic of a question first, then answers.
+/// #[derive(Module)]
+/// struct HelpDesk {
+///     #[predictor]
+///     topic: Predict,
+///     #[predictor]
+///     answer: Predict,
+/// }
+///
+/// impl HelpDesk {
+///     fn new() -> Result<Self, promptopt_core::Error> {
+///         Ok(Self {
+///             topic: Predict::new("topic", Signature::parse("question -> topic")?),
+///             answer: Predict::new("answer", Signature::parse("question, topic -> answer")?),
+///         })
+///     }
+///
+///     async fn forward(&self, context: &CallContext, mut inputs: Fields) -> anyhow::Result<Prediction> {
+///         let topic = self.topic.call(context, &inputs).await?;
+///         inputs.extend(topic.fields().clone());
+///         Ok(self.answer.call(context, &inputs).await?)
+///     }
+/// }
+/// # HelpDesk::new()?;
+/// # Ok::<(), promptopt_core::Error>(())
+/// ```
 ///
 /// The program itself is an async method `forward` of the struct. It takes a context and what goes in, and gives what comes
 /// out: the Rust types of signatures, or anything else that serde reads and writes as an object, such as `Fields` and

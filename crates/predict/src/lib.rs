@@ -1,36 +1,70 @@
-//! Predictors, and the adapters between a signature and a chat.
+//! Calls of a language model with typed inputs and outputs, whose prompts an optimizer can improve.
 //!
-//! A [`Predict`] asks a language model once; a [`ChainOfThought`] asks it to reason first. Both
-//! find the prompt in force in the [`CallContext`](promptopt_core::program::CallContext), write the chat
-//! with an [`Adapter`] (by default [`ChatAdapter`], byte for byte the chat format of DSPy 3, so
-//! that prompts carry over) and read typed values out of the reply. When the reply does not fit,
-//! one retry goes out in JSON form ([`JsonAdapter`]). [`PlainAdapter`] is a short format for models
-//! that are too small to follow markers.
+//! A *signature* names what goes in and what comes out, with types. A [`Predict`] writes a chat from it, asks the
+//! model, and reads typed values from the reply. A [`ChainOfThought`] has the model reason first, and an [`Agent`] has
+//! it call tools before it answers. They are the building blocks of programs for
+//! [promptopt](https://docs.rs/promptopt), which finds better instructions and examples for them, and this crate is
+//! what production needs to run the result. The words used here are explained in
+//! [`promptopt_core`](promptopt_core#words).
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::data::Example;
-//! use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
-//! use promptopt_core::money::Usage;
-//! use promptopt_core::program::CallContext;
-//! use promptopt_core::signature::Signature;
-//! use promptopt_predict::Predict;
-//! # use futures_util::FutureExt as _;
-//! # let model = Arc::new(lm_fn("fixed", |_: LmRequest| async {
-//! #     Ok(LmReply::text("[[ ## department ## ]]\nsales\n\n[[ ## completed ## ]]", Usage::call(9, 9)))
-//! # }));
 //!
-//! let signature = Signature::parse("ticket -> department: enum[billing, sales]")?;
-//! let route = Predict::new("route", signature);
-//! let inputs = Example::new([("ticket", "Do you have blue ones?")], ["ticket"]).inputs();
-//! let prediction = route.call(&CallContext::new(model), &inputs).now_or_never().unwrap()?;
-//! assert_eq!(prediction.get_str("department"), Some("sales"));
-//! # Ok::<(), anyhow::Error>(())
+//! use promptopt_core::lm::LanguageModel;
+//! use promptopt_core::program::CallContext;
+//! use promptopt_predict::{Error, Predict, Signature};
+//!
+//! /// Find the parcel that the customer writes about.
+//! #[derive(Signature)]
+//! struct Parcel {
+//!     /// The message as the customer wrote it.
+//!     #[input]
+//!     message: String,
+//!     /// The number of the parcel, where one is given.
+//!     #[output]
+//!     number: Option<u32>,
+//!     /// Whether the customer is angry.
+//!     #[output]
+//!     angry: bool,
+//! }
+//!
+//! /// The model is a client such as `ChatClient` of `promptopt-lm`.
+//! async fn read(model: Arc<dyn LanguageModel>, message: String) -> Result<ParcelOutput, Error> {
+//!     let context = CallContext::new(model);
+//!     Predict::<Parcel>::typed("parcel").call(&context, ParcelInput { message }).await
+//! }
+//! # use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
+//! # let model = Arc::new(lm_fn("fixed", |_: LmRequest| async {
+//! #     let reply = "[[ ## number ## ]]\n1207\n\n[[ ## angry ## ]]\nfalse\n\n[[ ## completed ## ]]";
+//! #     Ok(LmReply::text(reply, promptopt_core::money::Usage::call(9, 9)))
+//! # }));
+//! # let parcel = futures_util::FutureExt::now_or_never(read(model, "Where is 1207?".to_owned())).unwrap()?;
+//! # assert_eq!((parcel.number, parcel.angry), (Some(1207), false));
+//! # Ok::<(), Error>(())
 //! ```
 //!
-//! An [`Agent`] calls [`Tool`]s before it answers: async closures ([`tool_fn`]) or anything that implements the trait.
+//! The comment on the struct is the instruction, and the comments on the fields are descriptions for the model. Where
+//! the fields are known only at run time, a signature is a value, and [`Predict::new`] takes and gives fields:
 //!
-//! Limits: a reply of more than 256 KiB is not parsed, JSON nests at most 128 deep.
+//! ```
+//! use promptopt_predict::{Predict, Signature};
+//!
+//! let route = Predict::new("route", Signature::parse("ticket -> department: enum[billing, sales]")?);
+//! # Ok::<(), promptopt_core::Error>(())
+//! ```
+//!
+//! # Formats
+//!
+//! | format | for |
+//! |---|---|
+//! | [`ChatAdapter`] | the default: markers around each field, byte for byte the chat format of DSPy 3, so that prompts carry over |
+//! | [`JsonAdapter`] | a JSON object, by schema where the server takes one; a reply that does not fit is asked for once more in this form |
+//! | [`PlainAdapter`] | a short format for models that are too small to follow markers |
+//! | [`Adapter`] | the trait of these, for a format of your own |
+//!
+//! A reply of more than 256 KiB is not parsed, and JSON nests at most 128 deep.
+//!
+//! There are no cargo features.
 
 mod adapter;
 mod agent;

@@ -1,31 +1,46 @@
 //! Makes the prompts of a program that calls language models better by measurement.
 //!
 //! Give it a program, examples and a metric. It runs the program, studies what happened, writes better instructions,
-//! picks better demonstrations, and proves the gain on examples that it did not choose on.
+//! picks better demos (worked examples in the prompt), and shows the gain on examples that played no part in the
+//! search. The optimizers are those of DSPy and of newer papers: MIPROv2, COPRO, GEPA, SIMBA and random search.
 //!
 //! ```
 //! use promptopt::prelude::*;
-//! # use promptopt_testkit::HiddenRules;
+//!
+//! /// Answer the question with one word.
+//! #[derive(Signature)]
+//! struct Answer {
+//!     #[input]
+//!     question: String,
+//!     #[output]
+//!     answer: String,
+//! }
+//!
+//! /// The model is a `ChatClient`, or anything else that implements the trait.
+//! async fn optimize(model: Arc<dyn LanguageModel>, train_examples: Vec<Example>) -> promptopt::anyhow::Result<()> {
+//!     // A program: one predictor. A struct of several is a program, too (`#[derive(Module)]`), and so is a closure
+//!     // (`module_fn`).
+//!     let program = Predict::<Answer>::typed("answer").with_model(model);
+//!
+//!     // What a good answer is.
+//!     let metric = metric_typed(|expected: &AnswerOutput, given: &AnswerOutput| expected.answer == given.answer);
+//!
+//!     // The better prompt is in the program afterwards.
+//!     let mut program = program.with_metric(metric);
+//!     let optimizer = MIPROv2::builder().num_candidates(10).num_trials(20).minibatch_size(25).build();
+//!     let outcome = optimizer.compile(&mut program, train_examples).await?;
+//!     println!("{:.2} -> {:.2}", outcome.baseline.mean, outcome.selected.mean);
+//!     Ok(())
+//! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> promptopt::anyhow::Result<()> {
-//! # let task = HiddenRules::new(12, 1);
-//! # let (train_examples, model) = (task.examples(60), Arc::new(task.model(1)));
-//!
-//! // A program: one predictor. Anything that implements `Module` will do, and so will a closure (`module_fn`).
-//! let program = Predict::new("answer", Signature::parse("question -> answer")?).with_model(model);
-//!
-//! // What a good answer is.
-//! let metric = metric_fn(|example: &Example, prediction: &Prediction| {
-//!     example.get("answer") == prediction.get("answer")
-//! });
-//!
-//! let mut module = program.with_metric(metric);
-//! let optimizer = MIPROv2::builder().num_candidates(10).num_trials(20).minibatch_size(25).build();
-//! let outcome = optimizer.compile(&mut module, train_examples).await?;
-//! println!("{:.2} -> {:.2}", outcome.baseline.mean, outcome.selected.mean);
-//! # Ok(())
+//! #     let task = promptopt_testkit::HiddenRules::new(12, 1);
+//! #     optimize(Arc::new(task.model(1)), task.examples(60)).await
 //! # }
 //! ```
+//!
+//! An example is a row of data, such as `Example::typed(Answer { question, answer })?`; the feature `data` reads them
+//! from files. The command `promptopt` (crate `promptopt-cli`) does the same from a TOML file, without any Rust.
 //!
 //! | feature | adds |
 //! |---|---|
@@ -43,8 +58,9 @@
 //! | `report` | what a run came to, as a page |
 //! | `tracing` | a run as spans and events of `tracing` |
 //!
-//! Each part is a crate of its own, for whoever wants no more than that: the map is the first page of
-//! [`promptopt_core`]. The guide for Rust engineers stands in the repository under `docs/`.
+//! Each part is a crate of its own, for whoever wants no more than that. The first page of [`promptopt_core`] has the
+//! map of them and explains [the words](promptopt_core#words). The guide for Rust engineers is `docs/guide-rust.md` in
+//! the repository.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Errors of this crate.
+/// Why a report could not be made or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,29 +1,50 @@
-//! One run of an optimizer as one HTML page that works offline, or as JSON.
+//! Draws a search for better prompts as one HTML page that works offline, or writes it as JSON.
 //!
-//! A [`Report`] is data: what the optimizer did ([`promptopt_run::Outcome`]), the prompts before and
-//! after, the sealed test, what failed, what it cost. [`Report::to_html`] draws it: a page without
-//! network requests, readable without JavaScript, in dark and light, on a telephone and on paper.
+//! An optimizer of [promptopt](https://docs.rs/promptopt) returns an [`Outcome`](promptopt_run::Outcome): the prompts
+//! it tried, their scores, and what it cost. A [`Report`] is that outcome together with the prompts before and after,
+//! the sealed test, and what failed. [`Report::to_html`] draws it as a page without network requests, readable without
+//! JavaScript, in dark and light, on a telephone and on paper. The words used here are explained in
+//! [`promptopt_core`](promptopt_core#words).
 //!
 //! ```
-//! use promptopt_core::prompt::{Prompt, Prompts};
+//! use miprov2::MIPROv2;
+//! use promptopt_core::data::Example;
+//! use promptopt_core::program::{Evaluator, ModuleExt as _};
 //! use promptopt_report::Report;
-//! use promptopt_run::Outcome;
+//! use promptopt_run::Optimizer as _;
 //!
-//! let mut report = Report::new("tickets", Outcome::new("MIPROv2"));
-//! report.prompts_before = Prompts::from_iter([("route", Prompt::new("Route the ticket."))]);
-//! report.prompts_after = Prompts::from_iter([("route", Prompt::new("Route the <b>urgent</b> ticket."))]);
-//! let page = report.to_html()?;
-//! assert!(page.contains("MIPROv2 on tickets"));
-//! // What comes from outside is text, whatever it looks like.
-//! assert!(!page.contains("<b>urgent"));
-//! # Ok::<(), promptopt_report::Error>(())
+//! /// Optimizes a program that comes with a metric and a model, and returns the page.
+//! async fn optimize(program: &mut dyn Evaluator, train_examples: Vec<Example>) -> anyhow::Result<String> {
+//!     let prompts_before = program.candidate().prompts;
+//!     let outcome = MIPROv2::builder().max_calls(400).build().compile(program, train_examples).await?;
+//!
+//!     let mut report = Report::new("tickets", outcome);
+//!     report.prompts_before = prompts_before;
+//!     report.prompts_after = program.candidate().prompts;
+//!     Ok(report.to_html()?) // or `report.write("report.html")`
+//! }
+//! # fn main() -> anyhow::Result<()> {
+//! #     use promptopt_testkit::{HiddenRules, toy};
+//! #     let task = HiddenRules::new(12, 1);
+//! #     let model = std::sync::Arc::new(task.model(1));
+//! #     let mut program = toy::answerer().with_model(model).with_metric(toy::exact_answer());
+//! #     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! #     let page = runtime.block_on(optimize(&mut program, task.examples(60)))?;
+//! #     assert!(page.contains("MIPROv2 on tickets"));
+//! #     Ok(())
+//! # }
 //! ```
 //!
-//! An optimizer of anybody's shows too: origins of candidates stand there in its own words, kinds of trials under their
-//! own names, and details of the outcome that no section draws as a list.
+//! [`TestReport`] adds the original and the optimized program on examples that no search has seen. [`comparison`] sets
+//! several optimizers side by side, as text.
 //!
-//! Every text of a report is taken for untrusted: the template engine escapes it, a Content-Security-
-//! Policy lets nothing but the page's own style and script through, and what is long is cut with a note.
+//! The outcome of an optimizer of your own is shown, too: origins of candidates appear in its own words, kinds of
+//! trials under their own names, and details of the outcome that no section draws as a list.
+//!
+//! Every text of a report counts as untrusted. The template engine escapes it, a Content-Security-Policy lets nothing
+//! but the page's own style and script through, and what is long is cut with a note.
+//!
+//! There are no cargo features.
 
 mod axis;
 mod candidates;

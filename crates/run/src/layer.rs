@@ -15,9 +15,9 @@ use crate::turns::{Refusal, Seat, Ticket};
 /// How long a completion may become, in tokens, where neither the request nor the model says so and
 /// completion tokens, all tokens or money are limited. It is written into the request, and a note says so.
 pub const DEFAULT_MAX_TOKENS: u32 = 4096;
-/// The same for a model that is known to reason ([`ModelProfile::reasons`]). Its thoughts are part of the completion, and
-/// 4,096 tokens often end before its answer begins. More would reserve so much of a budget for each request that few fit
-/// in beside each other.
+/// The value of [`DEFAULT_MAX_TOKENS`] for a model that is known to reason ([`ModelProfile::reasons`]). Its thoughts are
+/// part of the completion, and 4,096 tokens often end before its answer begins. More would reserve so much of a budget for
+/// each request that few fit in beside each other.
 pub const DEFAULT_MAX_REASONING_TOKENS: u32 = 16_384;
 
 /// Tokens that the form of a chat takes beside its texts,

@@ -1,17 +1,28 @@
-//! The run engine of promptopt: everything that costs, counts, tells or stops.
+//! The engine under the optimizers of [promptopt](https://docs.rs/promptopt): what every search for better prompts
+//! needs.
 //!
-//! A [`Run`] holds a program, its data, a [`Board`] of what is known, a [`Ledger`] of what is spent, and what is told
-//! on the way. A [`Strategy`] is options and one function over a run; every strategy is an [`Optimizer`]. Baseline,
-//! never-worse, budgets, resume, cancellation, trials, comparison, notes, confirmation and outcome come with the run.
+//! An optimizer of prompts runs a program that calls language models on many examples, under many prompts, and keeps
+//! what scores best. A [`Run`] does all of that but the idea. It evaluates the original first and never ends with
+//! anything worse. It keeps a [`Board`] of scores and a [`Ledger`] of what is spent, so that a budget is never
+//! overshot. It stores every rollout, so that a killed search can be resumed. It can be cancelled, and it compares the
+//! winner with the original. A [`Strategy`] is the idea: options, and one function over a run. Every strategy is an
+//! [`Optimizer`].
+//!
+//! Take this crate to write an optimizer of your own, or to run a program over examples under a budget ([`evaluate`]).
+//! Whoever wants to use an optimizer takes the crate `promptopt`. The words used here are explained in
+//! [`promptopt_core`](promptopt_core#words).
 //!
 //! ```
-//! use async_trait::async_trait;
-//! use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
-//! use promptopt_run::{Halt, Optimizer as _, Run, RunOptions, Strategy, TrialKind};
-//! # use promptopt_core::program::ModuleExt as _;
-//! # use promptopt_testkit::{HiddenRules, toy};
+//! use std::sync::Arc;
 //!
-//! /// Tries instructions that somebody wrote down.
+//! use async_trait::async_trait;
+//! use promptopt_core::data::Example;
+//! use promptopt_core::lm::LanguageModel;
+//! use promptopt_core::program::Evaluator;
+//! use promptopt_core::prompt::{Origin, Prompt, PromptCandidate};
+//! use promptopt_run::{Error, Halt, Optimizer as _, Outcome, Run, RunOptions, Strategy, TrialKind};
+//!
+//! /// An optimizer that tries instructions which somebody wrote down.
 //! struct Listed {
 //!     instructions: Vec<String>,
 //!     run: RunOptions,
@@ -29,7 +40,7 @@
 //!
 //!     async fn search(&self, run: &mut Run<'_>) -> Result<(), Halt> {
 //!         for instruction in &self.instructions {
-//!             run.step()?;
+//!             run.step()?; // Ends here when the run is cancelled or the target is reached.
 //!             let mut prompts = run.base().prompts;
 //!             prompts.insert("answer", Prompt::new(instruction));
 //!             let candidate = run.enter(PromptCandidate::new(prompts, Origin::new("listed", instruction)));
@@ -40,20 +51,35 @@
 //!     }
 //! }
 //!
-//! # let task = HiddenRules::new(12, 1);
-//! # let examples = task.examples(50);
-//! # let mut program = toy::answerer().with_metric(toy::exact_answer());
-//! let run = RunOptions::builder().task_model(std::sync::Arc::new(task.model(1))).target_score(0.9).build();
-//! let optimizer = Listed { instructions: vec!["Answer in a word.".to_owned()], run };
-//! let outcome = pollster::block_on(optimizer.compile(&mut program, examples))?;
-//! assert_eq!(outcome.candidates.len(), 2);
-//! # Ok::<(), promptopt_run::Error>(())
+//! /// Installs the best instruction in a program that has the predictor `answer` and a metric.
+//! async fn optimize(
+//!     program: &mut dyn Evaluator,
+//!     model: Arc<dyn LanguageModel>,
+//!     examples: Vec<Example>,
+//! ) -> Result<Outcome, Error> {
+//!     let instructions = vec!["Answer in a word.".to_owned(), "Answer, and give no reason.".to_owned()];
+//!     let run = RunOptions::builder().task_model(model).max_calls(500).build();
+//!     Listed { instructions, run }.compile(program, examples).await
+//! }
+//! # fn main() -> Result<(), Error> {
+//! #     use promptopt_core::program::ModuleExt as _;
+//! #     use promptopt_testkit::{HiddenRules, toy};
+//! #     let task = HiddenRules::new(12, 1);
+//! #     let mut program = toy::answerer().with_metric(toy::exact_answer());
+//! #     let outcome = pollster::block_on(optimize(&mut program, Arc::new(task.model(1)), task.examples(50)))?;
+//! #     assert_eq!(outcome.candidates.len(), 3);
+//! #     Ok(())
+//! # }
 //! ```
+//!
+//! No async runtime is needed: all rollouts of a batch are futures of one task.
 //!
 //! | feature | adds |
 //! |---|---|
 //! | `tracing` | `TracingObserver`, which tells a run as spans and events of `tracing` |
 //! | `schema` | JSON Schemas of the options |
+//!
+//! None is on by default.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -49,13 +49,13 @@ pub enum Event {
     },
 }
 
-/// Hears what happens in a run. Must return quickly: it is called on the run's own task.
+/// Is told what happens in a run, for logs and progress bars. Must return quickly: it is called on the run's own task.
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn observe(&self, event: &Event);
 }
 
-/// Hears nothing.
+/// An observer that does nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

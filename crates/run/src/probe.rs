@@ -11,7 +11,7 @@ use promptopt_core::program::{CallContext, Cancellation, Evaluator, Layer};
 
 use crate::layer::{added_limit, bound};
 
-/// What a request takes.
+/// What the first request of a program takes, at least and at most; see [`first_request`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FirstRequest {

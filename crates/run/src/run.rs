@@ -34,7 +34,7 @@ const REMEMBERED: usize = 64 * 1024 * 1024;
 /// So many traces of selection examples are held at once.
 const AT_ONCE: usize = 16_384;
 
-/// A run: a program, its data, and everything that costs, counts, tells or stops.
+/// One search for better prompts: a program, its examples, its budget, its scores, and what is reported on the way.
 ///
 /// A strategy gets one from [`Optimizer::compile`](crate::Optimizer::compile). Whoever wants a stage alone makes one
 /// in a line:

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::records::{Listening, Records, Refused};
 use crate::{Halt, InstructionRequest, InstructionWriter, RolloutJob, RolloutRunner, Run};
 
-/// What is asked for: an instruction, described inputs, and one text as output.
+/// A request for a text by the prompt model: an instruction, described inputs, and one text as output.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Brief<'a> {

@@ -1,10 +1,11 @@
 //! Statistics for people who test programs that call language models: how good a program is, whether a change
 //! made it better or worse, and how many examples it takes to tell.
 //!
-//! Scores of such programs are noisy and test sets are small, so a change that alters nothing often looks
-//! like a gain. The functions here give an interval or a p-value with every figure, and they use that two
-//! programs were scored on the same examples, which shows smaller differences than comparing two means. They
-//! need nothing but the scores: no model, no runtime and no other crate of promptopt.
+//! Scores of such programs are noisy and test sets are small, so a change that alters nothing often looks like a gain.
+//! The functions here give an interval or a p-value with every figure, and they use that two programs were scored on
+//! the same examples, which shows smaller differences than comparing two means. They need nothing but the scores: no
+//! model and no runtime. [promptopt](https://docs.rs/promptopt), which optimizes the prompts of such programs, measures
+//! with them; this crate works without it.
 //!
 //! ```
 //! use promptopt_statistics::{Scores, assert_not_worse, compare, estimate};

@@ -1,44 +1,50 @@
-//! Nothing is paid twice: durable replies, the journal of a run, resume, and a cache that runs share.
+//! Keeps every reply of a language model that was paid for, so that a killed run goes on without paying again.
 //!
-//! The unit of durability is one completed call of a language model. [`StoredModel`] stands around
-//! a model and puts every reply into the [`Journal`] before anybody sees it. All else in a run is a
-//! function of replies, so to resume is to run the same optimizer again over the same journal: what
-//! was paid comes back from it, with the same usage, and the outcome is the same to the byte.
+//! [`StoredModel`] stands around a model and puts every reply into a [`Journal`] on the disk before anybody sees it.
+//! All else in a run of an optimizer is a function of replies. So to resume is to run the same optimizer again over the
+//! same journal: what was paid comes back from it, with the same usage, and the outcome is the same to the byte. A
+//! [`Cache`] shares replies between runs, within a bound.
 //!
-//! A [`RunDirectory`] holds the journal together with what the run was started with, its events
-//! and its results, under a lock; changed data, configuration or program is refused with what differs.
-//! A [`Cache`] shares replies between runs, within a bound. [`write_atomically`] replaces a file
-//! whole, and a [`Redactor`] keeps secrets out of all of this.
+//! A [`RunDirectory`] holds the journal together with what the run was started with, its events and its results, under
+//! a lock. Changed data, settings or program are refused with what differs. [`write_atomically`] replaces a file whole,
+//! and a [`Redactor`] keeps secrets out of all of this.
+//!
+//! In [promptopt](https://docs.rs/promptopt) this is the feature `store`. It works around any
+//! [`LanguageModel`](promptopt_core::lm::LanguageModel), without an optimizer, and on any async runtime.
 //!
 //! ```
-//! # use std::sync::Arc;
-//! # use futures_util::FutureExt as _;
+//! use std::sync::Arc;
+//!
 //! use promptopt_core::data::ContentHash;
-//! use promptopt_core::lm::{Attempts, LanguageModel as _, LmReply, LmRequest, Message, lm_fn};
-//! use promptopt_core::money::Usage;
+//! use promptopt_core::lm::{Attempts, LanguageModel, LmRequest, Message};
 //! use promptopt_store::{Manifest, Redactor, RunDirectory, StoredModel};
 //!
-//! let paid = Arc::new(lm_fn("paid", |_| async { Ok(LmReply::text("four", Usage::call(9, 1))) }));
+//! /// Asks in a run that may have been started before. What was answered then is not asked again.
+//! async fn ask(model: Arc<dyn LanguageModel>, path: &str) -> Result<u64, Box<dyn std::error::Error>> {
+//!     let (data, program) = (ContentHash::of("data"), ContentHash::of("program"));
+//!     let settings = serde_json::json!({"trials": 20});
+//!     let manifest = Manifest::new(settings, data, program, 7, "2026-01-01T00:00:00Z");
 //!
+//!     let run = if std::path::Path::new(path).join("run.json").exists() {
+//!         RunDirectory::open(path, Redactor::default())?
+//!     } else {
+//!         RunDirectory::create(path, &manifest, Redactor::default())?
+//!     };
+//!     run.check(&manifest)?;
+//!
+//!     let model = StoredModel::new(model, Some(run.journal().clone()), None);
+//!     let request = LmRequest::new(vec![Message::user("2 + 2?")]);
+//!     println!("{}", model.complete(&request, &Attempts::any()).await?.first_text());
+//!     Ok(model.stats().paid.calls)
+//! }
+//! # use promptopt_core::lm::{LmReply, lm_fn};
+//! # use promptopt_core::money::Usage;
+//! # let model = Arc::new(lm_fn("paid", |_: LmRequest| async { Ok(LmReply::text("four", Usage::call(9, 1))) }));
 //! # let folder = tempfile::tempdir()?;
-//! # let path = folder.path().join("run");
-//! # let (data, program) = (ContentHash::of("data"), ContentHash::of("program"));
-//! let manifest = Manifest::new(serde_json::json!({"trials": 20}), data, program, 7, "2026-01-01T00:00:00Z");
-//! let request = LmRequest::new(vec![Message::user("2 + 2?")]);
-//!
-//! let run = RunDirectory::create(&path, &manifest, Redactor::default())?;
-//! let model = StoredModel::new(paid.clone(), Some(run.journal().clone()), None);
-//! # let block_on = |future| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
-//! let first = block_on(model.complete(&request, &Attempts::any()))?;
-//! assert_eq!(model.stats().paid, Usage::call(9, 1));
-//! drop((model, run)); // the process ends here
-//!
-//! let run = RunDirectory::open(&path, Redactor::default())?;
-//! run.check(&manifest)?;
-//! let model = StoredModel::new(paid, Some(run.journal().clone()), None);
-//! # let block_on = |future| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
-//! assert_eq!(block_on(model.complete(&request, &Attempts::any()))?, first);
-//! assert_eq!((model.stats().paid.calls, model.stats().replayed.calls), (0, 1));
+//! # let path = folder.path().join("run").display().to_string();
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! # assert_eq!(runtime.block_on(ask(model.clone(), &path))?, 1);
+//! # assert_eq!(runtime.block_on(ask(model, &path))?, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -52,6 +58,8 @@
 //!   checksum; one that is not as it was written is an error, never a wrong reply.
 //! - A file that is damaged, of a newer promptopt, or no database at all is an error that names it
 //!   and says what to do. It is never removed or replaced.
+//!
+//! There are no cargo features.
 
 mod cache;
 mod database;

@@ -152,7 +152,7 @@ pub async fn bootstrap(
     Ok(found)
 }
 
-/// The same with another program that teaches, which has a runner of its own ([`Run::runner_of`]) and begins with
+/// [`bootstrap`] with another program as the teacher, which has a runner of its own ([`Run::runner_of`]) and begins with
 /// `base`. Demos are taken for the predictors it has.
 ///
 /// # Errors

@@ -1,35 +1,46 @@
-//! Stage 1: run a program, keep its traces, bootstrap demo sets.
+//! Makes demos, which are worked examples for a prompt, from runs of a program that calls language models.
 //!
-//! [`generate_traces`] runs a program over examples and keeps everything that happened, errors
-//! too. [`bootstrap`] goes on from there: the steps of rollouts that pass become demos (one per
-//! predictor and example), and demo sets are put together from them and from labelled examples:
-//! none, labelled, bootstrapped in order, shuffled ones of varied size (MIPROv2, Opsahl-Ong et
-//! al. 2024, section 3; BootstrapFewShot, Khattab et al. 2023).
+//! [`generate_traces`] runs a program over examples and keeps everything that happened, errors too. [`bootstrap`] goes
+//! on from there: the steps of runs that pass become demos, one for each predictor and example. It puts them together
+//! with labelled examples into demo sets to choose from: none, labelled ones, bootstrapped ones in order, and shuffled
+//! ones of varied size (MIPROv2, Opsahl-Ong et al. 2024, section 3; BootstrapFewShot, Khattab et al. 2023). A demo
+//! remembers its example, so no example is answered with its own demo in the prompt.
+//!
+//! This crate is the first of the three stages of the optimizer `miprov2` in [promptopt](https://docs.rs/promptopt),
+//! and it works alone: `promptopt-proposer` writes instructions, and `promptopt-evaluator` finds the best combination.
+//! The words used here are explained in [`promptopt_core`](promptopt_core#words).
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::program::ModuleExt as _;
-//! use promptopt_run::Run;
-//! use promptopt_testkit::{HiddenRules, toy};
-//! use promptopt_trace_gen::{BootstrapOptions, bootstrap, generate_traces};
-//! # use futures_util::FutureExt as _;
-//! # futures_util::FutureExt::now_or_never(async {
 //!
-//! let task = HiddenRules::new(12, 1);
-//! let examples: Vec<_> = task.examples(40).into_iter().map(Arc::new).collect();
-//! let program = toy::answerer().with_metric(toy::exact_answer());
-//! let mut run = Run::bare(&program, Arc::new(task.model(1)));
+//! use promptopt_core::data::Example;
+//! use promptopt_core::lm::LanguageModel;
+//! use promptopt_core::program::Evaluator;
+//! use promptopt_run::{Halt, Run};
+//! use promptopt_trace_gen::{BootstrapOptions, DemoSet, bootstrap};
 //!
-//! let traces = generate_traces(&mut run, &examples).await?;
-//! assert_eq!(traces.len(), 40);
-//!
-//! let found = bootstrap(&mut run, &examples, &BootstrapOptions::default()).await?;
-//! assert!(found.sets.len() > 3);
-//! # Ok::<(), promptopt_run::Halt>(())
-//! # }).unwrap().unwrap();
+//! /// Demo sets for all predictors of a program with a metric.
+//! async fn demo_sets(
+//!     program: &dyn Evaluator,
+//!     model: Arc<dyn LanguageModel>,
+//!     examples: &[Arc<Example>],
+//! ) -> Result<Vec<DemoSet>, Halt> {
+//!     let mut run = Run::bare(program, model);
+//!     let found = bootstrap(&mut run, examples, &BootstrapOptions::default()).await?;
+//!     println!("{} runs passed; {} demo sets", found.passed, found.sets.len());
+//!     Ok(found.sets)
+//! }
+//! # use promptopt_core::program::ModuleExt as _;
+//! # use promptopt_testkit::{HiddenRules, toy};
+//! # let task = HiddenRules::new(12, 1);
+//! # let program = toy::answerer().with_metric(toy::exact_answer());
+//! # let examples: Vec<_> = task.examples(40).into_iter().map(Arc::new).collect();
+//! # let sets = demo_sets(&program, Arc::new(task.model(1)), &examples);
+//! # assert!(futures_util::FutureExt::now_or_never(sets).unwrap()?.len() > 3);
+//! # Ok::<(), Halt>(())
 //! ```
 //!
-//! It knows nothing of proposals, search or optimizers.
+//! There are no cargo features.
 
 mod best;
 mod bootstrap;

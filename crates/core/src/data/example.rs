@@ -12,7 +12,7 @@ use crate::signature::{Signature, TypedSignature, from_fields, to_fields};
 /// Named values in order. JSON is what data sets, demos and replies have in common.
 pub type Fields = serde_json::Map<String, Value>;
 
-/// Copies fields, with room for no more than there are: what is kept of rollouts is mostly this.
+/// Copies fields without spare capacity, because most of what is kept of rollouts is fields.
 pub fn fields_of<'f>(fields: impl Iterator<Item = (&'f String, &'f Value)> + Clone) -> Fields {
     let mut copy = Fields::with_capacity(fields.clone().count());
     copy.extend(fields.map(|(name, value)| (name.clone(), value.clone())));

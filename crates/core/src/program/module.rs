@@ -147,7 +147,7 @@ impl<T: Module + ?Sized> Module for Box<T> {
     }
 }
 
-/// What every module can do.
+/// Methods that every program has, whoever wrote it: to add a metric, and to read and install prompts.
 pub trait ModuleExt: Module {
     /// The prompts the program uses now, as a candidate.
     fn candidate(&self) -> PromptCandidate {

@@ -63,7 +63,8 @@ impl Default for Origin {
     }
 }
 
-/// A candidate is data: nothing mutates a module while it is evaluated.
+/// Prompts for the predictors of a program, to be compared with others. A candidate is data: a program is not changed while
+/// its candidates are evaluated.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PromptCandidate {
