@@ -165,6 +165,8 @@ fn rows_are_examples_and_examples_are_rows() {
     assert_eq!(example.input_names(), ["ticket", "type"]);
     assert_eq!(example.get("urgent"), Some(&json!(true)));
     assert_eq!(example.row::<Triage>().unwrap(), row);
+    assert_eq!(example.read::<TriageOutput>().unwrap(), output());
+    assert_eq!(Prediction::typed(&output()).unwrap().read::<TriageOutput>().unwrap(), output());
     let error = Example::new([("ticket", "hm")], ["ticket"]).row::<Triage>().unwrap_err().to_string();
     assert_eq!(error, "the fields are no `TriageOutput`: missing field `department`");
 }
@@ -216,7 +218,7 @@ async fn pictures_and_histories_go_in() {
     let input = LookInput {
         picture: Image::at("https://example.org/a.png"),
         others: vec![Image::of_bytes("image/png", &[1])],
-        chat: History::from_iter([&Message::user("What is red?"), &Message::assistant("Nothing.")]),
+        chat: History::from_iter([Message::user("What is red?"), Message::assistant("Nothing.")]),
         question: "And now?".to_owned(),
     };
     let given = look.call(&CallContext::new(model.clone()), input).await.unwrap();
@@ -236,9 +238,12 @@ struct LookPlain {
     answer: String,
 }
 
+/// How often the desk answers at most.
+const TRIES: u64 = 2;
+
 /// Sorts the ticket, then answers it, twice if the first answer is empty.
 #[derive(Module)]
-#[module(calls = 6)]
+#[module(calls = 2 * TRIES + 2)]
 struct Desk {
     #[predictor]
     sort: Predict<Sort>,
@@ -248,7 +253,7 @@ struct Desk {
     tones: Vec<Text>,
     #[model]
     model: Arc<ScriptedLm>,
-    tries: usize,
+    tries: u64,
 }
 
 #[derive(Signature)]
@@ -276,7 +281,7 @@ impl Desk {
             answer: ChainOfThought::typed("answer")?,
             tones: vec![Text::new("tone", "Be kind.")],
             model,
-            tries: 2,
+            tries: TRIES,
         })
     }
 

@@ -1,14 +1,15 @@
 //! Chores of the workspace: `cargo xtask <command>`.
 //!
 //! `tidy` checks what neither the compiler nor clippy can see, `bench` measures, `crash` kills runs and resumes
-//! them, `fuzz` runs the fuzz targets, `demo` and `comparison` show the product to somebody who has just cloned it,
-//! `env` prints what the build of the embedded model needs.
+//! them, `fuzz` runs the fuzz targets, `outside` tries our crates as users do, `demo` and `comparison` show the
+//! product to somebody who has just cloned it, `env` prints what the build of the embedded model needs.
 
 mod bench;
 mod comparison;
 mod crash;
 mod demo;
 mod fuzz;
+mod outside;
 mod shell;
 mod tidy;
 mod tools;
@@ -29,6 +30,7 @@ commands:
   demo        build promptopt with the embedded model and optimize a prompt; needs no key
   env         print the build environment of the embedded model as shell `export` lines
   fuzz        run the parsers against inputs that a fuzzer makes
+  outside     build and run crates that depend on ours from outside of the workspace
   tidy        check the rules of this repository
 
 `cargo xtask <command> --help` tells more.
@@ -57,6 +59,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "crash" => with_help(crash::HELP, rest, crash::main),
         "demo" => with_help(demo::HELP, rest, demo::main),
         "fuzz" => with_help(fuzz::HELP, rest, fuzz::main),
+        "outside" => with_help(outside::HELP, rest, outside::main),
         "env" => with_help(tools::HELP, rest, tools::main),
         "help" | "--help" | "-h" => {
             shell::say(HELP);

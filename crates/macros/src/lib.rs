@@ -45,7 +45,7 @@ use syn::{DeriveInput, parse_macro_input, parse_quote};
 /// fields with `#[output]` come out. Of `struct Triage` it makes `TriageInput`, `TriageOutput` and
 /// `impl TypedSignature for Triage`, so that `Predict::<Triage>::typed("triage")` takes the one and gives the other.
 ///
-/// Types of fields derive `Serialize`, `Deserialize` and `JsonSchema` (crates `serde` and `schemars`). Numbers, texts,
+/// Types of fields derive `Debug`, `Clone`, `Serialize`, `Deserialize` and `JsonSchema` (crates `serde` and `schemars`). Numbers, texts,
 /// `bool`, `Option`, `Vec` and maps do so by themselves. An enum of plain variants becomes a choice, and the comments on its
 /// variants are told to the model. Inputs can also be an `Image`, a `File` or a `History`.
 ///
@@ -102,7 +102,7 @@ pub fn signature(item: TokenStream) -> TokenStream {
 /// |---|---|
 /// | `#[predictor]` on a field | optimizers see it: a `Predict`, `ChainOfThought`, `Agent`, `Text`, another module, or a `Vec` or `Option` of these |
 /// | `#[model]` on a field | the model that the program runs on, an `Arc<dyn LanguageModel>` |
-/// | `#[module(calls = 6)]` | the most calls of one run, where it asks a predictor more than once; default: each predictor once, retries included |
+/// | `#[module(calls = 6)]` | the most calls of one run, where it asks a predictor more than once; a number or a constant, such as `2 * ROUNDS`; default: each predictor once, retries included |
 /// | `#[module(name = "…")]` | the name for logs and reports; default: that of the struct, as in `help_desk` |
 /// | `#[module(crate = "…")]` | the path to `promptopt-predict`, where it goes by another name |
 ///

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{DeriveInput, Error, Field, Lit, LitInt, LitStr, Path, Result};
+use syn::{DeriveInput, Error, Expr, ExprLit, Field, Lit, LitStr, Path, Result};
 
 use crate::attributes::{Problems, arguments, comment, has_marker, named_fields, path_argument, snake_case};
 
@@ -16,7 +16,7 @@ struct Derived<'i> {
     item: &'i DeriveInput,
     root: Path,
     name: String,
-    calls: Option<LitInt>,
+    calls: Option<Expr>,
     predictors: Vec<&'i Field>,
     model: Option<&'i Field>,
 }
@@ -29,17 +29,21 @@ fn read(item: &DeriveInput, root: Path) -> Result<Derived<'_>> {
     let mut derived = Derived { item, root, name, calls: None, predictors: Vec::new(), model: None };
     arguments(item, "module", "`calls = 6`, `name = \"…\"` and `crate = \"…\"`", &mut problems, |meta| {
         if meta.path.is_ident("calls") {
-            let number: Lit = meta.value()?.parse()?;
-            derived.calls = match number {
-                Lit::Int(number) if number.base10_parse::<u64>().is_ok_and(|number| number > 0) => {
-                    Some(number)
+            let number: Expr = meta.value()?.parse()?;
+            // A constant or a product of some is as good as a number.
+            let is_count = match &number {
+                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => {
+                    number.base10_parse::<u64>().is_ok_and(|number| number > 0)
                 }
-                _ => {
-                    let message =
-                        "`calls` is the most calls of one run: a whole number from 1, as in `calls = 6`";
-                    return Err(Error::new_spanned(number, message));
-                }
+                Expr::Lit(_) => false,
+                _ => true,
             };
+            if !is_count {
+                let message =
+                    "`calls` is the most calls of one run: a whole number from 1, as in `calls = 6`, or a constant";
+                return Err(Error::new_spanned(number, message));
+            }
+            derived.calls = Some(number);
         } else if meta.path.is_ident("name") {
             derived.name = meta.value()?.parse::<LitStr>()?.value();
         } else if meta.path.is_ident("crate") {

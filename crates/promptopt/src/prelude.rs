@@ -9,7 +9,7 @@ pub use miprov2::MIPROv2;
 pub use promptopt_copro::COPRO;
 pub use promptopt_core::data::{Example, Fields, Prediction, Score};
 pub use promptopt_core::lm::{
-    Completion, Content, File, Image, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile,
+    Attempts, Completion, Content, File, Image, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile,
     Part, Role, Sampling, ToolCall, ToolDefinition, lm_fn,
 };
 pub use promptopt_core::money::{Budget, Money, Price, Prices, Usage};

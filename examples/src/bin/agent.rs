@@ -8,7 +8,7 @@
 use promptopt::prelude::*;
 use promptopt_examples::{Session, stand_in};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What the orders are of, by their last digit.
 const GOODS: [&str; 3] = ["books", "food", "software"];
@@ -43,8 +43,23 @@ fn days(goods: &str) -> Option<u64> {
     DAYS.get(kind).copied()
 }
 
-fn desk() -> anyhow::Result<Agent> {
-    let signature = Signature::parse("question -> refund: enum[yes, no]")?;
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Refund {
+    Yes,
+    No,
+}
+
+/// Say whether the customer gets the money back.
+#[derive(Signature)]
+struct Desk {
+    #[input]
+    question: String,
+    #[output]
+    refund: Refund,
+}
+
+fn desk() -> Agent<Desk> {
     let find = tool_fn("find_order", "Finds an order.", |find: FindOrder| async move {
         let (goods, days_ago) = order(find.number);
         Ok(serde_json::json!({"goods": goods, "days_ago": days_ago}))
@@ -53,24 +68,31 @@ fn desk() -> anyhow::Result<Agent> {
         tool_fn("policy", "Tells within how many days goods are taken back.", |policy: Policy| async move {
             days(&policy.goods).ok_or_else(|| anyhow::anyhow!("there is no policy for {}", policy.goods))
         });
-    let signature = signature.with_instructions("Say whether the customer gets the money back.");
-    Ok(Agent::new("desk", signature).with_tool(find).with_tool(policy).with_max_turns(5))
+    Agent::typed("desk").with_tool(find).with_tool(policy).with_max_turns(5)
 }
 
-fn examples(numbers: std::ops::Range<u64>) -> Vec<Example> {
+fn examples(numbers: std::ops::Range<u64>) -> anyhow::Result<Vec<Example>> {
     let example = |number: u64| {
         let (goods, days_ago) = order(number);
-        let refund = if days(goods).is_some_and(|days| days_ago <= days) { "yes" } else { "no" };
+        let is_in_time = days(goods).is_some_and(|days| days_ago <= days);
         let question = format!("I do not like what came with order {number}. Do I get my money back?");
-        Example::new([("question", question), ("refund", refund.to_owned())], ["question"])
+        let refund = if is_in_time { Refund::Yes } else { Refund::No };
+        Ok(Example::typed(Desk { question, refund })?)
     };
     numbers.map(example).collect()
 }
 
+/// What the agent gave, with the calls that led to it.
+#[derive(Deserialize)]
+struct Given {
+    refund: Refund,
+    trajectory: serde_json::Value,
+}
+
 /// A half for the right answer and a quarter for each step that leads there; and what is missing, in words.
-fn judge(example: &Example, prediction: &Prediction) -> Score {
-    let is_right = prediction.get_str("refund") == example.get_str("refund");
-    let calls = prediction.get("trajectory").map(ToString::to_string).unwrap_or_default();
+fn judge(expected: &DeskOutput, given: &Given) -> Score {
+    let is_right = given.refund == expected.refund;
+    let calls = given.trajectory.to_string();
     let (finds, compares) = (calls.contains("find_order"), calls.contains("policy"));
     let missing = match (finds, compares) {
         (false, _) => RULES[0],
@@ -121,13 +143,13 @@ pub(crate) async fn clerk(request: LmRequest) -> Result<LmReply, LmError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut program = desk()?.with_metric(metric_fn(judge));
-    let train = examples(1000..1060);
+    let mut program = desk().with_metric(metric_typed(judge));
+    let train = examples(1000..1060)?;
     let session = Session::begin(&program, &train, lm_fn("clerk", clerk))?;
     let optimizer = GEPA::builder().max_calls(600).build();
     let outcome = session.optimizer(optimizer).compile(&mut program, train).await?;
 
-    let test: Vec<_> = examples(2000..2040).into_iter().map(Arc::new).collect();
+    let test: Vec<_> = examples(2000..2040)?.into_iter().map(Arc::new).collect();
     println!("the instruction now: {}", Module::predictors(&program)[0].prompt().instruction);
     session.finish(&program, outcome, &test).await
 }

@@ -19,29 +19,79 @@ const ROUNDS: u64 = 2;
 /// So many passages are found with a query.
 const PASSAGES: usize = 2;
 
+/// Write a query for the library.
+#[derive(Signature)]
+struct Query {
+    #[input]
+    question: String,
+    /// What earlier passages did not say.
+    #[input]
+    missing: Option<String>,
+    #[output]
+    query: String,
+}
+
+/// Answer the question.
+#[derive(Signature)]
+struct Answer {
+    #[input]
+    question: String,
+    #[input]
+    passages: Vec<String>,
+    #[output]
+    answer: String,
+}
+
+/// Say whether the passages support the answer, and what is missing.
+#[derive(Signature)]
+struct Check {
+    #[input]
+    question: String,
+    #[input]
+    passages: Vec<String>,
+    #[input]
+    answer: String,
+    #[output]
+    supported: bool,
+    #[output]
+    missing: Option<String>,
+}
+
+#[derive(Module)]
+#[module(calls = 2 * 3 * ROUNDS)] // two for each predictor: a reply that does not fit is asked for once more
 struct Retrieval {
     library: Vec<String>,
-    query: Predict,
-    answer: Predict,
-    check: Predict,
+    #[predictor]
+    query: Predict<Query>,
+    #[predictor]
+    answer: Predict<Answer>,
+    #[predictor]
+    check: Predict<Check>,
 }
 
 impl Retrieval {
-    fn new(library: Vec<String>) -> anyhow::Result<Self> {
-        let predict = |name: &str, signature: &str, instruction: &str| {
-            let signature = Signature::parse(signature)?.with_instructions(instruction);
-            anyhow::Ok(Predict::new(name, signature))
-        };
-        Ok(Self {
-            library,
-            query: predict("query", "question, missing: str? -> query", "Write a query for the library.")?,
-            answer: predict("answer", "question, passages: list[str] -> answer", "Answer the question.")?,
-            check: predict(
-                "check",
-                "question, passages: list[str], answer -> supported: bool, missing: str?",
-                "Say whether the passages support the answer, and what is missing.",
-            )?,
-        })
+    fn new(library: Vec<String>) -> Self {
+        let (query, answer, check) =
+            (Predict::typed("query"), Predict::typed("answer"), Predict::typed("check"));
+        Self { library, query, answer, check }
+    }
+
+    async fn forward(&self, context: &CallContext, mut input: QueryInput) -> anyhow::Result<AnswerOutput> {
+        let (mut passages, mut answer) = (Vec::new(), String::new());
+        for _ in 0..ROUNDS {
+            let query = self.query.call(context, input.clone()).await?.query;
+            passages.extend(self.search(&query));
+            let (question, passages) = (input.question.clone(), passages.clone());
+            let asked = AnswerInput { question: question.clone(), passages: passages.clone() };
+            answer = self.answer.call(context, asked).await?.answer;
+            let given = CheckInput { question, passages, answer: answer.clone() };
+            let check = self.check.call(context, given).await?;
+            if check.supported {
+                break;
+            }
+            input.missing = check.missing;
+        }
+        Ok(AnswerOutput { answer })
     }
 
     /// The passages that have most words in common with a query.
@@ -59,41 +109,6 @@ fn words(text: &str) -> BTreeSet<String> {
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect()
-}
-
-#[async_trait]
-impl Module for Retrieval {
-    fn predictors(&self) -> Vec<&dyn Predictor> {
-        vec![&self.query, &self.answer, &self.check]
-    }
-
-    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-        vec![&mut self.query, &mut self.answer, &mut self.check]
-    }
-
-    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        let (mut fields, mut passages) = (inputs.clone(), Vec::new());
-        for _ in 0..ROUNDS {
-            let query = self.query.call(context, &fields).await?;
-            passages.extend(self.search(query.get_str("query").unwrap_or_default()));
-            fields.insert("passages".into(), passages.clone().into());
-            fields.extend(self.answer.call(context, &fields).await?.into_fields());
-            fields.extend(self.check.call(context, &fields).await?.into_fields());
-            if fields["supported"] == true {
-                break;
-            }
-        }
-        Ok(Prediction::new(fields))
-    }
-
-    fn name(&self) -> &str {
-        "retrieval"
-    }
-
-    /// Two for each predictor in each round, since a reply that does not fit is asked for once more. A loop says so itself.
-    fn calls_per_rollout(&self) -> u64 {
-        2 * 3 * ROUNDS
-    }
 }
 
 const KINDS: [&str; 10] =
@@ -155,7 +170,7 @@ pub(crate) async fn librarian(request: LmRequest) -> Result<LmReply, LmError> {
         let missing = stand_in::input(&request, "missing");
         let query = match knows(0) {
             false => question,
-            true if missing.is_empty() => place,
+            true if ["", "None", "null"].contains(&missing) => place,
             true => missing,
         };
         return Ok(stand_in::outputs(&request, [("query", query)]));
@@ -184,9 +199,8 @@ fn between<'t>(text: &'t str, words: &str) -> Option<&'t str> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let right =
-        |example: &Example, prediction: &Prediction| example.get("answer") == prediction.get("answer");
-    let mut program = Retrieval::new(library())?.with_metric(metric_fn(right));
+    let right = metric_typed(|expected: &AnswerOutput, given: &AnswerOutput| expected.answer == given.answer);
+    let mut program = Retrieval::new(library()).with_metric(right);
     let train = examples(0..60);
     let session = Session::begin(&program, &train, lm_fn("librarian", librarian))?;
     let optimizer = MIPROv2::builder().num_candidates(6).num_trials(15).minibatch_size(15).build();

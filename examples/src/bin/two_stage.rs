@@ -6,37 +6,40 @@
 use promptopt::prelude::*;
 use promptopt_testkit::HiddenRules;
 
+/// Name the topic of the question.
+#[derive(Signature)]
+struct Classify {
+    #[input]
+    question: String,
+    #[output]
+    topic: String,
+}
+
+/// Answer from the topic.
+#[derive(Signature)]
+struct Answer {
+    #[input]
+    topic: String,
+    #[output]
+    answer: String,
+}
+
+#[derive(Module)]
 struct TwoStage {
-    classify: Predict,
-    answer: Predict,
+    #[predictor]
+    classify: Predict<Classify>,
+    #[predictor]
+    answer: Predict<Answer>,
 }
 
 impl TwoStage {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            classify: Predict::new("classify", Signature::parse("question -> topic")?),
-            answer: Predict::new("answer", Signature::parse("topic -> answer")?),
-        })
-    }
-}
-
-#[async_trait]
-impl Module for TwoStage {
-    fn predictors(&self) -> Vec<&dyn Predictor> {
-        vec![&self.classify, &self.answer]
+    fn new() -> Self {
+        Self { classify: Predict::typed("classify"), answer: Predict::typed("answer") }
     }
 
-    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-        vec![&mut self.classify, &mut self.answer]
-    }
-
-    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        let topic = self.classify.call(context, inputs).await?;
-        Ok(self.answer.call(context, topic.fields()).await?)
-    }
-
-    fn name(&self) -> &str {
-        "two-stage"
+    async fn forward(&self, context: &CallContext, input: ClassifyInput) -> anyhow::Result<AnswerOutput> {
+        let topic = self.classify.call(context, input).await?.topic;
+        Ok(self.answer.call(context, AnswerInput { topic }).await?)
     }
 }
 
@@ -54,10 +57,9 @@ async fn main() -> anyhow::Result<()> {
         Box::new(GEPA::builder().task_model(model.clone()).max_metric_calls(1500).seed(1).build()),
     ];
     for optimizer in optimizers {
-        let mut module =
-            TwoStage::new()?.with_metric(metric_fn(|example: &Example, prediction: &Prediction| {
-                example.get("answer") == prediction.get("answer")
-            }));
+        let metric =
+            metric_typed(|expected: &AnswerOutput, given: &AnswerOutput| expected.answer == given.answer);
+        let mut module = TwoStage::new().with_metric(metric);
         let outcome = optimizer.compile(&mut module, examples.clone()).await?;
 
         // The winner is installed. The prompts of the original are the first candidate's.

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,6 +118,15 @@ impl Example {
     /// [`Error::Fields`] names the field that is missing or does not fit.
     pub fn row<S: TypedSignature>(&self) -> Result<S, Error> {
         Ok(S::from_parts(from_fields(&self.fields)?, from_fields(&self.fields)?))
+    }
+
+    /// The fields as a Rust type: a struct with those that count, such as the output of a typed signature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fields`] names the field that is missing or does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        from_fields(&self.fields)
     }
 
     /// The same example with its values read by the types of a signature's fields, as rows of a file are: `3` becomes

@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use super::{CallContext, Module, Predictor};
 use crate::data::{Example, Fields, Prediction, Score};
 use crate::lm::LanguageModel;
-use crate::signature::from_fields;
 
 /// Judges a prediction. Async, because a judge may be a language model. A closure is a metric, too: see
 /// [`metric_fn`] and [`async_metric_fn`].
@@ -161,8 +160,8 @@ where
         example: &Example,
         prediction: &Prediction,
     ) -> anyhow::Result<Score> {
-        let expected = from_fields(example.fields()).context("reading the example for the metric")?;
-        let given = from_fields(prediction.fields()).context("reading the prediction for the metric")?;
+        let expected = example.read().context("reading the example for the metric")?;
+        let given = prediction.read().context("reading the prediction for the metric")?;
         Ok((self.score)(&expected, &given).into())
     }
 }

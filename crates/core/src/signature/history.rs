@@ -57,6 +57,12 @@ impl<'m> FromIterator<&'m Message> for History {
     }
 }
 
+impl FromIterator<Message> for History {
+    fn from_iter<I: IntoIterator<Item = Message>>(messages: I) -> Self {
+        messages.into_iter().fold(Self::new(), |chat, message| chat.with_message(&message))
+    }
+}
+
 impl<'de> Deserialize<'de> for History {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = FieldType::History.read(Value::deserialize(deserializer)?);

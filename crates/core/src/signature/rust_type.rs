@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 16;
 /// [`File`] and [`History`] can go in.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the type of a field",
-    note = "derive it: `#[derive(Serialize, Deserialize, JsonSchema)]` on `{Self}`, from the crates `serde` and `schemars`"
+    note = "derive it: `#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]` on `{Self}`, from the crates `serde` and `schemars`"
 )]
 pub trait FieldValue: Serialize + DeserializeOwned {
     /// A field of this type. What the comments of an enum's variants say is added to the description.
