@@ -17,6 +17,7 @@
 //! | [`trace`] | what happened in one run of a program |
 //! | [`money`] | what calls cost and what a run may spend |
 //! | [`secret`] | the removal of keys and tokens from text |
+//! | [`telemetry`] | spans of `tracing`, with OpenTelemetry's names (feature `tracing`) |
 //! | [`mod@file`] | small files, read whole |
 //!
 //! # The crates of promptopt
@@ -37,6 +38,10 @@
 //! | `promptopt-report` | what a run came to, as a page |
 //! | `promptopt-tips`, `promptopt-testkit` | tips for whoever writes instructions; models and tasks for tests |
 //! | `promptopt-cli` | the command `promptopt` |
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `tracing` | spans of `tracing` around calls, predictors and tools ([`telemetry`]) |
 //!
 //! This crate knows no runtime, no HTTP, no templates, no optimizer and no budget keeping.
 //!
@@ -78,6 +83,7 @@ pub mod program;
 pub mod prompt;
 pub mod secret;
 pub mod signature;
+pub mod telemetry;
 pub mod trace;
 
 pub use error::Error;

@@ -32,7 +32,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod around;
 mod call_fault;
 pub mod conformance;
 mod drawers;
@@ -52,7 +51,6 @@ pub mod strategies;
 mod tool_caller;
 pub mod toy;
 
-pub use around::{Around, Next, around};
 pub use call_fault::CallFault;
 pub use drawers::Drawers;
 #[cfg(feature = "server")]
@@ -64,6 +62,7 @@ pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
 pub use simulated::{Knowledge, Rule, SimulatedLm, requested_fields};
+pub use promptopt_core::lm::{Around, Next, around};
 pub use tool_caller::{Talk, ToolCaller};
 
 /// Compiles the examples of the README.
