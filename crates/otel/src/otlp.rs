@@ -30,7 +30,9 @@ const TRIAL: &str = "promptopt::trial";
 
 /// Why spans cannot be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("the export of traces could not be set up; look at the endpoint and at the variables OTEL_EXPORTER_OTLP_…")]
+#[error(
+    "the export of traces could not be set up; look at the endpoint and at the variables OTEL_EXPORTER_OTLP_…"
+)]
 #[non_exhaustive]
 pub struct Error(#[from] ExporterBuildError);
 

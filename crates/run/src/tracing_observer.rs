@@ -26,7 +26,15 @@ pub struct TracingObserver {
 impl TracingObserver {
     /// An observer of one run; `name` is what is optimized.
     pub fn new(name: &str) -> Self {
-        Self { stage: Mutex::new(None), run: info_span!(target: "promptopt", "optimization", name) }
+        Self {
+            stage: Mutex::new(None),
+            run: info_span!(
+                target: "promptopt",
+                "optimization",
+                otel.name = format!("optimization {name}"),
+                promptopt.name = name
+            ),
+        }
     }
 }
 
@@ -34,7 +42,7 @@ impl Observer for TracingObserver {
     fn observe(&self, event: &Event) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Stage { name, detail } = event {
-            let span = self.run.in_scope(|| info_span!(target: "promptopt", "stage", name, detail));
+            let span = self.run.in_scope(|| stage_span(name, detail));
             *stage = Some(span);
             return;
         }
@@ -46,6 +54,16 @@ impl Observer for TracingObserver {
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         stage.as_ref().unwrap_or(&self.run).clone().into()
     }
+}
+
+fn stage_span(name: &str, detail: &str) -> Span {
+    info_span!(
+        target: "promptopt",
+        "stage",
+        otel.name = format!("stage {name}"),
+        promptopt.stage = name,
+        promptopt.detail = detail
+    )
 }
 
 fn tell(event: &Event) {
