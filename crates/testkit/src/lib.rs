@@ -58,11 +58,11 @@ pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
 pub use landscapes::{HeadroomTask, Landscape};
 pub use looking::LookingLm;
+pub use promptopt_core::lm::{Around, Next, around};
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;
 pub use simulated::{Knowledge, Rule, SimulatedLm, requested_fields};
-pub use promptopt_core::lm::{Around, Next, around};
 pub use tool_caller::{Talk, ToolCaller};
 
 /// Compiles the examples of the README.

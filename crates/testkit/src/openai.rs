@@ -54,12 +54,25 @@ pub(crate) fn reply(reply: &LmReply) -> Value {
             json!({"index": index, "finish_reason": reason, "message": completion.to_message()})
         })
         .collect();
-    let usage = json!({
+    let mut usage = json!({
         "prompt_tokens": reply.usage.prompt_tokens,
         "completion_tokens": reply.usage.completion_tokens,
         "total_tokens": reply.usage.total_tokens(),
     });
-    json!({"object": "chat.completion", "choices": choices, "usage": usage})
+    let told = [
+        ("prompt_tokens_details", "cached_tokens", reply.usage.cached_tokens),
+        ("completion_tokens_details", "reasoning_tokens", reply.usage.reasoning_tokens),
+    ];
+    for (part, name, tokens) in told.into_iter().filter(|(_, _, tokens)| *tokens > 0) {
+        usage[part] = json!({name: tokens});
+    }
+    let mut body = json!({"object": "chat.completion", "choices": choices, "usage": usage});
+    for (name, text) in [("id", &reply.id), ("model", &reply.model)] {
+        if let Some(text) = text {
+            body[name] = text.as_str().into();
+        }
+    }
+    body
 }
 
 /// The body of a refusal.
