@@ -1,4 +1,5 @@
-//! The examples are the binaries in `src/bin`. Here is what they share, and the guide, which is compiled.
+//! The examples are the binaries in `src/bin`. Here is what they share, and the guide and the page on traces, which are
+//! compiled.
 
 mod sealed;
 mod session;
@@ -10,3 +11,7 @@ pub use session::Session;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide-rust.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/tracing.md")]
+struct Traces;

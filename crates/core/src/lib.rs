@@ -33,6 +33,7 @@
 //! | `miprov2`, `promptopt-copro`, `promptopt-gepa` | the optimizers, and `promptopt-simba` and `promptopt-random-search` |
 //! | `promptopt-mcp`, `promptopt-process` | tools of MCP servers for agents, and commands that a user names |
 //! | `promptopt-lm`, `promptopt-lm-local` | clients of language models, and an embedded one |
+//! | `promptopt-otel` | the spans of calls and runs, sent over OTLP |
 //! | `promptopt-data`, `promptopt-dspy` | data files, and programs saved by DSPy |
 //! | `promptopt-store` | the journal that makes a run safe to kill, and the cache |
 //! | `promptopt-report` | what a run came to, as a page |

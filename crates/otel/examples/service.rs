@@ -22,7 +22,8 @@ struct Search {
 
 async fn answer(context: &CallContext, question: &str) -> anyhow::Result<()> {
     let search = tool_fn("search", "Searches the shelf.", |search: Search| {
-        async move { Ok(format!("nothing on {}", search.query)) }.instrument(tracing::info_span!("SELECT shelf"))
+        async move { Ok(format!("nothing on {}", search.query)) }
+            .instrument(tracing::info_span!("SELECT shelf"))
     });
     let inputs = Fields::from_iter([("question".to_owned(), question.into())]);
     let signature = Signature::parse("question -> answer")?;

@@ -62,7 +62,7 @@ impl Otlp {
     ///
     /// # Errors
     ///
-    /// Where the endpoint is no address, or a variable asks for a protocol other than `http/protobuf`.
+    /// Where the endpoint is no address.
     pub fn layer<S>(self) -> Result<(impl Layer<S> + Send + Sync + 'static, Sending), Error>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,

@@ -225,7 +225,7 @@ fn what_was_said_is_told_where_that_is_wanted_without_secrets() {
 fn a_system_message_is_told_apart_for_providers_that_take_it_apart() {
     let _alone = alone();
     capture_content(Redactor::default());
-    let server = promptopt_core::lm::ModelServer::new("claude").with_provider("anthropic");
+    let server = promptopt_core::lm::ModelServer::new("tiny").with_provider("anthropic");
     let profile = ModelProfile::new("m").with_server(server);
     let model = lm_fn(profile, |_: LmRequest| async { Ok(LmReply::text("hi", Usage::call(1, 1))) });
     let (_, spans) = spans_of(async {
@@ -233,7 +233,7 @@ fn a_system_message_is_told_apart_for_providers_that_take_it_apart() {
         CallContext::new(Arc::new(model)).complete(request).await.unwrap();
     });
     capture_content(None);
-    let told = |attribute| spans.text("chat claude", attribute).unwrap();
+    let told = |attribute| spans.text("chat tiny", attribute).unwrap();
     assert_eq!(told("gen_ai.system_instructions"), r#"[{"type":"text","content":"Be kind."}]"#);
     let hello = r#"[{"role":"user","parts":[{"type":"text","content":"Hello"}]}]"#;
     assert_eq!(told("gen_ai.input.messages"), hello);
