@@ -19,7 +19,7 @@ fn program(client: Client<OpenAIConfig>) -> impl Module {
     module_fn("own client", [prompt], move |context: CallContext, texts: Arc<[Text]>, inputs: Fields| {
         let client = client.clone();
         async move {
-            let prompt = texts[0].in_force(&context);
+            let prompt = texts.first().map_or("", |text| text.in_force(&context));
             let question = inputs.get("question").and_then(|question| question.as_str()).unwrap_or_default();
             let request = CreateChatCompletionRequestArgs::default()
                 .model("tiny")

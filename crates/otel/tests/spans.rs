@@ -1,5 +1,11 @@
 //! What spans say, and who their parents are: over the loopback socket, as an exporter gets them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the lints know tests inside a crate, not files of tests"
+)]
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

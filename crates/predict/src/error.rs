@@ -82,6 +82,7 @@ impl Error {
         match self {
             Self::MissingInput { .. } => "missing_input",
             Self::Input { .. } => "input",
+            Self::Typed { .. } => "typed",
             Self::UnknownFormat { .. } => "unknown_format",
             Self::Model { .. } => "model",
             Self::Reply { .. } => "reply",

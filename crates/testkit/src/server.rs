@@ -98,17 +98,7 @@ async fn complete(
     state.under_way.fetch_sub(1, Ordering::SeqCst);
     match reply {
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        Ok(reply) => {
-            let mut answer = openai::reply(&reply);
-            // Strict clients insist on what OpenAI's own replies always have.
-            let model = body.get("model").cloned().unwrap_or_default();
-            for (name, value) in [("id", "chatcmpl-0".into()), ("created", 0.into()), ("model", model)] {
-                if answer.get(name).is_none() {
-                    answer[name] = value;
-                }
-            }
-            (StatusCode::OK, Json(answer))
-        }
+        Ok(reply) => (StatusCode::OK, Json(openai::whole_reply(&reply, &body))),
     }
 }
 
