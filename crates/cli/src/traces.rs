@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::anyhow;
 use promptopt_core::telemetry::capture_content;
 use promptopt_store::Redactor;
 use tracing_subscriber::filter::Directive;
@@ -10,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::args::TraceArgs;
+use crate::exit::Exit;
 use crate::output;
 
 /// Where OpenTelemetry's exporters look for the receiver.
@@ -37,6 +39,10 @@ pub(crate) fn begin(args: &TraceArgs, filter: EnvFilter) -> anyhow::Result<Trace
         registry.init();
         return Ok(Traces::default());
     }
+    if let Err(error) = check(args) {
+        registry.init();
+        return Err(error);
+    }
     #[cfg(feature = "otlp")]
     {
         let mut otlp = promptopt_otel::Otlp::new("promptopt");
@@ -47,7 +53,7 @@ pub(crate) fn begin(args: &TraceArgs, filter: EnvFilter) -> anyhow::Result<Trace
             Ok(parts) => parts,
             Err(error) => {
                 registry.init();
-                return Err(crate::exit::Exit::Configuration.with(error.into()));
+                return Err(Exit::Configuration.with(error.into()));
             }
         };
         registry.with(layer).init();
@@ -60,12 +66,17 @@ pub(crate) fn begin(args: &TraceArgs, filter: EnvFilter) -> anyhow::Result<Trace
     #[cfg(not(feature = "otlp"))]
     {
         registry.init();
-        if args.otlp.is_none() {
-            return Ok(Traces::default());
-        }
-        let error = anyhow::anyhow!("this promptopt was built without OTLP: build it with `--features otlp`");
-        Err(crate::exit::Exit::Configuration.with(error))
+        Ok(Traces::default())
     }
+}
+
+/// Whether what is asked for was built.
+fn check(args: &TraceArgs) -> anyhow::Result<()> {
+    if cfg!(not(feature = "otlp")) && args.otlp.is_some() {
+        let error = anyhow!("this promptopt was built without OTLP: build it with `--features otlp`");
+        return Err(Exit::Configuration.with(error));
+    }
+    Ok(())
 }
 
 impl Traces {
@@ -108,4 +119,16 @@ fn wants_content(value: &str) -> bool {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_without_the_feature_names_it() {
+        let args = TraceArgs { otlp: Some(String::new()), trace_content: false };
+        let said = check(&args).map_or_else(|error| error.to_string(), |()| String::new());
+        assert_eq!(said.contains("build it with `--features otlp`"), cfg!(not(feature = "otlp")), "{said}");
+    }
 }

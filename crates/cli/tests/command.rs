@@ -32,6 +32,7 @@ mod stops;
 mod summary;
 #[path = "command/terminal.rs"]
 mod terminal;
+#[cfg(feature = "otlp")]
 #[path = "command/traces.rs"]
 mod traces;
 

@@ -24,7 +24,6 @@ fn nobody() -> String {
     format!("http://{address}")
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn a_receiver_that_is_not_there_costs_one_note_and_its_headers_are_not_shown() {
     let (alone, nobody) = (eval(&[], &[]), nobody());
@@ -43,12 +42,4 @@ fn a_receiver_that_is_not_there_costs_one_note_and_its_headers_are_not_shown() {
     let wrong = eval(&[headers], &["--otlp=http://no host"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
     assert!(said(&wrong).contains("look at the endpoint"), "{}", said(&wrong));
-}
-
-#[cfg(not(feature = "otlp"))]
-#[test]
-fn a_command_without_the_feature_names_it() {
-    let output = eval(&[], &[&format!("--otlp={}", nobody())]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("build it with `--features otlp`"), "{}", said(&output));
 }
