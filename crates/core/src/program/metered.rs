@@ -7,9 +7,10 @@ use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::CallContext;
+use super::{CallContext, Layer};
 use crate::lm::{
     Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, ModelServer, Sampling,
 };
@@ -49,8 +50,7 @@ impl CallContext {
     /// # Ok::<(), promptopt_core::lm::LmError>(())
     /// ```
     ///
-    /// No store keeps it: a run that is resumed makes the call again. Where that matters, make a model of the client with
-    /// [`lm_fn`](crate::lm::lm_fn), put the store around it, and call it by [`CallContext::on`].
+    /// No store keeps it: a run that is resumed makes the call again. [`CallContext::metered_kept`] does not.
     ///
     /// # Errors
     ///
@@ -66,13 +66,60 @@ impl CallContext {
         Q: Serialize + ?Sized,
         R: Serialize,
     {
-        let sent = serde_json::to_value(request)
-            .map_err(|error| LmError::Call { message: format!("the request is no JSON: {error}") })?;
-        let gate = Arc::new(Gate { profile: profile_of(profile.into(), &sent), state: Mutex::default() });
-        let on = self.on(Arc::clone(&gate) as Arc<dyn LanguageModel>);
-        let mut asked = pin!(on.complete(request_of(&sent)));
+        let (gate, request) = gate(profile.into(), request)?;
+        let model = Arc::clone(&gate) as Arc<dyn LanguageModel>;
+        let mut answer = None;
+        let call = async {
+            let (response, usage) = call.await?;
+            Ok(reply_of(answer.insert(response), usage))
+        };
+        self.through(&gate, model, request, call).await?;
+        answer.ok_or(LmError::Cancelled)
+    }
+
+    /// The same with a store around the call, such as a `Journal` of `promptopt-store`: one call for equal requests, and
+    /// none for what was paid before the run was killed. The response is kept as JSON, without the secrets that the store
+    /// knows. A failure is not kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`CallContext::metered`]; also where the response does not come back from its JSON.
+    pub async fn metered_kept<Q, R>(
+        &self,
+        store: &dyn Layer,
+        profile: impl Into<ModelProfile>,
+        request: &Q,
+        call: impl Future<Output = anyhow::Result<(R, Usage)>>,
+    ) -> Result<R, LmError>
+    where
+        Q: Serialize + ?Sized,
+        R: Serialize + DeserializeOwned,
+    {
+        let (gate, request) = gate(profile.into(), request)?;
+        let model = store.around(Arc::clone(&gate) as Arc<dyn LanguageModel>);
+        let call = async {
+            let (response, usage) = call.await?;
+            kept_reply_of(&response, usage)
+        };
+        let reply = self.through(&gate, model, request, call).await?;
+        serde_json::from_str(reply.first_text())
+            .map_err(|error| LmError::MalformedReply { message: format!("the kept response: {error}") })
+    }
+
+    /// Asks the model behind a gate, and makes the call when the gate opens.
+    async fn through(
+        &self,
+        gate: &Arc<Gate>,
+        model: Arc<dyn LanguageModel>,
+        request: LmRequest,
+        call: impl Future<Output = anyhow::Result<LmReply>>,
+    ) -> Result<LmReply, LmError> {
+        // Whoever shares the call is not left waiting for somebody who is gone.
+        let _closing = Closing(gate);
+        let on = self.on(model);
+        let mut asked = pin!(on.complete(request));
         let mut call = pin!(call);
-        let (mut is_over, mut response) = (false, None);
+        let mut is_over = false;
         poll_fn(|task| {
             loop {
                 let was_open = gate.opened(task.waker());
@@ -80,18 +127,37 @@ impl CallContext {
                     && let Poll::Ready(result) = span.in_scope(|| call.as_mut().poll(task))
                 {
                     is_over = true;
-                    gate.answer(result.map(|(given, usage)| reply_of(response.insert(given), usage)));
+                    gate.answer(result);
                 }
                 if let Poll::Ready(result) = asked.as_mut().poll(task) {
-                    return Poll::Ready(result.map(drop));
+                    return Poll::Ready(result);
                 }
                 if was_open.is_some() || gate.opened(task.waker()).is_none() {
                     return Poll::Pending;
                 }
             }
         })
-        .await?;
-        response.ok_or(LmError::Cancelled)
+        .await
+    }
+}
+
+/// The gate for a call, and the request that goes through it.
+fn gate<Q: Serialize + ?Sized>(
+    profile: ModelProfile,
+    request: &Q,
+) -> Result<(Arc<Gate>, LmRequest), LmError> {
+    let sent = serde_json::to_value(request)
+        .map_err(|error| LmError::Call { message: format!("the request is no JSON: {error}") })?;
+    let gate = Gate { profile: profile_of(profile, &sent), state: Mutex::default() };
+    Ok((Arc::new(gate), request_of(&sent)))
+}
+
+/// Answers for a call that nobody makes any more.
+struct Closing<'g>(&'g Gate);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.answer(Err(LmError::Cancelled.into()));
     }
 }
 
@@ -195,4 +261,15 @@ fn max_tokens(sent: &Value) -> Option<u32> {
 fn reply_of(response: &impl Serialize, usage: Usage) -> LmReply {
     let reply = LmReply::text("", usage.with_calls(usage.calls.max(1)));
     describe(reply, response)
+}
+
+/// The response as a reply that says it whole. What looks like thinking aloud in it is escaped, for it is part of it.
+fn kept_reply_of(response: &impl Serialize, usage: Usage) -> anyhow::Result<LmReply> {
+    let told = serde_json::to_value(response)?;
+    let text =
+        told.to_string().replace('<', "\\u003c").replace('◁', "\\u25c1").replace("THINK]", "\\u0054HINK]");
+    let field = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
+    let mut reply = LmReply::text(text, usage.with_calls(usage.calls.max(1)));
+    (reply.id, reply.model) = (field("id"), field("model"));
+    Ok(reply)
 }
