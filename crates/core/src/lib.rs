@@ -43,6 +43,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `tracing` | spans of `tracing` around calls, predictors and tools ([`telemetry`]) |
+//! | `schema` | field types for Rust types that `schemars` describes |
 //!
 //! This crate knows no runtime, no HTTP, no templates, no optimizer and no budget keeping.
 //!

@@ -52,7 +52,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `tracing` | `TracingObserver`, which tells a run as spans and events of `tracing` |
+//! | `tracing` | `TracingObserver`, which tells a run as spans and events of `tracing`; spans of rollouts and their calls |
 //! | `schema` | JSON Schemas of the options |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
