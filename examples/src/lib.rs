@@ -14,3 +14,7 @@ struct Guide;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/rust-compared.md")]
 struct Compared;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/tracing.md")]
+struct Traces;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what others wrote against what is here: promptopt-dspy and the chat formats against the real DSPy, and agents
-# against real MCP servers. `tests/interop/run.sh`, from anywhere. Both go into virtual environments in the target folder,
+# Checks what others wrote against what is here: promptopt-dspy and the chat formats against the real DSPy, agents against
+# real MCP servers, and traces against a real receiver. `tests/interop/run.sh`, from anywhere. All go into virtual environments in the target folder,
 # once, which needs python3 with venv; the MCP server from npm is left out where there is no npm. Prints what was checked,
 # and exits with another status than 0 on any difference.
 set -euo pipefail
@@ -10,11 +10,14 @@ dspy_version=3.4.1
 mcp_version=2.3.0
 servers_version=2026.10.19
 everything_version=2026.8.31
+mlflow_version=3.17.2
+conventions_version=0.66b2
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 home="$target/interop"
 environment="$home/dspy-$dspy_version"
 servers="$home/mcp-$mcp_version-$servers_version"
 everything="$home/everything-$everything_version"
+receiver="$home/mlflow-$mlflow_version-$conventions_version"
 
 # install FOLDER PACKAGE...: a virtual environment with packages. The mark is written last, so that an installation that was
 # cut short is done again.
@@ -33,6 +36,7 @@ install() {
 
 install "$environment" "dspy==$dspy_version"
 install "$servers" "mcp==$mcp_version" "mcp-server-time==$servers_version" "mcp-server-git==$servers_version"
+install "$receiver" "mlflow==$mlflow_version" "opentelemetry-semantic-conventions==$conventions_version"
 node_server=()
 if command -v npm >/dev/null; then
     if [ ! -e "$everything/complete" ]; then
@@ -46,8 +50,12 @@ fi
 
 cargo build --locked --package promptopt-dspy --examples
 cargo build --locked --package promptopt-cli
+cargo build --locked --package promptopt-otel --example service
 "$servers/bin/python" tests/interop/check_mcp.py "$target/debug/promptopt" "$home/mcp-work" "$servers/bin" \
     "${node_server[@]}"
+
+"$receiver/bin/python" tests/interop/check_traces.py "$target/debug/promptopt" "$target/debug/examples/service" \
+    "$home/traces-work" "$receiver/bin"
 
 # DSPy keeps a cache of replies, which is of no use here and does not belong in a home folder.
 export DSPY_CACHEDIR="$home/cache" TQDM_DISABLE=1

@@ -1,11 +1,12 @@
 //! What a run says about itself: what it adds to requests, what it could not count, and what is misspelt.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{Completion, FinishReason, LanguageModel, LmReply, LmRequest, ModelProfile, lm_fn};
-use promptopt_core::money::{Money, Price, Usage};
+use promptopt_core::money::{Money, Price, Prices, Usage};
 use promptopt_core::program::{CallContext, Module, ModuleExt as _, Predictor, Text, metric_fn, module_fn};
 use promptopt_core::signature::Signature;
 use promptopt_predict::{Agent, Predict};
@@ -194,7 +195,7 @@ fn a_limited_run_says_that_it_does_not_count_what_a_program_calls_by_itself() {
             .find(|note| note.contains("made no call that promptopt could count"))
             .unwrap()
     };
-    let words = "so the limits of this run do not hold for it";
+    let words = "so max_calls = 100 limits nothing";
     let note = told(run(Some(100), None).unwrap());
     assert!(note.contains(words), "{note}");
     let page = Report::new("hidden", run(Some(100), None).unwrap()).to_html().unwrap();
@@ -210,4 +211,57 @@ fn a_limited_run_says_that_it_does_not_count_what_a_program_calls_by_itself() {
         };
         assert!(message.contains(outage), "{message}");
     }
+}
+
+#[test]
+fn a_call_by_a_client_of_the_programs_own_is_held_to_the_limits_of_the_run() {
+    let made = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&made);
+    let program = module_fn(
+        "own client",
+        [Text::new("answer", "Answer.")],
+        move |context: CallContext, texts: Arc<[Text]>, inputs: Fields| {
+            let made = Arc::clone(&counted);
+            async move {
+                let text = texts.first().map_or("", |text| text.in_force(&context));
+                let request =
+                    serde_json::json!({"model": "m", "system": text, "inputs": inputs, "max_tokens": 9});
+                let call = async {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    Ok(("yes".to_owned(), Usage::call(50, 9)))
+                };
+                let answer = context.metered("own/m", &request, call).await?;
+                Ok(Prediction::from_iter([("answer", answer)]))
+            }
+        },
+    );
+    let mut program = program.with_metric(metric_fn(|_: &Example, _: &Prediction| true));
+    let model: Arc<dyn LanguageModel> = Arc::new(HiddenRules::new(4, 1).model(1));
+    let prices = Prices::default().with("own/m", Price::new(Money::from_nanos(1), Money::from_nanos(2)));
+    let options = RunOptions::builder().task_model(model).max_calls(60).prices(prices).build();
+    let outcome = block_on(ALL[0].1(options).compile(&mut program, rows("question"))).unwrap();
+    let calls = made.load(Ordering::SeqCst);
+    assert!(calls > 0 && calls <= 60, "{calls}");
+    assert_eq!(outcome.spending.task.calls, calls);
+    assert_eq!(outcome.spending.task.prompt_tokens, 50 * calls);
+    assert!(outcome.spending.task.money.is_some());
+    assert!(!outcome.notes.iter().any(|note| note.contains("could count")), "{:?}", outcome.notes);
+}
+
+#[test]
+fn a_predictor_that_is_listed_and_never_asked_is_named() {
+    let predictor = |path: &str| Predict::new(path, Signature::parse("question -> answer").unwrap());
+    let program = module_fn(
+        "half",
+        [predictor("asked"), predictor("forgotten")],
+        |context: CallContext, predictors: Arc<[Predict]>, inputs: Fields| async move {
+            Ok(predictors[0].call(&context, &inputs).await?)
+        },
+    );
+    let mut program = program.with_metric(metric_fn(|_: &Example, _: &Prediction| true));
+    let model: Arc<dyn LanguageModel> = Arc::new(HiddenRules::new(4, 1).model(1));
+    let options = RunOptions::builder().task_model(model).max_calls(200).build();
+    let outcome = block_on(ALL[0].1(options).compile(&mut program, rows("question"))).unwrap();
+    let note = outcome.notes.iter().find(|note| note.contains("was not asked")).unwrap();
+    assert!(note.starts_with("`forgotten` was not asked in any of the "), "{note}");
 }

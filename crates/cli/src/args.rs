@@ -23,6 +23,8 @@ use crate::program::path_pair;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -39,6 +41,17 @@ pub(crate) struct OutputArgs {
     /// Say what happens inside, on standard error.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+}
+
+/// Who is told of every call.
+#[derive(Debug, Arguments)]
+pub(crate) struct TraceArgs {
+    /// Send the calls as OpenTelemetry spans, over OTLP, to this address or to that of `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) otlp: Option<String>,
+    /// Let the spans say what was said as well: messages, replies, arguments and results of tools.
+    #[arg(long, global = true)]
+    pub(crate) trace_content: bool,
 }
 
 #[derive(Debug, Subcommand)]

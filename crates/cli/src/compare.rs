@@ -126,7 +126,8 @@ async fn optimized(
     end: &mut Finish,
 ) -> anyhow::Result<()> {
     progress.begin(&format!("{} seed {seed}", section.name()));
-    let (selection, observer) = (session.selection.clone(), Arc::clone(progress) as _);
+    let observer = optimize::told(&format!("{} seed {seed}", section.name()), progress);
+    let selection = session.selection.clone();
     let strategy = stages::optimizer(
         session,
         section,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use promptopt_core::file::read_text;
+use promptopt_core::telemetry::Span;
 use promptopt_run::{Event, Observer, StopReason};
 use promptopt_store::{EventLog, Journal, Manifest, Redactor, RunDirectory, StoreError};
 use serde::{Deserialize, Serialize};
@@ -259,6 +260,10 @@ impl Observer for Told {
             tracing::warn!(%error, "an event is not in the log");
         }
         self.seen.observe(event);
+    }
+
+    fn span(&self) -> Span {
+        self.seen.span()
     }
 }
 

@@ -60,6 +60,7 @@ mod stages;
 mod summary;
 mod task_file;
 mod tools;
+mod traces;
 mod user_command;
 mod words;
 
@@ -69,6 +70,7 @@ use std::process::ExitCode;
 use clap::error::Error as UsageError;
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
+use tracing::Instrument as _;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
@@ -101,14 +103,16 @@ pub async fn main() -> ExitCode {
     };
     let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn,rmcp=off")));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output::Log)
-        .with_ansi(false)
-        .without_time()
-        .init();
     let output = Output::new(args.output);
-    let Err(error) = run(&args.command, output).await else { return ExitCode::SUCCESS };
+    let result = match traces::begin(&args.traces, filter) {
+        Ok(traces) => {
+            let result = run(&args.command, output).instrument(span(&args.command)).await;
+            traces.end();
+            result
+        }
+        Err(error) => Err(error),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
     if error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_closed_pipe) {
         // Whoever read our output has seen enough, as `head` does.
         return ExitCode::SUCCESS;
@@ -118,6 +122,20 @@ pub async fn main() -> ExitCode {
     say(format_args!("error: {text}"));
     let _ = output.object(&json!({"error": text, "exit_code": exit as u8}));
     ExitCode::from(exit as u8)
+}
+
+/// The span that all of a command is in.
+fn span(command: &Command) -> tracing::Span {
+    let name = match command {
+        Command::Optimize(_) => "optimize",
+        Command::Probe(_) => "probe",
+        Command::Resume(_) => "resume",
+        Command::Eval(_) => "eval",
+        Command::Compare(_) => "compare",
+        // The others call no model.
+        _ => return tracing::Span::none(),
+    };
+    tracing::info_span!(target: "promptopt", "command", otel.name = format!("promptopt {name}"))
 }
 
 /// Says what is wrong with a command line, or what it asked to be told. Words of it are quoted then, so it is read

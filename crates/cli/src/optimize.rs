@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::money::{Budget, Usage};
 use promptopt_core::program::{Cancellation, ModuleExt as _};
 use promptopt_core::prompt::Prompts;
+use promptopt_core::telemetry::Span;
 use promptopt_run::{Clock as _, Event, Observer, Optimizer as _, Outcome, StopReason, TracingObserver};
 use promptopt_store::Redactor;
 use serde_json::json;
@@ -317,7 +318,7 @@ impl Work<'_> {
         // Whoever resumes a run for its test alone wants the test.
         budget.wall_time = cap.wall_time.filter(|_| !*searched).map(|cap| cap.saturating_sub(clock.now()));
         let (observer, cancellation) = (Arc::clone(observer), self.cancellation.clone());
-        let tested = stages::sealed_test(session, saved, budget, observer, progress, cancellation).await;
+        let tested = stages::sealed_test(session, saved, budget, observer, cancellation).await;
         progress.finish();
         if self.cancellation.is_cancelled() {
             session.keeping.settle(GRACE).await;
@@ -419,12 +420,24 @@ pub(crate) fn options(args: &SearchArgs, task: &TaskFile) -> anyhow::Result<(Opt
 }
 
 /// Who looks on: the progress, and whoever listens to `tracing`.
-fn told(name: &str, progress: &Arc<Progress>) -> Arc<dyn Observer> {
-    let (traced, progress) = (TracingObserver::new(name), Arc::clone(progress));
-    Arc::new(move |event: &Event| {
-        traced.observe(event);
-        progress.observe(event);
-    })
+pub(crate) fn told(name: &str, progress: &Arc<Progress>) -> Arc<dyn Observer> {
+    Arc::new(Told { traced: TracingObserver::new(name), progress: Arc::clone(progress) })
+}
+
+struct Told {
+    traced: TracingObserver,
+    progress: Arc<Progress>,
+}
+
+impl Observer for Told {
+    fn observe(&self, event: &Event) {
+        self.traced.observe(event);
+        self.progress.observe(event);
+    }
+
+    fn span(&self) -> Span {
+        self.traced.span()
+    }
 }
 
 /// What somebody who reads the scores should know of data and models.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::session::named_models;
 use crate::task_file::{ModelSection, TaskFile};
+use crate::traces;
 
 /// The variable that is looked at when a model names none.
 const DEFAULT_KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -41,17 +42,33 @@ fn known() -> Redactor {
 fn learn(secrets: Vec<String>) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let more = known.clone().unwrap_or_default().with(secrets.into_iter().map(SecretString::from));
+    traces::learn(&more);
     *known = Some(more);
+}
+
+/// Takes what is known out of what spans say.
+#[cfg(feature = "otlp")]
+pub(crate) fn tell_traces() {
+    traces::learn(&known());
 }
 
 /// Learns what is secret before anything is read: logins and keys in the words of the command line, and the
 /// variables that are known to hold keys.
 pub(crate) fn learn_surroundings(words: &[String], variables: impl Iterator<Item = (String, String)>) {
     let of_words = words.iter().flat_map(|word| [in_url(word), looks_secret(word)].concat());
-    let of_variables = variables
-        .filter(|(name, value)| is_key_variable(name) && value.len() >= SHORTEST_VALUE)
-        .map(|(_, value)| value);
+    let of_variables = variables.flat_map(|(name, value)| match () {
+        () if is_key_variable(&name) && value.len() >= SHORTEST_VALUE => vec![value],
+        () if name.starts_with("OTEL_EXPORTER_OTLP") && name.ends_with("HEADERS") => header_values(&value),
+        () if name.starts_with("OTEL_EXPORTER_OTLP") && name.ends_with("ENDPOINT") => in_url(&value),
+        () => Vec::new(),
+    });
     learn(of_words.chain(of_variables).collect());
+}
+
+/// The values in `name=value,name=value`, as they are written and as they are sent.
+fn header_values(text: &str) -> Vec<String> {
+    let values = text.split(',').filter_map(|pair| Some(pair.split_once('=')?.1.trim()));
+    values.flat_map(|value| [value.to_owned(), percent_decoded(value)]).collect()
 }
 
 /// A text as it may be used: without the values of secrets.

@@ -9,13 +9,12 @@ use promptopt_core::program::Cancellation;
 use promptopt_core::prompt::Prompts;
 use promptopt_proposer::TemplateProposer;
 use promptopt_report::{ErrorLine, TestReport};
-use promptopt_run::{Observer, Strategy};
+use promptopt_run::{Event, Observer, Strategy};
 
 use crate::exit::Exit;
 use crate::forecast::PricedForecast;
 use crate::least;
 use crate::measure;
-use crate::progress::Progress;
 use crate::run_clock::RunClock;
 use crate::saved::SavedProgram;
 use crate::session::Session;
@@ -100,11 +99,11 @@ pub(crate) async fn sealed_test(
     saved: &mut SavedProgram,
     budget: Budget,
     observer: Arc<dyn Observer>,
-    progress: &Progress,
     cancellation: Cancellation,
 ) -> anyhow::Result<(TestReport, Vec<ErrorLine>, Usage)> {
     let test = session.open_test();
-    progress.stage("sealed test", &format!("original and optimized program on {} examples", test.len()));
+    let detail = format!("original and optimized program on {} examples", test.len());
+    observer.observe(&Event::Stage { name: "sealed test".to_owned(), detail });
     let mut run = measure::run(session, budget, observer, cancellation)?;
     let prompts: [&Prompts; 2] = [&saved.prompts_before, &saved.prompts];
     let both = measure::measure_both(&mut run, prompts, &test).await?;

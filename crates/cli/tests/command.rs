@@ -32,6 +32,9 @@ mod stops;
 mod summary;
 #[path = "command/terminal.rs"]
 mod terminal;
+#[cfg(feature = "otlp")]
+#[path = "command/traces.rs"]
+mod traces;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

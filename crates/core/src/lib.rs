@@ -49,6 +49,7 @@
 //! | [`trace`] | what happened in one run of a program |
 //! | [`money`] | what calls cost and what a run may spend |
 //! | [`secret`] | the removal of keys and tokens from text |
+//! | [`telemetry`] | spans of `tracing`, with OpenTelemetry's names (feature `tracing`) |
 //! | [`mod@file`] | small files, read whole |
 //!
 //! This crate has no async runtime, no HTTP, no templates and no optimizer. It keeps no budget.
@@ -56,6 +57,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `schema` | field types for Rust types that `schemars` describes; `promptopt-predict` turns it on |
+//! | `tracing` | spans of `tracing` around calls, predictors and tools ([`telemetry`]) |
 //!
 //! None is on by default.
 //!
@@ -96,6 +98,7 @@
 //! | `miprov2`, `promptopt-copro`, `promptopt-gepa` | the optimizers, and `promptopt-simba` and `promptopt-random-search` |
 //! | `promptopt-mcp`, `promptopt-process` | tools of MCP servers for agents, and commands that a user names |
 //! | `promptopt-lm`, `promptopt-lm-local` | clients of language models, and an embedded one |
+//! | `promptopt-otel` | the spans of calls and runs, sent over OTLP |
 //! | `promptopt-data`, `promptopt-dspy` | data files, and programs saved by DSPy |
 //! | `promptopt-store` | the journal that makes a run safe to kill, and the cache |
 //! | `promptopt-report` | what a run came to, as a page |
@@ -114,6 +117,7 @@ pub mod program;
 pub mod prompt;
 pub mod secret;
 pub mod signature;
+pub mod telemetry;
 pub mod trace;
 
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! Language models: a request, a reply, and the trait between them.
 
+mod around;
 mod content;
 mod error;
 mod extra;
@@ -9,9 +10,11 @@ mod message;
 mod model;
 mod reply;
 mod request;
+mod server;
 mod thinking;
 mod tool;
 
+pub use around::{Around, Next, around};
 pub use content::{Content, Part};
 pub use error::{LmError, Refusal, ReplyError};
 pub use extra::Extra;
@@ -21,4 +24,5 @@ pub use message::{Message, Role};
 pub use model::{Attempts, LanguageModel, ModelProfile, TokenCounter};
 pub use reply::{Completion, FinishReason, LmReply, TokenLogprob};
 pub use request::{LmRequest, ResponseFormat, Sampling};
+pub use server::ModelServer;
 pub use tool::{ToolCall, ToolChoice, ToolDefinition};

@@ -3,6 +3,7 @@
 mod cancellation;
 mod context;
 mod function;
+mod metered;
 mod metric;
 mod module;
 mod parts;

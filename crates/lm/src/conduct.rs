@@ -15,6 +15,7 @@ use crate::format_support::FormatSupport;
 use crate::parameter_support::ParameterSupport;
 use crate::reasoning::reasons;
 use crate::retry::RetryPolicy;
+use crate::server::server;
 use crate::transport::Limits;
 use crate::wire::Wire;
 use crate::{ConfigError, KnownPrices, RateControl, SystemTimer, Timer};
@@ -58,11 +59,12 @@ impl Conduct {
         self.timer.clone().or_else(shared).unwrap_or_else(|| Arc::new(SystemTimer))
     }
 
-    /// The client that sends to `endpoint` over `wire`.
+    /// The client that sends to `endpoint` over `wire`; `dialect` is the provider whose API that is.
     pub(crate) fn client<W: Wire>(
         self,
         id: String,
         endpoint: &Endpoint,
+        dialect: &'static str,
         wire: W,
     ) -> Result<Client<W>, ConfigError> {
         let template = &wire.peer().template;
@@ -73,7 +75,8 @@ impl Conduct {
             .with_price(price)
             .with_max_tokens(template.sampling.max_tokens)
             .with_reasons(reasons(&template.model, template.sampling.reasoning_effort.as_deref()))
-            .with_max_attempts_billed(self.max_attempts_billed.unwrap_or(most_attempts));
+            .with_max_attempts_billed(self.max_attempts_billed.unwrap_or(most_attempts))
+            .with_server(server(&template.model, endpoint, dialect));
         let rate = match self.rate_control {
             Some(rate) => rate,
             None => RateControl::builder().maybe_clock(self.timer).build()?,

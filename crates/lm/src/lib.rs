@@ -85,6 +85,7 @@ mod reply;
 mod retry;
 mod retry_after;
 mod secrets;
+mod server;
 mod surface;
 mod text;
 mod timer;

@@ -13,11 +13,12 @@ use promptopt_core::lm::{LanguageModel, LmRequest, Message, Sampling, ToolDefini
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::{Signature, TypedSignature, from_fields, to_fields};
+use promptopt_core::telemetry::Span;
 use promptopt_core::trace::{Step, TRAJECTORY};
 
 pub use tool::{Tool, ToolFn, tool_fn};
 
-use crate::predict::full_text;
+use crate::predict::{full_text, tell};
 use crate::typed::Untyped;
 use crate::{Adapter, Error, Predict};
 use trajectory::insert_into;
@@ -202,6 +203,7 @@ impl<S> Agent<S> {
 
     async fn call_fields(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
         let slot = context.begin_step();
+        let span = Span::agent(self.predict.path());
         let mut step = Step::new(self.predict.path()).with_inputs(self.predict.own(inputs));
         let definitions = self.definitions(|description| description.in_force(context));
         let is_native = self.is_native(context);
@@ -214,7 +216,7 @@ impl<S> Agent<S> {
             is_native,
             turns: Vec::new(),
         };
-        let result = work.answer(inputs).await;
+        let result = span.around(work.answer(inputs)).await;
         let trajectory = trajectory::value(&work.turns);
         let result = result.map(|mut outputs| {
             outputs.entry(TRAJECTORY).or_insert(trajectory.clone());
@@ -227,6 +229,7 @@ impl<S> Agent<S> {
                 step.error = Some(full_text(error));
             }
         }
+        tell(&span, &step, result.as_ref().err());
         context.end_step(slot, step);
         result
     }

@@ -75,3 +75,18 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+impl Error {
+    /// What it is, in a word, for traces.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::MissingInput { .. } => "missing_input",
+            Self::Input { .. } => "input",
+            Self::Typed { .. } => "typed",
+            Self::UnknownFormat { .. } => "unknown_format",
+            Self::Model { .. } => "model",
+            Self::Reply { .. } => "reply",
+            Self::Tool { .. } => "tool",
+        }
+    }
+}

@@ -10,6 +10,7 @@ use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::{Field, FieldType, Signature, TypedSignature, from_fields, to_fields};
+use promptopt_core::telemetry::Span;
 use promptopt_core::trace::Step;
 use serde_json::Value;
 
@@ -166,12 +167,14 @@ impl<S> Predict<S> {
         inputs: &Fields,
     ) -> Result<Prediction, Error> {
         let slot = context.begin_step();
+        let span = Span::predict(&self.path);
         let mut step = Step::new(self.path.clone()).with_inputs(self.own(inputs));
-        let result = self.ask(context, inputs, &mut step).await;
+        let result = span.around(self.ask(context, inputs, &mut step)).await;
         match &result {
             Ok(prediction) => step.outputs = fields_of(prediction.fields().iter()),
             Err(error) => step.error = Some(full_text(error)),
         }
+        tell(&span, &step, result.as_ref().err());
         context.end_step(slot, step);
         result
     }
@@ -300,6 +303,17 @@ impl<S> Predict<S> {
         let reply = shorten(&completion.text, 2000);
         let source = ReplyError::new(self.path.clone(), reason, reply, completion.finish_reason);
         Error::Reply { predictor: self.path.clone(), source }
+    }
+}
+
+/// Tells the span of a predictor how it ended.
+pub(crate) fn tell(span: &Span, step: &Step, error: Option<&Error>) {
+    span.content("promptopt.inputs", || step.inputs.clone().into());
+    match error {
+        None => {
+            span.content("promptopt.outputs", || step.outputs.clone().into());
+        }
+        Some(error) => span.failed(error.kind()),
     }
 }
 

@@ -56,7 +56,8 @@
 //! | `parquet`, `hub` | Parquet files; datasets of the Hugging Face Hub |
 //! | `store` | the journal that makes a run safe to kill, and a cache of replies |
 //! | `report` | what a run came to, as a page |
-//! | `tracing` | a run as spans and events of `tracing` |
+//! | `tracing` | spans of `tracing`, with OpenTelemetry's names: calls, predictors, tools, rollouts, runs |
+//! | `otlp` | those spans sent over OTLP |
 //!
 //! Each part is a crate of its own, for whoever wants no more than that. The first page of [`promptopt_core`] has the
 //! map of them and explains [the words](promptopt_core#words). The guide for Rust engineers is `docs/guide-rust.md` in
@@ -84,6 +85,8 @@ pub use promptopt_lm as lm;
 pub use promptopt_macros::{Module, Signature};
 #[cfg(feature = "mcp")]
 pub use promptopt_mcp as mcp;
+#[cfg(feature = "otlp")]
+pub use promptopt_otel as otel;
 pub use promptopt_predict as predict;
 pub use promptopt_proposer as proposer;
 #[cfg(feature = "random-search")]

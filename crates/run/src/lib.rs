@@ -76,7 +76,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `tracing` | `TracingObserver`, which tells a run as spans and events of `tracing` |
+//! | `tracing` | `TracingObserver`, which tells a run as spans and events of `tracing`; spans of rollouts and their calls |
 //! | `schema` | JSON Schemas of the options |
 //!
 //! None is on by default.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use promptopt_core::telemetry::Span;
 use promptopt_core::trace::FailureKind;
 
 use crate::Trial;
@@ -53,6 +54,12 @@ pub enum Event {
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn observe(&self, event: &Event);
+
+    /// The span that the rollouts of the run are in, with the feature `tracing`. Default: the one that is entered now.
+    /// Whoever hands events on to another observer hands this on, too.
+    fn span(&self) -> Span {
+        Span::current()
+    }
 }
 
 /// An observer that does nothing.
@@ -72,5 +79,9 @@ impl<F: Fn(&Event) + Send + Sync> Observer for F {
 impl Observer for Arc<dyn Observer> {
     fn observe(&self, event: &Event) {
         (**self).observe(event);
+    }
+
+    fn span(&self) -> Span {
+        (**self).span()
     }
 }

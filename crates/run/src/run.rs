@@ -25,6 +25,7 @@ mod inputs;
 mod open;
 mod own_instruction;
 mod prune;
+mod uncounted;
 mod writers;
 
 /// Bytes of traces that a run without a store remembers. Rollouts on selection examples are not among them: the board
@@ -464,31 +465,6 @@ impl Run<'_> {
         let text = text.into();
         self.observe(&Event::Warning { message: text.clone() });
         self.note(text);
-    }
-
-    /// Says so where program or metric call models by themselves, which nobody could count.
-    pub(crate) fn note_uncounted(&mut self) {
-        let totals = self.runner.totals();
-        if totals.answered == 0 {
-            return;
-        }
-        let (program, calls) = (self.program, totals.usage.calls);
-        let is_limited = self.ledger.is_limited();
-        let is_caller = program.calls_per_rollout() > 0;
-        let who = if calls == 0 && !program.predictors().is_empty() && (is_caller || is_limited) {
-            "program"
-        } else if calls == totals.calls_of_steps && program.metric().calls_per_score() > 0 {
-            "metric"
-        } else {
-            return;
-        };
-        let limits = if is_limited { ", so the limits of this run do not hold for it" } else { "" };
-        let says = if is_caller || who == "metric" { ", although it says that it calls a model" } else { "" };
-        self.warn(format!(
-            "the {who} made no call that promptopt could count{says}: what it calls by itself is in no budget and in no \
-             journal{limits}, and an outage of it may look like a bad prompt; call through the context \
-             (`CallContext::complete`, `CallContext::aside`)"
-        ));
     }
 
     /// Puts a detail of the strategy's own into the outcome, in place of what stood there under that name.

@@ -8,7 +8,7 @@ use crate::{Event, Observer};
 
 /// Tells a run to `tracing`: a span `optimization` for the whole of it, in it a span `stage` for each stage, and
 /// in that the events. Trials and warnings are at level `INFO`, rollouts and proposals at `DEBUG`; the target is
-/// `promptopt`. The spans close with the observer.
+/// `promptopt`, and `promptopt::trial` that of trials. The rollouts are spans in the stage. The spans close with the observer.
 ///
 /// ```
 /// use promptopt_run::{Event, Observer, TracingObserver};
@@ -26,7 +26,15 @@ pub struct TracingObserver {
 impl TracingObserver {
     /// An observer of one run; `name` is what is optimized.
     pub fn new(name: &str) -> Self {
-        Self { stage: Mutex::new(None), run: info_span!(target: "promptopt", "optimization", name) }
+        Self {
+            stage: Mutex::new(None),
+            run: info_span!(
+                target: "promptopt",
+                "optimization",
+                otel.name = format!("optimization {name}"),
+                promptopt.name = name
+            ),
+        }
     }
 }
 
@@ -34,12 +42,28 @@ impl Observer for TracingObserver {
     fn observe(&self, event: &Event) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Stage { name, detail } = event {
-            let span = self.run.in_scope(|| info_span!(target: "promptopt", "stage", name, detail));
+            let span = self.run.in_scope(|| stage_span(name, detail));
             *stage = Some(span);
             return;
         }
         stage.as_ref().unwrap_or(&self.run).in_scope(|| tell(event));
     }
+
+    /// The stage under way.
+    fn span(&self) -> promptopt_core::telemetry::Span {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.as_ref().unwrap_or(&self.run).clone().into()
+    }
+}
+
+fn stage_span(name: &str, detail: &str) -> Span {
+    info_span!(
+        target: "promptopt",
+        "stage",
+        otel.name = format!("stage {name}"),
+        promptopt.stage = name,
+        promptopt.detail = detail
+    )
 }
 
 fn tell(event: &Event) {
@@ -52,7 +76,7 @@ fn tell(event: &Event) {
             debug!(target: "promptopt", predictor, instruction, dropped, "proposal");
         }
         Event::Trial(trial) => info!(
-            target: "promptopt",
+            target: "promptopt::trial",
             kind = trial.kind.as_str(),
             candidate = trial.candidate,
             examples = trial.examples,
@@ -95,7 +119,7 @@ mod tests {
 
     impl Subscriber for Notes {
         fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.target() == "promptopt"
+            metadata.target().starts_with("promptopt")
         }
 
         fn new_span(&self, span: &Attributes<'_>) -> Id {

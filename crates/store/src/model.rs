@@ -9,6 +9,7 @@ use futures_util::future::join;
 use promptopt_core::data::ContentHash;
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::money::Usage;
+use promptopt_core::program::Layer;
 
 use crate::flights::Flights;
 use crate::{Cache, CacheMode, Journal, Redactor, StoreError, reply_key};
@@ -80,6 +81,13 @@ impl StoredModel {
     /// Where the replies so far came from.
     pub fn stats(&self) -> StoredStats {
         self.0.count(|stats| *stats)
+    }
+}
+
+/// A journal around the calls that a program makes with a client of its own (`CallContext::metered_kept`).
+impl Layer for Journal {
+    fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
+        Arc::new(StoredModel::new(model, Some(self.clone()), None))
     }
 }
 

@@ -52,7 +52,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod around;
 mod call_fault;
 pub mod conformance;
 mod drawers;
@@ -72,7 +71,6 @@ pub mod strategies;
 mod tool_caller;
 pub mod toy;
 
-pub use around::{Around, Next, around};
 pub use call_fault::CallFault;
 pub use drawers::Drawers;
 #[cfg(feature = "server")]
@@ -80,6 +78,7 @@ pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
 pub use landscapes::{HeadroomTask, Landscape};
 pub use looking::LookingLm;
+pub use promptopt_core::lm::{Around, Next, around};
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]
 pub use server::LoopbackServer;

@@ -1,7 +1,7 @@
 //! Requests and replies as an OpenAI-compatible endpoint has them on the wire.
 
 use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Sampling, ToolChoice};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The request in a body; `None` when its messages are none.
 pub(crate) fn read_request(body: &Value) -> Option<LmRequest> {
@@ -54,12 +54,42 @@ pub(crate) fn reply(reply: &LmReply) -> Value {
             json!({"index": index, "finish_reason": reason, "message": completion.to_message()})
         })
         .collect();
-    let usage = json!({
-        "prompt_tokens": reply.usage.prompt_tokens,
-        "completion_tokens": reply.usage.completion_tokens,
-        "total_tokens": reply.usage.total_tokens(),
-    });
-    json!({"object": "chat.completion", "choices": choices, "usage": usage})
+    let used = &reply.usage;
+    let part = |name: &str, tokens: u64| (tokens > 0).then(|| json!({name: tokens}));
+    let usage = told([
+        ("prompt_tokens", Some(used.prompt_tokens.into())),
+        ("completion_tokens", Some(used.completion_tokens.into())),
+        ("total_tokens", Some(used.total_tokens().into())),
+        ("prompt_tokens_details", part("cached_tokens", used.cached_tokens)),
+        ("completion_tokens_details", part("reasoning_tokens", used.reasoning_tokens)),
+    ]);
+    told([
+        ("object", Some("chat.completion".into())),
+        ("choices", Some(choices.into())),
+        ("usage", Some(usage)),
+        ("id", reply.id.clone().map(Value::from)),
+        ("model", reply.model.clone().map(Value::from)),
+    ])
+}
+
+/// The body of a reply with what OpenAI's own replies always have, because strict clients insist on it.
+pub(crate) fn whole_reply(told: &LmReply, request: &Value) -> Value {
+    let model = request.get("model").cloned().unwrap_or_default();
+    let mut whole = Map::from_iter([("id".to_owned(), "chatcmpl-0".into()), ("model".to_owned(), model)]);
+    whole.insert("created".to_owned(), 0.into());
+    if let Value::Object(fields) = reply(told) {
+        whole.extend(fields);
+    }
+    whole.into()
+}
+
+/// An object of the fields that there are.
+fn told<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// The body of a refusal.

@@ -98,7 +98,7 @@ async fn complete(
     state.under_way.fetch_sub(1, Ordering::SeqCst);
     match reply {
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        Ok(reply) => (StatusCode::OK, Json(openai::reply(&reply))),
+        Ok(reply) => (StatusCode::OK, Json(openai::whole_reply(&reply, &body))),
     }
 }
 

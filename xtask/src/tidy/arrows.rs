@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-predict", &["promptopt-core", "promptopt-macros"]),
     ("promptopt-process", &["promptopt-core"]),
     ("promptopt-mcp", &["promptopt-core", "promptopt-predict", "promptopt-process"]),
+    ("promptopt-otel", &["promptopt-core"]),
     ("promptopt-lm", &["promptopt-core"]),
     ("promptopt-lm-local", &["promptopt-core"]),
     ("promptopt-data", &["promptopt-core"]),

@@ -100,6 +100,13 @@ pub enum LmError {
         /// What failed, and what to do.
         message: String,
     },
+    /// A call failed that a program made with a client of its own
+    /// ([`CallContext::metered`](crate::program::CallContext::metered)).
+    #[error("the program's own call failed: {message}")]
+    Call {
+        /// What the program's client said.
+        message: String,
+    },
     /// The store that replies are kept in failed.
     #[error("the store of replies failed: {message}")]
     Store {
@@ -182,6 +189,7 @@ impl LmError {
                 | Self::Timeout { .. }
                 | Self::MalformedReply { .. }
                 | Self::TooLarge { .. }
+                | Self::Call { .. }
                 | Self::Store { .. }
                 | Self::Cancelled
         )

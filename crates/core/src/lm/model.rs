@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{LmError, LmReply, LmRequest};
+use super::{LmError, LmReply, LmRequest, ModelServer};
 use crate::money::{Price, Prices};
 
 /// What is known of a language model before it is asked. A wrapper hands the profile on, changed where the wrapper
@@ -29,6 +29,8 @@ pub struct ModelProfile {
     pub reasons: bool,
     /// Counts the tokens of a prompt, for budgets. `None`: every byte may be one.
     pub token_counter: Option<TokenCounter>,
+    /// Who serves it, for traces. `None`: not known.
+    pub server: Option<Arc<ModelServer>>,
 }
 
 impl ModelProfile {
@@ -83,6 +85,13 @@ impl ModelProfile {
     #[must_use]
     pub fn with_token_counter(mut self, count: impl Fn(&LmRequest) -> u64 + Send + Sync + 'static) -> Self {
         self.token_counter = Some(TokenCounter(Arc::new(count)));
+        self
+    }
+
+    /// The same with who serves it, for traces.
+    #[must_use]
+    pub fn with_server(mut self, server: ModelServer) -> Self {
+        self.server = Some(Arc::new(server));
         self
     }
 

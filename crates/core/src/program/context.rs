@@ -10,6 +10,7 @@ use crate::data::ContentHash;
 use crate::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest};
 use crate::money::{Price, Usage};
 use crate::prompt::{Prompt, Prompts};
+use crate::telemetry::Chat;
 use crate::trace::{Step, StepTime};
 
 /// Puts something around every model that a program calls, such as a budget.
@@ -183,10 +184,17 @@ impl CallContext {
             return Err(LmError::CallLimit { limit });
         }
         request.sample_index = self.sample_index(&request);
-        let mut reply = self.model.complete(&request, &Attempts::any()).await?.read();
-        if let Some(price) = self.price {
-            reply.usage = price.priced(reply.usage);
-        }
+        let chat = Chat::begin(&*self.model, &request);
+        let result = chat.around(self.model.complete(&request, &Attempts::any())).await;
+        let result = result.map(|reply| {
+            let mut reply = reply.read();
+            if let Some(price) = self.price {
+                reply.usage = price.priced(reply.usage);
+            }
+            reply
+        });
+        chat.end(&result);
+        let reply = result?;
         self.with_record(|record| record.usage += reply.usage);
         Ok(reply)
     }

@@ -7,7 +7,9 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, Role};
+use promptopt_core::lm::{
+    Attempts, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile, ModelServer, Role,
+};
 use promptopt_core::money::Price;
 use tokio::sync::oneshot;
 
@@ -103,8 +105,12 @@ impl LocalModel {
         let template = template_of(&model).map_err(engine)?;
         let context_length = options.context_length.min(model.n_ctx_train()).max(1);
         let id = model_id(&options.path, &file.sha256, file.recipe, context_length, &options);
-        let profile =
-            ModelProfile::new(id).with_price(Price::FREE).with_max_tokens(options.max_tokens).without_tools();
+        let name = options.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let profile = ModelProfile::new(id)
+            .with_price(Price::FREE)
+            .with_max_tokens(options.max_tokens)
+            .without_tools()
+            .with_server(ModelServer::new(name).with_provider("llama.cpp"));
         let (queue, counters) = (Arc::new(Queue::default()), Arc::new(Counters::default()));
         let contexts = options.contexts.max(1);
         let shared = Arc::new(Shared {

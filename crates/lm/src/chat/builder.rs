@@ -162,7 +162,7 @@ impl ChatClient {
             key: credentials.origin,
         };
         let peer = Peer { template, classifier, timer: conduct.timer() };
-        Ok(Self(conduct.client(id, &endpoint, ChatWire { peer, transport })?))
+        Ok(Self(conduct.client(id, &endpoint, "openai", ChatWire { peer, transport })?))
     }
 }
 

@@ -181,7 +181,7 @@ impl ProviderClient {
         let classifier = Classifier { redactor, url, model: template.model.clone(), key: credentials.origin };
         let peer = Peer { template, classifier, timer: conduct.timer() };
         let wire = NativeWire { peer, dialect, client, target, headers, connect_timeout, timeout };
-        Ok(Self(conduct.client(id, &endpoint, wire)?))
+        Ok(Self(conduct.client(id, &endpoint, provider.prefix(), wire)?))
     }
 }
 

@@ -7,6 +7,7 @@ use promptopt_core::lm::{
 };
 use promptopt_core::program::{CallContext, Predictor as _, StepSlot, Unavailable};
 use promptopt_core::signature::{FieldType, Signature};
+use promptopt_core::telemetry::Span;
 use promptopt_core::trace::Step;
 use serde_json::{Map, Value};
 
@@ -178,7 +179,16 @@ impl<S> Work<'_, S> {
             let call = call.clone();
             async move {
                 let mut step = Step::tool(format!("{}.tools.{}", self.agent.predict.path(), call.name));
-                let result = self.run_tool(&call, &mut step).await;
+                let span = Span::tool(&call.name, &call.id);
+                span.content("gen_ai.tool.call.arguments", || {
+                    call.read_arguments().map_or_else(|_| call.arguments.as_str().into(), Value::Object)
+                });
+                let result = span.around(self.run_tool(&call, &mut step)).await;
+                match &result {
+                    Ok(_) if step.error.is_some() => span.failed("tool"),
+                    Ok(told) => span.content("gen_ai.tool.call.result", || told.as_str().into()),
+                    Err(error) => span.failed(error.kind()),
+                }
                 self.context.end_step(slot, step);
                 result
             }

@@ -13,6 +13,7 @@ use promptopt_core::lm::Refusal;
 use promptopt_core::money::Limit;
 use promptopt_core::program::{CallContext, ModuleExt as _};
 use promptopt_core::prompt::Prompts;
+use promptopt_core::telemetry::Span;
 use promptopt_core::trace::{Failure, FailureCounts, FailureKind, Trace};
 
 use super::{RolloutJob, RolloutRunner, run_once};
@@ -293,13 +294,32 @@ impl RolloutRunner<'_> {
         .with_clock(Arc::clone(&self.now));
         // What a rollout that is dropped or refused did cost counts all the same.
         let mut unfinished = Unfinished { runner: self, context: &context, account, counts: true };
-        let trace = run_once(self.program, &context, Arc::clone(&job.example)).await;
+        let within = self.observer.span();
+        let span = Span::rollout(&within, self.program.name(), &job.example, &job.prompts, job.sample);
+        let trace = span.around(run_once(self.program, &context, Arc::clone(&job.example))).await;
+        tell(&span, &trace);
         let refused = unfinished.account.seat().refused();
         unfinished.counts = refused.is_some();
         match refused {
             None => Made::Run(Box::new(trace), context.calls()),
             Some(_) => Made::Refused,
         }
+    }
+}
+
+/// Tells the span of a rollout what became of it.
+fn tell(span: &Span, trace: &Trace) {
+    if let Some(score) = trace.score_value() {
+        span.scored(score);
+    }
+    if let Some(failure) = &trace.error {
+        span.failed(match failure.kind {
+            FailureKind::Reply => "reply",
+            FailureKind::Program => "program",
+            FailureKind::Provider => "provider",
+            FailureKind::Metric => "metric",
+            _ => "other",
+        });
     }
 }
 

@@ -110,6 +110,7 @@ impl<'p> Run<'p> {
         }
         self.change_formats(&traces);
         self.note_uncounted();
+        self.note_unasked(&traces);
         if let Some(reason) = unknown_input(self.program, self.board.examples(), &traces) {
             return Err(Error::Data { reason });
         }

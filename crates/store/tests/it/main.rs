@@ -12,6 +12,7 @@ mod crash;
 mod damage;
 mod directory;
 mod journal;
+mod metered;
 mod model;
 mod processes;
 mod support;

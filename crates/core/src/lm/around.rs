@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use super::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use async_trait::async_trait;
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 
 /// The model inside [`around`], with the permission for further attempts that came with the request.
 #[derive(Clone)]
@@ -32,24 +32,27 @@ pub struct Around<F> {
     complete: F,
 }
 
-/// Puts a closure around a model. The closure gets the model inside and the request, and gives the reply: it may ask
-/// first, change the request or the reply, count, wait or fail. The profile of the model inside is handed on, and so
-/// are its attempts.
+/// Puts a closure around a model, for a log, spans, a cache or faults of one's own. The closure gets the model inside and
+/// the request, and gives the reply: it may ask first, change the request or the reply, count, wait or fail. The profile of
+/// the model inside is handed on, and so is the permission for further attempts. Where the closure changes what is
+/// replied, give the model another id ([`Around::with_profile`]), so that stores tell its replies apart.
 ///
 /// ```
-/// use promptopt_core::lm::{Attempts, LanguageModel as _, LmRequest};
-/// use promptopt_testkit::{ScriptedLm, around};
+/// use promptopt_core::lm::{Attempts, LanguageModel as _, LmReply, LmRequest, around, lm_fn};
+/// use promptopt_core::money::Usage;
+/// # use futures_util::FutureExt as _;
 ///
-/// let polite = around(ScriptedLm::answering("4"), |next, request| async move {
-///     let mut reply = next.complete(&request).await?;
-///     for completion in &mut reply.completions {
-///         completion.text.push_str("\nYou are welcome.");
+/// let model = lm_fn("m", |_: LmRequest| async { Ok(LmReply::text("4", Usage::call(9, 1))) });
+/// let logged = around(model, |next, request| async move {
+///     let reply = next.complete(&request).await;
+///     match &reply {
+///         Ok(reply) => println!("{} messages, {} tokens", request.messages.len(), reply.usage.total_tokens()),
+///         Err(error) => println!("{} messages: {error}", request.messages.len()),
 ///     }
-///     Ok(reply)
+///     reply
 /// });
-/// let reply = pollster::block_on(polite.complete(&LmRequest::default(), &Attempts::any()))?;
-/// assert!(reply.first_text().ends_with("You are welcome."));
-/// assert_eq!(polite.profile().id, "scripted");
+/// let reply = logged.complete(&LmRequest::default(), &Attempts::any()).now_or_never().unwrap()?;
+/// assert_eq!((reply.first_text(), logged.profile().id.as_str()), ("4", "m"));
 /// # Ok::<(), promptopt_core::lm::LmError>(())
 /// ```
 pub fn around<F, R>(model: impl LanguageModel + 'static, complete: F) -> Around<F>
@@ -101,7 +104,9 @@ impl<F> fmt::Debug for Around<F> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use promptopt_core::money::Price;
+    use futures_util::FutureExt as _;
+
+    use crate::money::{Price, Usage};
 
     use super::*;
 
@@ -120,7 +125,7 @@ mod tests {
 
         async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
             let text = format!("draw {}, again: {}", request.sample_index, attempts.another());
-            Ok(LmReply::text(text, promptopt_core::money::Usage::default()))
+            Ok(LmReply::text(text, Usage::default()))
         }
     }
 
@@ -142,7 +147,8 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             false
         });
-        let reply = |attempts| pollster::block_on(shifted.complete(&LmRequest::default(), attempts)).unwrap();
+        let reply =
+            |attempts| shifted.complete(&LmRequest::default(), attempts).now_or_never().unwrap().unwrap();
         assert_eq!(reply(&none).first_text(), "draw 1, again: false");
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(reply(&Attempts::any()).first_text(), "draw 1, again: true");
