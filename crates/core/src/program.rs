@@ -26,5 +26,5 @@ pub use metric::{
 pub use module::{Module, ModuleExt, Predictor, check_program};
 pub use parts::HasPredictors;
 pub use saved::Program;
-pub use saved_signature::{SavedField, SavedSignature};
+pub use saved_signature::{SavedField, SavedSignature, SavedSignatures};
 pub use text::Text;

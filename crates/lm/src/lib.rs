@@ -65,8 +65,10 @@ mod form_refusal;
 mod format_support;
 mod forms;
 mod headers;
+mod hearer;
 mod hedge;
 mod identity;
+mod lines;
 mod name;
 #[cfg(feature = "providers")]
 mod native;
@@ -83,6 +85,7 @@ mod reply;
 mod retry;
 mod retry_after;
 mod secrets;
+mod serving;
 mod surface;
 mod text;
 mod timer;

@@ -4,18 +4,14 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::drift::{Drift, drifts_of};
 use super::module::fitted;
-use super::{Module, SavedSignature};
+use super::{Module, SavedSignature, SavedSignatures};
 use crate::Error;
 use crate::file::read_text;
 use crate::prompt::Prompts;
-
-/// The version of the format that is written. Files without one are older, and carry no signatures.
-const FORMAT: u32 = 1;
 
 /// The largest file that is read, in bytes. What the command writes holds every candidate as well.
 const LARGEST: u64 = 256 * 1024 * 1024;
@@ -54,18 +50,21 @@ pub struct Program {
     #[serde(default, rename = "task")]
     pub name: String,
     /// Predictor path -> the signature that its prompt was made for. Empty in older files.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub signatures: IndexMap<String, SavedSignature>,
+    #[serde(default, skip_serializing_if = "SavedSignatures::is_empty")]
+    pub signatures: SavedSignatures,
     /// Predictor path -> instruction and demos.
     pub prompts: Prompts,
 }
 
 impl Program {
+    /// The version of the format that is written. Files without one are older, and carry no signatures.
+    pub const FORMAT: u32 = 1;
+
     /// The program as it is now.
     pub fn of(module: &(impl Module + ?Sized)) -> Self {
         let predictors = module.predictors();
         Self {
-            format: FORMAT,
+            format: Self::FORMAT,
             promptopt: env!("CARGO_PKG_VERSION").to_owned(),
             name: module.name().to_owned(),
             signatures: SavedSignature::of_all(module),
@@ -93,11 +92,12 @@ impl Program {
                  `Prompts`, which `install` takes"
             )
         })?;
-        if program.format > FORMAT {
+        if program.format > Self::FORMAT {
             return Err(format!(
-                "it has the format {}, and this promptopt ({}) reads up to {FORMAT}; update promptopt to {}",
+                "it has the format {}, and this promptopt ({}) reads up to {}; update promptopt to {}",
                 program.format,
                 env!("CARGO_PKG_VERSION"),
+                Self::FORMAT,
                 program.promptopt
             ));
         }

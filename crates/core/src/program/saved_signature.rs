@@ -8,6 +8,9 @@ use super::Module;
 use crate::data::ContentHash;
 use crate::signature::{Field, FieldType, Signature};
 
+/// Predictor path -> its signature as it is saved.
+pub type SavedSignatures = IndexMap<String, SavedSignature>;
+
 /// Names and types of the fields of a signature, and their hash. Instructions and descriptions are no part of it, and
 /// the hash does not depend on the order of fields, of the values of an `enum` or of the members of a `union`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +49,7 @@ impl SavedSignature {
     }
 
     /// Of every predictor of a program, by path.
-    pub fn of_all(module: &(impl Module + ?Sized)) -> IndexMap<String, Self> {
+    pub fn of_all(module: &(impl Module + ?Sized)) -> SavedSignatures {
         let predictors = module.predictors();
         predictors.iter().map(|one| (one.path().to_owned(), Self::of(one.signature()))).collect()
     }
