@@ -89,8 +89,8 @@ impl<T> Stream for PredictionStream<T> {
 impl<T> Unpin for PredictionStream<T> {}
 
 impl<T> PredictionStream<T> {
-    fn new(
-        predict: &Predict<impl Send + 'static>,
+    fn new<S: 'static>(
+        predict: &Predict<S>,
         context: &CallContext,
         inputs: Result<Fields, Error>,
         read: impl FnOnce(Prediction) -> Result<T, Error> + Send + 'static,
@@ -144,12 +144,9 @@ impl Predict {
     }
 }
 
-impl<S: TypedSignature + Send + 'static> Predict<S> {
+impl<S: TypedSignature> Predict<S> {
     /// As [`Predict::stream`] of fields, in Rust types.
-    pub fn stream(&self, context: &CallContext, input: S::Input) -> PredictionStream<S::Output>
-    where
-        S::Output: 'static,
-    {
+    pub fn stream(&self, context: &CallContext, input: S::Input) -> PredictionStream<S::Output> {
         let path = promptopt_core::program::Predictor::path(self).to_owned();
         let inputs = to_fields(&input).map_err(|source| self.unfit(source));
         PredictionStream::new(self, context, inputs, move |prediction| {
