@@ -1,4 +1,4 @@
-//! The examples are the binaries in `src/bin`. Here is what they share, and the guide, which is compiled.
+//! The examples are the binaries in `src/bin`. Here is what they share, and pages of the documentation, which are compiled.
 
 mod sealed;
 mod session;
@@ -10,3 +10,7 @@ pub use session::Session;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide-rust.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/production.md")]
+struct Production;
