@@ -17,7 +17,10 @@ const ANSWER: &str = "The lamp is in the post – it comes on Tuesday. \u{1f4a1}
 async fn a_stream_comes_to_the_whole_reply_or_says_why_not() {
     let model = || Arc::new(lm_fn("m", |_: LmRequest| async { Ok(LmReply::text(ANSWER, Usage::call(9, 9))) }));
     for fault in Fault::ALL {
+        let clock = Arc::<JumpingClock>::default();
+        let time_of_day = Arc::clone(&clock);
         let plan = FaultPlan::new(5).with([fault], 0.7).stall(Duration::from_secs(5));
+        let plan = plan.time_of_day(move || time_of_day.now());
         let server = FaultServer::start(model(), plan).await.unwrap();
         let millis = Duration::from_millis;
         let client = ChatClient::builder()
@@ -27,7 +30,7 @@ async fn a_stream_comes_to_the_whole_reply_or_says_why_not() {
             .first_byte_timeout(millis(150))
             .max_silence(millis(150))
             .max_reply_bytes(MAX_REPLY_BYTES / 64)
-            .clock(Arc::<JumpingClock>::default() as Arc<dyn Timer>)
+            .clock(clock as Arc<dyn Timer>)
             .build()
             .unwrap();
         let (mut whole, mut broken) = (0, 0);
