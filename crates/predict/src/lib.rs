@@ -41,6 +41,7 @@ pub mod derive;
 mod error;
 mod field_reader;
 mod json;
+mod json_reader;
 mod pieces;
 mod plain;
 mod predict;

@@ -41,11 +41,13 @@ pub enum StreamEvent<T = Prediction> {
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct PredictionStream<T = Prediction> {
     /// None at its end.
-    call: Option<Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>>,
+    call: Option<Call<T>>,
     /// What came of it, until that is handed on behind what was told.
     ended: Option<Result<T, Error>>,
     told: Queue,
 }
+
+type Call<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// What was told and not handed on yet.
 type Queue = Arc<Mutex<VecDeque<Told>>>;
@@ -108,8 +110,7 @@ impl<T> PredictionStream<T> {
 
 impl Predict {
     /// Asks as [`Predict::call`] does, and gives the text of the outputs as it comes, then the whole prediction. Outputs of
-    /// another type than text come with the whole, and so does all text where the adapter does not stream
-    /// ([`JsonAdapter`](crate::JsonAdapter)) or the model does not.
+    /// another type than text come with the whole, and so does all text where the model does not stream.
     ///
     /// ```
     /// use futures_util::TryStreamExt as _;

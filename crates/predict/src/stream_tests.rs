@@ -102,7 +102,8 @@ fn check(predict: &Predict, reply: &str, sizes: &[usize]) -> (usize, String) {
     let prediction = done.unwrap();
     for field in predict.signature().outputs().iter().filter(|field| field.kind == FieldType::String) {
         let shown = page.get(&field.name).and_then(Value::as_str).unwrap_or_default();
-        assert_eq!(Some(shown), prediction.get_str(&field.name), "{reply:?} {sizes:?}");
+        let value = prediction.get_str(&field.name).unwrap_or_default();
+        assert_eq!(shown, value, "{reply:?} {sizes:?}");
     }
     (restarts, ever)
 }
@@ -169,6 +170,22 @@ fn plain_and_json_replies_come_right() {
         assert_eq!(check(&several(), reply, &[1]).0, 0, "{reply}");
         check(&several(), reply, &[5, 2]);
     }
+    let json = || predict("q -> a, n: int, b", JsonAdapter);
+    for reply in [
+        "{\"n\": 7, \"a\": \"one\\n\\u00e9\\ud83d\\ude00 \\\"x\\\"\", \"b\": \"two\"}",
+        "Sure:\n```json\n{\"x\": [{\"a\": \"no\"}, \"]\"], \"a\": \"one\", \"n\": 7, \"b\": \"\"}\n```",
+        "{'a': 'one', 'n': 7, 'b': 'two',}",
+        "{\"a\": null, \"n\": 7, \"b\": \"two\"}",
+        "{\"a\": \"one\nline\", \"n\": 7, \"b\": \"two\"}",
+        "I use {braces} first. {\"a\": \"one\", \"n\": 7, \"b\": \"two\"}",
+    ] {
+        for sizes in [&[1][..], &[5, 2], &[500]] {
+            assert_eq!(check(&json(), reply, sizes).0, 0, "{reply}");
+        }
+    }
+    let first = events(&json(), &["{\"a\": \"one\", \"n\": 7, \"b\": \"two\"}"], &[1]);
+    let first = format!("{:?}", first[0].as_ref().unwrap());
+    assert!(first.contains("delta: \"o\""), "{first}");
     let json = predict("q -> a, n: int", JsonAdapter);
     assert_eq!(check(&json, "{\"a\": \"one\\ntwo\", \"n\": 7}", &[3]), (0, "one\ntwo".to_owned()));
 }

@@ -15,7 +15,8 @@ const ANSWER: &str = "The lamp is in the post – it comes on Tuesday. \u{1f4a1}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_comes_to_the_whole_reply_or_says_why_not() {
-    let model = || Arc::new(lm_fn("m", |_: LmRequest| async { Ok(LmReply::text(ANSWER, Usage::call(9, 9))) }));
+    let model =
+        || Arc::new(lm_fn("m", |_: LmRequest| async { Ok(LmReply::text(ANSWER, Usage::call(9, 9))) }));
     for fault in Fault::ALL {
         let clock = Arc::<JumpingClock>::default();
         let time_of_day = Arc::clone(&clock);
@@ -48,17 +49,24 @@ async fn a_stream_comes_to_the_whole_reply_or_says_why_not() {
                     whole += 1;
                 }
                 Err(error) => {
-                    assert!(!told.is_empty() && ANSWER.starts_with(&told), "{fault:?}: {error}, told {told:?}");
-                    assert!(error.to_string().contains("handed on") || !error.is_retryable() || {
-                        matches!(error, promptopt_core::lm::LmError::TooLarge { .. })
-                    }, "{error}");
+                    assert!(
+                        !told.is_empty() && ANSWER.starts_with(&told),
+                        "{fault:?}: {error}, told {told:?}"
+                    );
+                    assert!(
+                        error.to_string().contains("handed on") || !error.is_retryable() || {
+                            matches!(error, promptopt_core::lm::LmError::TooLarge { .. })
+                        },
+                        "{error}"
+                    );
                     broken += 1;
                 }
             }
         }
         assert!(whole > 0, "{fault:?}");
         // Only what breaks off in the middle cannot be tried again.
-        let is_midway = matches!(fault, Fault::Cut | Fault::SlowBody | Fault::TruncatedJson | Fault::EndlessBody);
+        let is_midway =
+            matches!(fault, Fault::Cut | Fault::SlowBody | Fault::TruncatedJson | Fault::EndlessBody);
         assert!(is_midway || broken == 0, "{fault:?}: {broken}");
     }
 }

@@ -97,14 +97,19 @@ fn a_service_in_rust_loads_what_was_optimized_and_the_command_what_it_saved() {
     said(folder.path(), &["optimize", "task.toml", "-q", "--max-calls", "200", "--out", "best.json"]);
     let saved = Program::load(at("best.json")).unwrap();
     let outputs = |predictor: &str| -> Vec<String> {
-        saved.signatures[predictor].outputs.iter().map(|field| format!("{}: {}", field.name, field.kind)).collect()
+        saved.signatures[predictor]
+            .outputs
+            .iter()
+            .map(|field| format!("{}: {}", field.name, field.kind))
+            .collect()
     };
     assert_eq!(saved.format, Program::FORMAT);
     assert_eq!(outputs("classify"), ["reasoning: str", "topic: str"]);
     assert_eq!(outputs("route"), ["department: enum[billing, sales]"]);
     let own = |department: &str| {
         let classify = ChainOfThought::new("classify", Signature::parse("ticket -> topic").unwrap()).unwrap();
-        let route = Signature::parse(&format!("ticket, topic -> {department}: enum[sales, billing]")).unwrap();
+        let route =
+            Signature::parse(&format!("ticket, topic -> {department}: enum[sales, billing]")).unwrap();
         Desk(classify, Predict::new("route", route))
     };
     let mut desk = own("department");

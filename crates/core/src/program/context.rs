@@ -208,8 +208,7 @@ impl CallContext {
     /// the request does not fit the budget, which ends the whole run.
     pub async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
         self.admit(&mut request)?;
-        let reply = self.model.complete(&request, &Attempts::any()).await?;
-        Ok(self.settled(reply))
+        self.settled(self.model.complete(&request, &Attempts::any())).await
     }
 
     /// As [`CallContext::complete`], and `tell` gets the answer piece by piece as it comes, as far as the model can stream.
@@ -220,8 +219,7 @@ impl CallContext {
     /// As [`CallContext::complete`]. What was told until then is no answer.
     pub async fn stream(&self, mut request: LmRequest, tell: Tell<'_>) -> Result<LmReply, LmError> {
         self.admit(&mut request)?;
-        let reply = self.model.stream(&request, &Attempts::any(), tell).await?;
-        Ok(self.settled(reply))
+        self.settled(self.model.stream(&request, &Attempts::any(), tell)).await
     }
 
     /// Counts a call, and says which draw it is.
@@ -240,14 +238,17 @@ impl CallContext {
         Ok(())
     }
 
-    /// A reply as the program gets it, counted.
-    fn settled(&self, reply: LmReply) -> LmReply {
-        let mut reply = reply.read();
+    /// The reply as the program gets it, counted.
+    async fn settled(
+        &self,
+        asked: impl Future<Output = Result<LmReply, LmError>>,
+    ) -> Result<LmReply, LmError> {
+        let mut reply = asked.await?.read();
         if let Some(price) = self.price {
             reply.usage = price.priced(reply.usage);
         }
         self.with_record(|record| record.usage += reply.usage);
-        reply
+        Ok(reply)
     }
 
     /// The bound on a completion, in tokens, that holds where a request sets none; `None` where there is none, or it is

@@ -217,7 +217,6 @@ impl<S: chat_client_builder::State> ChatClientBuilder<S> {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn for_serving(mut self) -> Self {
         self.serving = true;
         self
