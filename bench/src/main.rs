@@ -30,6 +30,7 @@ mod search_methods;
 mod search_peers;
 mod search_plot;
 mod search_series;
+mod serve;
 mod server;
 mod soak;
 mod table;
@@ -72,10 +73,10 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One thread for rollouts and their connections, as the command has it; all of them for the simulated tasks.
+/// One thread for rollouts and their connections, as the command has it; all of them for a service and the simulated tasks.
 fn runtime(part: Part) -> std::io::Result<Runtime> {
     let mut builder = match part {
-        Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real | Part::Tools => {
+        Part::Serve | Part::Memory | Part::Search | Part::Harm | Part::Model | Part::Real | Part::Tools => {
             Builder::new_multi_thread()
         }
         _ => Builder::new_current_thread(),
@@ -88,6 +89,7 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Overhead => overhead::run(options).await,
         Part::Concurrency => concurrency::run(options).await,
         Part::CriticalPath => critical_path::run(options).await,
+        Part::Serve => serve::run(options).await,
         Part::Memory => memory::run(options).await,
         Part::Scaling => scaling::run(options).await,
         Part::Search => search::run(options).await,

@@ -19,7 +19,7 @@ use promptopt_testkit::{HiddenRules, LoopbackServer};
 
 use crate::options::Options;
 use crate::table::{Goal, Row};
-use crate::{child, task};
+use crate::{child, serve, task};
 
 /// Language-model calls of the run.
 const CALLS: u64 = 1000;
@@ -67,6 +67,7 @@ pub(crate) fn child(role: &str, arguments: &[String]) -> Result<()> {
             // They are in memory until the peak is read.
             return say_peak();
         }
+        ("serve", [url, before, after]) => return serve::grow(url, before.parse()?, after.parse()?),
         _ => bail!("there is no child `{role}` with these arguments"),
     }
     say_peak()
@@ -75,10 +76,16 @@ pub(crate) fn child(role: &str, arguments: &[String]) -> Result<()> {
 /// Says the most memory that this process has held, in MiB.
 fn say_peak() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status").context("reading the peak from /proc")?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("/proc has no VmHWM")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("VmHWM has no value")?.parse()?;
-    child::answer(&format!("{:.2}", kib / 1024.0));
+    child::answer(&format!("{:.2}", mib(&status, "VmHWM:")?));
     Ok(())
+}
+
+/// A figure of `/proc/self/status`, in MiB.
+pub(crate) fn mib(status: &str, name: &str) -> Result<f64> {
+    let line = status.lines().find(|line| line.starts_with(name));
+    let line = line.with_context(|| format!("/proc has no {name}"))?;
+    let kib: f64 = line.split_whitespace().nth(1).with_context(|| format!("{name} has no value"))?.parse()?;
+    Ok(kib / 1024.0)
 }
 
 async fn optimize(url: &str, folder: &Path) -> Result<()> {

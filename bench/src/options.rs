@@ -82,6 +82,8 @@ pub(crate) enum Part {
     Concurrency,
     /// Wall time of whole optimizer runs over the chain of calls that wait for each other.
     CriticalPath,
+    /// What a service pays: many requests at once, one call beside bare HTTP, and memory over many calls.
+    Serve,
     /// Peak resident memory.
     Memory,
     /// How cost grows with examples, candidates and predictors.
@@ -108,6 +110,7 @@ impl Part {
         Self::Overhead,
         Self::Concurrency,
         Self::CriticalPath,
+        Self::Serve,
         Self::Memory,
         Self::Scaling,
         Self::Search,
@@ -121,6 +124,7 @@ impl Part {
             Self::Overhead => "overhead",
             Self::Concurrency => "concurrency",
             Self::CriticalPath => "critical-path",
+            Self::Serve => "serve",
             Self::Memory => "memory",
             Self::Scaling => "scaling",
             Self::Search => "search",

@@ -1,4 +1,4 @@
-//! The examples are the binaries in `src/bin`. Here is what they share, and the pages for Rust, which are compiled.
+//! The examples are the binaries in `src/bin`. Here is what they share, and pages of the documentation, which are compiled.
 
 mod sealed;
 mod session;
@@ -18,3 +18,7 @@ struct Compared;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/tracing.md")]
 struct Traces;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/production.md")]
+struct Production;

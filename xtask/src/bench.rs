@@ -19,6 +19,7 @@ parts:
   overhead       CPU time of a rollout apart from the model
   concurrency    rollouts a second against a server with latency, as a share of what the latency allows
   critical-path  wall time of whole optimizer runs over the chain of calls that wait for each other
+  serve          what a service pays: many requests at once, a call beside bare HTTP, memory over many calls
   memory         peak resident memory
   scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
   search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
@@ -48,10 +49,11 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "overhead",
     "concurrency",
     "critical-path",
+    "serve",
     "memory",
     "scaling",
     "search",

@@ -77,6 +77,7 @@ async fn sides(args: &DiffArgs) -> anyhow::Result<(Prompts, Prompts)> {
 async fn prompts(path: &Path, args: &DiffArgs) -> anyhow::Result<Prompts> {
     match ProgramFile::read(path)? {
         ProgramFile::Saved(saved) => Ok(saved.prompts),
+        ProgramFile::OfRust(program) => Ok(program.prompts),
         ProgramFile::Task(task) => Ok(session::chain(&task, path).await?.candidate().prompts),
         ProgramFile::Dspy(_) => {
             Ok(ProgramFile::load(path, args.task.as_deref(), &args.map).await?.candidate().prompts)

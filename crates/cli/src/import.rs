@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use promptopt_core::money::Usage;
-use promptopt_core::program::ModuleExt as _;
+use promptopt_core::program::{ModuleExt as _, Program, SavedSignature};
 use promptopt_run::Outcome;
 use serde_json::{Value, json};
 
@@ -58,7 +58,9 @@ async fn imported(args: &ImportArgs) -> anyhow::Result<(SavedProgram, PathBuf)> 
     let embedded = task.model.name == "local" || task.model.name.starts_with("local/");
     let saved = SavedProgram {
         aside: Arc::default(),
+        format: Program::FORMAT,
         promptopt: env!("CARGO_PKG_VERSION").to_owned(),
+        signatures: SavedSignature::of_all(&chain),
         task: name,
         model: task.model.name.clone(),
         prompt_model: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::money::{Budget, Usage};
-use promptopt_core::program::{Cancellation, ModuleExt as _};
+use promptopt_core::program::{Cancellation, ModuleExt as _, Program, SavedSignature};
 use promptopt_core::prompt::Prompts;
 use promptopt_core::telemetry::Span;
 use promptopt_run::{Clock as _, Event, Observer, Optimizer as _, Outcome, StopReason, TracingObserver};
@@ -236,7 +236,9 @@ impl Work<'_> {
         let (model, prompt_model) =
             (session.model.model.profile().id, session.prompt_model.model.profile().id);
         let mut saved = SavedProgram {
+            format: Program::FORMAT,
             promptopt: env!("CARGO_PKG_VERSION").to_owned(),
+            signatures: SavedSignature::of_all(&session.program),
             task: session.name.clone(),
             prompt_model: Some(prompt_model).filter(|id| *id != model),
             model,

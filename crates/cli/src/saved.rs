@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use promptopt_core::file::read_text;
 use promptopt_core::money::{Money, Usage};
+use promptopt_core::program::SavedSignatures;
 use promptopt_core::prompt::{PromptCandidate, Prompts};
 use promptopt_report::{ErrorLine, Report, StageCost, TestReport};
 use promptopt_run::{CandidateScores, Outcome};
@@ -24,6 +25,9 @@ use crate::task_file::{ProgramSection, TaskFile};
 #[derive(Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SavedProgram {
+    /// Version of the format of what a service reads ([`Program`](promptopt_core::program::Program)); 0 in older files.
+    #[serde(default)]
+    pub format: u32,
     /// Version of promptopt that wrote it.
     pub promptopt: String,
     /// Name of the task.
@@ -36,6 +40,9 @@ pub struct SavedProgram {
     /// What the program is, so that its prompts can be written out without the task file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<Definition>,
+    /// Predictor path -> the signature that its prompt was made for, with its hash.
+    #[serde(default, skip_serializing_if = "SavedSignatures::is_empty")]
+    pub signatures: SavedSignatures,
     /// Predictor path -> instruction and demos.
     pub prompts: Prompts,
     /// The prompts that the program came with.
@@ -176,10 +183,13 @@ impl SavedProgram {
         }
         // Numbers of trials are no texts, and there may be very many.
         let trials = std::mem::take(&mut self.outcome.trials);
+        // A hash looks like a key. Names of fields are in the prompts as well, where they are masked.
+        let signatures = std::mem::take(&mut self.signatures);
         let aside: anyhow::Result<Vec<Aside>> =
             self.aside.iter().map(|known| clean(known, redactor)).collect();
         let mut cleaned = Self { aside: Arc::new(aside?), ..clean(&self, redactor)? };
         cleaned.outcome.trials = trials;
+        cleaned.signatures = signatures;
         Ok(cleaned)
     }
 

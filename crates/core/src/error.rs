@@ -1,5 +1,8 @@
 //! What can go wrong in the shared parts.
 
+use std::path::PathBuf;
+
+use crate::program::{Drift, in_words};
 use crate::prompt::Misfit;
 
 /// Why a signature, a program, demos, a value or an amount cannot be used.
@@ -27,6 +30,26 @@ pub enum Error {
         predictor: String,
         /// What does not fit, and what to do.
         misfit: Misfit,
+    },
+    /// A saved program is not of the program that it should be installed in.
+    #[error(
+        "the saved program `{program}` is not for the program as it is: {}. Optimize the program again and save it, or go \
+         back to the signatures of the file; `install` takes prompts without this check",
+        in_words(.drifts)
+    )]
+    Drift {
+        /// Name of the saved program.
+        program: String,
+        /// What differs.
+        drifts: Vec<Drift>,
+    },
+    /// A program could not be read from a file or written to one.
+    #[error("the program file {}: {reason}", .path.display())]
+    ProgramFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// A value is not of its field's type.
     #[error("the field `{field}`, whose type is {kind}, holds {found}: correct the value or the type")]

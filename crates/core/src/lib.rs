@@ -44,7 +44,7 @@
 //! | [`data`] | examples, predictions, scores, content hashes |
 //! | [`signature`] | what a predictor takes and gives |
 //! | [`prompt`] | instructions, demos, candidates and where they came from |
-//! | [`program`] | modules, predictors, metrics, and the context that models are called through |
+//! | [`program`] | modules, predictors, metrics, the context that models are called through, saved programs |
 //! | [`lm`] | requests, replies, and the trait of a language model |
 //! | [`trace`] | what happened in one run of a program |
 //! | [`money`] | what calls cost and what a run may spend |

@@ -70,7 +70,7 @@ impl BodyTemplate {
                     "it comes from each request"
                 }
                 "parallel_tool_calls" => "use the option `parallel_tool_calls`: it goes with tools alone",
-                "stream" | "stream_options" => "replies are always read whole",
+                "stream" | "stream_options" => "whoever calls says so: `stream` instead of `complete`",
                 _ => continue,
             };
             return Err(ConfigError::BodyParameter { name: name.clone(), instead: instead.to_owned() });
@@ -104,6 +104,12 @@ impl BodyTemplate {
             ("tool_choice", request.tool_choice.clone().map(Value::from)),
             ("parallel_tool_calls", self.parallel_tool_calls(request, draft).map(Value::from)),
             ("logprobs", request.logprobs.map(|_| true.into())),
+            ("stream", draft.offers(Parameter::Stream).then(|| true.into())),
+            (
+                "stream_options",
+                (draft.offers(Parameter::Stream) && draft.offers(Parameter::StreamOptions))
+                    .then(|| json!({"include_usage": true})),
+            ),
             ("top_logprobs", request.logprobs.filter(|likely| *likely > 0).map(Value::from)),
         ];
         let parts = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -2,6 +2,7 @@
 
 mod builder;
 mod client;
+mod stream;
 mod wire;
 
 pub use builder::ChatClientBuilder;

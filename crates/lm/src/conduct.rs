@@ -18,13 +18,21 @@ use crate::retry::RetryPolicy;
 use crate::server::server;
 use crate::transport::Limits;
 use crate::wire::Wire;
-use crate::{ConfigError, KnownPrices, RateControl, SystemTimer, Timer};
+use crate::{Concurrency, ConfigError, KnownPrices, RateControl, SystemTimer, Timer};
+
+fn secs(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
 
 /// How a client conducts itself, in whatever dialect.
 pub(crate) struct Conduct {
     pub(crate) limits: Limits,
     pub(crate) retry: RetryPolicy,
     pub(crate) hedge_after: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) max_queue_wait: Option<Duration>,
+    /// Where no rate control is given.
+    pub(crate) concurrency: Concurrency,
     pub(crate) max_attempts_billed: Option<u32>,
     pub(crate) rate_control: Option<RateControl>,
     pub(crate) timer: Option<Arc<dyn Timer>>,
@@ -39,12 +47,20 @@ impl Conduct {
             ("connect_timeout", limits.connect_timeout.is_zero()),
             ("timeout", limits.timeout.is_zero()),
             ("first_byte_timeout", limits.first_byte_timeout.is_zero()),
+            ("max_silence", limits.max_silence.is_zero()),
+            ("deadline", self.deadline.is_some_and(|bound| bound.is_zero())),
             ("hedge_after", self.hedge_after.is_some_and(|after| after.is_zero())),
             ("max_attempts_billed", self.max_attempts_billed == Some(0)),
             ("max_reply_bytes", limits.max_reply_bytes == 0),
         ];
         if let Some((option, _)) = zeros.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(ConfigError::option(option, "it is zero"));
+        }
+        if let (Some(wait), Some(deadline)) = (self.max_queue_wait, self.deadline)
+            && wait >= deadline
+        {
+            let reason = format!("{} s leave nothing of the `deadline` of {} s", secs(wait), secs(deadline));
+            return Err(ConfigError::option("max_queue_wait", reason));
         }
         if self.hedge_after.is_some() && self.max_attempts_billed == Some(1) {
             let reason = "a hedge is billed, and `max_attempts_billed` is 1";
@@ -79,7 +95,7 @@ impl Conduct {
             .with_server(server(&template.model, endpoint, dialect));
         let rate = match self.rate_control {
             Some(rate) => rate,
-            None => RateControl::builder().maybe_clock(self.timer).build()?,
+            None => RateControl::builder().concurrency(self.concurrency).maybe_clock(self.timer).build()?,
         };
         let seed = self.jitter_seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         Ok(Client {
@@ -88,6 +104,8 @@ impl Conduct {
             retry: self.retry,
             rate,
             hedge_after: self.hedge_after,
+            deadline: self.deadline,
+            max_queue_wait: self.max_queue_wait,
             formats: FormatSupport::default(),
             parameters: ParameterSupport::default(),
             jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),

@@ -31,6 +31,16 @@ impl Draft {
         Self { offered, ..self }
     }
 
+    /// Asks for a stream, as far as the server gives one.
+    pub(crate) fn offer_stream(&mut self) {
+        self.offered.extend([Parameter::Stream, Parameter::StreamOptions]);
+    }
+
+    /// Whether `parameter` is sent, one of those that are offered.
+    pub(crate) fn offers(&self, parameter: Parameter) -> bool {
+        self.offered.contains(&parameter)
+    }
+
     /// What of its messages and tools is not sent as it is.
     pub(crate) fn refused(&self) -> &[Parameter] {
         &self.refused
@@ -87,13 +97,19 @@ mod tests {
             .with_seed(1)
             .with_reasoning_effort("low")
             .with_verbosity("low");
-        let chat = [Parameter::ParallelToolCalls, Parameter::ToolChoice, Parameter::Strict];
+        let chat = [
+            Parameter::ParallelToolCalls,
+            Parameter::ToolChoice,
+            Parameter::Strict,
+            Parameter::StreamOptions,
+            Parameter::Stream,
+        ];
         let mut draft = Draft::new(sampling, MaxTokensField::MaxTokens, true).with_offered(chat.into());
         let given_up = |draft: &mut Draft| Parameter::ALL.map(|parameter| draft.give_up(parameter));
         // There is no way back from the other name of `max_tokens`.
-        let once = [true, true, true, true, true, true, true, false, true, true, true];
+        let once = [true, true, true, true, true, true, true, false, true, true, true, true, true];
         assert_eq!(given_up(&mut draft), once);
-        assert_eq!(given_up(&mut draft), [false; 11]);
+        assert_eq!(given_up(&mut draft), [false; 13]);
         assert_eq!(draft.refused(), chat);
         assert_eq!(draft.max_tokens_field, MaxTokensField::MaxCompletionTokens);
         assert_eq!(draft.sampling, Sampling::default().with_max_tokens(9));

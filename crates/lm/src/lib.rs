@@ -67,8 +67,10 @@ mod form_refusal;
 mod format_support;
 mod forms;
 mod headers;
+mod hearer;
 mod hedge;
 mod identity;
+mod lines;
 mod name;
 #[cfg(feature = "providers")]
 mod native;
@@ -86,6 +88,7 @@ mod retry;
 mod retry_after;
 mod secrets;
 mod server;
+mod serving;
 mod surface;
 mod text;
 mod timer;

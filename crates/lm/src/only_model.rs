@@ -35,6 +35,7 @@ pub async fn only_model(base_url: &str, settings: &ModelSettings) -> Result<Stri
         connect_timeout: patience.min(Duration::from_secs(10)),
         first_byte_timeout: patience,
         timeout: patience,
+        max_silence: patience,
         max_reply_bytes: LIST_LIMIT,
     };
     let headers: Vec<_> = settings

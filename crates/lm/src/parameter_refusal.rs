@@ -118,8 +118,10 @@ fn position(sentence: &str, parameter: Parameter) -> Option<usize> {
         let (before, rest) = sentence.split_at(*at);
         let after = rest.strip_prefix(name).unwrap_or(rest);
         // These are words of plain English as well.
-        let is_plain_word =
-            matches!(parameter, Parameter::Stop | Parameter::Seed | Parameter::Verbosity | Parameter::Strict);
+        let is_plain_word = matches!(
+            parameter,
+            Parameter::Stop | Parameter::Seed | Parameter::Verbosity | Parameter::Strict | Parameter::Stream
+        );
         !before.ends_with(is_part_of_name)
             && !after.starts_with(is_part_of_name)
             && (!is_plain_word || is_marked_as_name(before, after))

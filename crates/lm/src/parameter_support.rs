@@ -21,6 +21,10 @@ pub(crate) enum Parameter {
     ToolChoice,
     /// Of tools.
     Strict,
+    /// That the usage is told at the end of a stream.
+    StreamOptions,
+    /// That the reply comes as a stream.
+    Stream,
     /// The role; the server gets `system`.
     Developer,
     /// What a model thought, in the messages that it wrote.
@@ -35,7 +39,7 @@ pub(crate) enum Parameter {
 
 impl Parameter {
     /// Those that have a name of their own in a request.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Temperature,
         Self::TopP,
         Self::Stop,
@@ -47,6 +51,8 @@ impl Parameter {
         Self::ParallelToolCalls,
         Self::ToolChoice,
         Self::Strict,
+        Self::StreamOptions,
+        Self::Stream,
     ];
 
     /// Those that are told by how the server speaks of messages and tools, the clearest first.
@@ -78,6 +84,8 @@ impl Parameter {
             Self::ParallelToolCalls => "parallel_tool_calls",
             Self::ToolChoice => "tool_choice",
             Self::Strict => "strict",
+            Self::StreamOptions => "stream_options",
+            Self::Stream => "stream",
             Self::Developer => "developer",
             Self::Reasoning => "reasoning_content",
             Self::NullContent => "content",

@@ -62,27 +62,40 @@ impl Payload {
 
     /// The events of a stream: the `data` of each is a value.
     fn events(text: &str) -> Self {
-        let mut payload = Self { is_stream: true, ..Self::default() };
-        let mut pending: Vec<&str> = Vec::new();
-        for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
-            // A blank line ends an event, also one that is no JSON.
-            if line.is_empty() {
-                pending.clear();
-            }
-            let Some(data) = line.strip_prefix("data:").map(str::trim) else { continue };
-            if data == "[DONE]" {
-                payload.is_done = true;
-                continue;
-            }
-            pending.push(data);
-            if let Ok(value) = serde_json::from_str(&mended(&pending.concat())) {
-                payload.values.push(value);
-                pending.clear();
-            } else if pending.len() == MAX_LINES {
-                pending.clear();
-            }
+        let mut events = Events::default();
+        let lines = text.replace("\r\n", "\n");
+        let values = lines.split(['\n', '\r']).filter_map(|line| events.line(line)).collect();
+        Self { values, is_stream: true, is_done: events.is_done }
+    }
+}
+
+/// The lines of a stream of events, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    /// What the value of an event has on its lines so far.
+    pending: Vec<String>,
+    /// Whether the stream said that it was at its end.
+    pub(crate) is_done: bool,
+}
+
+impl Events {
+    /// Reads a line; gives the value that it completes.
+    pub(crate) fn line(&mut self, line: &str) -> Option<Value> {
+        // A blank line ends an event, also one that is no JSON.
+        if line.is_empty() {
+            self.pending.clear();
         }
-        payload
+        let data = line.strip_prefix("data:").map(str::trim)?;
+        if data == "[DONE]" {
+            self.is_done = true;
+            return None;
+        }
+        self.pending.push(data.to_owned());
+        let value = serde_json::from_str(&mended(&self.pending.concat())).ok();
+        if value.is_some() || self.pending.len() == MAX_LINES {
+            self.pending.clear();
+        }
+        value
     }
 }
 

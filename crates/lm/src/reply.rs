@@ -44,55 +44,89 @@ pub(crate) fn read_reply(body: &[u8]) -> Result<LmReply, ReplyProblem> {
 
 /// The same of values that were read from a body of `bytes` bytes.
 pub(crate) fn read_payload(payload: &Payload, bytes: usize) -> Result<LmReply, ReplyProblem> {
-    let mut choices: Vec<Choice> = Vec::new();
-    let mut usage = Usage::call(0, 0);
-    let mut head = LmReply::default();
-    for value in &payload.values {
-        read_head(value, &mut head);
+    let mut reader = ReplyReader::new(payload.is_stream);
+    payload.values.iter().try_for_each(|value| reader.read(value))?;
+    reader.finish(payload.is_done, bytes)
+}
+
+/// Puts a reply together from its values, one after the other.
+pub(crate) struct ReplyReader {
+    is_stream: bool,
+    choices: Vec<Choice>,
+    usage: Usage,
+    head: LmReply,
+}
+
+impl ReplyReader {
+    /// For the values of a stream, or for the one value that is a reply.
+    pub(crate) fn new(is_stream: bool) -> Self {
+        Self { is_stream, choices: Vec::new(), usage: Usage::call(0, 0), head: LmReply::default() }
+    }
+
+    /// Reads the next value.
+    pub(crate) fn read(&mut self, value: &Value) -> Result<(), ReplyProblem> {
+        read_head(value, &mut self.head);
         let entries = value.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let error = value.get("error").and_then(ProviderError::from_error);
-        if let Some(error) = error.filter(|_| entries.is_empty() || payload.is_stream) {
+        if let Some(error) = error.filter(|_| entries.is_empty() || self.is_stream) {
             return Err(ReplyProblem::Failed(error));
         }
         for entry in entries {
             let index = entry.get("index").and_then(Value::as_u64);
-            let known = choices.iter_mut().find(|choice| payload.is_stream && choice.index == index);
+            let known = self.choices.iter_mut().find(|choice| self.is_stream && choice.index == index);
             match known {
                 Some(choice) => choice.read(entry)?,
                 None => {
                     let mut choice = Choice::default();
                     choice.index = index;
                     choice.read(entry)?;
-                    choices.push(choice);
+                    self.choices.push(choice);
                 }
             }
         }
-        usage = read_usage(value).unwrap_or(usage);
+        self.usage = read_usage(value).unwrap_or(self.usage);
+        Ok(())
     }
-    if choices.is_empty() {
-        return Err(ReplyProblem::Malformed("it has no `choices`".to_owned()));
+
+    /// Whether the model has said or thought nothing yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.choices.iter().all(Choice::is_empty)
     }
-    if payload.is_stream && !payload.is_done && choices.iter().all(|choice| choice.finish_reason.is_none()) {
-        return Err(ReplyProblem::Malformed(format!("the stream ends early, after {bytes} bytes")));
+
+    /// The text so far of the completion that will be the first.
+    pub(crate) fn text(&self) -> &str {
+        let first = self.choices.iter().min_by_key(|choice| choice.index);
+        first.map_or("", |choice| choice.text.as_str())
     }
-    // Some servers write every field that there is, with nothing in it.
-    choices.iter_mut().for_each(|choice| choice.calls.retain(|called| !called.says_nothing()));
-    choices.sort_by_key(|choice| choice.index);
-    if choices.iter().all(|choice| choice.text.is_empty() && choice.calls.is_empty()) {
-        if let Some(error) = choices.iter().find_map(|choice| choice.error.clone()) {
-            return Err(ReplyProblem::Failed(error));
+
+    /// The reply.
+    pub(crate) fn finish(self, is_done: bool, bytes: usize) -> Result<LmReply, ReplyProblem> {
+        let Self { is_stream, mut choices, usage, mut head } = self;
+        if choices.is_empty() {
+            return Err(ReplyProblem::Malformed("it has no `choices`".to_owned()));
         }
-        if choices.iter().all(|choice| choice.reason() == FinishReason::ContentFilter) {
-            let words =
-                choices.into_iter().map(|choice| choice.refusal).find(|words| !words.trim().is_empty());
-            return Err(ReplyProblem::Refused(
-                words.unwrap_or_else(|| "its content filter left nothing of the reply".to_owned()),
-            ));
+        if is_stream && !is_done && choices.iter().all(|choice| choice.finish_reason.is_none()) {
+            return Err(ReplyProblem::Malformed(format!("the stream ends early, after {bytes} bytes")));
         }
+        // Some servers write every field that there is, with nothing in it.
+        choices.iter_mut().for_each(|choice| choice.calls.retain(|called| !called.says_nothing()));
+        choices.sort_by_key(|choice| choice.index);
+        if choices.iter().all(|choice| choice.text.is_empty() && choice.calls.is_empty()) {
+            if let Some(error) = choices.iter().find_map(|choice| choice.error.clone()) {
+                return Err(ReplyProblem::Failed(error));
+            }
+            if choices.iter().all(|choice| choice.reason() == FinishReason::ContentFilter) {
+                let words =
+                    choices.into_iter().map(|choice| choice.refusal).find(|words| !words.trim().is_empty());
+                return Err(ReplyProblem::Refused(
+                    words.unwrap_or_else(|| "its content filter left nothing of the reply".to_owned()),
+                ));
+            }
+        }
+        head.completions = choices.into_iter().map(Choice::completion).collect();
+        head.usage = usage;
+        Ok(head)
     }
-    head.completions = choices.into_iter().map(Choice::completion).collect();
-    head.usage = usage;
-    Ok(head)
 }
 
 /// Reads what a reply says of itself. The first event of a stream that says it counts.

@@ -41,6 +41,15 @@ macro_rules! client_surface {
             async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
                 self.0.complete(request, attempts).await
             }
+
+            async fn stream(
+                &self,
+                request: &LmRequest,
+                attempts: &Attempts,
+                tell: Tell<'_>,
+            ) -> Result<LmReply, LmError> {
+                self.0.stream(request, attempts, tell).await
+            }
         }
 
         impl fmt::Debug for $client {

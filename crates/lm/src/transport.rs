@@ -4,10 +4,11 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use promptopt_core::lm::LmError;
 use promptopt_core::secret::Redactor;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 
 use crate::ConfigError;
@@ -25,6 +26,8 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) first_byte_timeout: Duration,
     pub(crate) timeout: Duration,
+    /// Longest time between two pieces of a stream.
+    pub(crate) max_silence: Duration,
     pub(crate) max_reply_bytes: usize,
 }
 
@@ -34,6 +37,15 @@ pub(crate) struct RawReply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+/// A reply whose head is there.
+pub(crate) struct Opened {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    response: Response,
+    first_byte: Instant,
+    deadline: Instant,
 }
 
 /// Sends bodies to one address.
@@ -65,8 +77,8 @@ impl Transport {
         Self { client, url, shown, headers, limits, redactor }
     }
 
-    /// Sends `body` and reads the reply, whatever its status.
-    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<RawReply, AttemptError> {
+    /// Sends `body` and waits for the head of the reply.
+    pub(crate) async fn open(&self, body: Vec<u8>) -> Result<Opened, AttemptError> {
         let start = Instant::now();
         let deadline = later(start, self.limits.timeout);
         let first_byte = later(start, self.limits.first_byte_timeout).min(deadline);
@@ -74,27 +86,69 @@ impl Transport {
         let mut response = match timeout_at(first_byte, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.no_connection(error)),
-            Err(_) => {
-                let error = LmError::Timeout {
-                    after: self.limits.first_byte_timeout.min(self.limits.timeout),
-                    message: format!("waiting for the first byte of the reply from {}", self.shown),
-                };
-                return Err(AttemptError::new(error, true));
-            }
+            Err(_) => return Err(self.no_first_byte()),
         };
-        let status = response.status();
         let headers = std::mem::take(response.headers_mut());
+        Ok(Opened { status: response.status(), response, headers, first_byte, deadline })
+    }
+
+    /// Reads all that is behind the head of a reply.
+    pub(crate) async fn rest(&self, mut opened: Opened) -> Result<RawReply, AttemptError> {
         let mut body = Vec::new();
-        if status.is_success() {
-            read(&mut response, &mut body, self.limits.max_reply_bytes, deadline)
+        if opened.status.is_success() {
+            read(&mut opened.response, &mut body, self.limits.max_reply_bytes, opened.deadline)
                 .await
                 .map_err(|error| AttemptError::new(self.unreadable(error), true))?;
         } else {
             // The status says enough: what can be had of the provider's words is welcome, no more.
             let limit = self.limits.max_reply_bytes.min(ERROR_BODY_LIMIT);
-            let _ = read(&mut response, &mut body, limit, deadline).await;
+            let _ = read(&mut opened.response, &mut body, limit, opened.deadline).await;
         }
-        Ok(RawReply { status: status.as_u16(), headers, body })
+        Ok(RawReply { status: opened.status.as_u16(), headers: opened.headers, body })
+    }
+
+    /// The next bytes of a stream, which `has_begun` or not; `None` at its end.
+    pub(crate) async fn next(
+        &self,
+        opened: &mut Opened,
+        has_begun: bool,
+    ) -> Result<Option<Bytes>, AttemptError> {
+        let silence =
+            if has_begun { later(Instant::now(), self.limits.max_silence) } else { opened.first_byte };
+        let result = match timeout_at(silence.min(opened.deadline), opened.response.chunk()).await {
+            Ok(Ok(chunk)) => return Ok(chunk),
+            Ok(Err(error)) => return Err(self.no_connection(error)),
+            Err(_) if Instant::now() >= opened.deadline => self.unreadable(ReadError::Timeout),
+            Err(_) if has_begun => LmError::Timeout {
+                after: self.limits.max_silence,
+                message: format!(
+                    "waiting for more of the stream from {}; `max_silence` bounds it",
+                    self.shown
+                ),
+            },
+            Err(_) => return Err(self.no_first_byte()),
+        };
+        Err(AttemptError::new(result, true))
+    }
+
+    /// Reads what is behind the end of a stream, so that its connection can be used again.
+    pub(crate) async fn drain(&self, mut opened: Opened) {
+        const BRIEFLY: Duration = Duration::from_millis(50);
+        // A server that does not end costs a connection, no more.
+        let _ = timeout_at(later(Instant::now(), BRIEFLY), opened.response.chunk()).await;
+    }
+
+    /// The bounds of one attempt.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn no_first_byte(&self) -> AttemptError {
+        let error = LmError::Timeout {
+            after: self.limits.first_byte_timeout.min(self.limits.timeout),
+            message: format!("waiting for the first byte of the reply from {}", self.shown),
+        };
+        AttemptError::new(error, true)
     }
 
     fn unreadable(&self, error: ReadError) -> LmError {

@@ -9,6 +9,7 @@ use crate::Timer;
 use crate::body::BodyTemplate;
 use crate::classify::{AttemptError, Classifier};
 use crate::draft::Draft;
+use crate::hearer::Hearer;
 
 /// One dialect. The life of a call around it is that of [`Client`](crate::client::Client).
 pub(crate) trait Wire: Send + Sync {
@@ -22,11 +23,13 @@ pub(crate) trait Wire: Send + Sync {
     /// the server had refused it.
     fn write(&self, request: &LmRequest, draft: &Draft) -> Result<Self::Body, AttemptError>;
 
-    /// Sends a request once and reads what comes. `attempt` is for the log, counted from 1.
+    /// Sends a request once and reads what comes. `attempt` is for the log, counted from 1. A dialect that can stream lets
+    /// `hearer` hear the reply as it comes.
     fn send(
         &self,
         body: &Self::Body,
         attempt: u32,
+        hearer: Option<&mut Hearer<'_>>,
     ) -> impl Future<Output = Result<LmReply, AttemptError>> + Send;
 }
 

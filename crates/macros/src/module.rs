@@ -39,8 +39,7 @@ fn read(item: &DeriveInput, root: Path) -> Result<Derived<'_>> {
                 _ => true,
             };
             if !is_count {
-                let message =
-                    "`calls` is the most calls of one run: a whole number from 1, as in `calls = 6`, or a constant";
+                let message = "`calls` is the most calls of one run: a whole number from 1, as in `calls = 6`, or a constant";
                 return Err(Error::new_spanned(number, message));
             }
             derived.calls = Some(number);

@@ -7,6 +7,7 @@ use promptopt_core::signature::{Field, FieldType, Signature};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use crate::field_reader::FieldReader;
 use crate::{ChatAdapter, JsonAdapter, PlainAdapter};
 
 /// Replies longer than this many bytes are not parsed.
@@ -46,6 +47,11 @@ pub trait Adapter: Send + Sync {
     /// This format for one that may do something else before it answers, such as to call a tool in words: no message ends
     /// with a request to answer, or with words that open the answer. `None` where that is another adapter's, or nobody's.
     fn without_request(&self) -> Option<&'static dyn Adapter> {
+        None
+    }
+
+    /// What reads the text fields of a reply while it comes; `None` where they are read with the whole reply.
+    fn reader(&self, _signature: &Signature) -> Option<Box<dyn FieldReader>> {
         None
     }
 

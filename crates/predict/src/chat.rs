@@ -11,6 +11,7 @@ use crate::JsonAdapter;
 use crate::adapter::{
     Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
 };
+use crate::field_reader::{ChatReader, FieldReader};
 use crate::pieces::Pieces;
 use crate::python::{field_descriptions, say_objective, type_note, type_request, value_text};
 use crate::unrequested::Unrequested;
@@ -20,6 +21,8 @@ const OPEN: &str = "[[ ## ";
 /// Between one block and the next.
 const BETWEEN: &str = "\n\n[[ ## ";
 const CLOSE: &str = " ## ]]";
+/// The name in the marker at the end.
+pub(crate) const END: &str = "completed";
 const COMPLETED: &str = "[[ ## completed ## ]]";
 pub(crate) const STRUCTURE: &str = "\nAll interactions will be structured in the following way, with the appropriate values \
                          filled in.\n\n";
@@ -106,6 +109,10 @@ impl Adapter for ChatAdapter {
         Some(&Unrequested(ChatAdapter))
     }
 
+    fn reader(&self, signature: &Signature) -> Option<Box<dyn FieldReader>> {
+        Some(Box::new(ChatReader::new(signature)))
+    }
+
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {
         check_size(reply)?;
         let marks = marks(reply);
@@ -173,7 +180,7 @@ fn escaped(text: String) -> String {
 }
 
 /// Takes one backslash off before every beginning of a marker.
-fn unescaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::from(text);
     }
@@ -199,28 +206,54 @@ fn beginnings(text: &str) -> impl Iterator<Item = usize> {
 
 /// A marker in a reply.
 #[derive(Debug, Clone, Copy)]
-struct Mark<'a> {
-    name: &'a str,
+pub(crate) struct Mark<'a> {
+    pub(crate) name: &'a str,
     /// Where it begins, with what decorates it.
-    start: usize,
+    pub(crate) start: usize,
     /// Where its brackets begin.
     at: usize,
-    end: usize,
+    pub(crate) end: usize,
     /// What stands before it on its line.
-    lead: &'a str,
+    pub(crate) lead: &'a str,
 }
 
 /// The markers of a reply: those that no backslash makes a part of a value. Models are free with spaces.
 fn marks(reply: &str) -> Vec<Mark<'_>> {
-    let marks = beginnings(reply).filter_map(|at| {
-        let before = reply.get(..at)?;
-        let (name, rest) = name_of(reply.get(at + 2..)?)?;
-        let lead = before.rsplit('\n').next().unwrap_or(before);
-        let decoration = if is_decoration(lead) { lead } else { emphasis_at_end(lead) };
-        let mark = Mark { name, start: at - decoration.len(), at, end: reply.len() - rest.len(), lead };
-        (!before.ends_with('\\')).then_some(mark)
-    });
-    marks.collect()
+    beginnings(reply).filter_map(|at| mark_at(reply, at)).collect()
+}
+
+/// The first marker of a reply from a place on.
+pub(crate) fn first_mark(reply: &str, from: usize) -> Option<Mark<'_>> {
+    beginnings(reply.get(from..)?).find_map(|at| mark_at(reply, from + at))
+}
+
+/// The marker whose brackets begin at a place.
+fn mark_at(reply: &str, at: usize) -> Option<Mark<'_>> {
+    let before = reply.get(..at)?;
+    let (name, rest) = name_of(reply.get(at + 2..)?)?;
+    let lead = before.rsplit('\n').next().unwrap_or(before);
+    let decoration = if is_decoration(lead) { lead } else { emphasis_at_end(lead) };
+    let mark = Mark { name, start: at - decoration.len(), at, end: reply.len() - rest.len(), lead };
+    (!before.ends_with('\\')).then_some(mark)
+}
+
+/// Whether a text that is not whole yet may be the beginning of a marker.
+pub(crate) fn may_become_mark(text: &str) -> bool {
+    let Some(inner) = text
+        .strip_prefix('[')
+        .and_then(|rest| if rest.is_empty() { Some("") } else { rest.strip_prefix('[') })
+    else {
+        return false;
+    };
+    let inner = inner.trim_start_matches(' ');
+    let Some(name) = inner.strip_prefix("##") else { return "##".starts_with(inner) };
+    let end = name.trim_start_matches(|letter: char| letter.is_alphanumeric() || "_ ".contains(letter));
+    match end.strip_prefix("##") {
+        Some(close) => {
+            "]]".starts_with(close.trim_start_matches(' ')) && close.trim_start_matches(' ') != "]]"
+        }
+        None => "##".starts_with(end),
+    }
 }
 
 /// The name in a marker whose brackets were opened, and what is behind it.
@@ -233,7 +266,7 @@ fn name_of(text: &str) -> Option<(&str, &str)> {
 }
 /// The output that a marker opens: the one of its name, or else the only one whose name is the same but for letter case
 /// and spaces.
-fn field_of<'a>(signature: &'a Signature, name: &str) -> Option<&'a Field> {
+pub(crate) fn field_of<'a>(signature: &'a Signature, name: &str) -> Option<&'a Field> {
     let outputs = signature.outputs();
     let alike = |field: &&Field| field.name.eq_ignore_ascii_case(&name.replace(' ', "_"));
     let mut alike = outputs.iter().filter(alike);
@@ -252,7 +285,7 @@ fn is_unambiguous(signature: &Signature, marks: &[Mark<'_>]) -> bool {
 
 /// Models sometimes put the end marker on the line of the last value.
 fn up_to_end_marker(text: &str) -> &str {
-    let end = marks(text).into_iter().find(|mark| mark.name.eq_ignore_ascii_case("completed"));
+    let end = marks(text).into_iter().find(|mark| mark.name.eq_ignore_ascii_case(END));
     end.and_then(|end| text.get(..end.start)).unwrap_or(text)
 }
 

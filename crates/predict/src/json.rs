@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::adapter::{Adapter, check_size, in_order, output_or_missing};
 use crate::chat::{STRUCTURE, input_pieces};
+use crate::field_reader::FieldReader;
+use crate::json_reader::JsonReader;
 use crate::python::{field_descriptions, say_objective, type_note, type_request};
 use crate::unrequested::Unrequested;
 use crate::value::{coerce, parse_json};
@@ -75,6 +77,10 @@ impl Adapter for JsonAdapter {
 
     fn without_request(&self) -> Option<&'static dyn Adapter> {
         Some(&Unrequested(JsonAdapter))
+    }
+
+    fn reader(&self, signature: &Signature) -> Option<Box<dyn FieldReader>> {
+        Some(Box::new(JsonReader::new(signature)))
     }
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {

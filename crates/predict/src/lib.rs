@@ -73,12 +73,15 @@ mod chat;
 #[doc(hidden)]
 pub mod derive;
 mod error;
+mod field_reader;
 mod json;
+mod json_reader;
 mod pieces;
 mod plain;
 mod predict;
 mod python;
 mod schema;
+mod stream;
 mod typed;
 mod unrequested;
 mod value;
@@ -88,6 +91,7 @@ pub use agent::{Agent, Tool, ToolFn, ToolForm, tool_fn};
 pub use chain_of_thought::ChainOfThought;
 pub use chat::ChatAdapter;
 pub use error::Error;
+pub use field_reader::FieldReader;
 pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 pub use predict::Predict;
@@ -95,6 +99,7 @@ pub use promptopt_core::signature::Signature;
 pub use promptopt_core::trace::TRAJECTORY;
 #[doc(inline)]
 pub use promptopt_macros::{PredictModule as Module, PredictSignature as Signature};
+pub use stream::{PredictionStream, StreamEvent};
 pub use typed::Untyped;
 pub use value::parse_value;
 

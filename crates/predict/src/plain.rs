@@ -7,6 +7,7 @@ use promptopt_core::signature::{Field, FieldType, Signature};
 use crate::adapter::{
     Adapter, check_size, emphasis_at_end, in_order, is_decoration, output_or_missing, undecorated,
 };
+use crate::field_reader::{BareReader, FieldReader, LineReader};
 use crate::pieces::Pieces;
 use crate::python::value_text;
 use crate::unrequested::NamedPlain;
@@ -58,6 +59,14 @@ impl Adapter for PlainAdapter {
 
     fn without_request(&self) -> Option<&'static dyn Adapter> {
         Some(&NamedPlain)
+    }
+
+    fn reader(&self, signature: &Signature) -> Option<Box<dyn FieldReader>> {
+        match signature.outputs() {
+            [single] if single.kind == FieldType::String => Some(Box::new(BareReader::new(single))),
+            [_] => None,
+            _ => Some(Box::new(LineReader::new(signature))),
+        }
     }
 
     fn parse(&self, signature: &Signature, reply: &str) -> Result<Fields, String> {

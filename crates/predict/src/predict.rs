@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use promptopt_core::data::{Fields, Prediction, fields_of, shorten, shown};
-use promptopt_core::lm::{Completion, LanguageModel, LmRequest, ReplyError, ResponseFormat, Sampling};
+use promptopt_core::lm::{Completion, LanguageModel, LmRequest, Piece, ReplyError, ResponseFormat, Sampling};
 use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::Prompt;
@@ -14,6 +14,7 @@ use promptopt_core::telemetry::Span;
 use promptopt_core::trace::Step;
 use serde_json::Value;
 
+use crate::stream::Listener;
 use crate::typed::{Of, Untyped};
 use crate::{Adapter, ChatAdapter, Error, JsonAdapter, adapter_of};
 
@@ -46,7 +47,7 @@ impl Predict {
     /// [`Error`] says whether an input was missing, the model gave no reply, or the reply does
     /// not fit the signature (also after the retry).
     pub async fn call(&self, context: &CallContext, inputs: &Fields) -> Result<Prediction, Error> {
-        self.call_fields(context, inputs).await
+        self.call_fields(context, inputs, None).await
     }
 }
 
@@ -59,7 +60,7 @@ impl<S: TypedSignature> Predict<S> {
     /// As [`Predict::call`] of fields.
     pub async fn call(&self, context: &CallContext, input: S::Input) -> Result<S::Output, Error> {
         let inputs = to_fields(&input).map_err(|source| self.unfit(source))?;
-        let prediction = self.call_fields(context, &inputs).await?;
+        let prediction = self.call_fields(context, &inputs, None).await?;
         from_fields(prediction.fields()).map_err(|source| self.unfit(source))
     }
 }
@@ -165,11 +166,12 @@ impl<S> Predict<S> {
         &self,
         context: &CallContext,
         inputs: &Fields,
+        listener: Option<&mut Listener>,
     ) -> Result<Prediction, Error> {
         let slot = context.begin_step();
         let span = Span::predict(&self.path);
         let mut step = Step::new(self.path.clone()).with_inputs(self.own(inputs));
-        let result = span.around(self.ask(context, inputs, &mut step)).await;
+        let result = span.around(self.ask(context, inputs, &mut step, listener)).await;
         match &result {
             Ok(prediction) => step.outputs = fields_of(prediction.fields().iter()),
             Err(error) => step.error = Some(full_text(error)),
@@ -219,14 +221,20 @@ impl<S> Predict<S> {
         context: &CallContext,
         inputs: &Fields,
         step: &mut Step,
+        mut listener: Option<&mut Listener>,
     ) -> Result<Prediction, Error> {
         let inputs = &*self.checked(inputs)?;
         let prompt = context.prompt(&self.path).unwrap_or(&self.prompt);
         let adapter = self.adapter_in(prompt)?;
-        match self.ask_through(adapter, prompt, context, inputs, &mut step.usage).await {
-            Err(Error::Reply { .. }) if self.retries(adapter) => {
+        let usage = &mut step.usage;
+        let first = self.ask_through(adapter, prompt, context, inputs, usage, listener.as_deref_mut()).await;
+        match first {
+            Err(Error::Reply { source, .. }) if self.retries(adapter) => {
                 step.retried = true;
-                self.ask_through(&JsonAdapter, prompt, context, inputs, &mut step.usage).await
+                if let Some(listener) = &mut listener {
+                    listener.restart(&source.reason);
+                }
+                self.ask_through(&JsonAdapter, prompt, context, inputs, &mut step.usage, listener).await
             }
             result => result,
         }
@@ -274,21 +282,30 @@ impl<S> Predict<S> {
         context: &CallContext,
         inputs: &Fields,
         usage: &mut Usage,
+        mut listener: Option<&mut Listener>,
     ) -> Result<Prediction, Error> {
         let request = LmRequest::new(adapter.chat(&self.signature, prompt, inputs))
             .with_sampling(self.sampling.clone())
             .with_response_format(adapter.response_format(&self.signature));
-        let reply = context
-            .complete(request)
-            .await
-            .map_err(|source| Error::Model { predictor: self.path.clone(), source })?;
+        let reply = match &mut listener {
+            None => context.complete(request).await,
+            Some(listener) => {
+                listener.begin(adapter, &self.signature);
+                let mut tell = |piece: Piece<'_>| listener.piece(piece, adapter, &self.signature);
+                context.stream(request, &mut tell).await
+            }
+        };
+        let reply = reply.map_err(|source| Error::Model { predictor: self.path.clone(), source })?;
         *usage += reply.usage;
         let completion = reply.completions.into_iter().next().unwrap_or_default();
-        adapter
+        let outputs = adapter
             .parse(&self.signature, &completion.text)
             .and_then(|outputs| self.of.checked(outputs))
-            .map(Prediction::new)
-            .map_err(|reason| self.unusable(context, &completion, reason))
+            .map_err(|reason| self.unusable(context, &completion, reason))?;
+        if let Some(listener) = listener {
+            listener.finish(&self.signature, &outputs);
+        }
+        Ok(Prediction::new(outputs))
     }
 
     /// The error for a reply that does not fit.
@@ -381,7 +398,7 @@ impl<S: 'static> Module for Predict<S> {
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        Ok(self.call_fields(context, inputs).await?)
+        Ok(self.call_fields(context, inputs, None).await?)
     }
 
     fn name(&self) -> &str {

@@ -9,13 +9,13 @@ pub use miprov2::MIPROv2;
 pub use promptopt_copro::COPRO;
 pub use promptopt_core::data::{Example, Fields, Prediction, Score};
 pub use promptopt_core::lm::{
-    Attempts, Completion, Content, File, Image, LanguageModel, LmError, LmReply, LmRequest, Message, ModelProfile,
-    Part, Role, Sampling, ToolCall, ToolDefinition, lm_fn,
+    Attempts, Completion, Content, File, Image, LanguageModel, LmError, LmReply, LmRequest, Message,
+    ModelProfile, Part, Role, Sampling, ToolCall, ToolDefinition, lm_fn,
 };
 pub use promptopt_core::money::{Budget, Money, Price, Prices, Usage};
 pub use promptopt_core::program::{
-    CallContext, Cancellation, Evaluator, Metric, Module, ModuleExt, Predictor, Text, async_metric_fn,
-    metric_fn, metric_typed, module_fn,
+    CallContext, Cancellation, Evaluator, LivePrompts, Metric, Module, ModuleExt, Predictor, Program, Text,
+    async_metric_fn, metric_fn, metric_typed, module_fn,
 };
 pub use promptopt_core::prompt::{Demo, Origin, Prompt, PromptCandidate, Prompts};
 pub use promptopt_core::signature::{Field, FieldType, History, Signature, TypedSignature};
@@ -28,7 +28,7 @@ pub use promptopt_gepa::GEPA;
 #[cfg(feature = "lm")]
 pub use promptopt_lm::ChatClient;
 pub use promptopt_macros::{Module, Signature};
-pub use promptopt_predict::{Agent, ChainOfThought, Predict, Tool, tool_fn};
+pub use promptopt_predict::{Agent, ChainOfThought, Predict, StreamEvent, Tool, tool_fn};
 #[cfg(feature = "random-search")]
 pub use promptopt_random_search::RandomSearch;
 pub use promptopt_run::{

@@ -1,6 +1,8 @@
 //! Requests and replies as an OpenAI-compatible endpoint has them on the wire.
 
-use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ResponseFormat, Sampling, ToolChoice};
+use promptopt_core::lm::{
+    Completion, FinishReason, LmReply, LmRequest, Message, ResponseFormat, Sampling, ToolChoice,
+};
 use serde_json::{Map, Value, json};
 
 /// The request in a body; `None` when its messages are none.
@@ -46,27 +48,14 @@ pub(crate) fn reply(reply: &LmReply) -> Value {
         .iter()
         .enumerate()
         .map(|(index, completion)| {
-            let reason = match completion.finish_reason {
-                FinishReason::Length => "length",
-                FinishReason::ToolCalls => "tool_calls",
-                _ => "stop",
-            };
+            let reason = reason(completion);
             json!({"index": index, "finish_reason": reason, "message": completion.to_message()})
         })
         .collect();
-    let used = &reply.usage;
-    let part = |name: &str, tokens: u64| (tokens > 0).then(|| json!({name: tokens}));
-    let usage = told([
-        ("prompt_tokens", Some(used.prompt_tokens.into())),
-        ("completion_tokens", Some(used.completion_tokens.into())),
-        ("total_tokens", Some(used.total_tokens().into())),
-        ("prompt_tokens_details", part("cached_tokens", used.cached_tokens)),
-        ("completion_tokens_details", part("reasoning_tokens", used.reasoning_tokens)),
-    ]);
     told([
         ("object", Some("chat.completion".into())),
         ("choices", Some(choices.into())),
-        ("usage", Some(usage)),
+        ("usage", Some(usage(reply))),
         ("id", reply.id.clone().map(Value::from)),
         ("model", reply.model.clone().map(Value::from)),
     ])
@@ -90,6 +79,66 @@ fn told<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect::<Map<_, _>>()
         .into()
+}
+
+fn usage(reply: &LmReply) -> Value {
+    let used = &reply.usage;
+    let part = |name: &str, tokens: u64| (tokens > 0).then(|| json!({name: tokens}));
+    told([
+        ("prompt_tokens", Some(used.prompt_tokens.into())),
+        ("completion_tokens", Some(used.completion_tokens.into())),
+        ("total_tokens", Some(used.total_tokens().into())),
+        ("prompt_tokens_details", part("cached_tokens", used.cached_tokens)),
+        ("completion_tokens_details", part("reasoning_tokens", used.reasoning_tokens)),
+    ])
+}
+
+fn reason(completion: &Completion) -> &'static str {
+    match completion.finish_reason {
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        _ => "stop",
+    }
+}
+
+/// Whether a body asks for a stream.
+pub(crate) fn wants_stream(body: &Value) -> bool {
+    body.get("stream").and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// How many letters a piece of a stream has.
+const LETTERS: usize = 3;
+
+/// A reply as the events of a stream, a few letters each, with the usage where `body` asks for it.
+pub(crate) fn events(body: &Value, reply: &LmReply) -> Vec<String> {
+    let mut chunks = Vec::new();
+    for (index, completion) in reply.completions.iter().enumerate() {
+        let mut chunk = |delta: Value, reason: Value| {
+            chunks.push(json!({"object": "chat.completion.chunk",
+                "choices": [{"index": index, "delta": delta, "finish_reason": reason}]}));
+        };
+        chunk(json!({"role": "assistant", "content": ""}), Value::Null);
+        let letters: Vec<char> = completion.text.chars().collect();
+        for piece in letters.chunks(LETTERS) {
+            chunk(json!({"content": piece.iter().collect::<String>()}), Value::Null);
+        }
+        let message = serde_json::to_value(completion.to_message()).unwrap_or_default();
+        for (number, call) in
+            message.get("tool_calls").and_then(Value::as_array).into_iter().flatten().enumerate()
+        {
+            let mut call = call.clone();
+            call.as_object_mut().into_iter().for_each(|call| {
+                call.insert("index".to_owned(), number.into());
+            });
+            chunk(json!({"tool_calls": [call]}), Value::Null);
+        }
+        chunk(json!({}), reason(completion).into());
+    }
+    if body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or_default() {
+        chunks.push(json!({"object": "chat.completion.chunk", "choices": [], "usage": usage(reply)}));
+    }
+    let done = std::iter::once("data: [DONE]\n\n".to_owned());
+    chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).chain(done).collect()
 }
 
 /// The body of a refusal.

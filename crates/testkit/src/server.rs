@@ -1,14 +1,18 @@
 //! A simulated model behind an OpenAI-compatible endpoint on the loopback interface.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::{StreamExt as _, stream};
 use promptopt_core::lm::{Attempts, LanguageModel};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -16,7 +20,8 @@ use tokio::task::JoinHandle;
 
 use crate::openai;
 
-/// Serves any model at `http://127.0.0.1:PORT/v1/chat/completions` until it is dropped.
+/// Serves any model at `http://127.0.0.1:PORT/v1/chat/completions` until it is dropped, whole or as a stream, as each
+/// request asks.
 pub struct LoopbackServer {
     address: SocketAddr,
     state: Arc<Shared>,
@@ -77,11 +82,7 @@ impl Drop for LoopbackServer {
     }
 }
 
-async fn complete(
-    State(state): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> (StatusCode, Json<Value>) {
+async fn complete(State(state): State<Arc<Shared>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     if let Some(key) = &state.key {
         let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if given != format!("Bearer {key}") {
@@ -98,10 +99,20 @@ async fn complete(
     state.under_way.fetch_sub(1, Ordering::SeqCst);
     match reply {
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        Ok(reply) => (StatusCode::OK, Json(openai::whole_reply(&reply, &body))),
+        Ok(reply) if openai::wants_stream(&body) => streamed(openai::events(&body, &reply)),
+        Ok(reply) => (StatusCode::OK, Json(openai::whole_reply(&reply, &body))).into_response(),
     }
 }
 
-fn refuse(status: StatusCode, message: &str) -> (StatusCode, Json<Value>) {
-    (status, Json(openai::error(message)))
+/// Events one after the other, each on its way before the next one is made.
+fn streamed(events: Vec<String>) -> Response {
+    let pieces = stream::iter(events).then(|event| async {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(event)
+    });
+    ([("content-type", "text/event-stream")], Body::from_stream(pieces)).into_response()
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    (status, Json(openai::error(message))).into_response()
 }

@@ -6,5 +6,6 @@ mod budgets;
 mod limits;
 mod outcomes;
 mod server;
+mod streams;
 mod support;
 mod waits;

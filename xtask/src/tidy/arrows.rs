@@ -66,8 +66,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The top of the workspace, from where everything may be used.
-const TOP: &[&str] =
-    &["promptopt", "promptopt-bench", "promptopt-cli", "promptopt-examples", "promptopt-tests"];
+const TOP: &[&str] = &[
+    "promptopt",
+    "promptopt-bench",
+    "promptopt-cli",
+    "promptopt-examples",
+    "promptopt-service",
+    "promptopt-tests",
+];
 
 /// The crate that has everything behind one name.
 const FACADE: &str = "promptopt";

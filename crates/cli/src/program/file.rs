@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use promptopt_core::program::ModuleExt as _;
+use promptopt_core::program::{ModuleExt as _, Program};
 use promptopt_core::prompt::Prompts;
 use promptopt_dspy::{DspyProgram, Layout, MAX_BYTES};
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub(crate) type PathMap = [(String, String)];
 pub(crate) enum ProgramFile {
     Task(Box<TaskFile>),
     Saved(Box<SavedProgram>),
+    /// As a program in Rust saves itself.
+    OfRust(Box<Program>),
     Dspy(DspyProgram),
 }
 
@@ -43,7 +45,11 @@ impl ProgramFile {
         }
         let text = saved::bounded(path, saved::LARGEST, || format!("the program {}", path.display()))?;
         if text.len() > MAX_BYTES || is_ours(&text) {
-            return SavedProgram::parse(&text, path).map(|saved| Self::Saved(Box::new(saved)));
+            let saved = SavedProgram::parse(&text, path).map(|saved| Self::Saved(Box::new(saved)));
+            return saved.or_else(|error| match serde_json::from_str::<Program>(&text) {
+                Ok(program) if !program.signatures.is_empty() => Ok(Self::OfRust(Box::new(program))),
+                _ => Err(error),
+            });
         }
         let program = DspyProgram::read(&text).with_context(|| {
             format!(
@@ -68,6 +74,12 @@ impl ProgramFile {
             (Self::Saved(saved), None) => saved.chain().with_context(|| {
                 format!("{} does not say what the program is; name its task with --task", path.display())
             })?,
+            (Self::OfRust(_), None) => {
+                bail!(
+                    "{} was saved by a program in Rust and does not say what the program is: give the task with --task",
+                    path.display()
+                )
+            }
             (Self::Dspy(_), None) => {
                 bail!(
                     "{} was saved by DSPy and does not name its fields: give the task with --task",
@@ -96,6 +108,7 @@ impl ProgramFile {
         match self {
             Self::Task(task) => Ok(session::chain(task, path).await?.candidate().prompts),
             Self::Saved(saved) => Ok(saved.prompts.clone()),
+            Self::OfRust(program) => Ok(program.fitted_to(chain)?),
             Self::Dspy(program) => Ok(chain.own_prompts(program.prompts(&layout(chain, program, map)?)?)),
         }
     }

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use async_trait::async_trait;
+use promptopt_core::data::{Fields, Prediction};
+use promptopt_core::program::{CallContext, Module, ModuleExt as _, Predictor, Program};
+use promptopt_core::signature::Signature;
+use promptopt_predict::{ChainOfThought, Predict};
 use serde_json::Value;
 
 use super::{TASK, folder, promptopt, refused};
@@ -82,6 +87,63 @@ fn an_optimized_program_goes_to_dspy_and_comes_back() {
         assert_eq!(read(&at("newer.json"))["metadata"]["note"], "mine");
         let diff = json(folder.path(), &["diff", "newer.json", "task.toml", "--task", "task.toml", "--json"]);
         assert_eq!(diff["same"], true, "{diff:#}");
+    }
+}
+
+#[test]
+fn a_service_in_rust_loads_what_was_optimized_and_the_command_what_it_saved() {
+    let folder = folder(CHAIN);
+    let at = |name: &str| folder.path().join(name);
+    said(folder.path(), &["optimize", "task.toml", "-q", "--max-calls", "200", "--out", "best.json"]);
+    let saved = Program::load(at("best.json")).unwrap();
+    let outputs = |predictor: &str| -> Vec<String> {
+        saved.signatures[predictor]
+            .outputs
+            .iter()
+            .map(|field| format!("{}: {}", field.name, field.kind))
+            .collect()
+    };
+    assert_eq!(saved.format, Program::FORMAT);
+    assert_eq!(outputs("classify"), ["reasoning: str", "topic: str"]);
+    assert_eq!(outputs("route"), ["department: enum[billing, sales]"]);
+    let own = |department: &str| {
+        let classify = ChainOfThought::new("classify", Signature::parse("ticket -> topic").unwrap()).unwrap();
+        let route =
+            Signature::parse(&format!("ticket, topic -> {department}: enum[sales, billing]")).unwrap();
+        Desk(classify, Predict::new("route", route))
+    };
+    let mut desk = own("department");
+    desk.install_checked(&saved).unwrap();
+    assert_eq!(desk.1.prompt(), saved.prompts.get("route").unwrap());
+    let error = own("team").install_checked(&saved).unwrap_err().to_string();
+    assert!(error.contains("predictor `route`: the field `department` of the file is `team`"), "{error}");
+    // And the other way round.
+    let mut prompt = desk.1.prompt().clone();
+    prompt.instruction = "Say what department it is.".to_owned();
+    desk.1.set_prompt(prompt);
+    desk.save(at("rust.json")).unwrap();
+    let shown = said(folder.path(), &["show", "task.toml", "--program", "rust.json"]);
+    assert!(shown.contains("Say what department it is."), "{shown}");
+    own("team").save(at("other.json")).unwrap();
+    let says = "the field `team` of the file is `department` in the program";
+    refused(folder.path(), &["show", "task.toml", "--program", "other.json"], &[says]);
+}
+
+/// The program of `CHAIN` in Rust.
+struct Desk(ChainOfThought, Predict);
+
+#[async_trait]
+impl Module for Desk {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        vec![&self.0, &self.1]
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        vec![&mut self.0, &mut self.1]
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        Ok(self.1.call(context, inputs).await?)
     }
 }
 

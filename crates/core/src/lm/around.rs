@@ -1,17 +1,27 @@
 //! A closure around a language model.
 
 use std::fmt;
-use std::future::Future;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use async_trait::async_trait;
+
+use super::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, Piece, Tell};
 
 /// The model inside [`around`], with the permission for further attempts that came with the request.
 #[derive(Clone)]
 pub struct Next {
     model: Arc<dyn LanguageModel>,
     attempts: Attempts,
+    /// Where the pieces of a stream wait for whoever is told them.
+    pieces: Option<Arc<Mutex<Vec<Said>>>>,
+}
+
+/// A [`Piece`] that waits.
+enum Said {
+    Text(String),
+    Restart,
 }
 
 impl Next {
@@ -21,7 +31,15 @@ impl Next {
     ///
     /// What the model inside says.
     pub async fn complete(&self, request: &LmRequest) -> Result<LmReply, LmError> {
-        self.model.complete(request, &self.attempts).await
+        let Some(pieces) = &self.pieces else { return self.model.complete(request, &self.attempts).await };
+        let say = |said: Said| pieces.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+        // What an earlier request of the same closure said is no part of this answer.
+        say(Said::Restart);
+        let mut tell = |piece: Piece<'_>| match piece {
+            Piece::Text(text) => say(Said::Text(text.to_owned())),
+            Piece::Restart => say(Said::Restart),
+        };
+        self.model.stream(request, &self.attempts, &mut tell).await
     }
 }
 
@@ -34,7 +52,7 @@ pub struct Around<F> {
 
 /// Puts a closure around a model, for a log, spans, a cache or faults of one's own. The closure gets the model inside and
 /// the request, and gives the reply: it may ask first, change the request or the reply, count, wait or fail. The profile of
-/// the model inside is handed on, and so is the permission for further attempts. Where the closure changes what is
+/// the model inside is handed on, and so are the permission for further attempts and the pieces of a stream. Where the closure changes what is
 /// replied, give the model another id ([`Around::with_profile`]), so that stores tell its replies apart.
 ///
 /// ```
@@ -83,8 +101,47 @@ where
     }
 
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
-        let next = Next { model: Arc::clone(&self.model), attempts: attempts.clone() };
+        let next = Next { model: Arc::clone(&self.model), attempts: attempts.clone(), pieces: None };
         (self.complete)(next, request.clone()).await
+    }
+
+    async fn stream(
+        &self,
+        request: &LmRequest,
+        attempts: &Attempts,
+        tell: Tell<'_>,
+    ) -> Result<LmReply, LmError> {
+        let pieces = Arc::new(Mutex::new(Vec::new()));
+        let (model, attempts) = (Arc::clone(&self.model), attempts.clone());
+        let next = Next { model, attempts, pieces: Some(Arc::clone(&pieces)) };
+        let mut asked = pin!((self.complete)(next, request.clone()));
+        let mut told = String::new();
+        let result = poll_fn(|task| {
+            let polled = asked.as_mut().poll(task);
+            for said in std::mem::take(&mut *pieces.lock().unwrap_or_else(PoisonError::into_inner)) {
+                match said {
+                    Said::Text(text) => {
+                        tell(Piece::Text(&text));
+                        told.push_str(&text);
+                    }
+                    Said::Restart if told.is_empty() => {}
+                    Said::Restart => {
+                        tell(Piece::Restart);
+                        told.clear();
+                    }
+                }
+            }
+            polled
+        });
+        let reply = result.await?.read();
+        // The closure may have changed the answer, or have one of its own.
+        if told != reply.first_text() {
+            if !told.is_empty() {
+                tell(Piece::Restart);
+            }
+            tell(Piece::Text(reply.first_text()));
+        }
+        Ok(reply)
     }
 }
 
@@ -152,5 +209,55 @@ mod tests {
         assert_eq!(reply(&none).first_text(), "draw 1, again: false");
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(reply(&Attempts::any()).first_text(), "draw 1, again: true");
+    }
+
+    /// Says its answer in two pieces.
+    struct Slow;
+
+    #[async_trait]
+    impl LanguageModel for Slow {
+        fn profile(&self) -> ModelProfile {
+            ModelProfile::new("slow")
+        }
+
+        async fn complete(&self, _: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
+            Ok(LmReply::text("four", Usage::call(1, 1)))
+        }
+
+        async fn stream(&self, _: &LmRequest, _: &Attempts, tell: Tell<'_>) -> Result<LmReply, LmError> {
+            tell(Piece::Text("fo"));
+            tell(Piece::Text("ur"));
+            Ok(LmReply::text("four", Usage::call(1, 1)))
+        }
+    }
+
+    #[test]
+    fn streams_go_through_a_closure() {
+        let told = |model: &dyn LanguageModel| {
+            let mut told = Vec::new();
+            let mut tell = |piece: Piece<'_>| {
+                told.push(match piece {
+                    Piece::Text(text) => text.to_owned(),
+                    Piece::Restart => "<restart>".to_owned(),
+                });
+            };
+            let (request, attempts) = (LmRequest::default(), Attempts::any());
+            model.stream(&request, &attempts, &mut tell).now_or_never().unwrap().unwrap();
+            told
+        };
+        let plain = around(Slow, |next, request| async move { next.complete(&request).await });
+        assert_eq!(told(&plain), ["fo", "ur"]);
+        let twice = around(Slow, |next, request| async move {
+            next.complete(&request).await?;
+            next.complete(&request).await
+        });
+        assert_eq!(told(&twice), ["fo", "ur", "<restart>", "fo", "ur"]);
+        let changed = around(Slow, |next, request| async move {
+            let usage = next.complete(&request).await?.usage;
+            Ok(LmReply::text("4", usage))
+        });
+        assert_eq!(told(&changed), ["fo", "ur", "<restart>", "4"]);
+        let own = around(Slow, |_, _| async move { Ok(LmReply::text("5", Usage::default())) });
+        assert_eq!(told(&own), ["5"]);
     }
 }

@@ -58,6 +58,12 @@ pub enum LmError {
         /// How long the provider asked to wait.
         retry_after: Option<Duration>,
     },
+    /// As many requests are under way as may be, and none made room in time. This one was not sent.
+    #[error("too many requests at once: {message}")]
+    Overloaded {
+        /// How many, and for how long it waited.
+        message: String,
+    },
     /// The provider failed (HTTP 408, 409, 5xx), and the retries are used up.
     #[error("the provider failed (HTTP {status}): {message}")]
     Server {
@@ -144,6 +150,7 @@ impl LmError {
         matches!(
             self,
             Self::RateLimited { .. }
+                | Self::Overloaded { .. }
                 | Self::Server { .. }
                 | Self::Connection { .. }
                 | Self::Timeout { .. }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use super::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, Tell};
 
 /// A closure as a language model; see [`lm_fn`].
 #[derive(Debug, Clone)]
@@ -100,5 +100,16 @@ impl<F: Fn(&mut LmRequest) + Send + Sync> LanguageModel for WithRequests<F> {
         let mut request = request.clone();
         (self.change)(&mut request);
         self.model.complete(&request, attempts).await
+    }
+
+    async fn stream(
+        &self,
+        request: &LmRequest,
+        attempts: &Attempts,
+        tell: Tell<'_>,
+    ) -> Result<LmReply, LmError> {
+        let mut request = request.clone();
+        (self.change)(&mut request);
+        self.model.stream(&request, attempts, tell).await
     }
 }

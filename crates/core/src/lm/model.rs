@@ -1,11 +1,11 @@
-//! The language model: one trait of two methods.
+//! The language model: one trait of two methods, and a third for those that stream.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{LmError, LmReply, LmRequest, ModelServer};
+use super::{LmError, LmReply, LmRequest, ModelServer, Piece, Tell};
 use crate::money::{Price, Prices};
 
 /// What is known of a language model before it is asked. A wrapper hands the profile on, changed where the wrapper
@@ -164,6 +164,29 @@ pub trait LanguageModel: Send + Sync {
     ///
     /// [`LmError`] says what failed and whether a retry could help.
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError>;
+
+    /// As [`LanguageModel::complete`], and `tell` gets the answer piece by piece as it comes: that of the first completion,
+    /// without what the model thinks aloud ([`AnswerPieces`](super::AnswerPieces) takes that out). The texts behind the
+    /// last [`Piece::Restart`] are its text in the reply.
+    ///
+    /// A model that cannot stream, or a wrapper that needs the whole reply before anybody sees it, such as a journal,
+    /// leaves this method as it is: all of the answer is one piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`LanguageModel::complete`]. What was told until then is no answer.
+    async fn stream(
+        &self,
+        request: &LmRequest,
+        attempts: &Attempts,
+        tell: Tell<'_>,
+    ) -> Result<LmReply, LmError> {
+        let reply = self.complete(request, attempts).await?.read();
+        if !reply.first_text().is_empty() {
+            tell(Piece::Text(reply.first_text()));
+        }
+        Ok(reply)
+    }
 }
 
 #[async_trait]
@@ -175,6 +198,15 @@ impl<T: LanguageModel + ?Sized> LanguageModel for Box<T> {
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         (**self).complete(request, attempts).await
     }
+
+    async fn stream(
+        &self,
+        request: &LmRequest,
+        attempts: &Attempts,
+        tell: Tell<'_>,
+    ) -> Result<LmReply, LmError> {
+        (**self).stream(request, attempts, tell).await
+    }
 }
 
 #[async_trait]
@@ -185,5 +217,14 @@ impl<T: LanguageModel + ?Sized> LanguageModel for Arc<T> {
 
     async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
         (**self).complete(request, attempts).await
+    }
+
+    async fn stream(
+        &self,
+        request: &LmRequest,
+        attempts: &Attempts,
+        tell: Tell<'_>,
+    ) -> Result<LmReply, LmError> {
+        (**self).stream(request, attempts, tell).await
     }
 }

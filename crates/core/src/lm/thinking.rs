@@ -80,6 +80,63 @@ fn may_think(text: &str) -> bool {
     bytes.iter().enumerate().any(begins) || text.trim_start().starts_with(BARE_ANALYSIS)
 }
 
+/// Whether the part of a text from a place on may make a notation, or belong to one that began before it. As [`may_think`],
+/// for a text that grows.
+pub(super) fn may_hold_thinking(text: &str, from: usize) -> bool {
+    // Whole, every notation that is known begins with one of a few letters.
+    let from = text.floor_char_boundary(from.saturating_sub(LONGEST));
+    let is_whole =
+        |at: usize| text.get(at..).is_some_and(|rest| tokens().any(|token| begins_with(rest, token)));
+    let starts = text.get(from..).unwrap_or_default().match_indices(STARTS);
+    starts.map(|(at, _)| from + at).any(is_whole) || text.trim_start().starts_with(BARE_ANALYSIS)
+}
+
+/// Where at the end of a text the beginning of a notation may stand that is not whole yet; the end where there is none.
+pub(super) fn notation_begins(text: &str) -> usize {
+    let lead = text.trim_start();
+    if !lead.is_empty() && BARE_ANALYSIS.starts_with(lead) {
+        return text.len() - lead.len();
+    }
+    let from = text.floor_char_boundary(text.len().saturating_sub(LONGEST));
+    let starts = text.get(from..).unwrap_or_default().match_indices(STARTS);
+    let is_beginning = |at: &usize| {
+        let rest = text.get(*at..).unwrap_or_default();
+        tokens().any(|token| begins_with(token, rest))
+    };
+    starts.map(|(at, _)| from + at).find(is_beginning).unwrap_or(text.len())
+}
+
+/// The answer in the beginning of a reply.
+pub(super) fn answer_so_far(text: &str) -> String {
+    // Which channel it is shows where its head has ended, and whether it is one where the next begins.
+    let open = text.rfind(CHANNEL).filter(|at| !text.get(*at..).unwrap_or_default().contains(MESSAGE));
+    let text = open.and_then(|at| text.get(..at)).unwrap_or(text);
+    if text.trim_start().starts_with(BARE_ANALYSIS) && !text.contains(BARE_FINAL) {
+        return String::new();
+    }
+    match apart(text) {
+        Some((answer, _)) => answer,
+        None => text.to_owned(),
+    }
+}
+
+/// The letters that notations begin with.
+const STARTS: [char; 3] = ['<', '[', '◁'];
+
+/// No notation is longer, in bytes.
+const LONGEST: usize = 40;
+
+/// All that may be a notation or a part of one.
+fn tokens() -> impl Iterator<Item = &'static str> {
+    let tags = NOTATIONS.iter().flat_map(|(open, close)| [*open, *close]);
+    tags.chain(FRAME).chain(ENDS)
+}
+
+/// Whether a text begins with a token, whatever their letter case.
+fn begins_with(text: &str, token: &str) -> bool {
+    text.as_bytes().get(..token.len()).is_some_and(|head| head.eq_ignore_ascii_case(token.as_bytes()))
+}
+
 /// Whether a text is one JSON value: a notation in it is a part of a value.
 fn is_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()

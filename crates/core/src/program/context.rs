@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Cancellation;
 use crate::data::ContentHash;
-use crate::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest};
+use crate::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, Tell};
 use crate::money::{Price, Usage};
 use crate::prompt::{Prompt, Prompts};
 use crate::telemetry::Chat;
@@ -25,6 +25,7 @@ pub trait Layer: Send + Sync {
 #[derive(Clone)]
 pub struct CallContext {
     run: Arc<Inner>,
+    prompts: Arc<Prompts>,
     model: Arc<dyn LanguageModel>,
     /// What the model's tokens cost, where no layer sees to that.
     price: Option<Price>,
@@ -39,13 +40,12 @@ struct Inner {
     /// The system's where there is none.
     clock: Option<Now>,
     began: Duration,
-    prompts: Arc<Prompts>,
     cancellation: Cancellation,
     sample_index: u64,
     call_limit: Option<u64>,
     layer: Option<Arc<dyn Layer>>,
     calls: AtomicU64,
-    /// How many steps and how many different requests are remembered.
+    /// How many steps and how many different requests are remembered; none in a service.
     most_recorded: usize,
     record: Mutex<Record>,
 }
@@ -78,14 +78,43 @@ impl StepSlot {
 }
 
 impl CallContext {
-    /// A context in which every predictor uses its own prompt. A service may share one for as long as it lives: it
-    /// records the first 256 steps, and those that begin after [`CallContext::take_record`] again. Of repeated
-    /// requests it tells the draws apart for the first 256 different ones.
+    /// A context in which every predictor uses its own prompt. It records the first 256 steps, and those that begin
+    /// after [`CallContext::take_record`] again. Of repeated requests it tells the draws apart for the first 256
+    /// different ones. For a service there is [`CallContext::serving`].
     pub fn new(model: Arc<dyn LanguageModel>) -> Self {
         let price = model.profile().price;
-        let mut run = Inner::new(Arc::default(), Cancellation::new(), 0, None, None);
+        let mut run = Inner::new(Cancellation::new(), 0, None, None);
         run.most_recorded = MOST_RECORDED;
-        Self { run: Arc::new(run), model, price, is_program: true }
+        Self { run: Arc::new(run), prompts: Arc::default(), model, price, is_program: true }
+    }
+
+    /// A context for a service, made once and shared by all its requests: it remembers no step and no request, whatever
+    /// their number, and counts calls and usage. Every request is the first draw, so a cache of replies in front of the
+    /// model answers the same request with the same reply.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use promptopt_core::program::{CallContext, LivePrompts};
+    /// # use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
+    /// # let model = lm_fn("m", |_: LmRequest| async { Ok(LmReply::default()) });
+    ///
+    /// let context = CallContext::serving(Arc::new(model));
+    /// let live = LivePrompts::default();
+    /// // In each request:
+    /// let context = context.with_prompts(live.current());
+    /// ```
+    pub fn serving(model: Arc<dyn LanguageModel>) -> Self {
+        let price = model.profile().price;
+        let mut run = Inner::new(Cancellation::new(), 0, None, None);
+        run.most_recorded = 0;
+        Self { run: Arc::new(run), prompts: Arc::default(), model, price, is_program: true }
+    }
+
+    /// The same under other prompts. All else is shared, so it costs no more than a clone. See
+    /// [`LivePrompts`](super::LivePrompts) for prompts that are replaced while a service runs.
+    #[must_use]
+    pub fn with_prompts(&self, prompts: Arc<Prompts>) -> Self {
+        Self { prompts, ..self.clone() }
     }
 
     /// A context for one run: the prompts in force, a flag that ends it, the sample index for
@@ -98,8 +127,8 @@ impl CallContext {
         call_limit: Option<u64>,
     ) -> Self {
         let price = model.profile().price;
-        let run = Inner::new(prompts, cancellation, sample_index, call_limit, None);
-        Self { run: Arc::new(run), model, price, is_program: true }
+        let run = Inner::new(cancellation, sample_index, call_limit, None);
+        Self { run: Arc::new(run), prompts, model, price, is_program: true }
     }
 
     /// The same with a layer around every model that is called. `model` has it already; the layer also sets
@@ -112,8 +141,8 @@ impl CallContext {
         call_limit: Option<u64>,
         layer: Arc<dyn Layer>,
     ) -> Self {
-        let run = Inner::new(prompts, cancellation, sample_index, call_limit, Some(layer));
-        Self { run: Arc::new(run), model, price: None, is_program: true }
+        let run = Inner::new(cancellation, sample_index, call_limit, Some(layer));
+        Self { run: Arc::new(run), prompts, model, price: None, is_program: true }
     }
 
     /// With another clock than the system's for the times of its steps. It changes nothing once the context was cloned.
@@ -136,7 +165,13 @@ impl CallContext {
                 (model, price)
             }
         };
-        Self { run: Arc::clone(&self.run), model, price, is_program: self.is_program }
+        Self {
+            run: Arc::clone(&self.run),
+            prompts: Arc::clone(&self.prompts),
+            model,
+            price,
+            is_program: self.is_program,
+        }
     }
 
     /// The same for calls that are no steps of the program, such as those of a judge: they count in the same
@@ -148,7 +183,7 @@ impl CallContext {
 
     /// The prompt in force for a predictor; `None` means the predictor's own.
     pub fn prompt(&self, predictor: &str) -> Option<&Prompt> {
-        self.run.prompts.get(predictor).filter(|_| self.is_program)
+        self.prompts.get(predictor).filter(|_| self.is_program)
     }
 
     /// The flag that ends the run.
@@ -173,6 +208,23 @@ impl CallContext {
     /// [`LmError::CallLimit`] when this context has a limit of calls and they are made, and [`LmError::Budget`] when
     /// the request does not fit the budget, which ends the whole run.
     pub async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
+        self.admit(&mut request)?;
+        self.settled(&request, self.model.complete(&request, &Attempts::any())).await
+    }
+
+    /// As [`CallContext::complete`], and `tell` gets the answer piece by piece as it comes, as far as the model can stream.
+    /// The reply that comes back counts: it is the one that `complete` gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`CallContext::complete`]. What was told until then is no answer.
+    pub async fn stream(&self, mut request: LmRequest, tell: Tell<'_>) -> Result<LmReply, LmError> {
+        self.admit(&mut request)?;
+        self.settled(&request, self.model.stream(&request, &Attempts::any(), tell)).await
+    }
+
+    /// Counts a call, and says which draw it is.
+    fn admit(&self, request: &mut LmRequest) -> Result<(), LmError> {
         let inner = &*self.run;
         if inner.cancellation.is_cancelled() {
             return Err(LmError::Cancelled);
@@ -183,10 +235,18 @@ impl CallContext {
         {
             return Err(LmError::CallLimit { limit });
         }
-        request.sample_index = self.sample_index(&request);
-        let chat = Chat::begin(&*self.model, &request);
-        let result = chat.around(self.model.complete(&request, &Attempts::any())).await;
-        let result = result.map(|reply| {
+        request.sample_index = self.sample_index(request);
+        Ok(())
+    }
+
+    /// The reply as the program gets it, counted.
+    async fn settled(
+        &self,
+        request: &LmRequest,
+        asked: impl Future<Output = Result<LmReply, LmError>>,
+    ) -> Result<LmReply, LmError> {
+        let chat = Chat::begin(&*self.model, request);
+        let result = chat.around(asked).await.map(|reply| {
             let mut reply = reply.read();
             if let Some(price) = self.price {
                 reply.usage = price.priced(reply.usage);
@@ -218,6 +278,9 @@ impl CallContext {
     /// The run's draw, told apart from earlier requests of the run that were the same.
     fn sample_index(&self, request: &LmRequest) -> u64 {
         let (run, own, most) = (self.run.sample_index, request.sample_index, self.run.most_recorded);
+        if most == 0 {
+            return own;
+        }
         let before = self.with_record(|record| {
             if record.first.is_none() && record.made.is_empty() {
                 record.first = Some(request.clone());
@@ -248,7 +311,7 @@ impl CallContext {
 
     /// Takes the next place in the record.
     pub fn begin_step(&self) -> StepSlot {
-        if !self.is_program {
+        if !self.is_program || self.run.most_recorded == 0 {
             return StepSlot::NONE;
         }
         self.with_record(|record| {
@@ -262,6 +325,9 @@ impl CallContext {
 
     /// Puts a step in its place.
     pub fn end_step(&self, slot: StepSlot, mut step: Step) {
+        if slot.place == usize::MAX {
+            return;
+        }
         step.parent = slot.parent;
         step.time = Some(StepTime::between(slot.began, self.run.now()));
         self.with_record(|record| {
@@ -272,7 +338,7 @@ impl CallContext {
     }
 
     /// The steps so far in the order in which they began, and what all calls cost. A context of no run
-    /// ([`CallContext::new`]) has the first 256.
+    /// ([`CallContext::new`]) has the first 256, and that of a service ([`CallContext::serving`]) none.
     pub fn record(&self) -> (Vec<Step>, Usage) {
         self.with_record(|record| (ended(record.steps.clone()), record.usage))
     }
@@ -315,7 +381,6 @@ fn system_time() -> Duration {
 
 impl Inner {
     fn new(
-        prompts: Arc<Prompts>,
         cancellation: Cancellation,
         sample_index: u64,
         call_limit: Option<u64>,
@@ -324,7 +389,6 @@ impl Inner {
         Self {
             clock: None,
             began: system_time(),
-            prompts,
             cancellation,
             sample_index,
             call_limit,
@@ -380,7 +444,20 @@ mod tests {
     }
 
     #[test]
-    fn a_context_that_serves_does_not_grow_and_one_of_a_run_forgets_nothing() {
+    fn a_context_of_a_service_remembers_nothing_and_counts_all() {
+        let model = Arc::new(lm_fn("m", |_| async { Ok(LmReply::text("yes", Usage::call(1, 1))) }));
+        let serving = CallContext::serving(model);
+        assert_eq!(remembered(&serving, 100_000), (0, 0));
+        let prompts = Prompts::from_iter([("p", Prompt::new("other"))]);
+        let other = serving.with_prompts(Arc::new(prompts));
+        assert_eq!(remembered(&other, 1), (0, 0));
+        assert_eq!((other.prompt("p").is_some(), serving.prompt("p").is_some()), (true, false));
+        let (steps, usage) = serving.record();
+        assert_eq!((steps.len(), usage.calls, serving.calls()), (0, 100_001, 100_001));
+    }
+
+    #[test]
+    fn a_context_of_no_run_does_not_grow_and_one_of_a_run_forgets_nothing() {
         let model = || Arc::new(lm_fn("m", |_| async { Ok(LmReply::text("yes", Usage::call(1, 1))) }));
         let serving = CallContext::new(model());
         let before = remembered(&serving, 1_000);

@@ -1,10 +1,11 @@
 //! Programs: modules that call predictors.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{CallContext, Metric, WithMetric};
+use super::{CallContext, Metric, Program, WithMetric};
 use crate::Error;
 use crate::data::{Fields, Prediction};
 use crate::lm::LanguageModel;
@@ -166,17 +167,29 @@ pub trait ModuleExt: Module {
     /// [`Error::Program`] when a path names no predictor, and [`Error::Demos`] when demos do not fit the predictor's
     /// signature, as after a rename of its fields. Then nothing is installed.
     fn install(&mut self, prompts: &Prompts) -> Result<(), Error> {
-        let predictors = self.predictors();
-        let signatures = predictors.iter().map(|one| one.signature());
-        let mut fitted = prompts.clone();
-        for predictor in &predictors {
-            let Some(prompt) = prompts.get(predictor.path()) else { continue };
-            let demos = fit_demos(&prompt.demos, predictor.signature(), signatures.clone());
-            let demos =
-                demos.map_err(|misfit| Error::Demos { predictor: predictor.path().to_owned(), misfit })?;
-            fitted.insert(predictor.path(), prompt.clone().with_demos(demos));
-        }
+        let fitted = fitted(self, prompts)?;
         self.set_prompts(&fitted)
+    }
+
+    /// Installs a saved program, all of it or nothing, after checking that it is of this very program: see
+    /// [`Program::fitted_to`]. This is for production, where a prompt that is only half there would do harm in silence.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Drift`] where a predictor was lost or is new, or a field was renamed or has another type, and
+    /// [`Error::Demos`] when demos do not fit. Then nothing is installed.
+    fn install_checked(&mut self, program: &Program) -> Result<(), Error> {
+        let fitted = program.fitted_to(self)?;
+        self.set_prompts(&fitted)
+    }
+
+    /// Saves the prompts that the program uses now, and the signatures that they are for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProgramFile`] with what the system says.
+    fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Program::of(self).save(path)
     }
 
     /// Puts prompts into the predictors they name as they are. What an optimizer made for this very program needs no
@@ -212,6 +225,21 @@ pub trait ModuleExt: Module {
 }
 
 impl<T: Module + ?Sized> ModuleExt for T {}
+
+/// Prompts with the values of their demos read by the types of their fields.
+pub(super) fn fitted(module: &(impl Module + ?Sized), prompts: &Prompts) -> Result<Prompts, Error> {
+    let predictors = module.predictors();
+    let signatures = predictors.iter().map(|one| one.signature());
+    let mut fitted = prompts.clone();
+    for predictor in &predictors {
+        let Some(prompt) = prompts.get(predictor.path()) else { continue };
+        let demos = fit_demos(&prompt.demos, predictor.signature(), signatures.clone());
+        let demos =
+            demos.map_err(|misfit| Error::Demos { predictor: predictor.path().to_owned(), misfit })?;
+        fitted.insert(predictor.path(), prompt.clone().with_demos(demos));
+    }
+    Ok(fitted)
+}
 
 /// Checks that a program has predictors and that their paths are unique.
 ///

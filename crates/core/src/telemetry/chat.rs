@@ -165,6 +165,7 @@ fn error_type(error: &LmError) -> Cow<'static, str> {
         | LmError::InvalidRequest { status, .. }
         | LmError::Server { status, .. } => return status.to_string().into(),
         LmError::RateLimited { .. } => "429",
+        LmError::Overloaded { .. } => "overloaded",
         LmError::ContextLength { .. } => "context_length",
         LmError::Refused { .. } => "refused",
         LmError::Connection { .. } => "connection",

@@ -19,6 +19,7 @@ use crate::headers::{Credentials, ExtraHeader, header_map};
 use crate::identity::identity;
 use crate::retry::RetryPolicy;
 use crate::secrets::redactor;
+use crate::serving::Defaults;
 use crate::surface::builder_surface;
 use crate::transport::{Limits, Transport, http_client};
 use crate::wire::Peer;
@@ -39,6 +40,7 @@ impl ChatClient {
     pub fn new(
         #[builder(field)] headers: Vec<ExtraHeader>,
         #[builder(field)] extra: Map<String, Value>,
+        #[builder(field)] serving: bool,
         /// Where the API lives. Default `https://api.openai.com/v1`. A trailing slash and a full
         /// `…/chat/completions` are tolerated; a query is sent along.
         #[builder(into, default = "https://api.openai.com/v1")]
@@ -71,30 +73,32 @@ impl ChatClient {
         /// Whether a model may call several tools at once, for requests with tools that do not say it. It is sent with
         /// tools alone. Default: the provider's.
         parallel_tool_calls: Option<bool>,
-        /// Longest time to connect (name lookup, TCP and TLS). Default 10 s.
-        #[builder(default = Duration::from_secs(10))]
-        connect_timeout: Duration,
+        /// Longest time to connect (name lookup, TCP and TLS). Default 10 s; 3 s for serving.
+        connect_timeout: Option<Duration>,
         /// Longest time from sending a request to the first byte of its reply. A model that is not
         /// streamed sends it when it is done, so the default is the same as `timeout`.
         first_byte_timeout: Option<Duration>,
         /// Longest time for one whole attempt, until the last byte. Each retry has it anew, and waiting for
-        /// rate control does not count. Default 120 s.
-        #[builder(default = Duration::from_secs(120))]
-        timeout: Duration,
-        /// Attempts after the first. Default 5.
-        #[builder(default = 5)]
-        max_retries: u32,
+        /// rate control does not count. Default 120 s; 30 s for serving.
+        timeout: Option<Duration>,
+        /// Longest time between two pieces of a stream, once the model has begun to answer. Default 60 s; 15 s for serving.
+        max_silence: Option<Duration>,
+        /// Longest time for a whole call: waits, retries and all. Default: none; 45 s for serving.
+        deadline: Option<Duration>,
+        /// Longest wait for a place among the requests under way. Then the call fails with
+        /// [`LmError::Overloaded`](promptopt_core::lm::LmError::Overloaded), and nothing was sent. Default: as long as it
+        /// takes; 1 s for serving.
+        max_queue_wait: Option<Duration>,
+        /// Attempts after the first. Default 5; 2 for serving.
+        max_retries: Option<u32>,
         /// Longest wait before the first retry; it doubles with each, and the wait is drawn evenly from
-        /// nothing up to it. Default 0.5 s.
-        #[builder(default = Duration::from_millis(500))]
-        backoff_base: Duration,
-        /// Longest wait before any retry, unless the provider asks for more. Default 30 s.
-        #[builder(default = Duration::from_secs(30))]
-        backoff_max: Duration,
+        /// nothing up to it. Default 0.5 s; 0.25 s for serving.
+        backoff_base: Option<Duration>,
+        /// Longest wait before any retry, unless the provider asks for more. Default 30 s; 2 s for serving.
+        backoff_max: Option<Duration>,
         /// Longest wait that a provider may ask for. Asked for more, the request fails and says so, and
-        /// until that time so does every other one, without being sent. Default 10 min.
-        #[builder(default = Duration::from_secs(600))]
-        max_retry_after: Duration,
+        /// until that time so does every other one, without being sent. Default 10 min; 5 s for serving.
+        max_retry_after: Option<Duration>,
         /// Largest reply in bytes; one that goes beyond is cut off there and tried again. Default 4 MiB.
         #[builder(default = 4 * 1024 * 1024)]
         max_reply_bytes: usize,
@@ -105,7 +109,8 @@ impl ChatClient {
         /// processes do not retry in step. Replies do not depend on it.
         jitter_seed: Option<u64>,
         /// How many requests go out at once and per minute. Give the same handle to every client of one
-        /// endpoint. Default: an adaptive limit of this client's own, see [`RateControl`].
+        /// endpoint. Default: an adaptive limit of this client's own, see [`RateControl`], that starts at 8 and ends at
+        /// 64; for serving it starts at 512, its maximum, and a provider's "too many" (HTTP 429) lowers it.
         rate_control: Option<RateControl>,
         /// Sends a request a second time when it has been under way for this long, and takes the reply that
         /// comes first. **Costs up to twice as much**, see [`ChatClient`]. Happens once a call at most, and
@@ -123,15 +128,33 @@ impl ChatClient {
         if model.trim().is_empty() {
             return Err(ConfigError::option("model", "it is empty"));
         }
+        let defaults = if serving { Defaults::serving() } else { Defaults::optimizing() };
+        if let (Some(timeout), Some(deadline)) = (timeout, deadline)
+            && timeout > deadline
+        {
+            let reason =
+                format!("{timeout:?} are longer than the `deadline` of the whole call, {deadline:?}");
+            return Err(ConfigError::option("timeout", reason));
+        }
+        let timeout = timeout.unwrap_or(defaults.timeout);
         let conduct = Conduct {
             limits: Limits {
-                connect_timeout,
+                connect_timeout: connect_timeout.unwrap_or(defaults.connect_timeout),
                 first_byte_timeout: first_byte_timeout.unwrap_or(timeout),
                 timeout,
+                max_silence: max_silence.unwrap_or(defaults.max_silence),
                 max_reply_bytes,
             },
-            retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
+            retry: RetryPolicy {
+                max_retries: max_retries.unwrap_or(defaults.max_retries),
+                backoff_base: backoff_base.unwrap_or(defaults.backoff_base),
+                backoff_max: backoff_max.unwrap_or(defaults.backoff_max),
+                max_retry_after: max_retry_after.unwrap_or(defaults.max_retry_after),
+            },
             hedge_after,
+            deadline: deadline.or(defaults.deadline.map(|bound| bound.max(timeout))),
+            max_queue_wait: max_queue_wait.or(defaults.max_queue_wait),
+            concurrency: defaults.concurrency(),
             max_attempts_billed,
             rate_control,
             timer: clock,
@@ -167,6 +190,38 @@ impl ChatClient {
 }
 
 builder_surface!(ChatClientBuilder, chat_client_builder);
+
+impl<S: chat_client_builder::State> ChatClientBuilder<S> {
+    /// Limits for requests of users in place of those for optimizing. What is set besides, before or after, stays as it is
+    /// set.
+    ///
+    /// | option | optimizing | serving |
+    /// |---|---|---|
+    /// | requests at once | 8, rising to 64 | 512, falling where the provider says "too many" |
+    /// | `max_queue_wait` | as long as it takes | 1 s, then [`LmError::Overloaded`](promptopt_core::lm::LmError::Overloaded) |
+    /// | `deadline` of the whole call | none | 45 s |
+    /// | `timeout` of an attempt | 120 s | 30 s |
+    /// | `connect_timeout` | 10 s | 3 s |
+    /// | `max_silence` within a stream | 60 s | 15 s |
+    /// | `max_retries` | 5 | 2 |
+    /// | backoff | 0.5 s, up to 30 s | 0.25 s, up to 2 s |
+    /// | `max_retry_after` | 10 min | 5 s |
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use promptopt_lm::ChatClient;
+    ///
+    /// # fn main() -> Result<(), promptopt_lm::ConfigError> {
+    /// let client = ChatClient::builder().model("gpt-5-mini").for_serving().deadline(Duration::from_secs(20)).build()?;
+    /// assert_eq!(client.rate_control().limit(), 512);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn for_serving(mut self) -> Self {
+        self.serving = true;
+        self
+    }
+}
 
 /// What the HTTP library makes of the login in the URL: it is a secret as well, and encoded.
 fn basic_authorization(http: &reqwest::Client, endpoint: &Endpoint) -> Option<String> {

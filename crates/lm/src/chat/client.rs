@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, Tell};
 
 use super::wire::ChatWire;
 use crate::RateControl;

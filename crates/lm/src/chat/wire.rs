@@ -1,10 +1,13 @@
 //! The OpenAI dialect: `POST chat/completions`.
 
 use promptopt_core::lm::{LmReply, LmRequest};
+use reqwest::header::CONTENT_TYPE;
 use tracing::debug;
 
+use super::stream::listen;
 use crate::classify::AttemptError;
 use crate::draft::Draft;
+use crate::hearer::Hearer;
 use crate::reply::read_reply;
 use crate::transport::Transport;
 use crate::wire::{Peer, Wire};
@@ -26,9 +29,24 @@ impl Wire for ChatWire {
         Ok(self.peer.template.render(request, draft)?)
     }
 
-    async fn send(&self, body: &Vec<u8>, attempt: u32) -> Result<LmReply, AttemptError> {
+    async fn send(
+        &self,
+        body: &Vec<u8>,
+        attempt: u32,
+        hearer: Option<&mut Hearer<'_>>,
+    ) -> Result<LmReply, AttemptError> {
         let Peer { classifier, timer, .. } = &self.peer;
-        let reply = self.transport.post(body.clone()).await?;
+        let opened = self.transport.open(body.clone()).await?;
+        let is_stream = |kind: &str| kind.trim_start().starts_with("text/event-stream");
+        let kind = opened.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if let Some(hearer) = hearer
+            && opened.status.is_success()
+            && kind.is_some_and(is_stream)
+        {
+            debug!(attempt, status = opened.status.as_u16(), "stream");
+            return listen(&self.transport, classifier, opened, hearer).await;
+        }
+        let reply = self.transport.rest(opened).await?;
         debug!(attempt, status = reply.status, bytes = reply.body.len(), "reply");
         if !(200..300).contains(&reply.status) {
             return Err(classifier.failed_status(&reply, timer.now()));

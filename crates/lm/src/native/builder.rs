@@ -29,7 +29,7 @@ use crate::secrets::redactor;
 use crate::surface::builder_surface;
 use crate::transport::{Limits, http_client};
 use crate::wire::Peer;
-use crate::{ConfigError, MaxTokensField, Provider, RateControl, Timer};
+use crate::{Concurrency, ConfigError, MaxTokensField, Provider, RateControl, Timer};
 
 /// The bound on a completion of Anthropic's, which wants to have one.
 const ANTHROPIC_MAX_TOKENS: u32 = 4096;
@@ -119,10 +119,14 @@ impl ProviderClient {
                 connect_timeout,
                 first_byte_timeout: timeout,
                 timeout,
+                max_silence: timeout,
                 max_reply_bytes: usize::MAX,
             },
             retry: RetryPolicy { max_retries, backoff_base, backoff_max, max_retry_after },
             hedge_after: None,
+            deadline: None,
+            max_queue_wait: None,
+            concurrency: Concurrency::default(),
             max_attempts_billed,
             rate_control,
             timer: clock,

@@ -15,6 +15,7 @@ use super::reply::read_reply;
 use crate::body::{check_sampling, unsent};
 use crate::classify::AttemptError;
 use crate::draft::Draft;
+use crate::hearer::Hearer;
 use crate::parameter_support::Parameter;
 use crate::provider::Dialect;
 use crate::wire::{Peer, Wire};
@@ -62,7 +63,13 @@ impl Wire for NativeWire {
         Ok((chat(request, &draft.sampling, self.dialect)?, self.options(request, draft)))
     }
 
-    async fn send(&self, (chat, options): &Self::Body, attempt: u32) -> Result<LmReply, AttemptError> {
+    /// The reply comes whole, and is heard at its end.
+    async fn send(
+        &self,
+        (chat, options): &Self::Body,
+        attempt: u32,
+        _hearer: Option<&mut Hearer<'_>>,
+    ) -> Result<LmReply, AttemptError> {
         let call = self.client.exec_chat(self.target.clone(), chat.clone(), Some(options));
         // The library logs replies, and whatever a provider echoes in them.
         let call = call.with_subscriber(NoSubscriber::default());

@@ -43,6 +43,11 @@ impl Choice {
         Ok(())
     }
 
+    /// Whether nothing was said or thought yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.reasoning.is_empty() && self.calls.is_empty()
+    }
+
     fn read_message(&mut self, message: &Value, is_piece: bool) -> Result<(), ReplyProblem> {
         match message.get("content") {
             Some(Value::Array(parts)) => parts.iter().for_each(|part| self.read_part(part)),

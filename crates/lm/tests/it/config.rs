@@ -82,6 +82,14 @@ fn values_that_make_no_sense() {
     check(config_error(ChatClient::builder().model("m").first_byte_timeout(zero).build()), &["first_byte"]);
     check(config_error(ChatClient::builder().model("m").max_reply_bytes(0).build()), &["`max_reply_bytes`"]);
     check(config_error(ChatClient::builder().model("m").hedge_after(zero).build()), &["`hedge_after`"]);
+    check(config_error(ChatClient::builder().model("m").max_silence(zero).build()), &["`max_silence`"]);
+    check(config_error(ChatClient::builder().model("m").deadline(zero).build()), &["`deadline`"]);
+    let serving = || ChatClient::builder().model("m").for_serving().deadline(Duration::from_secs(2));
+    let too_long = serving().timeout(Duration::from_secs(3)).build();
+    check(config_error(too_long), &["`timeout`", "longer than the `deadline`"]);
+    let too_patient = serving().max_queue_wait(Duration::from_secs(2)).build();
+    check(config_error(too_patient), &["`max_queue_wait`", "`deadline`"]);
+    serving().build().unwrap();
     let billed = |most: u32| ChatClient::builder().model("m").max_attempts_billed(most);
     check(config_error(billed(0).build()), &["`max_attempts_billed`", "zero"]);
     check(config_error(billed(1).hedge_after(Duration::MAX).build()), &["`hedge_after`", "billed"]);

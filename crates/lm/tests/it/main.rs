@@ -21,4 +21,5 @@ mod requests;
 mod retries;
 mod round_trip;
 mod secrets;
+mod stream;
 mod support;

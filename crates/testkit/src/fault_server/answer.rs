@@ -12,6 +12,7 @@ use super::shared::{Answer, Shared, Visit};
 use crate::openai;
 
 const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 const OK: &str = "200 OK";
 const TOO_MANY: &str = "429 Too Many Requests";
 
@@ -26,7 +27,7 @@ pub(super) async fn answer(
     shared: &Shared,
     connection: &mut Connection,
     visit: &Visit,
-    request: Option<LmRequest>,
+    (asked, request): (&Value, Option<LmRequest>),
 ) -> bool {
     let refused = match visit.answer {
         Answer::TooManyAtOnce => Some(refusal(TOO_MANY, "Too many requests at once.")),
@@ -38,7 +39,7 @@ pub(super) async fn answer(
         Answer::Fault(Fault::InternalError) => Some(refusal("500 Internal Server Error", "It broke.")),
         Answer::Fault(Fault::Unavailable) if visit.variant.is_multiple_of(2) => {
             let beginning = openai::error("Overloaded.").to_string();
-            let response = Response::unending("503 Service Unavailable", beginning);
+            let response = Response::unending("503 Service Unavailable", JSON, beginning);
             return run_on(connection, visit, response).await;
         }
         Answer::Fault(Fault::Unavailable) => Some(refusal("503 Service Unavailable", "Overloaded.")),
@@ -55,10 +56,13 @@ pub(super) async fn answer(
         return send(connection, visit, &response.bytes().0).await;
     };
     tokio::time::sleep(shared.plan.latency).await;
-    let body = match shared.model.complete(&request, &Attempts::any()).await {
+    let (kind, body) = match shared.model.complete(&request, &Attempts::any()).await {
         Ok(reply) => {
             visit.bill(reply.usage);
-            openai::reply(&reply).to_string()
+            match openai::wants_stream(asked) {
+                true => (EVENTS, openai::events(asked, &reply).concat()),
+                false => (JSON, openai::reply(&reply).to_string()),
+            }
         }
         Err(error) => {
             let response = refusal("500 Internal Server Error", &error.to_string());
@@ -66,8 +70,8 @@ pub(super) async fn answer(
         }
     };
     match visit.answer {
-        Answer::Fault(fault) => spoil(fault, shared.plan.stall, connection, visit, body).await,
-        _ => send(connection, visit, &Response::new(OK, JSON, body).bytes().0).await,
+        Answer::Fault(fault) => spoil(fault, shared.plan.stall, connection, visit, (kind, body)).await,
+        _ => send(connection, visit, &Response::new(OK, kind, body).bytes().0).await,
     }
 }
 
@@ -109,18 +113,18 @@ async fn spoil(
     stall: Duration,
     connection: &mut Connection,
     visit: &Visit,
-    body: String,
+    (kind, body): (&str, String),
 ) -> bool {
     let half = body.as_bytes().get(..body.len() / 2).unwrap_or_default().to_vec();
     match fault {
-        Fault::TruncatedJson => send(connection, visit, &Response::new(OK, JSON, half).bytes().0).await,
+        Fault::TruncatedJson => send(connection, visit, &Response::new(OK, kind, half).bytes().0).await,
         Fault::WebPage => {
             let page = "<!doctype html><html><head><title>Sign in to the network</title></head></html>";
             send(connection, visit, &Response::new(OK, "text/html", page).bytes().0).await
         }
-        Fault::EndlessBody => run_on(connection, visit, Response::unending(OK, half)).await,
+        Fault::EndlessBody => run_on(connection, visit, Response::unending(OK, kind, half)).await,
         _ => {
-            let (bytes, head) = Response::new(OK, JSON, body).bytes();
+            let (bytes, head) = Response::new(OK, kind, body).bytes();
             let first = match (fault, visit.variant % 4) {
                 (Fault::SlowFirstByte, _) | (Fault::Cut, 0 | 1) => 0,
                 (Fault::Cut, 2) => head / 2,

@@ -35,8 +35,8 @@ impl Response {
     }
 
     /// The head of a reply that ends with the connection, and the beginning of its body.
-    pub(super) fn unending(status: &str, beginning: impl Into<Vec<u8>>) -> Self {
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n");
+    pub(super) fn unending(status: &str, content_type: &str, beginning: impl Into<Vec<u8>>) -> Self {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\nconnection: close\r\n");
         Self { head, body: beginning.into() }
     }
 

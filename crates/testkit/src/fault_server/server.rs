@@ -19,7 +19,7 @@ use crate::openai;
 const SEND_BUFFER: u32 = 64 * 1024;
 
 /// Serves any model at `http://127.0.0.1:PORT/v1/chat/completions`, as badly as a [`FaultPlan`] says, until it
-/// is dropped. Keeps a log of every request.
+/// is dropped: whole or as a stream, as each request asks. Keeps a log of every request.
 pub struct FaultServer {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -82,7 +82,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let json: Option<Value> = serde_json::from_slice(&body).ok();
         let request = json.as_ref().and_then(openai::read_request);
         let visit = shared.enter(&body, request.is_some());
-        let goes_on = answer(&shared, &mut connection, &visit, request).await;
+        let goes_on = answer(&shared, &mut connection, &visit, (&json.unwrap_or_default(), request)).await;
         drop(visit);
         if !goes_on {
             return;
