@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `hub` (default) | datasets of the Hugging Face Hub, and Parquet files |
 //! | `mcp` (default) | tools of MCP servers for agents |
+//! | `otlp` (default) | `--otlp`: spans of every call for a receiver of OpenTelemetry |
 //! | `providers` | Anthropic, Gemini and Ollama by their own APIs |
 //! | `local` | an embedded model that runs on the CPU; takes a C++ compiler, cmake and libclang to build |
 

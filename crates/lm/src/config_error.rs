@@ -28,7 +28,7 @@ pub enum ConfigError {
         variable: String,
     },
     /// The file named for the key can not be read.
-    #[error("reading the API key from the file `{}`; does it exist, and may you read it?", .file.display())]
+    #[error("reading the API key from the file `{}`; check the path in `api_key_file`", .file.display())]
     KeyFile {
         /// The file.
         file: PathBuf,

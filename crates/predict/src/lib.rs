@@ -64,7 +64,11 @@
 //!
 //! A reply of more than 256 KiB is not parsed, and JSON nests at most 128 deep.
 //!
-//! There are no cargo features.
+//! | feature | adds |
+//! |---|---|
+//! | `tracing` | spans of predictors, agents, tools and calls |
+//!
+//! None is on by default.
 
 mod adapter;
 mod agent;
