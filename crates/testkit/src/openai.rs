@@ -61,26 +61,7 @@ pub(crate) fn reply(reply: &LmReply) -> Value {
     ])
 }
 
-/// The body of a reply with what OpenAI's own replies always have, because strict clients insist on it.
-pub(crate) fn whole_reply(told: &LmReply, request: &Value) -> Value {
-    let model = request.get("model").cloned().unwrap_or_default();
-    let mut whole = Map::from_iter([("id".to_owned(), "chatcmpl-0".into()), ("model".to_owned(), model)]);
-    whole.insert("created".to_owned(), 0.into());
-    if let Value::Object(fields) = reply(told) {
-        whole.extend(fields);
-    }
-    whole.into()
-}
-
-/// An object of the fields that there are.
-fn told<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect::<Map<_, _>>()
-        .into()
-}
-
+/// What a reply took.
 fn usage(reply: &LmReply) -> Value {
     let used = &reply.usage;
     let part = |name: &str, tokens: u64| (tokens > 0).then(|| json!({name: tokens}));
@@ -111,16 +92,19 @@ const LETTERS: usize = 3;
 
 /// A reply as the events of a stream, a few letters each, with the usage where `body` asks for it.
 pub(crate) fn events(body: &Value, reply: &LmReply) -> Vec<String> {
+    let model =
+        reply.model.clone().map(Value::from).or_else(|| body.get("model").cloned()).unwrap_or_default();
+    let id = reply.id.as_deref().unwrap_or("chatcmpl-0");
+    let chunk = |choices: Value| json!({"id": id, "object": "chat.completion.chunk", "created": 0, "model": model, "choices": choices});
     let mut chunks = Vec::new();
     for (index, completion) in reply.completions.iter().enumerate() {
-        let mut chunk = |delta: Value, reason: Value| {
-            chunks.push(json!({"object": "chat.completion.chunk",
-                "choices": [{"index": index, "delta": delta, "finish_reason": reason}]}));
+        let mut say = |delta: Value, reason: Value| {
+            chunks.push(chunk(json!([{"index": index, "delta": delta, "finish_reason": reason}])));
         };
-        chunk(json!({"role": "assistant", "content": ""}), Value::Null);
+        say(json!({"role": "assistant", "content": ""}), Value::Null);
         let letters: Vec<char> = completion.text.chars().collect();
         for piece in letters.chunks(LETTERS) {
-            chunk(json!({"content": piece.iter().collect::<String>()}), Value::Null);
+            say(json!({"content": piece.iter().collect::<String>()}), Value::Null);
         }
         let message = serde_json::to_value(completion.to_message()).unwrap_or_default();
         for (number, call) in
@@ -130,15 +114,39 @@ pub(crate) fn events(body: &Value, reply: &LmReply) -> Vec<String> {
             call.as_object_mut().into_iter().for_each(|call| {
                 call.insert("index".to_owned(), number.into());
             });
-            chunk(json!({"tool_calls": [call]}), Value::Null);
+            say(json!({"tool_calls": [call]}), Value::Null);
         }
-        chunk(json!({}), reason(completion).into());
+        say(json!({}), reason(completion).into());
     }
     if body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or_default() {
-        chunks.push(json!({"object": "chat.completion.chunk", "choices": [], "usage": usage(reply)}));
+        let mut last = chunk(json!([]));
+        last.as_object_mut().into_iter().for_each(|last| {
+            last.insert("usage".to_owned(), usage(reply));
+        });
+        chunks.push(last);
     }
     let done = std::iter::once("data: [DONE]\n\n".to_owned());
     chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).chain(done).collect()
+}
+
+/// The body of a reply with what OpenAI's own replies always have, because strict clients insist on it.
+pub(crate) fn whole_reply(told: &LmReply, request: &Value) -> Value {
+    let model = request.get("model").cloned().unwrap_or_default();
+    let mut whole = Map::from_iter([("id".to_owned(), "chatcmpl-0".into()), ("model".to_owned(), model)]);
+    whole.insert("created".to_owned(), 0.into());
+    if let Value::Object(fields) = reply(told) {
+        whole.extend(fields);
+    }
+    whole.into()
+}
+
+/// An object of the fields that there are.
+fn told<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// The body of a refusal.

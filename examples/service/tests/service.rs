@@ -1,7 +1,11 @@
 //! The service as a process, beside a model on the loopback interface.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lint exempts test functions, but not the helpers they call"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};

@@ -62,7 +62,8 @@ fn stream(body: impl ToString) -> Answer {
 /// Reads a request and writes a chunked reply in pieces of so many bytes, and then does `then`.
 async fn trickle(mut socket: TcpStream, body: &[u8], size: usize, then: Then) {
     let mut request = vec![0; 64 * 1024];
-    socket.read(&mut request).await.unwrap();
+    let read = socket.read(&mut request).await.unwrap();
+    assert!(read > 0, "no request came");
     socket.set_nodelay(true).unwrap();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     socket.write_all(head.as_bytes()).await.unwrap();
