@@ -12,7 +12,13 @@ const DESCRIBE: &str = "describe the field with a comment (`///`) above it";
 const ONLY_INPUTS: [&str; 3] = ["Image", "File", "History"];
 
 pub(crate) fn expand(item: &DeriveInput, root: Path) -> TokenStream {
-    read(item, root).map_or_else(Error::into_compile_error, |derived| derived.generate())
+    match read(item, root) {
+        Ok((derived, error)) => {
+            let (code, error) = (derived.generate(), error.map(Error::into_compile_error));
+            quote!(#error #code)
+        }
+        Err(error) => error.into_compile_error(),
+    }
 }
 
 /// What there is to generate.
@@ -22,13 +28,18 @@ struct Derived<'i> {
     derives: Vec<Path>,
     inputs: Vec<(&'i Field, String)>,
     outputs: Vec<(&'i Field, String)>,
+    /// How many fields have no side. They are taken for outputs, where they can be any.
+    without_side: usize,
 }
 
-fn read(item: &DeriveInput, root: Path) -> Result<Derived<'_>> {
+/// What there is to generate. Where all that is wrong is that fields have no side, it comes with the error, so that the
+/// compiler does not complain of each use of the signature besides.
+fn read(item: &DeriveInput, root: Path) -> Result<(Derived<'_>, Option<Error>)> {
     let instead = "for a choice, derive `JsonSchema` on an enum and make it the type of a field";
     let fields = named_fields(item, "Signature", instead)?;
     let mut problems = Problems::default();
-    let mut derived = Derived { item, root, derives: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
+    let mut derived =
+        Derived { item, root, derives: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), without_side: 0 };
     if !item.generics.params.is_empty() {
         let message = format!("`{}` cannot be generic: a signature has one type for each field", item.ident);
         problems.say(&item.generics, message);
@@ -63,21 +74,30 @@ fn read(item: &DeriveInput, root: Path) -> Result<Derived<'_>> {
             (false, true) => derived.outputs.push((field, name)),
             (true, true) => problems
                 .say(&field.ident, format!("`{name}` is both input and output: remove one of the two")),
-            (false, false) => problems.say(
-                &field.ident,
-                format!("`{name}` is neither input nor output: put `#[input]` or `#[output]` on it"),
-            ),
+            (false, false) => {
+                problems.say(
+                    &field.ident,
+                    format!("`{name}` is neither input nor output: put `#[input]` or `#[output]` on it"),
+                );
+                derived.without_side += 1;
+                let goes_in = ONLY_INPUTS.iter().any(|kind| holds(&field.ty, kind));
+                let side = if goes_in { &mut derived.inputs } else { &mut derived.outputs };
+                side.push((field, name));
+            }
         }
     }
     check(&derived, &mut problems);
-    problems.into_result().map(|()| derived)
+    match problems.into_result() {
+        Err(error) if error.clone().into_iter().count() > derived.without_side => Err(error),
+        result => Ok((derived, result.err())),
+    }
 }
 
 fn check(derived: &Derived<'_>, problems: &mut Problems) {
     let Derived { item, inputs, outputs, .. } = derived;
     let sides = [(inputs, "input", "what goes in"), (outputs, "output", "what comes out")];
     // Where a field has no side yet, the message for it says what to do.
-    let is_whole = item_len(item) == inputs.len() + outputs.len();
+    let is_whole = derived.without_side == 0 && item_len(item) == inputs.len() + outputs.len();
     for (_, side, what) in sides.iter().filter(|(fields, ..)| fields.is_empty() && is_whole) {
         problems.say(&item.ident, format!("`{}` has no {side}: put `#[{side}]` on {what}", item.ident));
     }
