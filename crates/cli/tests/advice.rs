@@ -13,13 +13,14 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 30] = [
+const NO_OPTIONS: [&str; 33] = [
     "--enable-auto-tool-choice",
     "--jinja",
     "--tool-call-parser",
     "chat",
     "choices",
     "completed",
+    "complete",
     "content",
     "feedback",
     "file_data",
@@ -39,7 +40,9 @@ const NO_OPTIONS: [&str; 30] = [
     "response_format",
     "role",
     "run.json",
+    "schemars",
     "score",
+    "serde",
     "sha",
     "siblings",
     "system",
@@ -47,17 +50,26 @@ const NO_OPTIONS: [&str; 30] = [
 ];
 
 /// Options of libraries that no user of the command reads of, or has no need of, and why.
-const ONLY_IN_RUST: [(&str, &str); 13] = [
+const ONLY_IN_RUST: [(&str, &str); 22] = [
     ("api_key", "a key that stands in code; the command takes it from the environment or from a file"),
     ("cached_prompts", "named beside `context_length`, which the task file has"),
+    ("calls", "an argument of a macro"),
     ("calls_per_rollout", "said by a program in Rust; the command's programs count their predictors"),
     ("contexts", "named beside `context_length`, which the task file has"),
+    ("crate", "an argument of a macro"),
+    ("deadline", "for services; a run has `max_time`"),
+    ("forward", "the method of a program in Rust"),
+    ("install", "a method for whoever runs a saved program in Rust"),
     ("lm_fn", "a function for whoever writes a model in Rust"),
     ("max_attempts_billed", "never set by the command"),
+    ("max_queue_wait", "for services; a run waits for its turn"),
+    ("max_silence", "for services that stream; the command does not"),
     ("metric_fn", "a function for whoever writes a metric in Rust"),
     ("module_fn", "a function for whoever writes a program in Rust"),
     ("parallel_tool_calls", "given by an agent in Rust; the command leaves it to the provider"),
     ("sampling", "checked one by one; the text names the parameter, which the task file has"),
+    ("save", "a method for whoever saves a program in Rust"),
+    ("stream", "a method of models, for services"),
     ("task_model", "always given by the command"),
     ("teacher", "never set by the command"),
     ("valset", "checked by the command before, as `data.selection`"),

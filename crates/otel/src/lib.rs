@@ -1,9 +1,9 @@
-//! Sends the spans of promptopt to an OpenTelemetry collector, or whatever else receives OTLP, such as MLflow, Jaeger,
+//! Sends the spans of [promptopt](https://docs.rs/promptopt) to an OpenTelemetry collector, or whatever else receives OTLP, such as MLflow, Jaeger,
 //! Grafana Tempo or Langfuse.
 //!
-//! Calls of models are spans with the names of OpenTelemetry's conventions for generative AI; what they say is the page
-//! [Traces](https://github.com/promptopt/promptopt/blob/main/docs/tracing.md). [`Otlp`] gives a layer of
-//! `tracing_subscriber` that sends them, and a guard that sends the rest at the end:
+//! Calls of models are spans with the names of OpenTelemetry's conventions for generative AI; the page "Traces" in the
+//! repository (`docs/tracing.md`) says what they hold. [`Otlp`] gives a layer of `tracing_subscriber` that sends them, and a
+//! guard that sends the rest at the end:
 //!
 //! ```
 //! use promptopt_otel::Otlp;
@@ -24,6 +24,9 @@
 //!
 //! A service with a pipeline of its own needs no more than [`with_lists`] around its exporter, which makes lists of the
 //! fields that are lists.
+//!
+//! There are no cargo features. The spans themselves are a feature of the crates that make them: `tracing`, which the
+//! feature `otlp` of `promptopt` turns on.
 
 mod delivery;
 mod lists;
