@@ -1,11 +1,7 @@
 //! The service as a process, beside a model on the loopback interface.
 
 #![cfg(unix)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the lint exempts test functions, but not the helpers they call"
-)]
+#![expect(clippy::unwrap_used, reason = "the lint exempts test functions, but not the helpers they call")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -75,7 +71,10 @@ fn write(program: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 fn version(number: usize) -> impl FnOnce(&mut Value) {
-    move |saved| saved["prompts"]["triage"]["instruction"] = format!("Version {number}.").into()
+    move |saved| {
+        let instruction = saved.pointer_mut("/prompts/triage/instruction").unwrap();
+        *instruction = format!("Version {number}.").into();
+    }
 }
 
 impl Service {
@@ -108,8 +107,9 @@ impl Service {
         let draft = |(status, body): (StatusCode, String)| {
             assert_eq!(status, StatusCode::OK, "{body}");
             let body: Value = serde_json::from_str(&body).unwrap();
-            assert_eq!((&body["team"], &body["urgent"]), (&"billing".into(), &false.into()));
-            body["reply"].as_str().unwrap().to_owned()
+            let output = |name: &str| body.get(name).unwrap();
+            assert_eq!((output("team"), output("urgent")), (&"billing".into(), &false.into()));
+            output("reply").as_str().unwrap().to_owned()
         };
         replies.into_iter().map(draft).collect()
     }
