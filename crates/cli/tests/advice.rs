@@ -13,7 +13,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 33] = [
+const NO_OPTIONS: [&str; 34] = [
     "--enable-auto-tool-choice",
     "--jinja",
     "--tool-call-parser",
@@ -22,6 +22,7 @@ const NO_OPTIONS: [&str; 33] = [
     "completed",
     "complete",
     "content",
+    "crate",
     "feedback",
     "file_data",
     "file_id",
@@ -50,13 +51,12 @@ const NO_OPTIONS: [&str; 33] = [
 ];
 
 /// Options of libraries that no user of the command reads of, or has no need of, and why.
-const ONLY_IN_RUST: [(&str, &str); 22] = [
+const ONLY_IN_RUST: [(&str, &str); 21] = [
     ("api_key", "a key that stands in code; the command takes it from the environment or from a file"),
     ("cached_prompts", "named beside `context_length`, which the task file has"),
     ("calls", "an argument of a macro"),
     ("calls_per_rollout", "said by a program in Rust; the command's programs count their predictors"),
     ("contexts", "named beside `context_length`, which the task file has"),
-    ("crate", "an argument of a macro"),
     ("deadline", "for services; a run has `max_time`"),
     ("forward", "the method of a program in Rust"),
     ("install", "a method for whoever runs a saved program in Rust"),
