@@ -23,8 +23,10 @@ proptest! {
     #[test]
     fn an_interval_stays_within_the_scores_that_are_possible((scores, _) in both()) {
         let estimate = estimate(&scores, 0.95);
-        prop_assert!(0.0 <= estimate.low && estimate.low <= estimate.mean, "{estimate:?}");
-        prop_assert!(estimate.mean <= estimate.high && estimate.high <= 1.0, "{estimate:?}");
+        // Where all scores are the same, rounding may put an end of the interval a hair beside the mean.
+        let hair = 4.0 * f64::EPSILON;
+        prop_assert!(0.0 <= estimate.low && estimate.low <= estimate.mean + hair, "{estimate:?}");
+        prop_assert!(estimate.mean <= estimate.high + hair && estimate.high <= 1.0, "{estimate:?}");
         prop_assert_eq!(estimate.n + estimate.missing, scores.len());
     }
 
