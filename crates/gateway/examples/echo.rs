@@ -21,7 +21,8 @@ async fn main() -> anyhow::Result<()> {
         let has_result = request.messages.iter().any(|message| message.tool_call_id.is_some());
         if let (Some(tool), false) = (request.tools.first(), has_result) {
             let call = ToolCall::new("call_1", tool.name.clone(), r#"{"city":"Bonn"}"#);
-            let asks = Completion::new("").with_tool_calls(vec![call]).with_finish_reason(FinishReason::ToolCalls);
+            let asks =
+                Completion::new("").with_tool_calls(vec![call]).with_finish_reason(FinishReason::ToolCalls);
             return Ok(LmReply::new(vec![asks], usage));
         }
         Ok(LmReply::text(text.join("\n"), usage))

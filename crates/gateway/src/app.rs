@@ -25,12 +25,12 @@ impl App {
         Self { name: name.into(), signature, door, gateway, components: Vec::new(), calls: 10 }
     }
 
-    /// With a text that optimizers may change: the component, and the text as the program has it.
+    /// With a text that optimizers may change.
     #[must_use]
-    pub fn with_component(mut self, component: Component, text: &str) -> Self {
-        let shown = Text::new(component.name(), text.trim())
-            .with_signature(self.signature.clone().with_instructions(text.trim()));
-        self.components.push((component, shown));
+    pub fn with_component(mut self, component: Component) -> Self {
+        let signature = self.signature.clone().with_instructions(component.text());
+        let text = Text::new(component.name(), component.text()).with_signature(signature);
+        self.components.push((component, text));
         self
     }
 
@@ -59,7 +59,7 @@ impl Module for App {
             .map(|(component, text)| (component.name().to_owned(), text.in_force(context).into()));
         let texts = texts.collect();
         let in_force = self.components.iter().map(|(component, text)| {
-            let other = Some(text.in_force(context)).filter(|it| *it != component.own_text());
+            let other = Some(text.in_force(context)).filter(|it| *it != component.text());
             (component.clone(), other.map(str::to_owned))
         });
         let session = self.gateway.open(context.clone(), in_force);

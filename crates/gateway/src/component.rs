@@ -44,7 +44,7 @@ impl Component {
     }
 
     /// The text as the program has it, without white space at its ends.
-    pub(crate) fn own_text(&self) -> &str {
+    pub fn text(&self) -> &str {
         self.template.text()
     }
 

@@ -2,6 +2,7 @@
 
 mod run;
 mod serve;
+mod url;
 
 use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::signature::Signature;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 pub use run::Run;
 pub use serve::Serve;
+pub use url::Url;
 
 use crate::{Error, Session};
 
@@ -19,6 +21,8 @@ pub enum Door {
     Run(Run),
     /// Processes that are started once, and asked in lines of JSON.
     Serve(Serve),
+    /// A service that is asked over HTTP.
+    Url(Url),
 }
 
 impl Door {
@@ -31,7 +35,19 @@ impl Door {
     ) -> Result<Prediction, Error> {
         match self {
             Self::Run(run) => run.ask(session, inputs, signature).await,
+            Self::Url(url) => url.ask(session, inputs, signature, components).await,
             Self::Serve(serve) => serve.ask(session, inputs, signature, components).await,
         }
     }
+}
+
+/// What a program is asked in JSON: the inputs, the texts in force, and where it finds its models.
+fn question(session: &Session, inputs: &Fields, components: &Map<String, Value>) -> Value {
+    serde_json::json!({
+        "inputs": inputs,
+        "components": components,
+        "base_url": session.openai_url(),
+        "anthropic_base_url": session.anthropic_url(),
+        "api_key": session.key(),
+    })
 }

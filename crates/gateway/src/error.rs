@@ -38,6 +38,14 @@ pub enum Error {
         /// The last of what it said on standard error.
         complaint: String,
     },
+    /// Its service cannot be reached.
+    #[error("the program at {url} cannot be reached: start it, or correct the address")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What went wrong.
+        source: promptopt_core::program::Unavailable,
+    },
     /// It answered with an error.
     #[error("the program says: {said}")]
     Said {

@@ -45,7 +45,7 @@ mod template;
 
 pub use app::App;
 pub use component::{Component, ComponentKind};
-pub use door::{Door, Run, Serve};
+pub use door::{Door, Run, Serve, Url};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use session::{Ended, Session};

@@ -10,11 +10,12 @@ use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::secret::Redactor;
 use promptopt_core::signature::Signature;
 use promptopt_process::{CommandLine, Complaint, ProcessGroup};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdin;
 use tokio::sync::{Mutex, oneshot};
 
+use super::question;
 use crate::{Error, Session, answer};
 
 /// The longest line that is read, in bytes.
@@ -83,21 +84,16 @@ impl Serve {
         components: &Map<String, Value>,
     ) -> Result<Prediction, Error> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        let question = |id: u64| {
-            json!({
-                "id": id,
-                "inputs": inputs,
-                "components": components,
-                "base_url": session.openai_url(),
-                "anthropic_base_url": session.anthropic_url(),
-                "api_key": session.key(),
-            })
+        let asked = |id: u64| {
+            let mut asked = question(session, inputs, components);
+            asked["id"] = id.into();
+            asked
         };
         let mut died = String::new();
         for _ in 0..2 {
             let worker = self.worker(place).await?;
             let id = self.ids.fetch_add(1, Ordering::Relaxed);
-            match self.question(&worker, id, &question(id)).await {
+            match self.question(&worker, id, &asked(id)).await {
                 Ok(Ok(outputs)) => return answer::of_value(outputs, signature),
                 Ok(Err(said)) => return Err(Error::Said { said }),
                 Err(Unanswered::Other(error)) => return Err(error),
