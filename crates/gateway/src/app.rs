@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::program::{CallContext, Module, Predictor, Text};
 use promptopt_core::signature::Signature;
+use tokio::sync::OnceCell;
 
 use crate::{Component, Door, Gateway};
 
@@ -14,15 +16,24 @@ pub struct App {
     name: String,
     signature: Signature,
     door: Door,
-    gateway: Arc<Gateway>,
+    /// Started when it is asked first, or given.
+    gateway: OnceCell<Arc<Gateway>>,
     components: Vec<(Component, Text)>,
     calls: u64,
 }
 
 impl App {
-    /// A program behind a door, whose calls go through a gateway.
-    pub fn new(name: impl Into<String>, signature: Signature, door: Door, gateway: Arc<Gateway>) -> Self {
-        Self { name: name.into(), signature, door, gateway, components: Vec::new(), calls: 10 }
+    /// A program behind a door. Its calls go through a gateway that is started when it is asked first.
+    pub fn new(name: impl Into<String>, signature: Signature, door: Door) -> Self {
+        let (gateway, components) = (OnceCell::new(), Vec::new());
+        Self { name: name.into(), signature, door, gateway, components, calls: 10 }
+    }
+
+    /// With a gateway that others use as well.
+    #[must_use]
+    pub fn with_gateway(mut self, gateway: Arc<Gateway>) -> Self {
+        self.gateway = OnceCell::new_with(Some(gateway));
+        self
     }
 
     /// With a text that optimizers may change.
@@ -62,7 +73,9 @@ impl Module for App {
             let other = Some(text.in_force(context)).filter(|it| *it != component.text());
             (component.clone(), other.map(str::to_owned))
         });
-        let session = self.gateway.open(context.clone(), in_force);
+        let start = async || Gateway::start().await.map(Arc::new);
+        let gateway = self.gateway.get_or_try_init(start).await.context("starting the gateway")?;
+        let session = gateway.open(context.clone(), in_force);
         let answer = self.door.ask(&session, inputs, &self.signature, &texts).await;
         let ended = session.close();
         // What the program made of an error that is not its own says nothing of its prompts.

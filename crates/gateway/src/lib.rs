@@ -1,4 +1,4 @@
-//! Optimizing the prompts of programs that are not ours, in any language.
+//! The prompts of programs that are not ours, in any language, for [promptopt](https://docs.rs/promptopt).
 //!
 //! A [`Gateway`] is an HTTP server on the loopback interface that speaks the dialects of OpenAI and Anthropic. A program whose
 //! base URL points at it has all its calls of language models made through the [`CallContext`] of a rollout: budgets, journal,
@@ -49,3 +49,8 @@ pub use door::{Door, Run, Serve, Url};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use session::{Ended, Session};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,7 +10,7 @@ use promptopt_core::program::{CallContext, Module as _, ModuleExt as _};
 use promptopt_core::prompt::{Prompt, Prompts};
 use promptopt_core::signature::Signature;
 use promptopt_core::trace::{Failure, FailureKind};
-use promptopt_gateway::{App, Component, Door, Gateway, Run, Serve, Url};
+use promptopt_gateway::{App, Component, Door, Run, Serve, Url};
 use promptopt_process::CommandLine;
 use serde_json::json;
 
@@ -42,10 +42,9 @@ fn command(mode: &[&str]) -> CommandLine {
     CommandLine::new("python3", std::iter::once(app).chain(mode.iter().copied()).map(str::to_owned))
 }
 
-async fn app(door: Door) -> App {
+fn app(door: Door) -> App {
     let signature = Signature::parse("question, user: str? -> answer").unwrap();
-    let gateway = Arc::new(Gateway::start().await.unwrap());
-    App::new("app", signature, door, gateway).with_component(Component::new("tone", TONE))
+    App::new("app", signature, door).with_component(Component::new("tone", TONE))
 }
 
 fn inputs(question: &str) -> Fields {
@@ -60,7 +59,7 @@ async fn answer(app: &App, context: &CallContext, question: &str) -> anyhow::Res
 #[tokio::test]
 async fn a_process_is_asked_through_the_gateway() {
     let (model, requests) = model();
-    let mut app = app(Door::Run(Run::new(command(&[])))).await;
+    let mut app = app(Door::Run(Run::new(command(&[]))));
     let context = CallContext::new(model);
     let own = "Answer with one word.\n\nThe user is Ann.";
     assert_eq!(answer(&app, &context, "Why?").await.unwrap(), format!("{own} Why?"));
@@ -86,7 +85,7 @@ async fn a_process_is_asked_through_the_gateway() {
 async fn inputs_come_as_arguments_and_variables() {
     let (model, _) = model();
     let run = Run::new(command(&["args", "{question}"])).with_variables([("CUSTOMER".into(), "user".into())]);
-    let app = app(Door::Run(run)).await;
+    let app = app(Door::Run(run));
     let mut inputs = inputs("Why {not}?");
     inputs.insert("user".into(), "Bo".into());
     let given = app.run(&CallContext::new(model), &inputs).await.unwrap();
@@ -96,7 +95,7 @@ async fn inputs_come_as_arguments_and_variables() {
 #[tokio::test]
 async fn what_keeps_a_model_from_replying_is_not_the_programs_failure() {
     let (model, _) = model();
-    let app = app(Door::Run(Run::new(command(&[])))).await;
+    let app = app(Door::Run(Run::new(command(&[]))));
     let context = CallContext::new(model);
     let error = answer(&app, &context, "away").await.unwrap_err();
     assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider);
@@ -110,7 +109,7 @@ async fn hostile_programs_are_bounded() {
     let context = CallContext::new(model);
     let says = async |mode: &str, expected: &str| {
         let run = Run::new(command(&[mode])).with_timeout(Duration::from_secs(3));
-        let error = answer(&app(Door::Run(run)).await, &context, "Why?").await.unwrap_err();
+        let error = answer(&app(Door::Run(run)), &context, "Why?").await.unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains(expected), "{text}");
         assert!(!text.contains("sk-promptopt-"), "{text}");
@@ -125,7 +124,7 @@ async fn hostile_programs_are_bounded() {
 async fn a_process_that_stays_answers_many_and_is_started_anew() {
     let (model, requests) = model();
     let serve = Serve::new(command(&["serve"])).with_workers(2);
-    let app = Arc::new(app(Door::Serve(serve)).await);
+    let app = Arc::new(app(Door::Serve(serve)));
     let context = CallContext::new(model);
     let ask = |number: usize| {
         let (app, context) = (Arc::clone(&app), context.clone());
@@ -159,12 +158,12 @@ async fn a_service_is_asked_over_http() {
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/answer", post(reply))).await });
     let (model, _) = model();
     let context = CallContext::new(model);
-    let app = app(Door::Url(Url::new(url))).await;
+    let app = app(Door::Url(Url::new(url)));
     let given = answer(&app, &context, "Why?").await.unwrap();
     assert_eq!(given, r#""Why?" "Answer with one word.\n\nThe user is {user}." true"#);
     let error = answer(&app, &context, "bad").await.unwrap_err();
     assert_eq!(format!("{error:#}"), "the program says: no such customer");
-    let away = self::app(Door::Url(Url::new("http://127.0.0.1:9/answer"))).await;
+    let away = self::app(Door::Url(Url::new("http://127.0.0.1:9/answer")));
     let error = answer(&away, &context, "Why?").await.unwrap_err();
     assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider);
 }
