@@ -1,5 +1,12 @@
 //! Programs as processes, asked through their doors, with a model behind the gateway.
 
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lints exempt test functions, but not the helpers they call"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! OpenAI chat completions.
 
+#![expect(clippy::indexing_slicing, reason = "what is indexed is an object that was made here")]
+
 use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ToolChoice};
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! Anthropic messages.
 
+#![expect(clippy::indexing_slicing, reason = "what is indexed is an object that was made here")]
+
 use promptopt_core::lm::{
     Content, FinishReason, Image, LmReply, LmRequest, Message, Part, Role, ToolCall, ToolChoice,
     ToolDefinition,

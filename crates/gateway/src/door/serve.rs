@@ -1,5 +1,7 @@
 //! Processes that are started once and asked in lines of JSON.
 
+#![expect(clippy::indexing_slicing, reason = "what is indexed is an object that was made here")]
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
