@@ -1,10 +1,12 @@
 //! The program of a task: what the file says, checked, and made into a chain of predictors.
 
 mod agent_plan;
+mod app_plan;
 mod blueprint;
 mod chain;
 mod file;
 
+pub(crate) use app_plan::text as component_text;
 pub(crate) use blueprint::{Blueprint, ServedTools};
 pub(crate) use chain::{Chat, PredictorChain, message_text};
 pub(crate) use file::{ProgramFile, install, is_task, layout, mapped, path_pair};

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::models::short_id;
-use crate::program::{Blueprint, PredictorChain, ServedTools};
+use crate::program::{Blueprint, PredictorChain, ServedTools, component_text};
 use crate::task_file::{ProgramSection, TaskFile};
 
 /// What `optimize` writes; `eval --program`, `show`, `diff`, `export` and `report` read it.
@@ -102,6 +102,15 @@ impl Definition {
         let predictors = program.get_mut("predictors").and_then(Value::as_array_mut);
         for predictor in predictors.into_iter().flatten().filter_map(Value::as_object_mut) {
             predictor.shift_remove("model");
+        }
+        // The texts of a program that is not ours stand in files that may change.
+        let components = program.get_mut("components").and_then(Value::as_array_mut);
+        for (component, section) in components.into_iter().flatten().zip(&task.program.components) {
+            if let (Some(component), Ok(text)) =
+                (component.as_object_mut(), component_text(section, &task.folder))
+            {
+                component.insert("text".to_owned(), text.into());
+            }
         }
         Self { program, embedded, tools }
     }

@@ -17,6 +17,7 @@ pub(crate) use metric::{MetricKind, MetricSection};
 pub(crate) use model::ModelSection;
 pub(crate) use optimizer::{OptimizerSection, ProposerKind};
 pub(crate) use program::{
-    FieldSection, Format, McpSection, PredictorSection, ProgramSection, ToolForm, ToolSection,
+    ComponentKind, ComponentSection, FieldSection, Format, McpSection, PredictorSection, ProgramSection,
+    ToolForm, ToolSection,
 };
 pub(crate) use task::TaskFile;

@@ -13,7 +13,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 34] = [
+const NO_OPTIONS: [&str; 38] = [
     "--enable-auto-tool-choice",
     "--jinja",
     "--tool-call-parser",
@@ -23,20 +23,24 @@ const NO_OPTIONS: [&str; 34] = [
     "complete",
     "content",
     "crate",
+    "error",
     "feedback",
     "file_data",
     "file_id",
     "house_style",
     "impl",
+    "input",
     "json",
     "message",
     "message.content",
+    "messages",
     "miprov2",
     "n",
     "next_tool_args",
     "objectives",
     "off",
     "plain",
+    "previous_response_id",
     "read",
     "response_format",
     "role",

@@ -6,6 +6,9 @@
     reason = "the lints know tests inside a crate, not files of tests"
 )]
 
+#[cfg(feature = "gateway")]
+#[path = "command/apps.rs"]
+mod apps;
 #[path = "command/costs.rs"]
 mod costs;
 #[path = "command/data.rs"]

@@ -17,6 +17,7 @@ pub struct CommandLine {
     arguments: Vec<String>,
     folder: PathBuf,
     handed_on: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl CommandLine {
@@ -27,6 +28,7 @@ impl CommandLine {
             arguments: arguments.into_iter().collect(),
             folder: PathBuf::from("."),
             handed_on: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -47,6 +49,32 @@ impl CommandLine {
         self
     }
 
+    /// The same with variables of its own. They go before those that are handed on.
+    #[must_use]
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
+    }
+
+    /// The same with values in the places of its arguments that are written `{name}`; a place without a value stays.
+    #[must_use]
+    pub fn filling(mut self, value: impl Fn(&str) -> Option<String>) -> Self {
+        for argument in &mut self.arguments {
+            let mut filled = String::new();
+            let mut rest = argument.as_str();
+            while let Some((before, (name, behind))) =
+                rest.split_once('{').and_then(|(before, tail)| Some((before, tail.split_once('}')?)))
+            {
+                filled.push_str(before);
+                filled.push_str(&value(name).unwrap_or_else(|| format!("{{{name}}}")));
+                rest = behind;
+            }
+            filled.push_str(rest);
+            *argument = filled;
+        }
+        self
+    }
+
     /// The names of the variables that it gets besides the usual ones.
     pub fn handed_on(&self) -> &[String] {
         &self.handed_on
@@ -63,6 +91,7 @@ impl CommandLine {
             .args(&self.arguments)
             .env_clear()
             .envs(environment(std::env::vars_os(), &self.handed_on))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

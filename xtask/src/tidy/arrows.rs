@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-process", &["promptopt-core"]),
     ("promptopt-mcp", &["promptopt-core", "promptopt-predict", "promptopt-process"]),
     ("promptopt-otel", &["promptopt-core"]),
+    ("promptopt-gateway", &["promptopt-core", "promptopt-process"]),
     ("promptopt-lm", &["promptopt-core"]),
     ("promptopt-lm-local", &["promptopt-core"]),
     ("promptopt-data", &["promptopt-core"]),

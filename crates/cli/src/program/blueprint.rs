@@ -9,6 +9,7 @@ use promptopt_core::signature::{Field, FieldType, Signature};
 use serde_json::Value;
 
 use super::agent_plan::AgentPlan;
+use super::app_plan::AppPlan;
 use crate::task_file::{
     FieldSection, Format, ModelSection, PredictorSection, ProgramSection, ToolForm, nearest,
 };
@@ -20,6 +21,8 @@ pub(crate) struct Blueprint {
     pub(crate) steps: Vec<StepPlan>,
     /// What the whole program takes and gives.
     pub(crate) signature: Signature,
+    /// The program where it is not ours; there are no steps then.
+    pub(crate) app: Option<AppPlan>,
 }
 
 /// Predictor -> the tools that MCP servers gave it.
@@ -41,6 +44,11 @@ pub(crate) struct StepPlan {
 
 impl Blueprint {
     pub(crate) fn of(section: &ProgramSection) -> anyhow::Result<Self> {
+        if section.predictors.is_empty()
+            && let Some(app) = Self::app(section)?
+        {
+            return Ok(app);
+        }
         let blueprint =
             if section.predictors.is_empty() { Self::single(section) } else { Self::chain(section) }?;
         for step in blueprint.steps.iter().filter(|step| step.reasoning) {
@@ -69,6 +77,7 @@ impl Blueprint {
 
     /// Checks that the environment variables are set which its tools get.
     pub(crate) fn check_variables(&self) -> anyhow::Result<()> {
+        self.app.iter().try_for_each(AppPlan::check_variables)?;
         self.steps.iter().filter_map(|step| step.agent.as_ref()).try_for_each(AgentPlan::check_variables)
     }
 
@@ -109,6 +118,15 @@ impl Blueprint {
         self
     }
 
+    /// A program that is not ours.
+    fn app(section: &ProgramSection) -> anyhow::Result<Option<Self>> {
+        let Some(text) = &section.signature else { return Ok(None) };
+        let plain = Signature::parse(text).context("in `program.signature`")?;
+        let Some(app) = AppPlan::of(section, &plain)? else { return Ok(None) };
+        let signature = described(&plain, &section.descriptions, None, "program")?;
+        Ok(Some(Self { steps: Vec::new(), signature, app: Some(app) }))
+    }
+
     fn single(section: &ProgramSection) -> anyhow::Result<Self> {
         let Some(text) = &section.signature else {
             bail!(
@@ -127,7 +145,7 @@ impl Blueprint {
             model: None,
             agent: AgentPlan::of(&section.tools, &section.mcp, section.max_turns, section)?,
         };
-        Ok(Self { steps: vec![step], signature })
+        Ok(Self { steps: vec![step], signature, app: None })
     }
 
     fn chain(section: &ProgramSection) -> anyhow::Result<Self> {
@@ -166,7 +184,7 @@ impl Blueprint {
         let inputs = inputs(&steps, declared.as_ref())?;
         let outputs = outputs(&steps, declared.as_ref())?;
         let signature = Signature::new(inputs, outputs, "").context("putting the predictors together")?;
-        Ok(Self { steps, signature })
+        Ok(Self { steps, signature, app: None })
     }
 }
 

@@ -30,6 +30,8 @@ const REASONING: &str = "reasoning";
 pub(crate) struct PredictorChain {
     name: String,
     steps: Vec<Solver>,
+    /// The program where it is not ours; there are no steps then.
+    app: Option<Box<dyn Module>>,
     /// Whether a step writes a `reasoning` of ours before its outputs; a field of that name may also be the user's.
     reasons: Vec<bool>,
     /// The models of those steps that have one of their own.
@@ -102,7 +104,9 @@ impl PredictorChain {
             .map(|plan| solver(plan, embedded, folder))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let reasons = blueprint.steps.iter().map(|plan| plan.reasoning).collect();
-        Ok(Self { name: name.to_owned(), steps, reasons, models: BTreeMap::new() })
+        let app = blueprint.app.as_ref();
+        let app = app.map(|app| app.module(name, &blueprint.signature, folder)).transpose()?;
+        Ok(Self { name: name.to_owned(), steps, app, reasons, models: BTreeMap::new() })
     }
 
     /// Some steps on models of their own, by the names of the steps.
@@ -115,7 +119,17 @@ impl PredictorChain {
 
     /// The first request of every predictor as it goes over the wire. What a predictor takes from one before it
     /// is taken from the example where it is known there, and otherwise stands in pointed brackets.
+    ///
+    /// Of a program that is not ours only its texts are known, which stand in what it sends.
     pub(crate) fn chats(&self, example: &Fields) -> Vec<Chat<'_>> {
+        if let Some(app) = &self.app {
+            let alone =
+                |predictor: &'_ dyn Predictor| Message::system(predictor.prompt().instruction.as_str());
+            let texts = app.predictors().into_iter();
+            return texts
+                .map(|predictor| Chat { messages: vec![alone(predictor)], predictor, tools: Vec::new() })
+                .collect();
+        }
         let chat = |step| {
             let predictor = Solver::predictor(step);
             let inputs = predictor.signature().inputs().iter().map(|field| {
@@ -279,14 +293,19 @@ fn solver(plan: &StepPlan, embedded: bool, folder: &Path) -> anyhow::Result<Solv
 #[async_trait]
 impl Module for PredictorChain {
     fn predictors(&self) -> Vec<&dyn Predictor> {
-        self.steps.iter().flat_map(|step| step.module().predictors()).collect()
+        let app = self.app.iter().flat_map(|app| app.predictors());
+        app.chain(self.steps.iter().flat_map(|step| step.module().predictors())).collect()
     }
 
     fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
-        self.steps.iter_mut().flat_map(|step| step.module_mut().predictors_mut()).collect()
+        let app = self.app.iter_mut().flat_map(|app| app.predictors_mut());
+        app.chain(self.steps.iter_mut().flat_map(|step| step.module_mut().predictors_mut())).collect()
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        if let Some(app) = &self.app {
+            return app.run(context, inputs).await;
+        }
         let mut known = inputs.clone();
         let mut outputs = Fields::new();
         let mut reasoning_is_ours = false;
@@ -320,6 +339,9 @@ impl Module for PredictorChain {
     }
 
     fn source(&self) -> Option<String> {
+        if let Some(app) = &self.app {
+            return app.source();
+        }
         if let [only] = self.steps.as_slice() {
             return only.module().source();
         }
@@ -354,11 +376,12 @@ impl Module for PredictorChain {
     }
 
     fn calls_per_rollout(&self) -> u64 {
-        self.steps.iter().map(|step| step.module().calls_per_rollout()).sum()
+        let app: u64 = self.app.iter().map(|app| app.calls_per_rollout()).sum();
+        app + self.steps.iter().map(|step| step.module().calls_per_rollout()).sum::<u64>()
     }
 
     fn calls_vary(&self) -> bool {
-        self.steps.iter().any(|step| step.module().calls_vary())
+        self.app.is_some() || self.steps.iter().any(|step| step.module().calls_vary())
     }
 }
 

@@ -38,6 +38,55 @@ pub(crate) struct ProgramSection {
     pub(crate) tool_form: ToolForm,
     /// Whether the optimizer may change the descriptions of the tools as well.
     pub(crate) improve_tools: bool,
+    /// A program that is not ours: a command that is started for each row. It gets the inputs as a JSON object on standard
+    /// input and in `{input}` of its arguments, and writes its answer, text or JSON, to standard output.
+    pub(crate) run: Option<Vec<String>>,
+    /// Environment variable -> input, for `run`.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// A program that is not ours: a command that is started once and asked in lines of JSON.
+    pub(crate) serve: Option<Vec<String>>,
+    /// How many processes of `serve` there are. Default: 1.
+    pub(crate) workers: Option<usize>,
+    /// A program that is not ours: a service that is asked over HTTP.
+    pub(crate) url: Option<String>,
+    /// Seconds that such a program may take for one row. Default: 120.
+    pub(crate) timeout: Option<f64>,
+    /// Names of environment variables that it gets besides the usual ones such as `PATH`.
+    pub(crate) env: Vec<String>,
+    /// The most calls of a language model that it makes for one row. Default: 10.
+    pub(crate) max_calls: Option<u64>,
+    /// The texts of such a program that are improved.
+    pub(crate) components: Vec<ComponentSection>,
+}
+
+/// A text of a program that is not ours. Where the program sends it to a language model, another one is put in its place.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ComponentSection {
+    /// Its name.
+    pub(crate) name: String,
+    /// The text as the program has it. `{name}` and `{{ name }}` in it are places that the program fills.
+    #[serde(default)]
+    pub(crate) text: Option<String>,
+    /// The file that holds it, instead of `text`.
+    #[serde(default)]
+    pub(crate) file: Option<std::path::PathBuf>,
+    /// Where it is looked for in the program's requests. Default: instruction.
+    #[serde(default)]
+    pub(crate) kind: ComponentKind,
+}
+
+/// Where a text is looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ComponentKind {
+    /// In messages of the system, the developer and the user.
+    #[default]
+    Instruction,
+    /// In descriptions of tools.
+    ToolDescription,
+    /// In all messages and in descriptions of tools.
+    AnyText,
 }
 
 /// How an agent tells the model of its tools.

@@ -23,7 +23,7 @@ impl Content {
     }
 
     /// Parts, also where they could be a text.
-    pub(super) fn as_parts(parts: impl IntoIterator<Item = Part>) -> Self {
+    pub fn as_parts(parts: impl IntoIterator<Item = Part>) -> Self {
         let parts: Vec<Part> = parts.into_iter().collect();
         Self { text: parts.iter().filter_map(Part::text).collect(), parts }
     }

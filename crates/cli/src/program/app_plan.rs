@@ -1,0 +1,210 @@
+//! A program that is not ours, as the task file describes it, checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use promptopt_core::file::read_text;
+use promptopt_core::program::Module;
+use promptopt_core::signature::Signature;
+
+use crate::task_file::{ComponentKind, ComponentSection, ProgramSection};
+use crate::user_command::{self, UserCommand};
+
+/// The largest text of a component, in bytes.
+const MAX_TEXT: u64 = 1024 * 1024;
+
+/// A program that is asked from outside: how, and which of its texts may change.
+#[derive(Debug, Clone)]
+pub(crate) struct AppPlan {
+    door: Door,
+    env: Vec<String>,
+    timeout: Option<f64>,
+    max_calls: Option<u64>,
+    components: Vec<ComponentSection>,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone)]
+enum Door {
+    Run { command: Vec<String>, variables: BTreeMap<String, String> },
+    Serve { command: Vec<String>, workers: Option<usize> },
+    Url(String),
+}
+
+impl AppPlan {
+    /// What the section says of such a program; `None` where it is one of our predictors.
+    pub(crate) fn of(section: &ProgramSection, signature: &Signature) -> anyhow::Result<Option<Self>> {
+        let doors = [
+            section
+                .run
+                .clone()
+                .map(|command| ("run", Door::Run { command, variables: section.variables.clone() })),
+            section.serve.clone().map(|command| ("serve", Door::Serve { command, workers: section.workers })),
+            section.url.clone().map(|url| ("url", Door::Url(url))),
+        ];
+        let mut doors = doors.into_iter().flatten();
+        let Some((key, door)) = doors.next() else {
+            let idle = [
+                ("components", section.components.is_empty()),
+                ("variables", section.variables.is_empty()),
+                ("workers", section.workers.is_none()),
+                ("timeout", section.timeout.is_none()),
+                ("env", section.env.is_empty()),
+                ("max_calls", section.max_calls.is_none()),
+            ];
+            if let Some((key, _)) = idle.into_iter().find(|(_, is_empty)| !is_empty) {
+                bail!(
+                    "`program.{key}` is for a program that is not ours: say by `run`, `serve` or `url` how it is asked, or leave it out"
+                );
+            }
+            return Ok(None);
+        };
+        if let Some((other, _)) = doors.next() {
+            bail!("`program.{key}` and `program.{other}` are two ways to ask one program: keep one");
+        }
+        if section.instruction.is_some() || section.reasoning || section.format.is_some() {
+            bail!(
+                "`program.{key}` asks a program that writes its own requests, so `instruction`, `reasoning` and `format` have no place beside it: its texts are `[[program.components]]`"
+            );
+        }
+        if !section.variables.is_empty() && key != "run" {
+            bail!("`program.variables` is for `run`: a program behind `{key}` gets its inputs as JSON");
+        }
+        if section.workers.is_some() && key != "serve" {
+            bail!("`program.workers` is for `serve`");
+        }
+        if section.workers == Some(0) {
+            bail!("`program.workers` is 0: give at least 1");
+        }
+        for (variable, input) in &section.variables {
+            if !signature.inputs().iter().any(|field| field.name == *input) {
+                bail!(
+                    "`program.variables` fills {variable} with `{input}`, which is no input of the signature"
+                );
+            }
+        }
+        if section.components.is_empty() {
+            bail!(
+                "the program has no texts to improve: name them in `[[program.components]]`, each with `name` and `text` or `file`"
+            );
+        }
+        let mut seen = Vec::new();
+        for component in &section.components {
+            let is_name = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+            if component.name.is_empty() || !component.name.chars().all(is_name) {
+                bail!(
+                    "`{}` is not a name of a component: use letters, digits, `_`, `-` and `.`",
+                    component.name
+                );
+            }
+            if seen.contains(&&component.name) {
+                bail!("two components are called `{}`: each needs a name of its own", component.name);
+            }
+            if component.text.is_none() && component.file.is_none() {
+                bail!("the component `{}` needs its `text`, or the `file` that holds it", component.name);
+            }
+            seen.push(&component.name);
+        }
+        if cfg!(not(feature = "gateway")) {
+            bail!(
+                "this promptopt was built without the gateway that `program.{key}` needs: build it with `--features gateway`"
+            );
+        }
+        let plan = Self {
+            door,
+            env: section.env.clone(),
+            timeout: section.timeout,
+            max_calls: section.max_calls,
+            components: section.components.clone(),
+        };
+        plan.command(Path::new(""))?;
+        Ok(Some(plan))
+    }
+
+    /// Checks that the variables are set which it gets.
+    pub(crate) fn check_variables(&self) -> anyhow::Result<()> {
+        user_command::check_variables("program.", &self.env)
+    }
+
+    /// The command, where it is one.
+    fn command(&self, folder: &Path) -> anyhow::Result<Option<UserCommand>> {
+        let (key, command) = match &self.door {
+            Door::Run { command, .. } => ("run", command),
+            Door::Serve { command, .. } => ("serve", command),
+            Door::Url(url) => {
+                if !url.starts_with("http://") && !url.starts_with("https://") {
+                    bail!("`program.url` is `{url}`: give an address such as http://127.0.0.1:9000/answer");
+                }
+                return Ok(None);
+            }
+        };
+        if command.first().is_none_or(|program| program.trim().is_empty()) {
+            bail!(
+                "`program.{key}` is empty: give the program and its arguments, such as [\"python3\", \"app.py\"]"
+            );
+        }
+        let command = UserCommand::new("program.", command, folder, self.timeout.or(Some(120.0)), &self.env);
+        command.map(Some)
+    }
+
+    /// The program itself. Its commands run in a folder, from which its files are read.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn module(
+        &self,
+        name: &str,
+        signature: &Signature,
+        folder: &Path,
+    ) -> anyhow::Result<Box<dyn Module>> {
+        use promptopt_gateway::{App, Component, Door as Asked, Run, Serve, Url};
+
+        let command = self.command(folder)?;
+        let timeout = command.as_ref().map(|command| command.timeout);
+        let door = match (&self.door, command) {
+            (Door::Run { variables, .. }, Some(UserCommand { line, timeout })) => {
+                Asked::Run(Run::new(line).with_timeout(timeout).with_variables(variables.clone()))
+            }
+            (Door::Serve { workers, .. }, Some(UserCommand { line, timeout })) => {
+                Asked::Serve(Serve::new(line).with_timeout(timeout).with_workers(workers.unwrap_or(1)))
+            }
+            (Door::Url(url), _) => {
+                let seconds = std::time::Duration::try_from_secs_f64(self.timeout.unwrap_or(120.0));
+                Asked::Url(Url::new(url).with_timeout(timeout.or(seconds.ok()).unwrap_or_default()))
+            }
+            _ => bail!("the program has no command"),
+        };
+        let mut app = App::new(name, signature.clone(), door);
+        if let Some(calls) = self.max_calls {
+            app = app.with_calls(calls);
+        }
+        for section in &self.components {
+            let kind = match section.kind {
+                ComponentKind::Instruction => promptopt_gateway::ComponentKind::Instruction,
+                ComponentKind::ToolDescription => promptopt_gateway::ComponentKind::ToolDescription,
+                ComponentKind::AnyText => promptopt_gateway::ComponentKind::AnyText,
+            };
+            let component = Component::new(&section.name, &text(section, folder)?).of_kind(kind);
+            app = app.with_component(component);
+        }
+        Ok(Box::new(app))
+    }
+
+    #[cfg(not(feature = "gateway"))]
+    pub(crate) fn module(&self, _: &str, _: &Signature, _: &Path) -> anyhow::Result<Box<dyn Module>> {
+        bail!("this promptopt was built without the gateway")
+    }
+}
+
+/// The text of a component, from its file where it does not stand in the task file.
+pub(crate) fn text(section: &ComponentSection, folder: &Path) -> anyhow::Result<String> {
+    if let Some(text) = &section.text {
+        return Ok(text.clone());
+    }
+    let file = folder.join(section.file.as_deref().unwrap_or_else(|| Path::new("")));
+    let reading = || format!("reading the component `{}` from {}", section.name, file.display());
+    let text = read_text(&file, MAX_TEXT).with_context(reading)?;
+    if text.trim().is_empty() {
+        bail!("the component `{}` is empty: {} holds no text", section.name, file.display());
+    }
+    Ok(text)
+}

@@ -1,0 +1,117 @@
+//! A process for each rollout.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use promptopt_core::data::{Fields, Prediction, plain_text};
+use promptopt_core::secret::Redactor;
+use promptopt_core::signature::Signature;
+use promptopt_process::{CommandLine, Complaint};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{Error, Session, answer};
+
+/// The most that a program may write to standard output, in bytes.
+const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
+
+/// A command that is started for each rollout. It gets the inputs as a JSON object on standard input, and writes its answer,
+/// text or JSON, to standard output.
+#[derive(Debug, Clone)]
+pub struct Run {
+    command: CommandLine,
+    timeout: Duration,
+    variables: BTreeMap<String, String>,
+}
+
+impl Run {
+    /// A command. `{name}` in an argument stands for the input of that name.
+    pub fn new(command: CommandLine) -> Self {
+        Self { command, timeout: Duration::from_secs(120), variables: BTreeMap::new() }
+    }
+
+    /// With the longest time that one rollout may take. Default: 120 s.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// With environment variables that hold inputs: variable -> input.
+    #[must_use]
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        session: &Session,
+        inputs: &Fields,
+        signature: &Signature,
+    ) -> Result<Prediction, Error> {
+        let text = |name: &String| inputs.get(name).map(plain_text).unwrap_or_default();
+        let own = self.variables.iter().map(|(variable, name)| (variable.clone(), text(name)));
+        let given = session.variables().map(|(name, value)| (name.to_owned(), value));
+        let command = self.command.clone().filling(|name| inputs.get(name).map(plain_text));
+        let command = command.with_variables(given.into_iter().chain(own));
+        let start = |source| Error::Start { program: self.command.to_string(), source };
+        let mut group = command.start().map_err(start)?;
+        let (stdin, stdout, stderr) =
+            (group.leader().stdin.take(), group.leader().stdout.take(), group.leader().stderr.take());
+        let redactor = Redactor::new([session.key().to_owned().into()]).strict();
+        let mut complaint = Complaint::default();
+        let work = async {
+            let asked = Value::Object(inputs.clone()).to_string();
+            let tell = async {
+                if let Some(mut stdin) = stdin {
+                    // A program that reads nothing closes its end.
+                    let _ = stdin.write_all(asked.as_bytes()).await;
+                }
+            };
+            let hear = async {
+                match stdout {
+                    Some(stdout) => read(stdout).await,
+                    None => Ok(Vec::new()),
+                }
+            };
+            let listen = async {
+                if let Some(stderr) = stderr {
+                    complaint = Complaint::of(stderr).await;
+                }
+            };
+            let ((), heard, ()) = tokio::join!(tell, hear, listen);
+            Ok::<_, Error>((heard?, group.wait().await?))
+        };
+        let result = tokio::time::timeout(self.timeout, work).await;
+        let said = complaint.said(|text| Cow::Owned(redactor.redact(text).into_owned()));
+        let complaint = if said.is_empty() { String::new() } else { format!("; it said: {said}") };
+        match result {
+            Err(_) => Err(Error::Timeout { after: self.timeout, complaint }),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok((_, status))) if !status.success() => {
+                Err(Error::Failed { status: status.to_string(), complaint })
+            }
+            Ok(Ok((heard, _))) => answer::of_text(&String::from_utf8_lossy(&heard), signature),
+        }
+    }
+}
+
+/// All that a program writes, up to a bound.
+async fn read(mut stdout: impl AsyncRead + Unpin) -> Result<Vec<u8>, Error> {
+    let mut heard = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        match stdout.read(&mut buffer).await? {
+            0 => return Ok(heard),
+            read => heard.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+        }
+        if heard.len() > MAX_OUTPUT_BYTES {
+            let reason = format!(
+                "it wrote more than {MAX_OUTPUT_BYTES} bytes: write the answer alone, and logs to standard error"
+            );
+            return Err(Error::Answer { reason });
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Why a program gave no answer.
+
+use std::time::Duration;
+
+/// Why a program that is not ours gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It cannot be started.
+    #[error(
+        "the program `{program}` cannot be started: check that it is installed, and that its folder exists"
+    )]
+    Start {
+        /// Its command line.
+        program: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It took too long.
+    #[error("the program gave no answer within {} s{complaint}", .after.as_secs_f64())]
+    Timeout {
+        /// The limit that passed.
+        after: Duration,
+        /// The last of what it said on standard error.
+        complaint: String,
+    },
+    /// It ended with an error.
+    #[error("the program ended with {status}{complaint}")]
+    Failed {
+        /// Its exit code or signal.
+        status: String,
+        /// The last of what it said on standard error.
+        complaint: String,
+    },
+    /// It died while it was asked, twice.
+    #[error("the program died while it was asked{complaint}")]
+    Died {
+        /// The last of what it said on standard error.
+        complaint: String,
+    },
+    /// Its service cannot be reached.
+    #[error("the program at {url} cannot be reached: start it, or correct the address")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What went wrong.
+        source: promptopt_core::program::Unavailable,
+    },
+    /// It answered with an error.
+    #[error("the program says: {said}")]
+    Said {
+        /// Its words.
+        said: String,
+    },
+    /// What it wrote is no answer.
+    #[error("the program's answer cannot be used: {reason}")]
+    Answer {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The pipes to it broke.
+    #[error("the pipes to the program broke")]
+    Pipe(#[from] std::io::Error),
+}

@@ -1,0 +1,96 @@
+//! The server, and who may ask it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use promptopt_core::program::CallContext;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::Component;
+use crate::handler::handle;
+use crate::session::{Session, Shared};
+
+/// The largest request that is read, in bytes.
+const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// An HTTP server on the loopback interface, through which programs call language models. It lives until it is dropped.
+pub struct Gateway {
+    address: SocketAddr,
+    sessions: Arc<Sessions>,
+    task: JoinHandle<()>,
+}
+
+/// Those who may ask, by their keys.
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<HashMap<String, Arc<Shared>>>);
+
+impl Sessions {
+    pub(crate) fn find(&self, token: &str) -> Option<Arc<Shared>> {
+        self.with(|sessions| sessions.get(token).cloned())
+    }
+
+    pub(crate) fn close(&self, token: &str) {
+        self.with(|sessions| sessions.remove(token));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, Arc<Shared>>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Gateway {
+    /// Starts to listen at a free port of the loopback interface.
+    ///
+    /// # Errors
+    ///
+    /// Where no port can be bound.
+    pub async fn start() -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let sessions = Arc::new(Sessions::default());
+        let app = Router::new()
+            .fallback(handle)
+            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+            .with_state(Arc::clone(&sessions));
+        let task = tokio::spawn(async move {
+            // An error ends the serving; programs then see a refused connection.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { address, sessions, task })
+    }
+
+    /// Lets one rollout ask. `components` are the texts of the program, each with the text that takes its place, if another
+    /// does.
+    pub fn open(
+        &self,
+        context: CallContext,
+        components: impl IntoIterator<Item = (Component, Option<String>)>,
+    ) -> Session {
+        let token = token();
+        let shared = Arc::new(Shared::new(context, components.into_iter().collect()));
+        self.sessions.with(|sessions| sessions.insert(token.clone(), Arc::clone(&shared)));
+        Session::new(self.address, token, shared, Arc::clone(&self.sessions))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What nobody can guess: 32 bytes of the system's randomness.
+fn token() -> String {
+    let mut bytes = [0_u8; 32];
+    // Without randomness there is no key that opens anything.
+    let is_random = getrandom::fill(&mut bytes).is_ok();
+    if !is_random {
+        return String::new();
+    }
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    format!("sk-promptopt-{}", digits.collect::<String>())
+}

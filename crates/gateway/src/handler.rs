@@ -1,0 +1,122 @@
+//! What comes over HTTP, and what goes back.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use promptopt_core::lm::LmError;
+use serde_json::{Value, json};
+
+use crate::dialect::{Body, Dialect};
+use crate::gateway::Sessions;
+use crate::session::Shared;
+
+/// Clients of OpenAI and Anthropic heed it: what failed here was tried again already.
+const SHOULD_RETRY: &str = "x-should-retry";
+
+pub(crate) async fn handle(
+    State(sessions): State<Arc<Sessions>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (token, place) = match uri.path().strip_prefix("/s/").and_then(|path| path.split_once('/')) {
+        Some((token, place)) => (Some(token), place),
+        None => (key_of(&headers), uri.path().trim_start_matches('/')),
+    };
+    let place = place.strip_prefix("v1/").unwrap_or(place).trim_end_matches('/');
+    let dialect = match place {
+        "chat/completions" => Dialect::Chat,
+        "responses" => Dialect::Responses,
+        "messages" => Dialect::Messages,
+        _ => Dialect::Chat,
+    };
+    let Some(session) = token.and_then(|token| sessions.find(token)) else {
+        let says = "this key is of no rollout that is under way: use the base URL and the key that the program was given";
+        return refuse(dialect, StatusCode::UNAUTHORIZED, "authentication_error", says);
+    };
+    match (method, place) {
+        (Method::POST, "chat/completions" | "responses" | "messages") => {
+            complete(dialect, &session, &body).await
+        }
+        (Method::GET, "models") => json_response(StatusCode::OK, &models()),
+        (method, place) => {
+            session.unknown(&format!("{method} /{place}"));
+            let says = format!(
+                "promptopt's gateway does not speak `{method} /{place}`: it speaks `POST /chat/completions`, `POST \
+                 /responses`, `POST /messages` and `GET /models`"
+            );
+            refuse(dialect, StatusCode::NOT_FOUND, "not_found_error", &says)
+        }
+    }
+}
+
+/// The key as clients of both providers send it.
+fn key_of(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let bearer = text(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key"))
+}
+
+async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response {
+    let invalid = |says: &str| refuse(dialect, StatusCode::BAD_REQUEST, "invalid_request_error", says);
+    let body: Body = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        Err(error) => return invalid(&format!("the body is no JSON object: {error}")),
+    };
+    let asked = match dialect.read(body) {
+        Ok(asked) => asked,
+        Err(says) => return invalid(&says),
+    };
+    let id = session.next().to_string();
+    match session.complete(asked.request.clone()).await {
+        Ok(reply) => {
+            let written = dialect.write(&asked, &reply, &id);
+            if asked.stream {
+                let head = [(CONTENT_TYPE, "text/event-stream")];
+                return (head, dialect.events(&asked, &written)).into_response();
+            }
+            json_response(StatusCode::OK, &written)
+        }
+        Err(error) => {
+            let (status, kind) = status_of(&error);
+            refuse(dialect, status, kind, &error.to_string())
+        }
+    }
+}
+
+/// How a provider would say it.
+fn status_of(error: &LmError) -> (StatusCode, &'static str) {
+    let of = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    match error {
+        LmError::Unauthorized { status, .. } => (of(*status), "authentication_error"),
+        LmError::InvalidRequest { status, .. } => (of(*status), "invalid_request_error"),
+        LmError::ContextLength { .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
+        LmError::Refused { .. } => (StatusCode::BAD_REQUEST, "content_filter"),
+        LmError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
+        LmError::Server { status, .. } => (of(*status), "api_error"),
+        LmError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "api_error"),
+        LmError::Budget { .. } | LmError::Unpriced { .. } | LmError::CallLimit { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota")
+        }
+        _ => (StatusCode::BAD_GATEWAY, "api_error"),
+    }
+}
+
+fn models() -> Value {
+    json!({"object": "list", "data": [{"id": "promptopt", "object": "model", "created": 0, "owned_by": "promptopt"}]})
+}
+
+fn refuse(dialect: Dialect, status: StatusCode, kind: &str, says: &str) -> Response {
+    let mut response = json_response(status, &dialect.error(kind, says));
+    response.headers_mut().insert(SHOULD_RETRY, axum::http::HeaderValue::from_static("false"));
+    response
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

@@ -1,0 +1,206 @@
+//! One rollout of a program, as the gateway sees it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use promptopt_core::data::{Fields, shorten};
+use promptopt_core::lm::{LmError, LmReply, LmRequest, Message, Role};
+use promptopt_core::program::CallContext;
+use promptopt_core::trace::Step;
+use serde_json::Value;
+
+use crate::Component;
+use crate::gateway::Sessions;
+
+/// The longest text of a call that its step keeps, in characters.
+const MAX_STEP_CHARS: usize = 8_000;
+/// The most addresses that are remembered because they are not spoken here.
+const MAX_UNKNOWN: usize = 8;
+/// The step of a call in which no component was found.
+const OTHER: &str = "other";
+
+/// The right of one program to ask, for as long as it lives.
+pub struct Session {
+    address: SocketAddr,
+    token: String,
+    shared: Arc<Shared>,
+    sessions: Arc<Sessions>,
+}
+
+/// What came of a session.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Ended {
+    /// How many calls the program made.
+    pub calls: u64,
+    /// The components that were found in its requests.
+    pub found: Vec<String>,
+    /// Why a call got no reply, where the prompt is not to blame. The first of them.
+    pub failure: Option<LmError>,
+    /// What it asked that is not spoken here.
+    pub unknown: Vec<String>,
+}
+
+pub(crate) struct Shared {
+    context: CallContext,
+    components: Vec<(Component, Option<String>)>,
+    calls: AtomicU64,
+    record: Mutex<Ended>,
+}
+
+impl Shared {
+    pub(crate) fn new(context: CallContext, components: Vec<(Component, Option<String>)>) -> Self {
+        Self { context, components, calls: AtomicU64::new(0), record: Mutex::default() }
+    }
+
+    /// Completes a request with the texts that are in force.
+    pub(crate) async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let mut found: Vec<&str> = Vec::new();
+        for (component, text) in &self.components {
+            if component.replace(&mut request, text.as_deref()) {
+                found.push(component.name());
+            }
+        }
+        let slot = self.context.begin_step();
+        let parts: Vec<_> =
+            found.iter().skip(1).map(|name| (*name, self.context.begin_part(&slot))).collect();
+        let mut step = Step::new(*found.first().unwrap_or(&OTHER)).with_inputs(inputs(&request));
+        let result = self.context.complete(request).await;
+        match &result {
+            Ok(reply) => {
+                step.outputs = outputs(reply);
+                step.usage = reply.usage;
+            }
+            Err(error) => step.error = Some(error.to_string()),
+        }
+        for (name, slot) in parts {
+            let part = Step::new(name).with_inputs(step.inputs.clone()).with_outputs(step.outputs.clone());
+            self.context.end_step(slot, part.with_error(step.error.clone()));
+        }
+        self.context.end_step(slot, step);
+        self.with_record(|record| {
+            for name in found {
+                if !record.found.iter().any(|known| known == name) {
+                    record.found.push(name.to_owned());
+                }
+            }
+            if let Err(error) = &result
+                && !error.is_caused_by_prompt()
+                && record.failure.is_none()
+            {
+                record.failure = Some(error.clone());
+            }
+        });
+        result
+    }
+
+    /// Notes a request for something that is not spoken here.
+    pub(crate) fn unknown(&self, what: &str) {
+        self.with_record(|record| {
+            if record.unknown.len() < MAX_UNKNOWN && !record.unknown.iter().any(|known| known == what) {
+                record.unknown.push(what.to_owned());
+            }
+        });
+    }
+
+    /// The number of the call that comes next, for its name.
+    pub(crate) fn next(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst) + 1
+    }
+
+    fn with_record<T>(&self, work: impl FnOnce(&mut Ended) -> T) -> T {
+        work(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a call was given: its messages, without the standing instruction, which is known.
+fn inputs(request: &LmRequest) -> Fields {
+    let is_said = |message: &&Message| !matches!(message.role, Role::System | Role::Developer);
+    let mut said: Vec<&Message> = request.messages.iter().filter(is_said).collect();
+    if said.is_empty() {
+        said = request.messages.iter().collect();
+    }
+    let line = |message: &&Message| {
+        let calls = message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments));
+        let text = message.content.to_string();
+        let words: Vec<String> =
+            Some(text).filter(|text| !text.is_empty()).into_iter().chain(calls).collect();
+        format!("{}: {}", message.role.as_str(), words.join("\n"))
+    };
+    let text = match said.as_slice() {
+        [only] if only.role == Role::User => only.content.to_string(),
+        many => many.iter().map(line).collect::<Vec<_>>().join("\n\n"),
+    };
+    Fields::from_iter([("messages".to_owned(), shorten(&text, MAX_STEP_CHARS).into())])
+}
+
+fn outputs(reply: &LmReply) -> Fields {
+    let mut fields = Fields::new();
+    let Some(completion) = reply.completions.first() else { return fields };
+    if !completion.text.is_empty() || completion.tool_calls.is_empty() {
+        fields.insert("reply".to_owned(), shorten(&completion.text, MAX_STEP_CHARS).into());
+    }
+    if !completion.tool_calls.is_empty() {
+        let calls = completion.tool_calls.iter();
+        let calls: Vec<Value> =
+            calls.map(|call| format!("{}({})", call.name, call.arguments).into()).collect();
+        fields.insert("tool_calls".to_owned(), calls.into());
+    }
+    fields
+}
+
+impl Session {
+    pub(crate) fn new(
+        address: SocketAddr,
+        token: String,
+        shared: Arc<Shared>,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        Self { address, token, shared, sessions }
+    }
+
+    /// The base URL for clients of OpenAI, which holds the key as well.
+    pub fn openai_url(&self) -> String {
+        format!("{}/v1", self.url())
+    }
+
+    /// The base URL for clients of Anthropic, which holds the key as well.
+    pub fn anthropic_url(&self) -> String {
+        self.url()
+    }
+
+    /// The key, which is of no use to anybody else.
+    pub fn key(&self) -> &str {
+        &self.token
+    }
+
+    /// The variables that clients read: base URLs and keys.
+    pub fn variables(&self) -> [(&'static str, String); 5] {
+        [
+            ("OPENAI_BASE_URL", self.openai_url()),
+            ("OPENAI_API_BASE", self.openai_url()),
+            ("OPENAI_API_KEY", self.token.clone()),
+            ("ANTHROPIC_BASE_URL", self.anthropic_url()),
+            ("ANTHROPIC_API_KEY", self.token.clone()),
+        ]
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/s/{}", self.address, self.token)
+    }
+
+    /// Lets nobody ask any more, and says what came of it.
+    pub fn close(self) -> Ended {
+        self.sessions.close(&self.token);
+        let calls = self.shared.calls.load(Ordering::SeqCst);
+        self.shared.with_record(|record| Ended { calls, ..record.clone() })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.sessions.close(&self.token);
+    }
+}

@@ -1,0 +1,176 @@
+//! Programs as processes, asked through their doors, with a model behind the gateway.
+
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the lints exempt test functions, but not the helpers they call"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use promptopt_core::data::{Fields, Prediction};
+use promptopt_core::lm::{LmError, LmReply, LmRequest, lm_fn};
+use promptopt_core::money::{Limit, Usage};
+use promptopt_core::program::{CallContext, Module as _, ModuleExt as _};
+use promptopt_core::prompt::{Prompt, Prompts};
+use promptopt_core::signature::Signature;
+use promptopt_core::trace::{Failure, FailureKind};
+use promptopt_gateway::{App, Component, Door, Run, Serve, Url};
+use promptopt_process::CommandLine;
+use serde_json::json;
+
+const TONE: &str = "Answer with one word.\r\n\r\nThe user is {user}.\n";
+
+/// A model that says what it was told, and a note of all that it was told.
+fn model() -> (Arc<dyn promptopt_core::lm::LanguageModel>, Arc<Mutex<Vec<LmRequest>>>) {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    let model = lm_fn("echo", move |request: LmRequest| {
+        seen.lock().unwrap().push(request.clone());
+        async move {
+            let said = request.messages[0].text().to_owned();
+            let asked = request.messages.last().map_or("", |message| message.text());
+            if asked == "away" {
+                return Err(LmError::Server { status: 503, message: "busy".into(), retry_after: None });
+            }
+            if asked == "broke" {
+                return Err(LmError::Budget { limit: Limit::Calls });
+            }
+            Ok(LmReply::text(format!("{said} {asked}"), Usage::call(5, 2)))
+        }
+    });
+    (Arc::new(model), requests)
+}
+
+fn command(mode: &[&str]) -> CommandLine {
+    let app = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/app.py");
+    CommandLine::new("python3", std::iter::once(app).chain(mode.iter().copied()).map(str::to_owned))
+}
+
+fn app(door: Door) -> App {
+    let signature = Signature::parse("question, user: str? -> answer").unwrap();
+    App::new("app", signature, door).with_component(Component::new("tone", TONE))
+}
+
+fn inputs(question: &str) -> Fields {
+    json!({"question": question}).as_object().unwrap().clone()
+}
+
+async fn answer(app: &App, context: &CallContext, question: &str) -> anyhow::Result<String> {
+    let prediction: Prediction = app.run(context, &inputs(question)).await?;
+    Ok(prediction.get_str("answer").unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn a_process_is_asked_through_the_gateway() {
+    let (model, requests) = model();
+    let mut app = app(Door::Run(Run::new(command(&[]))));
+    let context = CallContext::new(model);
+    let own = "Answer with one word.\n\nThe user is Ann.";
+    assert_eq!(answer(&app, &context, "Why?").await.unwrap(), format!("{own} Why?"));
+    let request = requests.lock().unwrap().remove(0);
+    assert_eq!((request.sampling.temperature, request.extra["user"].as_str()), (Some(0.0), Some("u-1")));
+    let (steps, usage) = context.take_record();
+    assert_eq!(usage, Usage::call(5, 2));
+    let step = &steps[0];
+    assert_eq!((step.predictor.as_str(), step.usage), ("tone", Usage::call(5, 2)));
+    assert_eq!((step.inputs["messages"].as_str(), step.error.as_deref()), (Some("Why?"), None));
+    // Another text takes the place of its own, with what the program fills in.
+    let text = "Tell {user} in two words.";
+    app.install(&Prompts::from_iter([("tone", Prompt::new(text))])).unwrap();
+    assert_eq!(answer(&app, &context, "Why?").await.unwrap(), "Tell Ann in two words. Why?");
+    // The same in force for one run alone.
+    let prompts = Prompts::from_iter([("tone", Prompt::new("Be brief."))]);
+    let (model, _) = self::model();
+    let run = CallContext::for_run(model, Arc::new(prompts), Default::default(), 0, None);
+    assert_eq!(answer(&app, &run, "Why?").await.unwrap(), "Be brief. Why?");
+}
+
+#[tokio::test]
+async fn inputs_come_as_arguments_and_variables() {
+    let (model, _) = model();
+    let run = Run::new(command(&["args", "{question}"])).with_variables([("CUSTOMER".into(), "user".into())]);
+    let app = app(Door::Run(run));
+    let mut inputs = inputs("Why {not}?");
+    inputs.insert("user".into(), "Bo".into());
+    let given = app.run(&CallContext::new(model), &inputs).await.unwrap();
+    assert_eq!(given.get_str("answer"), Some("Answer with one word.\n\nThe user is Bo. Why {not}?"));
+}
+
+#[tokio::test]
+async fn what_keeps_a_model_from_replying_is_not_the_programs_failure() {
+    let (model, _) = model();
+    let app = app(Door::Run(Run::new(command(&[]))));
+    let context = CallContext::new(model);
+    let error = answer(&app, &context, "away").await.unwrap_err();
+    assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider);
+    let error = answer(&app, &context, "broke").await.unwrap_err();
+    assert!(error.chain().any(|cause| matches!(cause.downcast_ref(), Some(LmError::Budget { .. }))));
+}
+
+#[tokio::test]
+async fn hostile_programs_are_bounded() {
+    let (model, _) = model();
+    let context = CallContext::new(model);
+    let says = async |mode: &str, expected: &str| {
+        let run = Run::new(command(&[mode])).with_timeout(Duration::from_secs(3));
+        let error = answer(&app(Door::Run(run)), &context, "Why?").await.unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("sk-promptopt-"), "{text}");
+        assert_eq!(Failure::from_program(&error).kind, FailureKind::Program);
+    };
+    says("flood", "more than 4194304 bytes").await;
+    says("hang", "no answer within 3 s").await;
+    says("fail", "exit status: 1; it said: no such customer").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_stays_answers_many_and_is_started_anew() {
+    let (model, requests) = model();
+    let serve = Serve::new(command(&["serve"])).with_workers(2);
+    let app = Arc::new(app(Door::Serve(serve)));
+    let context = CallContext::new(model);
+    let ask = |number: usize| {
+        let (app, context) = (Arc::clone(&app), context.clone());
+        tokio::spawn(async move { answer(&app, &context, &format!("Q{number}")).await.unwrap() })
+    };
+    let tasks: Vec<_> = (0..40).map(ask).collect();
+    for (number, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.await.unwrap(), format!("Answer with one word.\n\nThe user is Ann. Q{number}"));
+    }
+    assert_eq!(requests.lock().unwrap().len(), 40);
+    let error = format!("{:#}", answer(&app, &context, "die").await.unwrap_err());
+    assert_eq!(error, "the program died while it was asked; it said: out of patience");
+    assert!(answer(&app, &context, "Q1").await.is_ok());
+    assert!(answer(&app, &context, "away").await.is_err());
+}
+
+#[tokio::test]
+async fn a_service_is_asked_over_http() {
+    use axum::{Json, Router, routing::post};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/answer", listener.local_addr().unwrap());
+    let reply = async |Json(asked): Json<serde_json::Value>| {
+        let is_whole =
+            asked["base_url"].as_str().is_some_and(|url| url.contains(asked["api_key"].as_str().unwrap()));
+        let answer = format!("{} {} {is_whole}", asked["inputs"]["question"], asked["components"]["tone"]);
+        match asked["inputs"]["question"].as_str() {
+            Some("bad") => Json(json!({"error": "no such customer"})),
+            _ => Json(json!({"outputs": {"answer": answer}})),
+        }
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/answer", post(reply))).await });
+    let (model, _) = model();
+    let context = CallContext::new(model);
+    let app = app(Door::Url(Url::new(url)));
+    let given = answer(&app, &context, "Why?").await.unwrap();
+    assert_eq!(given, r#""Why?" "Answer with one word.\n\nThe user is {user}." true"#);
+    let error = answer(&app, &context, "bad").await.unwrap_err();
+    assert_eq!(format!("{error:#}"), "the program says: no such customer");
+    let away = self::app(Door::Url(Url::new("http://127.0.0.1:9/answer")));
+    let error = answer(&away, &context, "Why?").await.unwrap_err();
+    assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider);
+}
