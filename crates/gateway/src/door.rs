@@ -4,8 +4,13 @@ mod run;
 mod serve;
 mod url;
 
-use promptopt_core::data::{Fields, Prediction};
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use promptopt_core::data::{Fields, Prediction, shorten};
+use promptopt_core::program::Unavailable;
 use promptopt_core::signature::Signature;
+use promptopt_process::{CommandLine, Complaint, ProcessGroup};
 use serde_json::{Map, Value};
 
 pub use run::Run;
@@ -26,28 +31,56 @@ pub enum Door {
 }
 
 impl Door {
-    pub(crate) async fn ask(
-        &self,
-        session: &Session,
-        inputs: &Fields,
-        signature: &Signature,
-        components: &Map<String, Value>,
-    ) -> Result<Prediction, Error> {
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
         match self {
-            Self::Run(run) => run.ask(session, inputs, signature).await,
-            Self::Url(url) => url.ask(session, inputs, signature, components).await,
-            Self::Serve(serve) => serve.ask(session, inputs, signature, components).await,
+            Self::Run(run) => run.ask(question).await,
+            Self::Serve(serve) => serve.ask(question).await,
+            Self::Url(url) => url.ask(question).await,
         }
     }
 }
 
-/// What a program is asked in JSON: the inputs, the texts in force, and where it finds its models.
-fn question(session: &Session, inputs: &Fields, components: &Map<String, Value>) -> Value {
-    serde_json::json!({
-        "inputs": inputs,
-        "components": components,
-        "base_url": session.openai_url(),
-        "anthropic_base_url": session.anthropic_url(),
-        "api_key": session.key(),
+/// What a program is asked.
+pub(crate) struct Question<'q> {
+    pub(crate) session: &'q Session,
+    pub(crate) inputs: &'q Fields,
+    pub(crate) signature: &'q Signature,
+    /// The texts in force.
+    pub(crate) components: Map<String, Value>,
+}
+
+impl Question<'_> {
+    /// The question in JSON: the inputs, the texts in force, and where the program finds its models.
+    fn to_json(&self) -> Value {
+        serde_json::json!({
+            "inputs": self.inputs,
+            "components": self.components,
+            "base_url": self.session.openai_url(),
+            "anthropic_base_url": self.session.anthropic_url(),
+            "api_key": self.session.key(),
+        })
+    }
+
+    /// What a program says of an error.
+    fn said(&self, text: &str) -> Error {
+        Error::Said { said: shorten(&self.session.clean(text), MAX_SAID) }
+    }
+
+    /// The last of what a program complained of, to be put behind an error.
+    fn complaint(&self, complaint: &Mutex<Complaint>) -> String {
+        let complaint = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = complaint.said(|text| Cow::Owned(self.session.clean(text)));
+        if said.is_empty() { said } else { format!("; it said: {said}") }
+    }
+}
+
+/// The longest text of an error that is told, in characters.
+const MAX_SAID: usize = 600;
+
+/// Starts a program. One that cannot be started says nothing of its texts.
+fn started(command: &CommandLine) -> Result<ProcessGroup, Error> {
+    command.start().map_err(|error| Error::Start {
+        program: command.to_string(),
+        source: Unavailable::new(error.to_string()),
     })
 }

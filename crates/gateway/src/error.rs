@@ -14,7 +14,7 @@ pub enum Error {
         /// Its command line.
         program: String,
         /// What the system says.
-        source: std::io::Error,
+        source: promptopt_core::program::Unavailable,
     },
     /// It took too long.
     #[error("the program gave no answer within {} s{complaint}", .after.as_secs_f64())]
@@ -37,6 +37,14 @@ pub enum Error {
     Died {
         /// The last of what it said on standard error.
         complaint: String,
+    },
+    /// The address of its service is none.
+    #[error("`{url}` is no address of a program: give one such as http://127.0.0.1:9000/answer ({reason})")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Its service cannot be reached.
     #[error("the program at {url} cannot be reached: start it, or correct the address")]

@@ -72,7 +72,7 @@ async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response 
         Ok(asked) => asked,
         Err(says) => return invalid(&says),
     };
-    let id = session.next().to_string();
+    let id = session.number().to_string();
     match session.complete(asked.request.clone()).await {
         Ok(reply) => {
             let written = dialect.write(&asked, &reply, &id);

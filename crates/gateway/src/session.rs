@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use promptopt_core::data::{Fields, shorten};
 use promptopt_core::lm::{LmError, LmReply, LmRequest, Message, Role};
 use promptopt_core::program::CallContext;
+use promptopt_core::secret::Redactor;
 use promptopt_core::trace::Step;
 use serde_json::Value;
 
@@ -17,6 +18,8 @@ use crate::gateway::Sessions;
 const MAX_STEP_CHARS: usize = 8_000;
 /// The most addresses that are remembered because they are not spoken here.
 const MAX_UNKNOWN: usize = 8;
+/// What stands where a client wants a key before there is one.
+const NO_KEY: &str = "each-question-has-a-key-of-its-own";
 /// The step of a call in which no component was found.
 const OTHER: &str = "other";
 
@@ -54,9 +57,13 @@ impl Shared {
         Self { context, components, calls: AtomicU64::new(0), record: Mutex::default() }
     }
 
+    /// The number of a call, from 1, for the names of its reply.
+    pub(crate) fn number(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
     /// Completes a request with the texts that are in force.
     pub(crate) async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
         let mut found: Vec<&str> = Vec::new();
         for (component, text) in &self.components {
             if component.replace(&mut request, text.as_deref()) {
@@ -103,11 +110,6 @@ impl Shared {
                 record.unknown.push(what.to_owned());
             }
         });
-    }
-
-    /// The number of the call that comes next, for its name.
-    pub(crate) fn next(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst) + 1
     }
 
     fn with_record<T>(&self, work: impl FnOnce(&mut Ended) -> T) -> T {
@@ -178,13 +180,18 @@ impl Session {
 
     /// The variables that clients read: base URLs and keys.
     pub fn variables(&self) -> [(&'static str, String); 5] {
-        [
-            ("OPENAI_BASE_URL", self.openai_url()),
-            ("OPENAI_API_BASE", self.openai_url()),
-            ("OPENAI_API_KEY", self.token.clone()),
-            ("ANTHROPIC_BASE_URL", self.anthropic_url()),
-            ("ANTHROPIC_API_KEY", self.token.clone()),
-        ]
+        variables(&self.url(), &self.token)
+    }
+
+    /// The same variables for a program that is asked for many rollouts, and told the key of each: with them a client can be
+    /// made, and what it asks is refused with a reason.
+    pub(crate) fn variables_without_key(&self) -> [(&'static str, String); 5] {
+        variables(&format!("http://{}", self.address), NO_KEY)
+    }
+
+    /// A text of the program without the key and whatever else looks like one.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        Redactor::new([self.token.clone().into()]).strict().redact(text).into_owned()
     }
 
     fn url(&self) -> String {
@@ -197,6 +204,16 @@ impl Session {
         let calls = self.shared.calls.load(Ordering::SeqCst);
         self.shared.with_record(|record| Ended { calls, ..record.clone() })
     }
+}
+
+fn variables(url: &str, key: &str) -> [(&'static str, String); 5] {
+    [
+        ("OPENAI_BASE_URL", format!("{url}/v1")),
+        ("OPENAI_API_BASE", format!("{url}/v1")),
+        ("OPENAI_API_KEY", key.to_owned()),
+        ("ANTHROPIC_BASE_URL", url.to_owned()),
+        ("ANTHROPIC_API_KEY", key.to_owned()),
+    ]
 }
 
 impl Drop for Session {

@@ -21,12 +21,18 @@ def ask(base, key, question, user):
 
 
 def serve():
+    # Clients are often made before the first question, and want a key.
+    assert os.environ["OPENAI_API_KEY"] and os.environ["OPENAI_BASE_URL"]
     for line in sys.stdin:
         asked = json.loads(line)
         question = asked["inputs"]["question"]
         if question == "die":
             print("out of patience", file=sys.stderr, flush=True)
             os._exit(3)
+        if question == "stuck":
+            import time
+
+            time.sleep(600)
         try:
             answer = {"outputs": {"answer": ask(asked["base_url"], asked["api_key"], question, "Ann")}}
         except Exception as error:
@@ -44,6 +50,7 @@ def main():
     if mode == "hang":
         import time
 
+        print("waiting for the clerk at", os.environ["OPENAI_BASE_URL"], file=sys.stderr, flush=True)
         time.sleep(600)
     if mode == "fail":
         sys.exit("no such customer, key " + os.environ["OPENAI_API_KEY"])

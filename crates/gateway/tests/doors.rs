@@ -123,8 +123,42 @@ async fn hostile_programs_are_bounded() {
         assert_eq!(Failure::from_program(&error).kind, FailureKind::Program);
     };
     says("flood", "more than 4194304 bytes").await;
-    says("hang", "no answer within 3 s").await;
+    says("hang", "no answer within 3 s; it said: waiting for the clerk at").await;
     says("fail", "exit status: 1; it said: no such customer").await;
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_an_outage() {
+    let (model, _) = model();
+    let context = CallContext::new(model);
+    let gone = || CommandLine::new("no-such-program-4711", []);
+    for door in [Door::Run(Run::new(gone())), Door::Serve(Serve::new(gone()))] {
+        let error = answer(&app(door), &context, "Why?").await.unwrap_err();
+        assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider, "{error:#}");
+    }
+    assert!(Url::new("no address").err().unwrap().to_string().contains("`no address` is no address"));
+}
+
+#[tokio::test]
+async fn a_text_that_no_request_held_is_noted() {
+    let (model, _) = model();
+    let door = || Door::Run(Run::new(command(&[])));
+    let context = CallContext::new(model);
+    let app = app(door()).with_component(Component::new("rules", "Never say no."));
+    assert!(app.notes().is_empty(), "nothing is known before it was asked");
+    answer(&app, &context, "Why?").await.unwrap();
+    let notes = app.notes();
+    assert!(notes.len() == 1 && notes[0].contains("the text of `rules`"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_is_stuck_makes_room_for_another() {
+    let (model, _) = model();
+    let context = CallContext::new(model);
+    let app = app(Door::Serve(Serve::new(command(&["serve"])).with_timeout(Duration::from_secs(2))));
+    let error = answer(&app, &context, "stuck").await.unwrap_err();
+    assert!(format!("{error:#}").contains("no answer within 2 s"), "{error:#}");
+    assert!(answer(&app, &context, "Why?").await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,12 +199,12 @@ async fn a_service_is_asked_over_http() {
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/answer", post(reply))).await });
     let (model, _) = model();
     let context = CallContext::new(model);
-    let app = app(Door::Url(Url::new(url)));
+    let app = app(Door::Url(Url::new(&url).unwrap()));
     let given = answer(&app, &context, "Why?").await.unwrap();
     assert_eq!(given, r#""Why?" "Answer with one word.\n\nThe user is {user}." true"#);
     let error = answer(&app, &context, "bad").await.unwrap_err();
     assert_eq!(format!("{error:#}"), "the program says: no such customer");
-    let away = self::app(Door::Url(Url::new("http://127.0.0.1:9/answer")));
+    let away = self::app(Door::Url(Url::new("http://127.0.0.1:9/answer").unwrap()));
     let error = answer(&away, &context, "Why?").await.unwrap_err();
     assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider);
 }

@@ -1,6 +1,7 @@
 //! The last of what a program says on standard error.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -31,12 +32,19 @@ impl Complaint {
     }
 
     /// All that a program says until it says no more.
-    pub async fn of(mut stderr: impl AsyncRead + Unpin) -> Self {
-        let (mut complaint, mut buffer) = (Self::default(), [0; 4096]);
+    pub async fn of(stderr: impl AsyncRead + Unpin) -> Self {
+        let complaint = Mutex::default();
+        Self::follow(stderr, &complaint).await;
+        complaint.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds all that a program says, as it says it, until it says no more.
+    pub async fn follow(mut stderr: impl AsyncRead + Unpin, complaint: &Mutex<Self>) {
+        let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-            complaint.add(buffer.get(..read).unwrap_or_default());
+            let bytes = buffer.get(..read).unwrap_or_default();
+            complaint.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
         }
-        complaint
     }
 }
 

@@ -169,7 +169,7 @@ impl AppPlan {
             }
             (Door::Url(url), _) => {
                 let seconds = std::time::Duration::try_from_secs_f64(self.timeout.unwrap_or(120.0));
-                Asked::Url(Url::new(url).with_timeout(timeout.or(seconds.ok()).unwrap_or_default()))
+                Asked::Url(Url::new(url)?.with_timeout(timeout.or(seconds.ok()).unwrap_or_default()))
             }
             _ => bail!("the program has no command"),
         };

@@ -383,6 +383,10 @@ impl Module for PredictorChain {
     fn calls_vary(&self) -> bool {
         self.app.is_some() || self.steps.iter().any(|step| step.module().calls_vary())
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.app.iter().flat_map(|app| app.notes()).collect()
+    }
 }
 
 #[cfg(test)]

@@ -278,6 +278,10 @@ impl<M: Module, S: Metric> Module for WithMetric<M, S> {
     fn calls_vary(&self) -> bool {
         self.module.calls_vary()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.module.notes()
+    }
 }
 
 impl<M: Module, S: Metric> Evaluator for WithMetric<M, S> {

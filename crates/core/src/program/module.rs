@@ -107,6 +107,12 @@ pub trait Module: Send + Sync {
     fn calls_vary(&self) -> bool {
         false
     }
+
+    /// What it noticed of itself in its rollouts so far and a user should know, such as a text that no request held. A run
+    /// tells it once the original was evaluated.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 #[async_trait]
@@ -145,6 +151,10 @@ impl<T: Module + ?Sized> Module for Box<T> {
 
     fn calls_vary(&self) -> bool {
         (**self).calls_vary()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        (**self).notes()
     }
 }
 

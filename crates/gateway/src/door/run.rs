@@ -1,17 +1,16 @@
 //! A process for each rollout.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use promptopt_core::data::{Fields, Prediction, plain_text};
-use promptopt_core::secret::Redactor;
-use promptopt_core::signature::Signature;
+use promptopt_core::data::{Prediction, plain_text};
 use promptopt_process::{CommandLine, Complaint};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{Error, Session, answer};
+use super::{Question, started};
+use crate::{Error, answer};
 
 /// The most that a program may write to standard output, in bytes.
 const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
@@ -45,30 +44,25 @@ impl Run {
         self
     }
 
-    pub(crate) async fn ask(
-        &self,
-        session: &Session,
-        inputs: &Fields,
-        signature: &Signature,
-    ) -> Result<Prediction, Error> {
-        let text = |name: &String| inputs.get(name).map(plain_text).unwrap_or_default();
-        let own = self.variables.iter().map(|(variable, name)| (variable.clone(), text(name)));
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
+        let Question { session, inputs, signature, .. } = question;
+        let text = |name: &str| inputs.get(name).map(plain_text);
+        let own =
+            self.variables.iter().map(|(variable, name)| (variable.clone(), text(name).unwrap_or_default()));
         let given = session.variables().map(|(name, value)| (name.to_owned(), value));
-        let command = self.command.clone().filling(|name| inputs.get(name).map(plain_text));
-        let command = command.with_variables(given.into_iter().chain(own));
-        let start = |source| Error::Start { program: self.command.to_string(), source };
-        let mut group = command.start().map_err(start)?;
+        let command = self.command.clone().filling(text).with_variables(given.into_iter().chain(own));
+        let mut group = started(&command)?;
         let (stdin, stdout, stderr) =
             (group.leader().stdin.take(), group.leader().stdout.take(), group.leader().stderr.take());
-        let redactor = Redactor::new([session.key().to_owned().into()]).strict();
-        let mut complaint = Complaint::default();
+        let complaint = Mutex::default();
         let work = async {
-            let asked = Value::Object(inputs.clone()).to_string();
+            let asked = Value::Object((*inputs).clone()).to_string();
             let tell = async {
                 if let Some(mut stdin) = stdin {
                     // A program that reads nothing closes its end.
                     let _ = stdin.write_all(asked.as_bytes()).await;
                 }
+                Ok(())
             };
             let hear = async {
                 match stdout {
@@ -78,20 +72,18 @@ impl Run {
             };
             let listen = async {
                 if let Some(stderr) = stderr {
-                    complaint = Complaint::of(stderr).await;
+                    Complaint::follow(stderr, &complaint).await;
                 }
+                Ok(())
             };
-            let ((), heard, ()) = tokio::join!(tell, hear, listen);
-            Ok::<_, Error>((heard?, group.wait().await?))
+            let ((), heard, ()) = tokio::try_join!(tell, hear, listen)?;
+            Ok::<_, Error>((heard, group.wait().await?))
         };
-        let result = tokio::time::timeout(self.timeout, work).await;
-        let said = complaint.said(|text| Cow::Owned(redactor.redact(text).into_owned()));
-        let complaint = if said.is_empty() { String::new() } else { format!("; it said: {said}") };
-        match result {
-            Err(_) => Err(Error::Timeout { after: self.timeout, complaint }),
+        match tokio::time::timeout(self.timeout, work).await {
+            Err(_) => Err(Error::Timeout { after: self.timeout, complaint: question.complaint(&complaint) }),
             Ok(Err(error)) => Err(error),
             Ok(Ok((_, status))) if !status.success() => {
-                Err(Error::Failed { status: status.to_string(), complaint })
+                Err(Error::Failed { status: status.to_string(), complaint: question.complaint(&complaint) })
             }
             Ok(Ok((heard, _))) => answer::of_text(&String::from_utf8_lossy(&heard), signature),
         }

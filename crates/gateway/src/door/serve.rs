@@ -2,22 +2,19 @@
 
 #![expect(clippy::indexing_slicing, reason = "what is indexed is an object that was made here")]
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
-use promptopt_core::data::{Fields, Prediction};
-use promptopt_core::secret::Redactor;
-use promptopt_core::signature::Signature;
+use promptopt_core::data::{Prediction, plain_text};
 use promptopt_process::{CommandLine, Complaint, ProcessGroup};
 use serde_json::{Map, Value};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdin;
 use tokio::sync::{Mutex, oneshot};
 
-use super::question;
+use super::{Question, started};
 use crate::{Error, Session, answer};
 
 /// The longest line that is read, in bytes.
@@ -34,7 +31,8 @@ pub struct Serve {
     ids: AtomicU64,
 }
 
-type Waiting = Arc<Lock<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>;
+type Answer = Result<Value, Unanswered>;
+type Waiting = Arc<Lock<HashMap<u64, oneshot::Sender<Answer>>>>;
 
 /// One process.
 struct Worker {
@@ -49,7 +47,8 @@ struct Worker {
 enum Unanswered {
     /// The process is gone.
     Died,
-    Other(Error),
+    /// It says why.
+    Said(String),
 }
 
 impl Serve {
@@ -78,38 +77,34 @@ impl Serve {
         self
     }
 
-    pub(crate) async fn ask(
-        &self,
-        session: &Session,
-        inputs: &Fields,
-        signature: &Signature,
-        components: &Map<String, Value>,
-    ) -> Result<Prediction, Error> {
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        let asked = |id: u64| {
-            let mut asked = question(session, inputs, components);
-            asked["id"] = id.into();
-            asked
-        };
-        let mut died = String::new();
+        let mut asked = question.to_json();
+        let mut complaint = String::new();
         for _ in 0..2 {
-            let worker = self.worker(place).await?;
+            let worker = self.worker(place, question.session).await?;
             let id = self.ids.fetch_add(1, Ordering::Relaxed);
-            match self.question(&worker, id, &asked(id)).await {
-                Ok(Ok(outputs)) => return answer::of_value(outputs, signature),
-                Ok(Err(said)) => return Err(Error::Said { said }),
-                Err(Unanswered::Other(error)) => return Err(error),
-                Err(Unanswered::Died) => {
-                    died = worker.said(session);
+            asked["id"] = id.into();
+            match self.answer(&worker, id, &asked).await {
+                Some(Ok(outputs)) => return answer::of_value(outputs, question.signature),
+                Some(Err(Unanswered::Said(said))) => return Err(question.said(&said)),
+                Some(Err(Unanswered::Died)) => {
+                    complaint = question.complaint(&worker.complaint);
                     self.forget(place, &worker).await;
+                }
+                None => {
+                    // It may be stuck: the next question goes to another process, and this one ends with its others.
+                    self.forget(place, &worker).await;
+                    let complaint = question.complaint(&worker.complaint);
+                    return Err(Error::Timeout { after: self.timeout, complaint });
                 }
             }
         }
-        Err(Error::Died { complaint: died })
+        Err(Error::Died { complaint })
     }
 
     /// The process at a place, started where there is none.
-    async fn worker(&self, place: usize) -> Result<Arc<Worker>, Error> {
+    async fn worker(&self, place: usize, session: &Session) -> Result<Arc<Worker>, Error> {
         let Some(slot) = self.workers.get(place) else {
             return Err(Error::Died { complaint: String::new() });
         };
@@ -117,7 +112,8 @@ impl Serve {
         if let Some(worker) = &*slot {
             return Ok(Arc::clone(worker));
         }
-        let worker = Arc::new(Worker::start(&self.command)?);
+        let variables = session.variables_without_key().map(|(name, value)| (name.to_owned(), value));
+        let worker = Arc::new(Worker::start(&self.command.clone().with_variables(variables))?);
         *slot = Some(Arc::clone(&worker));
         Ok(worker)
     }
@@ -132,70 +128,45 @@ impl Serve {
         }
     }
 
-    async fn question(
-        &self,
-        worker: &Worker,
-        id: u64,
-        question: &Value,
-    ) -> Result<Result<Value, String>, Unanswered> {
+    /// The answer to a question; `None` where the time is up.
+    async fn answer(&self, worker: &Worker, id: u64, question: &Value) -> Option<Answer> {
         let (sender, receiver) = oneshot::channel();
         worker.wait_for(id, sender);
         let mut line = question.to_string();
         line.push('\n');
         let work = async {
             let is_told = worker.stdin.lock().await.write_all(line.as_bytes()).await.is_ok();
-            if !is_told {
-                return Err(Unanswered::Died);
-            }
-            receiver.await.map_err(|_| Unanswered::Died)
+            if is_told { receiver.await.unwrap_or(Err(Unanswered::Died)) } else { Err(Unanswered::Died) }
         };
         let result = tokio::time::timeout(self.timeout, work).await;
         worker.stop_waiting(id);
-        result.unwrap_or_else(|_| {
-            Err(Unanswered::Other(Error::Timeout { after: self.timeout, complaint: String::new() }))
-        })
+        result.ok()
     }
 }
 
 impl Worker {
     fn start(command: &CommandLine) -> Result<Self, Error> {
-        let mut group =
-            command.start().map_err(|source| Error::Start { program: command.to_string(), source })?;
+        let mut group = started(command)?;
         let leader = group.leader();
-        let (Some(stdin), Some(stdout), Some(mut stderr)) =
+        let (Some(stdin), Some(stdout), Some(stderr)) =
             (leader.stdin.take(), leader.stdout.take(), leader.stderr.take())
         else {
             return Err(Error::Died { complaint: String::new() });
         };
         let waiting = Waiting::default();
-        let complaint = Arc::new(Lock::new(Complaint::default()));
+        let complaint = Arc::new(Lock::default());
         tokio::spawn(hear(stdout, Arc::clone(&waiting)));
         let said = Arc::clone(&complaint);
-        tokio::spawn(async move {
-            use tokio::io::AsyncReadExt as _;
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-                let bytes = buffer.get(..read).unwrap_or_default();
-                said.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
-            }
-        });
+        tokio::spawn(async move { Complaint::follow(stderr, &said).await });
         Ok(Self { stdin: Mutex::new(stdin), waiting, complaint, _group: group })
     }
 
-    fn wait_for(&self, id: u64, sender: oneshot::Sender<Result<Value, String>>) {
+    fn wait_for(&self, id: u64, sender: oneshot::Sender<Answer>) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
     }
 
     fn stop_waiting(&self, id: u64) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
-
-    /// The last of what it said on standard error, without the key.
-    fn said(&self, session: &Session) -> String {
-        let redactor = Redactor::new([session.key().to_owned().into()]).strict();
-        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = complaint.said(|text| Cow::Owned(redactor.redact(text).into_owned()));
-        if said.is_empty() { said } else { format!("; it said: {said}") }
     }
 }
 
@@ -205,7 +176,6 @@ async fn hear(stdout: impl AsyncRead + Unpin, waiting: Waiting) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        use tokio::io::AsyncReadExt as _;
         let mut bounded = (&mut lines).take(MAX_LINE_BYTES as u64 + 1);
         match bounded.read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => break,
@@ -218,9 +188,9 @@ async fn hear(stdout: impl AsyncRead + Unpin, waiting: Waiting) {
         let sender = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let Some(sender) = sender else { continue };
         let said = match (answer.remove("error").filter(|error| !error.is_null()), answer.remove("outputs")) {
-            (Some(error), _) => Err(promptopt_core::data::plain_text(&error)),
+            (Some(error), _) => Err(Unanswered::Said(plain_text(&error))),
             (None, Some(outputs)) => Ok(outputs),
-            (None, None) => Err("its answer has neither `outputs` nor `error`".to_owned()),
+            (None, None) => Err(Unanswered::Said("its answer has neither `outputs` nor `error`".to_owned())),
         };
         // Whoever no longer waits was too slow.
         let _ = sender.send(said);

@@ -1,14 +1,14 @@
 //! A service that is asked over HTTP.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use promptopt_core::data::{Fields, Prediction, plain_text, shorten};
+use promptopt_core::data::{Prediction, plain_text};
 use promptopt_core::program::Unavailable;
-use promptopt_core::signature::Signature;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::question;
-use crate::{Error, Session, answer};
+use super::Question;
+use crate::{Error, answer};
 
 /// The largest answer that is read, in bytes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -24,8 +24,21 @@ pub struct Url {
 
 impl Url {
     /// A service at an address, such as `http://127.0.0.1:9000/answer`.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), timeout: Duration::from_secs(120), client: reqwest::Client::new() }
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] where it is none.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let wrong = |reason: String| Error::Address { url: url.to_owned(), reason };
+        let address = reqwest::Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+        let is_here = address.host_str().is_some_and(|host| {
+            let bare = host.trim_matches(['[', ']']);
+            bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        });
+        // No proxy stands between a program and this machine.
+        let client = if is_here { reqwest::Client::builder().no_proxy() } else { reqwest::Client::builder() };
+        let client = client.build().map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { url: url.to_owned(), timeout: Duration::from_secs(120), client })
     }
 
     /// With the longest time that one rollout may take. Default: 120 s.
@@ -35,14 +48,8 @@ impl Url {
         self
     }
 
-    pub(crate) async fn ask(
-        &self,
-        session: &Session,
-        inputs: &Fields,
-        signature: &Signature,
-        components: &Map<String, Value>,
-    ) -> Result<Prediction, Error> {
-        let body = question(session, inputs, components).to_string();
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
+        let body = question.to_json().to_string();
         let work = async {
             let request = self.client.post(&self.url).header("content-type", "application/json").body(body);
             let mut response = request.send().await?;
@@ -73,15 +80,15 @@ impl Url {
         }
         let text = String::from_utf8_lossy(&heard);
         if !status.is_success() {
-            return Err(Error::Said { said: format!("HTTP {status}: {}", shorten(&text, 600)) });
+            return Err(question.said(&format!("HTTP {status}: {text}")));
         }
         match serde_json::from_str(&text) {
             Ok(Value::Object(mut fields)) => match (fields.remove("error"), fields.remove("outputs")) {
-                (Some(error), _) if !error.is_null() => Err(Error::Said { said: plain_text(&error) }),
-                (_, Some(outputs)) => answer::of_value(outputs, signature),
-                _ => answer::of_value(Value::Object(fields), signature),
+                (Some(error), _) if !error.is_null() => Err(question.said(&plain_text(&error))),
+                (_, Some(outputs)) => answer::of_value(outputs, question.signature),
+                _ => answer::of_value(Value::Object(fields), question.signature),
             },
-            _ => answer::of_text(&text, signature),
+            _ => answer::of_text(&text, question.signature),
         }
     }
 }

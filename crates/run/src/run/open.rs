@@ -111,6 +111,9 @@ impl<'p> Run<'p> {
         self.change_formats(&traces);
         self.note_uncounted();
         self.note_unasked(&traces);
+        for note in self.program.notes() {
+            self.warn(note);
+        }
         if let Some(reason) = unknown_input(self.program, self.board.examples(), &traces) {
             return Err(Error::Data { reason });
         }
