@@ -4,9 +4,11 @@ mod agent_plan;
 mod app_plan;
 mod blueprint;
 mod chain;
+mod chat;
 mod file;
 
 pub(crate) use app_plan::text as component_text;
 pub(crate) use blueprint::{Blueprint, ServedTools};
-pub(crate) use chain::{Chat, PredictorChain, message_text};
+pub(crate) use chain::PredictorChain;
+pub(crate) use chat::{Chat, message_text};
 pub(crate) use file::{ProgramFile, install, is_task, layout, mapped, path_pair};

@@ -189,42 +189,29 @@ pub trait LanguageModel: Send + Sync {
     }
 }
 
-#[async_trait]
-impl<T: LanguageModel + ?Sized> LanguageModel for Box<T> {
-    fn profile(&self) -> ModelProfile {
-        (**self).profile()
-    }
+/// The methods of a model that stands behind a pointer.
+macro_rules! forward_model {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<T: LanguageModel + ?Sized> LanguageModel for $pointer<T> {
+            fn profile(&self) -> ModelProfile {
+                (**self).profile()
+            }
 
-    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
-        (**self).complete(request, attempts).await
-    }
+            async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
+                (**self).complete(request, attempts).await
+            }
 
-    async fn stream(
-        &self,
-        request: &LmRequest,
-        attempts: &Attempts,
-        tell: Tell<'_>,
-    ) -> Result<LmReply, LmError> {
-        (**self).stream(request, attempts, tell).await
-    }
+            async fn stream(
+                &self,
+                request: &LmRequest,
+                attempts: &Attempts,
+                tell: Tell<'_>,
+            ) -> Result<LmReply, LmError> {
+                (**self).stream(request, attempts, tell).await
+            }
+        }
+    )*};
 }
 
-#[async_trait]
-impl<T: LanguageModel + ?Sized> LanguageModel for Arc<T> {
-    fn profile(&self) -> ModelProfile {
-        (**self).profile()
-    }
-
-    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
-        (**self).complete(request, attempts).await
-    }
-
-    async fn stream(
-        &self,
-        request: &LmRequest,
-        attempts: &Attempts,
-        tell: Tell<'_>,
-    ) -> Result<LmReply, LmError> {
-        (**self).stream(request, attempts, tell).await
-    }
-}
+forward_model!(Box, Arc);
