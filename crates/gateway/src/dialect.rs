@@ -4,7 +4,7 @@ mod chat;
 mod messages;
 mod responses;
 
-use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Sampling};
+use promptopt_core::lm::{FinishReason, LmReply, LmRequest, ResponseFormat, Sampling};
 use promptopt_core::money::Usage;
 use serde_json::{Map, Value, json};
 
@@ -103,19 +103,23 @@ fn take_sampling(body: &mut Body, max_tokens: &[&str], stop: &str) -> Sampling {
     sampling
 }
 
-/// The form that a reply is asked to have, where it is known here. Others go over the wire as they are.
-fn response_format(value: &Value) -> Option<promptopt_core::lm::ResponseFormat> {
-    use promptopt_core::lm::ResponseFormat;
-    match value.get("type")?.as_str()? {
-        "text" => Some(ResponseFormat::Text),
-        "json_object" => Some(ResponseFormat::JsonObject),
-        "json_schema" => {
-            let own = value.get("json_schema").unwrap_or(value);
-            let name = own.get("name").and_then(Value::as_str).unwrap_or("output").to_owned();
-            Some(ResponseFormat::JsonSchema { name, schema: own.get("schema")?.clone() })
+/// Asks for a form of the reply, as chat completions say it. A schema that is no strict one goes over the wire as it is:
+/// held strictly, it may be refused.
+fn ask_format(request: &mut LmRequest, format: Value) {
+    let own = format.get("json_schema");
+    let field = |name: &str| own?.get(name);
+    request.response_format = match format.get("type").and_then(Value::as_str) {
+        Some("text") => ResponseFormat::Text,
+        Some("json_object") => ResponseFormat::JsonObject,
+        Some("json_schema") if field("strict") == Some(&Value::Bool(true)) => ResponseFormat::JsonSchema {
+            name: field("name").and_then(Value::as_str).unwrap_or("output").to_owned(),
+            schema: field("schema").cloned().unwrap_or_default(),
+        },
+        _ => {
+            request.extra.insert("response_format".to_owned(), format);
+            return;
         }
-        _ => None,
-    }
+    };
 }
 
 /// One event of a stream.

@@ -5,9 +5,7 @@
 use promptopt_core::lm::{FinishReason, LmReply, LmRequest, Message, ToolChoice};
 use serde_json::{Value, json};
 
-use super::{
-    Asked, Body, CREATED, event, response_format, take, take_flag, take_sampling, take_text, take_whole,
-};
+use super::{Asked, Body, CREATED, ask_format, event, take, take_flag, take_sampling, take_text, take_whole};
 
 pub(super) fn read(mut body: Body) -> Result<Asked, String> {
     let messages = take(&mut body, "messages").ok_or("`messages` is missing: give a list of messages")?;
@@ -22,9 +20,8 @@ pub(super) fn read(mut body: Body) -> Result<Asked, String> {
     request.sampling.reasoning_effort = take_text(&mut body, "reasoning_effort");
     request.sampling.verbosity = take_text(&mut body, "verbosity");
     request.n = take_whole(&mut body, &["n"]).unwrap_or(1);
-    if let Some(format) = body.get("response_format").and_then(response_format) {
-        body.shift_remove("response_format");
-        request.response_format = format;
+    if let Some(format) = take(&mut body, "response_format") {
+        ask_format(&mut request, format);
     }
     if let Some(tools) = take(&mut body, "tools") {
         request.tools =

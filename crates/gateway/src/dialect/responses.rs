@@ -9,7 +9,7 @@ use promptopt_core::lm::{
 use serde_json::{Value, json};
 
 use super::{
-    Asked, Body, CREATED, event, reason, response_format, take, take_flag, take_sampling, take_text, tokens,
+    Asked, Body, CREATED, ask_format, event, reason, take, take_flag, take_sampling, take_text, tokens,
 };
 
 pub(super) fn read(mut body: Body) -> Result<Asked, String> {
@@ -33,7 +33,11 @@ pub(super) fn read(mut body: Body) -> Result<Asked, String> {
         take(&mut body, "reasoning").and_then(|it| it.get("effort")?.as_str().map(str::to_owned));
     if let Some(text) = take(&mut body, "text") {
         request.sampling.verbosity = text.get("verbosity").and_then(Value::as_str).map(str::to_owned);
-        request.response_format = text.get("format").and_then(response_format).unwrap_or_default();
+        if let Some(Value::Object(mut format)) = text.get("format").cloned() {
+            // Here the fields of a schema stand beside its type.
+            let kind = format.shift_remove("type").unwrap_or_default();
+            ask_format(&mut request, json!({"type": kind, "json_schema": format}));
+        }
     }
     for tool in take(&mut body, "tools").and_then(|tools| tools.as_array().cloned()).unwrap_or_default() {
         request.tools.push(tool_of(&tool)?);
@@ -228,4 +232,42 @@ pub(super) fn events(body: &Value) -> String {
     let end = if body["status"] == "incomplete" { "response.incomplete" } else { "response.completed" };
     say(end, json!({"response": body}));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::lm::ResponseFormat;
+
+    use super::*;
+
+    #[test]
+    fn items_become_messages_and_what_is_not_strict_stays_so() {
+        let format = |strict: bool| {
+            let body = json!({
+                "model": "m", "instructions": "Be kind.", "max_output_tokens": 9, "metadata": {"a": "b"},
+                "input": [
+                    {"role": "user", "content": [{"type": "input_text", "text": "Find tea."}]},
+                    {"type": "reasoning", "summary": []},
+                    {"type": "function_call", "call_id": "c1", "name": "find", "arguments": "{}"},
+                    {"type": "function_call_output", "call_id": "c1", "output": "none"},
+                ],
+                "tools": [{"type": "function", "name": "find", "parameters": {"type": "object"}, "strict": false}],
+                "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": strict}},
+            });
+            read(body.as_object().unwrap().clone()).unwrap().request
+        };
+        let request = format(true);
+        let roles: Vec<&str> = request.messages.iter().map(|message| message.role.as_str()).collect();
+        assert_eq!(roles, ["system", "user", "assistant", "tool"]);
+        assert_eq!(request.messages[2].tool_calls, [ToolCall::new("c1", "find", "{}")]);
+        assert_eq!((request.tools[0].strict, request.sampling.max_tokens), (Some(false), Some(9)));
+        assert!(matches!(&request.response_format, ResponseFormat::JsonSchema { name, .. } if name == "n"));
+        let loose = format(false);
+        assert_eq!(loose.response_format, ResponseFormat::Text);
+        assert_eq!(loose.extra["response_format"]["json_schema"]["strict"], false);
+        assert_eq!(loose.extra["metadata"], json!({"a": "b"}));
+        assert!(
+            read(json!({"input": "a", "previous_response_id": "r"}).as_object().unwrap().clone()).is_err()
+        );
+    }
 }
