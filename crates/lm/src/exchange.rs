@@ -58,7 +58,11 @@ impl<W: Wire> Client<W> {
                 return Err(failure);
             }
             match self.decide(&failure.error, attempt) {
-                Decision::Retry(wait) if request.end.is_some_and(|end| Instant::now() + wait >= end) => {
+                Decision::Retry(wait)
+                    if request
+                        .end
+                        .is_some_and(|end| wait >= end.saturating_duration_since(Instant::now())) =>
+                {
                     return Err(annotate(failure.error, NO_TIME).into());
                 }
                 Decision::Retry(_) if !bill.allows_attempt() => {
@@ -110,7 +114,8 @@ impl<W: Wire> Client<W> {
             None => place.await,
             Some(most) => tokio::time::timeout(most, place).await.map_err(|_| LmError::Overloaded {
                 message: format!(
-                    "{} requests to {} are under way, and none made room within {} s (`max_queue_wait`); nothing was sent",
+                    "{} requests to {} are under way; neither a place nor a share of the minute came free within {} s \
+                     (`max_queue_wait`), so this attempt was not sent",
                     self.rate.in_flight(),
                     self.url(),
                     most.as_secs_f64()
@@ -160,7 +165,6 @@ fn kind(error: &LmError) -> &'static str {
         LmError::MalformedReply { .. } => "malformed reply",
         LmError::TooLarge { .. } => "too large",
         LmError::Refused { .. } => "refused",
-        LmError::Overloaded { .. } => "overloaded",
         _ => "provider error",
     }
 }

@@ -99,6 +99,11 @@ impl ReplyReader {
         first.map_or("", |choice| choice.text.as_str())
     }
 
+    /// How much the reply holds so far, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.choices.iter().map(Choice::bytes).sum()
+    }
+
     /// The reply.
     pub(crate) fn finish(self, is_done: bool, bytes: usize) -> Result<LmReply, ReplyProblem> {
         let Self { is_stream, mut choices, usage, mut head } = self;

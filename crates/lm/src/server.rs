@@ -10,10 +10,9 @@ const OTHER_NAMES: [(&str, &str); 4] =
     [("gemini", "gcp.gemini"), ("mistral", "mistral_ai"), ("moonshot", "moonshot_ai"), ("xai", "x_ai")];
 
 /// Ends of the names of servers that serve the models of many, and the provider.
-const HOSTS: [(&str, &str); 6] = [
+const HOSTS: [(&str, &str); 5] = [
     (".openai.azure.com", "azure.ai.openai"),
     (".services.ai.azure.com", "azure.ai.inference"),
-    (".amazonaws.com", "aws.bedrock"),
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
     ("api.perplexity.ai", "perplexity"),
     ("watsonx.ai", "ibm.watsonx.ai"),
@@ -24,7 +23,13 @@ const HOSTS: [(&str, &str); 6] = [
 pub(crate) fn server(model: &str, endpoint: &Endpoint, dialect: &'static str) -> ModelServer {
     let host = endpoint.host();
     let is_at = |url: &str| Endpoint::parse(url).is_ok_and(|known| known.host() == host);
-    let of_host = HOSTS.iter().find(|(end, _)| host.ends_with(end)).map(|(_, name)| *name);
+    // Other services of Amazon have the same ending.
+    let is_bedrock = host.starts_with("bedrock") && host.ends_with(".amazonaws.com");
+    let hosts = is_bedrock
+        .then_some(&("bedrock", "aws.bedrock"))
+        .into_iter()
+        .chain(HOSTS.iter().filter(|(end, _)| host.ends_with(end)));
+    let of_host = hosts.map(|(_, name)| *name).next();
     let of_table =
         || Provider::all().filter(|_| !endpoint.is_loopback()).find(|provider| is_at(provider.base_url()));
     let provider = of_host.unwrap_or_else(|| named(of_table().map_or(dialect, Provider::prefix)));
@@ -59,6 +64,9 @@ mod tests {
             "x.openai.azure.com",
             443,
         );
+        let bedrock = "bedrock-runtime.us-east-1.amazonaws.com";
+        check(&format!("https://{bedrock}/v1"), "openai", "aws.bedrock", bedrock, 443);
+        check("http://lb.elb.amazonaws.com/v1", "openai", "openai", "lb.elb.amazonaws.com", 80);
         check("http://localhost:11434", "ollama", "ollama", "localhost", 11434);
         check("http://[::1]:8000/v1", "openai", "openai", "::1", 8000);
         check("http://proxy.local/gemini", "gemini", "gcp.gemini", "proxy.local", 80);

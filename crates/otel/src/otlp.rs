@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use opentelemetry::Key;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
@@ -25,7 +26,17 @@ const LAST_WAIT_FOR_NOBODY: Duration = Duration::from_secs(1);
 /// The path of a receiver of traces.
 const PATH: &str = "/v1/traces";
 /// What is below the exporter: spans of it would never end.
-const OWN: [&str; 5] = ["hyper", "h2", "reqwest", "rustls", "opentelemetry"];
+const OWN: [&str; 9] = [
+    "h2",
+    "hyper",
+    "hyper_util",
+    "opentelemetry",
+    "opentelemetry_http",
+    "opentelemetry_otlp",
+    "opentelemetry_sdk",
+    "reqwest",
+    "rustls",
+];
 const TRIAL: &str = "promptopt::trial";
 
 /// Why spans cannot be sent.
@@ -138,18 +149,17 @@ fn traces_at(url: &str) -> String {
 }
 
 fn resource(service: String) -> Resource {
-    let is_named = |name: &str, what: &str| std::env::var(name).is_ok_and(|value| value.contains(what));
-    let builder = Resource::builder();
-    if is_named("OTEL_SERVICE_NAME", "") || is_named("OTEL_RESOURCE_ATTRIBUTES", "service.name=") {
-        builder.build()
-    } else {
-        builder.with_service_name(service).build()
-    }
+    let told = Resource::builder().build();
+    let name = told.get(&Key::from_static_str("service.name"));
+    // So the SDK calls a service that nobody named.
+    let is_named = name.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    if is_named { told } else { Resource::builder().with_service_name(service).build() }
 }
 
 fn is_told(metadata: &Metadata<'_>) -> bool {
     if metadata.is_event() {
         return metadata.target() == TRIAL;
     }
-    *metadata.level() <= Level::INFO && !OWN.iter().any(|own| metadata.target().starts_with(own))
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO && !OWN.contains(&library)
 }

@@ -78,11 +78,12 @@ fn tell(event: &Event) {
         Event::Trial(trial) => info!(
             target: "promptopt::trial",
             kind = trial.kind.as_str(),
-            candidate = trial.candidate,
-            examples = trial.examples,
+            // OpenTelemetry has no numbers without a sign: they would become texts.
+            candidate = trial.candidate as i64,
+            examples = trial.examples as i64,
             score = trial.score,
-            failures = trial.failures,
-            calls_so_far = trial.calls_so_far,
+            failures = trial.failures as i64,
+            calls_so_far = trial.calls_so_far as i64,
             best_so_far = trial.best_so_far,
             "trial"
         ),

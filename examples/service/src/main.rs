@@ -1,6 +1,7 @@
 //! A service that answers users with an optimized program: `POST /triage`, `/triage/stream` and `/reload`, `GET /health`.
 //!
 //! ```sh
+//! PROGRAM=triage.json cargo run -p promptopt-service -- --save   # the program as it is in the code, to begin with
 //! OPENAI_API_KEY=… MODEL=gpt-5-mini PROGRAM=triage.json cargo run -p promptopt-service
 //! ```
 
@@ -23,7 +24,6 @@ use routes::{Service, router};
 async fn main() -> Result<()> {
     let setting = |name: &str, default: &str| var(name).unwrap_or_else(|_| default.to_owned());
     let triage = triage::program();
-    // `triage --save` writes the program as it is in the code, to begin with.
     let file = PathBuf::from(setting("PROGRAM", "triage.json"));
     if std::env::args().nth(1).as_deref() == Some("--save") {
         return Ok(triage.save(&file)?);

@@ -139,7 +139,9 @@ where
             if !told.is_empty() {
                 tell(Piece::Restart);
             }
-            tell(Piece::Text(reply.first_text()));
+            if !reply.first_text().is_empty() {
+                tell(Piece::Text(reply.first_text()));
+            }
         }
         Ok(reply)
     }

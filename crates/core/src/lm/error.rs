@@ -58,7 +58,8 @@ pub enum LmError {
         /// How long the provider asked to wait.
         retry_after: Option<Duration>,
     },
-    /// As many requests are under way as may be, and none made room in time. This one was not sent.
+    /// As many requests are under way as may be, or the minute's share is used up, and no room came free in time. The
+    /// attempt was not sent.
     #[error("too many requests at once: {message}")]
     Overloaded {
         /// How many, and for how long it waited.

@@ -82,10 +82,7 @@ impl CallContext {
     /// after [`CallContext::take_record`] again. Of repeated requests it tells the draws apart for the first 256
     /// different ones. For a service there is [`CallContext::serving`].
     pub fn new(model: Arc<dyn LanguageModel>) -> Self {
-        let price = model.profile().price;
-        let mut run = Inner::new(Cancellation::new(), 0, None, None);
-        run.most_recorded = MOST_RECORDED;
-        Self { run: Arc::new(run), prompts: Arc::default(), model, price, is_program: true }
+        Self::of_no_run(model, MOST_RECORDED)
     }
 
     /// A context for a service, made once and shared by all its requests: it remembers no step and no request, whatever
@@ -104,9 +101,12 @@ impl CallContext {
     /// let context = context.with_prompts(live.current());
     /// ```
     pub fn serving(model: Arc<dyn LanguageModel>) -> Self {
+        Self::of_no_run(model, 0)
+    }
+
+    fn of_no_run(model: Arc<dyn LanguageModel>, most_recorded: usize) -> Self {
         let price = model.profile().price;
-        let mut run = Inner::new(Cancellation::new(), 0, None, None);
-        run.most_recorded = 0;
+        let run = Inner { most_recorded, ..Inner::new(Cancellation::new(), 0, None, None) };
         Self { run: Arc::new(run), prompts: Arc::default(), model, price, is_program: true }
     }
 
@@ -165,13 +165,7 @@ impl CallContext {
                 (model, price)
             }
         };
-        Self {
-            run: Arc::clone(&self.run),
-            prompts: Arc::clone(&self.prompts),
-            model,
-            price,
-            is_program: self.is_program,
-        }
+        Self { model, price, ..self.clone() }
     }
 
     /// The same for calls that are no steps of the program, such as those of a judge: they count in the same

@@ -102,8 +102,10 @@ impl CallContext {
             kept_reply_of(&response, usage)
         };
         let reply = self.through(&gate, model, request, call).await?;
-        serde_json::from_str(reply.first_text())
-            .map_err(|error| LmError::MalformedReply { message: format!("the kept response: {error}") })
+        let malformed = |error| LmError::MalformedReply { message: format!("the kept response: {error}") };
+        let mut kept: Value = serde_json::from_str(reply.first_text()).map_err(malformed)?;
+        let response = kept.get_mut(RESPONSE).map(Value::take).unwrap_or_default();
+        serde_json::from_value(response).map_err(malformed)
     }
 
     /// Asks the model behind a gate, and makes the call when the gate opens.
@@ -157,7 +159,12 @@ struct Closing<'g>(&'g Gate);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.answer(Err(LmError::Cancelled.into()));
+        if self.0.with(|state| state.answer.is_some()) {
+            return;
+        }
+        // That it was given up ends nobody else's run.
+        let message = "it was given up by whoever made it: make it again".to_owned();
+        self.0.answer(Err(LmError::Call { message }.into()));
     }
 }
 
@@ -216,7 +223,8 @@ impl LanguageModel for Gate {
         });
         waiting.into_iter().for_each(Waker::wake);
         poll_fn(|task| {
-            self.with(|state| match state.answer.take() {
+            // A layer may ask twice.
+            self.with(|state| match state.answer.clone() {
                 Some(answer) => Poll::Ready(answer),
                 None => {
                     state.inside = Some(task.waker().clone());
@@ -263,13 +271,16 @@ fn reply_of(response: &impl Serialize, usage: Usage) -> LmReply {
     describe(reply, response)
 }
 
-/// The response as a reply that says it whole. What looks like thinking aloud in it is escaped, for it is part of it.
+/// Where the response stands in what is kept.
+const RESPONSE: &str = "response";
+
+/// The response as a reply that says it whole: in an object, of which nothing is taken for thinking aloud.
 fn kept_reply_of(response: &impl Serialize, usage: Usage) -> anyhow::Result<LmReply> {
     let told = serde_json::to_value(response)?;
-    let text =
-        told.to_string().replace('<', "\\u003c").replace('◁', "\\u25c1").replace("THINK]", "\\u0054HINK]");
     let field = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (id, model) = (field("id"), field("model"));
+    let text = serde_json::json!({ RESPONSE: told }).to_string();
     let mut reply = LmReply::text(text, usage.with_calls(usage.calls.max(1)));
-    (reply.id, reply.model) = (field("id"), field("model"));
+    (reply.id, reply.model) = (id, model);
     Ok(reply)
 }

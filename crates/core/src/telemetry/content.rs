@@ -5,7 +5,11 @@ use std::sync::{PoisonError, RwLock};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::data::shorten;
 use crate::secret::{Redactor, secrets_in};
+
+/// The longest text that a span holds, in characters.
+const MAX_CHARS: usize = 100_000;
 
 /// What is taken out of what was said; `None` where nothing of it is to be told.
 static CONTENT: RwLock<Option<Redactor>> = RwLock::new(None);
@@ -31,8 +35,20 @@ pub(super) fn written(value: impl FnOnce() -> Value) -> Option<String> {
     let mut value = value();
     let named = secrets_in(&value).into_iter().map(SecretString::from);
     redactor.with(named).redact_json(&mut value);
+    // A secret at a cut would no longer be known for one.
+    cut(&mut value);
     Some(match value {
         Value::String(text) => text,
         value => value.to_string(),
     })
+}
+
+/// Shortens every text of a value.
+fn cut(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > MAX_CHARS => *text = shorten(text, MAX_CHARS),
+        Value::Array(items) => items.iter_mut().for_each(cut),
+        Value::Object(fields) => fields.values_mut().for_each(cut),
+        _ => {}
+    }
 }

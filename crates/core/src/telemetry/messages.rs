@@ -3,11 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chat::finish_reason;
-use crate::data::shorten;
 use crate::lm::{Completion, Message, Part, Role, ToolCall, split_data_url};
-
-/// The longest text of a message that a span holds, in characters.
-const MAX_CHARS: usize = 100_000;
 
 /// `gen_ai.input.messages`.
 pub(super) fn input<'m>(messages: impl IntoIterator<Item = &'m Message>) -> Value {
@@ -26,7 +22,7 @@ pub(super) fn instructions(messages: &[Message]) -> Value {
 pub(super) fn output(completions: &[Completion]) -> Value {
     let message = |completion: &Completion| {
         let reasoning = Some(&completion.reasoning).filter(|text| !text.is_empty());
-        let reasoning = reasoning.map(|text| json!({"type": "reasoning", "content": cut(text)}));
+        let reasoning = reasoning.map(|text| json!({"type": "reasoning", "content": text}));
         let text = Some(&completion.text).filter(|text| !text.is_empty()).map(|text| said(text));
         let calls = completion.tool_calls.iter().map(called);
         let parts: Vec<Value> = reasoning.into_iter().chain(text).chain(calls).collect();
@@ -39,7 +35,7 @@ pub(super) fn output(completions: &[Completion]) -> Value {
 fn parts(message: &Message) -> Vec<Value> {
     if matches!(message.role, Role::Tool | Role::Function) {
         let id = &message.tool_call_id;
-        return vec![json!({"type": "tool_call_response", "id": id, "response": cut(message.text())})];
+        return vec![json!({"type": "tool_call_response", "id": id, "response": message.text()})];
     }
     let shown = message.content.as_slice();
     let text = (shown.is_empty() && !message.text().is_empty()).then(|| said(message.text()));
@@ -47,15 +43,12 @@ fn parts(message: &Message) -> Vec<Value> {
 }
 
 fn said(text: &str) -> Value {
-    json!({"type": "text", "content": cut(text)})
-}
-
-fn cut(text: &str) -> String {
-    shorten(text, MAX_CHARS)
+    json!({"type": "text", "content": text})
 }
 
 fn called(call: &ToolCall) -> Value {
-    let arguments = call.read_arguments().map_or_else(|_| Value::from(cut(&call.arguments)), Value::Object);
+    let arguments =
+        call.read_arguments().map_or_else(|_| Value::from(call.arguments.as_str()), Value::Object);
     json!({"type": "tool_call", "id": call.id, "name": call.name, "arguments": arguments})
 }
 

@@ -83,11 +83,11 @@ impl ChatClient {
         timeout: Option<Duration>,
         /// Longest time between two pieces of a stream, once the model has begun to answer. Default 60 s; 15 s for serving.
         max_silence: Option<Duration>,
-        /// Longest time for a whole call: waits, retries and all. Default: none; 45 s for serving.
+        /// Longest time for a whole call: waits, retries and all. Default: none; for serving 45 s, or a longer `timeout`.
         deadline: Option<Duration>,
-        /// Longest wait for a place among the requests under way. Then the call fails with
-        /// [`LmError::Overloaded`](promptopt_core::lm::LmError::Overloaded), and nothing was sent. Default: as long as it
-        /// takes; 1 s for serving.
+        /// Longest wait for a place among the requests under way, or for a share of the minute. Then the call fails with
+        /// [`LmError::Overloaded`](promptopt_core::lm::LmError::Overloaded), and this attempt was not sent. Default: as long
+        /// as it takes; for serving 1 s, or half of a shorter `deadline`.
         max_queue_wait: Option<Duration>,
         /// Attempts after the first. Default 5; 2 for serving.
         max_retries: Option<u32>,
@@ -137,6 +137,9 @@ impl ChatClient {
             return Err(ConfigError::option("timeout", reason));
         }
         let timeout = timeout.unwrap_or(defaults.timeout);
+        let deadline = deadline.or(defaults.deadline.map(|bound| bound.max(timeout)));
+        let queue_wait =
+            defaults.max_queue_wait.map(|wait| deadline.map_or(wait, |bound| wait.min(bound / 2)));
         let conduct = Conduct {
             limits: Limits {
                 connect_timeout: connect_timeout.unwrap_or(defaults.connect_timeout),
@@ -152,8 +155,8 @@ impl ChatClient {
                 max_retry_after: max_retry_after.unwrap_or(defaults.max_retry_after),
             },
             hedge_after,
-            deadline: deadline.or(defaults.deadline.map(|bound| bound.max(timeout))),
-            max_queue_wait: max_queue_wait.or(defaults.max_queue_wait),
+            deadline,
+            max_queue_wait: max_queue_wait.or(queue_wait),
             concurrency: defaults.concurrency(),
             max_attempts_billed,
             rate_control,

@@ -46,7 +46,7 @@ pub(super) async fn listen(
         let each = |line: &str| read(line, &mut events, &mut reader);
         lines.add(&chunk, each).map_err(|problem| classifier.failed_reply(problem, &raw))?;
         has_begun = has_begun || !reader.is_empty();
-        if lines.pending() > limit || reader.text().len() > limit || bytes > limit.saturating_mul(WRAPPING) {
+        if lines.pending() > limit || reader.bytes() > limit || bytes > limit.saturating_mul(WRAPPING) {
             return Err(too_large());
         }
         if events.is_done {

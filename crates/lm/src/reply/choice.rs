@@ -23,6 +23,11 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    pub(super) fn bytes(&self) -> usize {
+        let calls: usize = self.calls.iter().map(|called| called.call.arguments.len()).sum();
+        self.text.len() + self.reasoning.len() + self.refusal.len() + calls
+    }
+
     pub(super) fn read(&mut self, entry: &Value) -> Result<(), ReplyProblem> {
         let error = entry.get("error").and_then(ProviderError::from_error);
         let finish_reason = entry.get("finish_reason").and_then(Value::as_str).map(finish_reason);

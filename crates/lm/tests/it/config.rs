@@ -84,6 +84,8 @@ fn values_that_make_no_sense() {
     check(config_error(ChatClient::builder().model("m").hedge_after(zero).build()), &["`hedge_after`"]);
     check(config_error(ChatClient::builder().model("m").max_silence(zero).build()), &["`max_silence`"]);
     check(config_error(ChatClient::builder().model("m").deadline(zero).build()), &["`deadline`"]);
+    let hasty = ChatClient::builder().model("m").for_serving().deadline(Duration::from_millis(800));
+    assert!(hasty.build().is_ok(), "the wait for a place is within a deadline that is shorter than it");
     let serving = || ChatClient::builder().model("m").for_serving().deadline(Duration::from_secs(2));
     let too_long = serving().timeout(Duration::from_secs(3)).build();
     check(config_error(too_long), &["`timeout`", "longer than the `deadline`"]);

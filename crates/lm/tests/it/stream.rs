@@ -288,4 +288,10 @@ async fn users_do_not_wait_for_a_long_retry_after() {
     let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
     assert!(matches!(error, LmError::RateLimited { .. }), "{error}");
     assert!(error.to_string().contains("`deadline` leaves no time"), "{error}");
+    // One that no clock can hold.
+    let server = Server::start([Answer::error(429, "Slow down.").header("retry-after", "1e300")]).await;
+    let client = ChatClient::builder().base_url(&server.base_url).model("m").for_serving();
+    let client = client.max_retry_after(Duration::MAX).build().unwrap();
+    let error = client.complete(&ask(), &Attempts::any()).await.unwrap_err();
+    assert!(matches!(error, LmError::RateLimited { .. }), "{error}");
 }

@@ -9,7 +9,7 @@ use promptopt_core::program::CallContext;
 use promptopt_store::{Journal, Redactor};
 use serde_json::{Value, json};
 
-const ODD: &str = "<think>part of it</think> ◁think▷ [THINK] \"4\" and s3cret-of-ann";
+const ODD: &str = "<think>part of it</think> ◁think▷ [THINK] [/think] \"4\" and s3cret<of-ann";
 
 /// Makes a call of its own, and counts it.
 async fn asked(journal: &Journal, question: &str, made: &AtomicU64) -> Result<Value, LmError> {
@@ -34,11 +34,11 @@ async fn a_call_that_was_paid_is_not_made_again_and_a_failure_is() {
     let made = AtomicU64::new(0);
     let open = |journal: Result<Journal, _>| -> Journal {
         let journal: Journal = Result::<_, promptopt_store::StoreError>::unwrap(journal);
-        journal.redactor(Redactor::new(["s3cret-of-ann".into()]))
+        journal.redactor(Redactor::new(["s3cret<of-ann".into()]))
     };
     let journal = open(Journal::create(&path));
     let first = asked(&journal, "2 + 2", &made).await.unwrap();
-    assert_eq!(first["text"], ODD.replace("s3cret-of-ann", "[redacted]"));
+    assert_eq!(first["text"], ODD.replace("s3cret<of-ann", "[redacted]"));
     // Equal calls at once are one.
     let (one, other) = tokio::join!(asked(&journal, "3 + 3", &made), asked(&journal, "3 + 3", &made));
     assert_eq!((one.unwrap(), made.load(Ordering::SeqCst)), (other.unwrap(), 2));
@@ -69,6 +69,6 @@ async fn whoever_shares_a_call_is_not_left_waiting_for_one_who_is_gone() {
         }
     }
     drop(first);
-    // Whichever of the two made the call, the other one comes to an end.
-    let _ = second.await;
+    // Whichever of the two made the call, the other one comes to an end, and no run ends with it.
+    assert!(!second.await.is_err_and(|error| error.is_fatal()));
 }
