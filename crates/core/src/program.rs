@@ -28,4 +28,4 @@ pub use module::{Module, ModuleExt, Predictor, check_program};
 pub use parts::HasPredictors;
 pub use saved::Program;
 pub use saved_signature::{SavedField, SavedSignature, SavedSignatures};
-pub use text::Text;
+pub use text::{Text, TextRules};

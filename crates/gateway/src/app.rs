@@ -1,17 +1,29 @@
 //! A program that is not ours, as a module.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::bail;
 use async_trait::async_trait;
-use promptopt_core::data::{Fields, Prediction};
+use promptopt_core::data::{Fields, Prediction, shorten};
+use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{CallContext, Module, Predictor, Text, Unavailable};
+use promptopt_core::prompt::Prompt;
 use promptopt_core::signature::Signature;
+use promptopt_core::trace::Step;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use crate::answer::Answer;
 use crate::door::Question;
-use crate::session::Ended;
-use crate::{Component, Door, Gateway};
+use crate::memory::Memory;
+use crate::models::Models;
+use crate::session::{Ended, OTHER, Shared};
+use crate::{Component, Demos, Door, Error, Gateway};
+
+/// The most texts that are named in the place of one that was not found.
+const MAX_INSTEAD: usize = 6;
 
 /// A program that is not ours: how it is asked, what goes in and what comes out, and its texts.
 pub struct App {
@@ -21,8 +33,11 @@ pub struct App {
     /// Started when it is asked first, or given.
     gateway: OnceCell<Arc<Gateway>>,
     components: Vec<(Component, Text)>,
+    models: Models,
     calls: u64,
     noticed: Mutex<Noticed>,
+    /// Whether the next question is asked twice, to see whether the program does the same.
+    asks_twice: AtomicBool,
 }
 
 /// What its rollouts showed so far.
@@ -32,16 +47,28 @@ struct Noticed {
     has_called: bool,
     /// The components that were found in its requests.
     found: BTreeSet<String>,
-    /// What it asked that is not spoken here.
+    /// What it asked for that is not there.
     unknown: BTreeSet<String>,
+    /// Texts of requests in which a component was not found.
+    instead: BTreeSet<String>,
+    /// Whether it asked other things when it was asked the same question again.
+    keeps_state: bool,
 }
 
 impl App {
     /// A program behind a door. Its calls go through a gateway that is started when it is asked first.
     pub fn new(name: impl Into<String>, signature: Signature, door: Door) -> Self {
-        let (gateway, components) = (OnceCell::new(), Vec::new());
-        let noticed = Mutex::default();
-        Self { name: name.into(), signature, door, gateway, components, calls: 10, noticed }
+        Self {
+            name: name.into(),
+            signature,
+            door,
+            gateway: OnceCell::new(),
+            components: Vec::new(),
+            models: Models::default(),
+            calls: 10,
+            noticed: Mutex::default(),
+            asks_twice: AtomicBool::new(true),
+        }
     }
 
     /// With a gateway that others use as well.
@@ -54,9 +81,29 @@ impl App {
     /// With a text that optimizers may change.
     #[must_use]
     pub fn with_component(mut self, component: Component) -> Self {
-        let signature = self.signature.clone().with_instructions(component.text());
-        let text = Text::new(component.name(), component.text()).with_signature(signature);
+        let mut text = Text::new(component.name(), component.text())
+            .with_signature(component.signature(&self.signature))
+            .with_about(component.about())
+            .with_rules(component.rules());
+        if *component.demos() != Demos::None {
+            text = text.taking_demos();
+        }
         self.components.push((component, text));
+        self
+    }
+
+    /// With a model that the program may name in its requests. Where there is one, a request that names another is
+    /// refused; without, every chat goes to the model of the run, whatever it names.
+    #[must_use]
+    pub fn with_model(mut self, name: impl Into<String>, model: Arc<dyn LanguageModel>) -> Self {
+        self.models.add_chat(name.into(), model);
+        self
+    }
+
+    /// With a model that the program may ask for embeddings, such as a client that is built `for_embeddings`.
+    #[must_use]
+    pub fn with_embeddings(mut self, name: impl Into<String>, model: Arc<dyn LanguageModel>) -> Self {
+        self.models.add_embeddings(name.into(), model);
         self
     }
 
@@ -67,11 +114,91 @@ impl App {
         self
     }
 
+    /// Asks the program one question.
+    async fn ask(
+        &self,
+        context: &CallContext,
+        inputs: &Fields,
+        memory: Option<Arc<Memory>>,
+    ) -> anyhow::Result<(Result<Answer, Error>, Ended)> {
+        let start = async || Gateway::start().await.map(Arc::new);
+        let gateway = self.gateway.get_or_try_init(start).await;
+        // Nothing is said of the program's texts by a port that cannot be bound.
+        let gateway =
+            gateway.map_err(|error| Unavailable::new(format!("the gateway cannot be started: {error}")))?;
+        let in_force = self.components.iter().map(|(component, text)| {
+            let prompt = text.prompt_in_force(context);
+            (component, prompt)
+        });
+        let in_force: Vec<_> = in_force.collect();
+        let replaced =
+            in_force.iter().map(|(component, prompt)| ((*component).clone(), component.replacement(prompt)));
+        let shared = Shared::new(context.clone(), replaced.collect(), self.models.clone(), memory);
+        let session = gateway.open_with(shared);
+        let told = |(component, prompt): &(&Component, &Prompt)| {
+            (component.name().to_owned(), prompt.instruction.as_str().into())
+        };
+        let components = in_force.iter().map(told).collect();
+        let shown = in_force.iter().filter(|(component, _)| *component.demos() == Demos::Program);
+        let demos = shown.map(|(component, prompt)| {
+            let demos = prompt.demos.iter().map(|demo| demo.fields.clone().into());
+            (component.name().to_owned(), Value::Array(demos.collect()))
+        });
+        let demos = demos.collect();
+        let question = Question { session: &session, inputs, signature: &self.signature, components, demos };
+        let answer = self.door.ask(&question).await;
+        Ok((answer, session.close()))
+    }
+
+    /// Asks the same question once more, with replies from memory alone, and notes whether the program asks other things.
+    async fn ask_again(&self, context: &CallContext, inputs: &Fields, memory: Arc<Memory>) {
+        if !memory.ask_again() {
+            return;
+        }
+        // Nothing of it is in the books: no model is called, and no step is recorded.
+        let aside = context.unrecorded();
+        // What it answers then is nobody's answer.
+        let _ = self.ask(&aside, inputs, Some(Arc::clone(&memory))).await;
+        self.with_noticed(|noticed| noticed.keeps_state |= memory.other().is_some());
+    }
+
     fn notice(&self, ended: &Ended) {
-        let mut noticed = self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
-        noticed.has_called |= ended.calls > 0;
-        noticed.found.extend(ended.found.iter().cloned());
-        noticed.unknown.extend(ended.unknown.iter().cloned());
+        self.with_noticed(|noticed| {
+            noticed.has_called |= ended.calls > 0;
+            noticed.found.extend(ended.found.iter().cloned());
+            noticed.unknown.extend(ended.unknown.iter().cloned());
+            for text in &ended.instead {
+                if noticed.instead.len() < MAX_INSTEAD {
+                    noticed.instead.insert(text.clone());
+                }
+            }
+        });
+    }
+
+    /// Puts what the program says of its predictors in the place of the calls in which they were found.
+    fn take_up(&self, context: &CallContext, steps: Vec<Step>) {
+        let known = |name: &str| self.components.iter().any(|(component, _)| component.name() == name);
+        let steps: Vec<Step> = steps.into_iter().filter(|step| known(&step.predictor)).collect();
+        context.amend_steps(|step| {
+            if steps.iter().any(|told| told.predictor == step.predictor) {
+                OTHER.clone_into(&mut step.predictor);
+            }
+        });
+        for step in steps {
+            self.with_noticed(|noticed| noticed.found.insert(step.predictor.clone()));
+            context.end_step(context.begin_step(), step);
+        }
+    }
+
+    /// The components that stood in no request.
+    fn lost(&self, noticed: &Noticed) -> Vec<String> {
+        let names = self.components.iter().map(|(component, _)| component.name());
+        let lost = names.filter(|name| noticed.has_called && !noticed.found.contains(*name));
+        lost.map(|name| format!("`{name}`")).collect()
+    }
+
+    fn with_noticed<T>(&self, work: impl FnOnce(&mut Noticed) -> T) -> T {
+        work(&mut self.noticed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -86,34 +213,34 @@ impl Module for App {
     }
 
     async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
-        let in_force: Vec<&str> = self.components.iter().map(|(_, text)| text.in_force(context)).collect();
-        let texts = self.components.iter().zip(&in_force);
-        let replaced = texts.clone().map(|((component, _), text)| {
-            (component.clone(), Some(*text).filter(|text| *text != component.text()).map(str::to_owned))
-        });
-        let start = async || Gateway::start().await.map(Arc::new);
-        let gateway = self.gateway.get_or_try_init(start).await;
-        // Nothing is said of the program's texts by a port that cannot be bound.
-        let gateway =
-            gateway.map_err(|error| Unavailable::new(format!("the gateway cannot be started: {error}")))?;
-        let session = gateway.open(context.clone(), replaced);
-        let components =
-            texts.map(|((component, _), text)| (component.name().to_owned(), (*text).into())).collect();
-        let question = Question { session: &session, inputs, signature: &self.signature, components };
-        let answer = self.door.ask(&question).await;
-        let ended = session.close();
+        let memory = self.asks_twice.swap(false, Ordering::SeqCst).then(Arc::<Memory>::default);
+        let (answer, ended) = self.ask(context, inputs, memory.clone()).await?;
         self.notice(&ended);
         // What the program made of an error that is not its own says nothing of its prompts.
-        if let Some(error) = ended.failure {
-            return Err(anyhow::Error::new(error).context("a call of the program got no reply"));
+        let answer = match ended.failure {
+            Some(error) => Err(anyhow::Error::new(error).context("a call of the program got no reply")),
+            None => answer.map_err(|error| match ended.unknown.as_slice() {
+                [] => error.into(),
+                unknown => anyhow::Error::new(error).context(format!(
+                    "the program asked for {}, which the gateway does not have",
+                    unknown.join(", ")
+                )),
+            }),
+        };
+        match (memory, answer) {
+            (Some(_), Err(error)) => {
+                self.asks_twice.store(true, Ordering::SeqCst);
+                Err(error)
+            }
+            (memory, answer) => {
+                let answer = answer?;
+                self.take_up(context, answer.steps);
+                if let Some(memory) = memory {
+                    self.ask_again(context, inputs, memory).await;
+                }
+                Ok(answer.prediction)
+            }
         }
-        answer.map_err(|error| match ended.unknown.as_slice() {
-            [] => error.into(),
-            unknown => anyhow::Error::new(error).context(format!(
-                "the program asked for {}, which the gateway does not speak",
-                unknown.join(", ")
-            )),
-        })
     }
 
     fn name(&self) -> &str {
@@ -135,25 +262,43 @@ impl Module for App {
         true
     }
 
+    fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
+        self.models.all()
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let (lost, instead) = self.with_noticed(|noticed| {
+            let instead: Vec<String> = noticed.instead.iter().cloned().collect();
+            (self.lost(noticed), instead)
+        });
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let instead = match instead.as_slice() {
+            [] => String::new(),
+            some => format!(". What it sent has instead:\n  {}", some.join("\n  ")),
+        };
+        bail!(
+            "no request of the program held the text of {}, so no other text of it can show an effect: compare it with what \
+             the program sends, and its `kind` with where it stands{instead}",
+            lost.join(", ")
+        )
+    }
+
     fn notes(&self) -> Vec<String> {
-        let noticed = self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
-        let lost = self.components.iter().map(|(component, _)| component.name());
-        let lost: Vec<String> =
-            lost.filter(|name| !noticed.found.contains(*name)).map(|name| format!("`{name}`")).collect();
-        let lost = (noticed.has_called && !lost.is_empty()).then(|| {
-            format!(
-                "no request of the program held the text of {}, so no other text of it can show an effect: compare it with what \
-                 the program sends, and its `kind` with where it stands",
-                lost.join(", ")
-            )
-        });
-        let unknown = (!noticed.unknown.is_empty()).then(|| {
-            let asked: Vec<&str> = noticed.unknown.iter().map(String::as_str).collect();
-            format!(
-                "the program asked for {}, which the gateway does not speak: it got a 404",
-                asked.join(", ")
-            )
-        });
-        lost.into_iter().chain(unknown).collect()
+        self.with_noticed(|noticed| {
+            let unknown = (!noticed.unknown.is_empty()).then(|| {
+                let asked: Vec<&str> = noticed.unknown.iter().map(String::as_str).collect();
+                let asked = shorten(&asked.join(", "), 400);
+                format!("the program asked for {asked}, which the gateway does not have: it got a 404")
+            });
+            let state = noticed.keeps_state.then(|| {
+                "asked the same question twice, the program sent other requests the second time: it keeps something \
+                 between questions, or puts a date, a number or chance into its prompts. Then scores depend on the order of \
+                 questions, and what it asks anew after a resume is paid anew"
+                    .to_owned()
+            });
+            unknown.into_iter().chain(state).collect()
+        })
     }
 }

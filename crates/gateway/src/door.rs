@@ -7,7 +7,7 @@ mod url;
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-use promptopt_core::data::{Fields, Prediction, shorten};
+use promptopt_core::data::{Fields, shorten};
 use promptopt_core::program::Unavailable;
 use promptopt_core::signature::Signature;
 use promptopt_process::{CommandLine, Complaint, ProcessGroup};
@@ -17,6 +17,7 @@ pub use run::Run;
 pub use serve::Serve;
 pub use url::Url;
 
+use crate::answer::Answer;
 use crate::{Error, Session};
 
 /// How a program is asked for the answer to one example.
@@ -31,7 +32,7 @@ pub enum Door {
 }
 
 impl Door {
-    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Error> {
         match self {
             Self::Run(run) => run.ask(question).await,
             Self::Serve(serve) => serve.ask(question).await,
@@ -47,18 +48,29 @@ pub(crate) struct Question<'q> {
     pub(crate) signature: &'q Signature,
     /// The texts in force.
     pub(crate) components: Map<String, Value>,
+    /// The demos in force of those components whose demos the program shows itself.
+    pub(crate) demos: Map<String, Value>,
 }
 
 impl Question<'_> {
     /// The question in JSON: the inputs, the texts in force, and where the program finds its models.
     fn to_json(&self) -> Value {
-        serde_json::json!({
+        let mut question = serde_json::json!({
             "inputs": self.inputs,
             "components": self.components,
             "base_url": self.session.openai_url(),
             "anthropic_base_url": self.session.anthropic_url(),
             "api_key": self.session.key(),
-        })
+        });
+        if let Some(fields) = question.as_object_mut().filter(|_| !self.demos.is_empty()) {
+            fields.insert("demos".to_owned(), self.demos.clone().into());
+        }
+        question
+    }
+
+    /// What a program answered, or what it says of an error.
+    fn heard(&self, heard: Result<Answer, String>) -> Result<Answer, Error> {
+        heard.map_err(|said| self.said(&said))
     }
 
     /// What a program says of an error.

@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::Component;
 use crate::handler::handle;
+use crate::models::Models;
 use crate::session::{Session, Shared};
+use crate::template::Replacement;
 
 /// The largest request that is read, in bytes.
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
@@ -70,8 +72,16 @@ impl Gateway {
         context: CallContext,
         components: impl IntoIterator<Item = (Component, Option<String>)>,
     ) -> Session {
+        let replaced = |(component, text): (Component, Option<String>)| {
+            (component, text.as_deref().map(Replacement::new))
+        };
+        let components = components.into_iter().map(replaced).collect();
+        self.open_with(Shared::new(context, components, Models::default(), None))
+    }
+
+    pub(crate) fn open_with(&self, shared: Shared) -> Session {
         let token = token();
-        let shared = Arc::new(Shared::new(context, components.into_iter().collect()));
+        let shared = Arc::new(shared);
         self.sessions.with(|sessions| sessions.insert(token.clone(), Arc::clone(&shared)));
         Session::new(self.address, token, shared, Arc::clone(&self.sessions))
     }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use promptopt_core::lm::LmError;
+use promptopt_core::lm::{LmError, LmRequest, Message};
 use serde_json::{Value, json};
 
 use crate::dialect::{Body, Dialect};
@@ -43,12 +43,13 @@ pub(crate) async fn handle(
         (Method::POST, "chat/completions" | "responses" | "messages") => {
             complete(dialect, &session, &body).await
         }
-        (Method::GET, "models") => json_response(StatusCode::OK, &models()),
+        (Method::POST, "embeddings") => embed(&session, &body).await,
+        (Method::GET, "models") => json_response(StatusCode::OK, &models(&session)),
         (method, place) => {
-            session.unknown(&format!("{method} /{place}"));
+            session.unknown(&format!("`{method} /{place}`"));
             let says = format!(
                 "promptopt's gateway does not speak `{method} /{place}`: it speaks `POST /chat/completions`, `POST \
-                 /responses`, `POST /messages` and `GET /models`"
+                 /responses`, `POST /messages`, `POST /embeddings` and `GET /models`"
             );
             refuse(dialect, StatusCode::NOT_FOUND, "not_found_error", &says)
         }
@@ -73,7 +74,7 @@ async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response 
         Err(says) => return invalid(&says),
     };
     let id = session.number().to_string();
-    match session.complete(asked.request.clone()).await {
+    match session.complete(asked.request.clone(), &asked.model).await {
         Ok(reply) => {
             let written = dialect.write(&asked, &reply, &id);
             if asked.stream {
@@ -82,11 +83,39 @@ async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response 
             }
             json_response(StatusCode::OK, &written)
         }
-        Err(error) => {
-            let (status, kind) = status_of(&error);
-            refuse(dialect, status, kind, &error.to_string())
-        }
+        Err(error) => failed(dialect, &error),
     }
+}
+
+/// Embeddings go to the provider as they are, and come back as they are.
+async fn embed(session: &Shared, body: &Bytes) -> Response {
+    let invalid = |says: &str| refuse(Dialect::Chat, StatusCode::BAD_REQUEST, "invalid_request_error", says);
+    let mut body: Body = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        Err(error) => return invalid(&format!("the body is no JSON object: {error}")),
+    };
+    let Some(Value::String(model)) = body.shift_remove("model") else {
+        return invalid("`model` is missing: name the model");
+    };
+    let text = match body.get("input") {
+        Some(Value::String(text)) => text.clone(),
+        Some(input) => input.to_string(),
+        None => return invalid("`input` is missing: give a text or a list of texts"),
+    };
+    let mut request = LmRequest::new(vec![Message::user(text)]);
+    request.sampling.max_tokens = Some(0);
+    request.extra.extend(body);
+    session.number();
+    match session.embed(request, &model).await {
+        Ok(reply) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], reply.first_text().to_owned())
+            .into_response(),
+        Err(error) => failed(Dialect::Chat, &error),
+    }
+}
+
+fn failed(dialect: Dialect, error: &LmError) -> Response {
+    let (status, kind) = status_of(error);
+    refuse(dialect, status, kind, &error.to_string())
 }
 
 /// How a provider would say it.
@@ -107,8 +136,13 @@ fn status_of(error: &LmError) -> (StatusCode, &'static str) {
     }
 }
 
-fn models() -> Value {
-    json!({"object": "list", "data": [{"id": "promptopt", "object": "model", "created": 0, "owned_by": "promptopt"}]})
+fn models(session: &Shared) -> Value {
+    let mut names: Vec<&str> = session.models().names().collect();
+    if names.is_empty() {
+        names.push("promptopt");
+    }
+    let model = |name: &&str| json!({"id": name, "object": "model", "created": 0, "owned_by": "promptopt"});
+    json!({"object": "list", "data": names.iter().map(model).collect::<Vec<_>>()})
 }
 
 fn refuse(dialect: Dialect, status: StatusCode, kind: &str, says: &str) -> Response {

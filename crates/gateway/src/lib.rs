@@ -40,11 +40,13 @@ mod door;
 mod error;
 mod gateway;
 mod handler;
+mod memory;
+mod models;
 mod session;
 mod template;
 
 pub use app::App;
-pub use component::{Component, ComponentKind};
+pub use component::{Component, ComponentKind, Demos};
 pub use door::{Door, Run, Serve, Url};
 pub use error::Error;
 pub use gateway::Gateway;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use promptopt_core::data::{Fields, shorten};
+use promptopt_core::data::{ContentHash, Fields, shorten};
 use promptopt_core::lm::{LmError, LmReply, LmRequest, Message, Role};
 use promptopt_core::program::CallContext;
 use promptopt_core::secret::Redactor;
@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::Component;
 use crate::gateway::Sessions;
+use crate::memory::{Memory, Recalled};
+use crate::models::Models;
+use crate::template::Replacement;
 
 /// The longest text of a call that its step keeps, in characters.
 const MAX_STEP_CHARS: usize = 8_000;
@@ -21,7 +24,10 @@ const MAX_UNKNOWN: usize = 8;
 /// What stands where a client wants a key before there is one.
 const NO_KEY: &str = "each-question-has-a-key-of-its-own";
 /// The step of a call in which no component was found.
-const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
+/// The most texts that are shown in the place of a component that was not found, and the longest, in characters.
+const MAX_INSTEAD: usize = 6;
+const MAX_INSTEAD_CHARS: usize = 160;
 
 /// The right of one program to ask, for as long as it lives.
 pub struct Session {
@@ -41,20 +47,34 @@ pub struct Ended {
     pub found: Vec<String>,
     /// Why a call got no reply, where the prompt is not to blame. The first of them.
     pub failure: Option<LmError>,
-    /// What it asked that is not spoken here.
+    /// What it asked for that is not there.
     pub unknown: Vec<String>,
+    /// Where a component was not found, texts that a request had instead, cut and without secrets.
+    pub instead: Vec<String>,
 }
 
 pub(crate) struct Shared {
     context: CallContext,
-    components: Vec<(Component, Option<String>)>,
+    components: Vec<(Component, Option<Replacement>)>,
+    models: Models,
+    /// The calls, where the same is to be asked twice.
+    memory: Option<Arc<Memory>>,
     calls: AtomicU64,
     record: Mutex<Ended>,
 }
 
 impl Shared {
-    pub(crate) fn new(context: CallContext, components: Vec<(Component, Option<String>)>) -> Self {
-        Self { context, components, calls: AtomicU64::new(0), record: Mutex::default() }
+    pub(crate) fn new(
+        context: CallContext,
+        components: Vec<(Component, Option<Replacement>)>,
+        models: Models,
+        memory: Option<Arc<Memory>>,
+    ) -> Self {
+        Self { context, components, models, memory, calls: AtomicU64::new(0), record: Mutex::default() }
+    }
+
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
     }
 
     /// The number of a call, from 1, for the names of its reply.
@@ -62,23 +82,40 @@ impl Shared {
         self.calls.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Completes a request with the texts that are in force.
-    pub(crate) async fn complete(&self, mut request: LmRequest) -> Result<LmReply, LmError> {
+    /// Completes a request for a model that it names, with the texts that are in force.
+    pub(crate) async fn complete(&self, mut request: LmRequest, model: &str) -> Result<LmReply, LmError> {
+        let on = self.models.chat(model).map_err(|message| {
+            self.unknown(&format!("the model `{model}`"));
+            LmError::InvalidRequest { status: 404, message }
+        })?;
+        let original = self.memory.as_ref().map(|_| request.clone());
         let mut found: Vec<&str> = Vec::new();
         for (component, text) in &self.components {
-            if component.replace(&mut request, text.as_deref()) {
+            if component.replace(&mut request, text.as_ref()) {
                 found.push(component.name());
             }
+        }
+        if found.len() < self.components.len() {
+            self.note_instead(&request);
         }
         let slot = self.context.begin_step();
         let parts: Vec<_> =
             found.iter().skip(1).map(|name| (*name, self.context.begin_part(&slot))).collect();
         let mut step = Step::new(*found.first().unwrap_or(&OTHER)).with_inputs(inputs(&request));
-        let result = self.context.complete(request).await;
+        let result = match self.recalled(original.as_ref()) {
+            Some(result) => result,
+            None => match on {
+                Some(model) => self.context.on(model).complete(request).await,
+                None => self.context.complete(request).await,
+            },
+        };
         match &result {
             Ok(reply) => {
                 step.outputs = outputs(reply);
                 step.usage = reply.usage;
+                if let (Some(memory), Some(original)) = (&self.memory, &original) {
+                    memory.keep(ContentHash::of(original), reply);
+                }
             }
             Err(error) => step.error = Some(error.to_string()),
         }
@@ -93,17 +130,75 @@ impl Shared {
                     record.found.push(name.to_owned());
                 }
             }
-            if let Err(error) = &result
-                && !error.is_caused_by_prompt()
-                && record.failure.is_none()
-            {
-                record.failure = Some(error.clone());
-            }
         });
+        self.note_failure(&result);
         result
     }
 
-    /// Notes a request for something that is not spoken here.
+    /// Asks a model of embeddings. There is no text in it that could be improved, so it is no step.
+    pub(crate) async fn embed(&self, request: LmRequest, model: &str) -> Result<LmReply, LmError> {
+        let on = self.models.embeddings(model).map_err(|message| {
+            self.unknown(&format!("embeddings of the model `{model}`"));
+            LmError::InvalidRequest { status: 404, message }
+        })?;
+        let result = match self.recalled(Some(&request)) {
+            Some(result) => result,
+            None => {
+                let key = self.memory.as_ref().map(|memory| (memory, ContentHash::of(&request)));
+                let result = self.context.on(on).complete(request).await;
+                if let (Some((memory, key)), Ok(reply)) = (key, &result) {
+                    memory.keep(key, reply);
+                }
+                result
+            }
+        };
+        self.note_failure(&result);
+        result
+    }
+
+    /// What comes back where the program asks for the second time.
+    fn recalled(&self, request: Option<&LmRequest>) -> Option<Result<LmReply, LmError>> {
+        match self.memory.as_ref()?.recall(request?) {
+            Recalled::First => None,
+            Recalled::Reply(reply) => Some(Ok(*reply)),
+            Recalled::Other => {
+                let message = "this was not asked when the same question was answered before".to_owned();
+                Some(Err(LmError::Call { message }))
+            }
+        }
+    }
+
+    fn note_failure(&self, result: &Result<LmReply, LmError>) {
+        let Err(error) = result else { return };
+        self.with_record(|record| {
+            if !error.is_caused_by_prompt() && record.failure.is_none() {
+                record.failure = Some(error.clone());
+            }
+        });
+    }
+
+    /// Keeps the texts of a request in which a component was not found.
+    fn note_instead(&self, request: &LmRequest) {
+        self.with_record(|record| {
+            let standing = request.messages.iter().filter(|message| {
+                matches!(message.role, Role::System | Role::Developer) || request.messages.len() == 1
+            });
+            let messages = standing.map(|message| (message.role.as_str(), message.content.to_string()));
+            let tools = request.tools.iter().map(|tool| ("tool", tool.description.clone()));
+            for (what, text) in messages.chain(tools).filter(|(_, text)| !text.trim().is_empty()) {
+                if record.instead.len() >= MAX_INSTEAD {
+                    return;
+                }
+                let text = Redactor::default().strict().redact(&text).into_owned();
+                let text = format!("{what}: {}", shorten(text.trim(), MAX_INSTEAD_CHARS));
+                if !record.instead.contains(&text) {
+                    record.instead.push(text);
+                }
+            }
+        });
+    }
+
+    /// Notes a request for something that is not there.
     pub(crate) fn unknown(&self, what: &str) {
         self.with_record(|record| {
             if record.unknown.len() < MAX_UNKNOWN && !record.unknown.iter().any(|known| known == what) {

@@ -13,6 +13,43 @@ pub(crate) struct Template {
     places: Vec<String>,
 }
 
+/// A text that takes the place of another.
+#[derive(Debug, Clone)]
+pub(crate) struct Replacement {
+    template: Template,
+    /// A place of it that the program does not fill, and what stands there.
+    put: Option<(String, String)>,
+}
+
+impl Replacement {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { template: Template::new(text), put: None }
+    }
+
+    /// With a text in one of its places, whatever the program puts there.
+    pub(crate) fn putting(mut self, place: &str, text: String) -> Self {
+        self.put = Some((place.to_owned(), text));
+        self
+    }
+
+    pub(crate) fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The text with what a program fills in; `places` are its places, in the order of the values.
+    fn filled(&self, places: &[String], values: &[&str]) -> String {
+        let mut written = String::new();
+        for (number, fixed) in self.template.fixed.iter().enumerate() {
+            written.push_str(fixed);
+            let Some(place) = self.template.places.get(number) else { continue };
+            let put = self.put.as_ref().filter(|(own, _)| own == place).map(|(_, text)| text.as_str());
+            let known = || values.get(places.iter().position(|own| own == place)?).copied();
+            written.push_str(put.or_else(known).unwrap_or(place));
+        }
+        written
+    }
+}
+
 /// Where a text was found, and what the program put into its places.
 struct Found<'t> {
     start: usize,
@@ -56,7 +93,7 @@ impl Template {
 
     /// The whole of `sent` with `other` wherever this text stands in it; `None` where it does not. Places of `other` get
     /// what the program put into those of this text. Without `other` the text stays.
-    pub(crate) fn replaced(&self, sent: &str, other: Option<&str>) -> Option<String> {
+    pub(crate) fn replaced(&self, sent: &str, other: Option<&Replacement>) -> Option<String> {
         let sent = with_line_feeds(sent);
         let mut written = String::new();
         let (mut rest, mut is_there) = (&*sent, false);
@@ -65,7 +102,7 @@ impl Template {
             written.push_str(rest.get(..found.start)?);
             match other {
                 None => written.push_str(rest.get(found.start..found.end)?),
-                Some(other) => written.push_str(&self.filled(other, &found.values)),
+                Some(other) => written.push_str(&other.filled(&self.places, &found.values)),
             }
             rest = rest.get(found.end..)?;
         }
@@ -103,19 +140,6 @@ impl Template {
     fn places_in<'t>(&self, sent: &'t str) -> Vec<&'t str> {
         let place = |place: &String| sent.find(place.as_str()).and_then(|at| sent.get(at..at + place.len()));
         self.places.iter().map(|it| place(it).unwrap_or_default()).collect()
-    }
-
-    /// Another text with the values in its places.
-    fn filled(&self, other: &str, values: &[&str]) -> String {
-        let other = Self::new(other);
-        let mut written = String::new();
-        for (number, fixed) in other.fixed.iter().enumerate() {
-            written.push_str(fixed);
-            let Some(place) = other.places.get(number) else { continue };
-            let known = self.places.iter().position(|own| own == place);
-            written.push_str(known.and_then(|at| values.get(at).copied()).unwrap_or(place));
-        }
-        written
     }
 }
 
@@ -156,7 +180,9 @@ mod tests {
     use super::*;
 
     fn check(text: &str, sent: &str, other: &str, expected: Option<&str>) {
-        assert_eq!(Template::new(text).replaced(sent, Some(other)).as_deref(), expected, "{text} in {sent}");
+        let other = Replacement::new(other);
+        let replaced = Template::new(text).replaced(sent, Some(&other));
+        assert_eq!(replaced.as_deref(), expected, "{text} in {sent}");
     }
 
     #[test]
@@ -188,6 +214,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_into_a_place_is_not_read_again() {
+        let other = Replacement::new("Like this: {examples} Now {name}.");
+        let other = other.putting("{examples}", "Tell {name}.".to_owned());
+        let replaced = Template::new("{examples} Help {name}.").replaced("none Help Ann.", Some(&other));
+        assert_eq!(replaced.as_deref(), Some("Like this: Tell {name}. Now Ann."));
+    }
+
+    #[test]
     fn braces_of_json_and_code_are_no_places() {
         for text in ["{\"a\": 1}", "{ }", "{a: 1}", "{", "f(x) { return x; }", "{1}"] {
             assert!(Template::new(text).places().is_empty(), "{text}");
@@ -211,7 +245,7 @@ mod tests {
         fn what_is_filled_in_survives(value in "[a-z ]{1,10}", sent in "[a-z]{0,5}") {
             let template = Template::new("To {name}: BEGIN.");
             let sent = format!("{sent} To {value}: BEGIN. {sent}");
-            let replaced = template.replaced(&sent, Some("{name} END.")).unwrap();
+            let replaced = template.replaced(&sent, Some(&Replacement::new("{name} END."))).unwrap();
             prop_assert_eq!(replaced, sent.replacen(&format!("To {value}: BEGIN."), &format!("{value} END."), 1));
         }
     }

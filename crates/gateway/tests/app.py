@@ -8,22 +8,40 @@ import urllib.request
 TONE = "Answer with one word.\n\nThe user is {user}."
 
 
-def ask(base, key, question, user):
+def post(base, key, place, body):
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
+    request = urllib.request.Request(base + place, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as reply:
+        return json.load(reply)
+
+
+def ask(base, key, question, user, model="any", tone=TONE):
     messages = [
-        {"role": "system", "content": TONE.replace("{user}", user)},
+        {"role": "system", "content": tone.replace("{user}", user)},
         {"role": "user", "content": question},
     ]
-    body = json.dumps({"model": "any", "messages": messages, "temperature": 0, "user": "u-1"}).encode()
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
-    request = urllib.request.Request(base + "/chat/completions", body, headers)
-    with urllib.request.urlopen(request) as reply:
-        return json.load(reply)["choices"][0]["message"]["content"]
+    body = {"model": model, "messages": messages, "temperature": 0, "user": "u-1"}
+    return post(base, key, "/chat/completions", body)["choices"][0]["message"]["content"]
+
+
+def answer(asked, count):
+    """The answer of a program that stays, with what it is told on its command line to do."""
+    base, key, question = asked["base_url"], asked["api_key"], asked["inputs"]["question"]
+    if sys.argv[2:] == ["counting"]:
+        question += f" ({count})"
+    if sys.argv[2:] == ["installing"]:
+        # It installs texts and demos by itself, and tells what its predictor did.
+        tone = asked["components"]["tone"] + " " + json.dumps(asked["demos"]["tone"])
+        said = ask(base, key, question, "Ann", tone=tone)
+        step = {"component": "tone", "inputs": {"question": question}, "outputs": {"answer": said}}
+        return {"outputs": {"answer": said}, "steps": [step]}
+    return {"outputs": {"answer": ask(base, key, question, "Ann")}}
 
 
 def serve():
     # Clients are often made before the first question, and want a key.
     assert os.environ["OPENAI_API_KEY"] and os.environ["OPENAI_BASE_URL"]
-    for line in sys.stdin:
+    for count, line in enumerate(sys.stdin):
         asked = json.loads(line)
         question = asked["inputs"]["question"]
         if question == "die":
@@ -34,10 +52,10 @@ def serve():
 
             time.sleep(600)
         try:
-            answer = {"outputs": {"answer": ask(asked["base_url"], asked["api_key"], question, "Ann")}}
+            answered = answer(asked, count)
         except Exception as error:
-            answer = {"error": repr(error)}
-        print(json.dumps({"id": asked["id"], **answer}), flush=True)
+            answered = {"error": repr(error)}
+        print(json.dumps({"id": asked["id"], **answered}), flush=True)
 
 
 def main():
@@ -60,7 +78,14 @@ def main():
         inputs = json.load(sys.stdin)
         question, user = inputs["question"], inputs.get("user", "Ann")
     print("thinking", file=sys.stderr)
-    print(ask(os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"], question, user))
+    base, key = os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"]
+    if mode == "models" and question == "vectors":
+        print(post(base, key, "/embeddings", {"model": question, "input": ["tea"]})["data"][0]["embedding"][0])
+        return
+    if mode == "models":
+        print(ask(base, key, question, user, model=question))
+        return
+    print(ask(base, key, question, user))
 
 
 main()

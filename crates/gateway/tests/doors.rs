@@ -14,10 +14,10 @@ use promptopt_core::data::{Fields, Prediction};
 use promptopt_core::lm::{LmError, LmReply, LmRequest, lm_fn};
 use promptopt_core::money::{Limit, Usage};
 use promptopt_core::program::{CallContext, Module as _, ModuleExt as _};
-use promptopt_core::prompt::{Prompt, Prompts};
+use promptopt_core::prompt::{Demo, Prompt, Prompts};
 use promptopt_core::signature::Signature;
 use promptopt_core::trace::{Failure, FailureKind};
-use promptopt_gateway::{App, Component, Door, Run, Serve, Url};
+use promptopt_gateway::{App, Component, Demos, Door, Run, Serve, Url};
 use promptopt_process::CommandLine;
 use serde_json::json;
 
@@ -140,15 +140,90 @@ async fn a_program_that_cannot_be_started_is_an_outage() {
 }
 
 #[tokio::test]
-async fn a_text_that_no_request_held_is_noted() {
+async fn a_text_that_no_request_held_is_an_error() {
     let (model, _) = model();
     let door = || Door::Run(Run::new(command(&[])));
     let context = CallContext::new(model);
     let app = app(door()).with_component(Component::new("rules", "Never say no."));
-    assert!(app.notes().is_empty(), "nothing is known before it was asked");
+    app.check().expect("nothing is known before it was asked");
     answer(&app, &context, "Why?").await.unwrap();
-    let notes = app.notes();
-    assert!(notes.len() == 1 && notes[0].contains("the text of `rules`"), "{notes:?}");
+    let error = app.check().unwrap_err().to_string();
+    assert!(error.contains("the text of `rules`"), "{error}");
+    assert!(error.contains("system: Answer with one word.\n\nThe user is Ann."), "{error}");
+    assert!(app.notes().is_empty(), "it asks the same twice: {:?}", app.notes());
+}
+
+#[tokio::test]
+async fn a_program_that_keeps_state_between_questions_is_noticed() {
+    let (model, requests) = model();
+    let app = app(Door::Serve(Serve::new(command(&["serve", "counting"]))));
+    let context = CallContext::new(model);
+    for _ in 0..2 {
+        answer(&app, &context, "Why?").await.unwrap();
+    }
+    assert!(app.notes()[0].contains("asked the same question twice"), "{:?}", app.notes());
+    // The second asking of the first question was answered from memory and cost nothing.
+    assert_eq!((requests.lock().unwrap().len(), context.record().1.calls), (2, 2));
+}
+
+#[tokio::test]
+async fn texts_and_demos_that_a_program_puts_in_itself_are_told_to_it() {
+    let (model, _) = model();
+    let signature = Signature::parse("question -> answer").unwrap();
+    let mut app = App::new("app", signature, Door::Serve(Serve::new(command(&["serve", "installing"]))))
+        .with_component(Component::new("tone", "Answer with one word.").with_demos(Demos::Program));
+    let context = CallContext::new(model);
+    let said = answer(&app, &context, "Why?").await.unwrap();
+    assert_eq!(said, "Answer with one word. [] Why?");
+    app.check().unwrap();
+    let demo = Demo::new(json!({"question": "Who?", "answer": "Ann"}).as_object().unwrap().clone());
+    let mut prompt = Prompt::new("Be brief.");
+    prompt.demos.push(demo);
+    app.install(&Prompts::from_iter([("tone", prompt)])).unwrap();
+    context.take_record();
+    let said = answer(&app, &context, "Why?").await.unwrap();
+    assert_eq!(said, "Be brief. [{\"question\": \"Who?\", \"answer\": \"Ann\"}] Why?");
+    // What the program says of its predictor stands in the place of the call.
+    let (steps, _) = context.take_record();
+    let paths: Vec<&str> = steps.iter().map(|step| step.predictor.as_str()).collect();
+    assert_eq!(paths, ["other", "tone"]);
+    assert_eq!(steps[1].inputs["question"], "Why?");
+}
+
+#[tokio::test]
+async fn demos_stand_in_their_place() {
+    let (model, _) = model();
+    let mut app = app(Door::Run(Run::new(command(&[]))));
+    app = App::new("app", app.predictors()[0].signature().clone(), Door::Run(Run::new(command(&[]))))
+        .with_component(Component::new("tone", TONE).with_demos(Demos::Place("{user}".into())));
+    let mut prompt = Prompt::new("Like this:\n{user}");
+    prompt.demos.push(Demo::new(json!({"messages": "Who?", "reply": "Ann"}).as_object().unwrap().clone()));
+    app.install(&Prompts::from_iter([("tone", prompt)])).unwrap();
+    let (context, expected) = (CallContext::new(model), "Like this:\nmessages: Who?\nreply: Ann Why?");
+    assert_eq!(answer(&app, &context, "Why?").await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_program_may_name_models_and_ask_for_embeddings() {
+    let named = |name: &'static str| {
+        lm_fn(name, move |request: LmRequest| async move {
+            assert_eq!(request.extra.get("input").is_some(), name == "vectors");
+            let text = if name == "vectors" { r#"{"data": [{"embedding": [1.5]}]}"# } else { name };
+            Ok(LmReply::text(text, Usage::call(3, 0)))
+        })
+    };
+    let context = CallContext::new(Arc::new(named("of the run")));
+    let app = || app(Door::Run(Run::new(command(&["models"]))));
+    assert_eq!(answer(&app(), &context, "small").await.unwrap(), "of the run");
+    let app = app()
+        .with_model("small", Arc::new(named("small")))
+        .with_embeddings("vectors", Arc::new(named("vectors")));
+    assert_eq!(app.other_models().len(), 2);
+    assert_eq!(answer(&app, &context, "small").await.unwrap(), "small");
+    assert_eq!(answer(&app, &context, "vectors").await.unwrap(), "1.5");
+    let error = format!("{:#}", answer(&app, &context, "large").await.unwrap_err());
+    assert!(error.contains("asked for the model `large`"), "{error}");
+    assert!(app.notes()[0].contains("the model `large`, which the gateway does not have"));
 }
 
 #[tokio::test]

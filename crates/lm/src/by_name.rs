@@ -49,6 +49,10 @@ pub struct ModelSettings {
     pub timeout: Option<Duration>,
     /// After how long a request is sent a second time. For the OpenAI dialect only.
     pub hedge_after: Option<Duration>,
+    /// Whether it is a model of embeddings ([`ChatClientBuilder::for_embeddings`](crate::ChatClientBuilder::for_embeddings)).
+    /// For the OpenAI dialect only.
+    #[builder(default)]
+    pub embeds: bool,
     /// The limits of the endpoint.
     pub rate_control: Option<RateControl>,
 }
@@ -143,6 +147,7 @@ fn compatible(
 ) -> Result<Arc<dyn LanguageModel>, ConfigError> {
     let builder =
         ChatClient::builder().model(model).maybe_base_url(base_url).maybe_hedge_after(settings.hedge_after);
+    let builder = if settings.embeds { builder.for_embeddings() } else { builder };
     Ok(Arc::new(with_settings!(builder, settings).build()?))
 }
 
@@ -152,6 +157,13 @@ fn native(
     model: &str,
     settings: &ModelSettings,
 ) -> Result<Arc<dyn LanguageModel>, ConfigError> {
+    if settings.embeds {
+        return Err(ConfigError::ModelName {
+            name: model.to_owned(),
+            reason: "embeddings are asked for in the OpenAI dialect, which this provider does not speak"
+                .to_owned(),
+        });
+    }
     if settings.hedge_after.is_some() {
         let reason = "there is no hedge for a provider that does not speak the OpenAI dialect";
         return Err(ConfigError::option("hedge_after", reason));

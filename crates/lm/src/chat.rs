@@ -2,6 +2,7 @@
 
 mod builder;
 mod client;
+mod embeddings;
 mod stream;
 mod wire;
 

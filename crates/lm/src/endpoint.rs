@@ -7,9 +7,10 @@ use reqwest::Url;
 
 use crate::ConfigError;
 
-const PATH: &str = "/chat/completions";
+const CHAT: &str = "/chat/completions";
+const EMBEDDINGS: &str = "/embeddings";
 
-/// The address of `chat/completions`.
+/// The address that requests go to.
 ///
 /// `Debug` is not derived: the URL itself can hold a password.
 #[derive(Clone)]
@@ -18,13 +19,22 @@ pub(crate) struct Endpoint {
     url: Url,
     /// Scheme, host, port and path: fit for messages.
     shown: String,
-    /// Host, port and the path before `/chat/completions`: fit for a store key.
+    /// Host, port and the path before the endpoint's own: fit for a store key.
     place: String,
 }
 
 impl Endpoint {
-    /// Reads a base URL; a trailing slash and a full `…/chat/completions` are tolerated.
+    /// That of `chat/completions` under a base URL; a trailing slash and a full `…/chat/completions` are tolerated.
     pub(crate) fn parse(base_url: &str) -> Result<Self, ConfigError> {
+        Self::parse_for(base_url, CHAT)
+    }
+
+    /// That of `embeddings`.
+    pub(crate) fn for_embeddings(base_url: &str) -> Result<Self, ConfigError> {
+        Self::parse_for(base_url, EMBEDDINGS)
+    }
+
+    fn parse_for(base_url: &str, own: &str) -> Result<Self, ConfigError> {
         let base_url = base_url.trim();
         let refuse = |url: &str, reason: &str| ConfigError::BaseUrl {
             url: url.to_owned(),
@@ -39,15 +49,16 @@ impl Endpoint {
             .map_err(|error| refuse(&without_secrets(base_url), &format!("it is not a URL ({error})")))?;
         url.set_fragment(None);
         let path = url.path().trim_end_matches('/');
-        let base = path.strip_suffix(PATH).unwrap_or(path).trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}{PATH}"));
+        let base = path.strip_suffix(CHAT).or_else(|| path.strip_suffix(EMBEDDINGS)).unwrap_or(path);
+        let base = base.trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{own}"));
 
         let host = url.host_str().unwrap_or_default();
         let place = match url.port() {
             Some(port) => format!("{host}:{port}{base}"),
             None => format!("{host}{base}"),
         };
-        let shown = format!("{}://{place}{PATH}", url.scheme());
+        let shown = format!("{}://{place}{own}", url.scheme());
         Ok(Self { url, shown, place })
     }
 

@@ -9,7 +9,7 @@ use promptopt_core::money::Usage;
 use serde_json::Value;
 
 use self::choice::Choice;
-use self::usage::read_usage;
+pub(crate) use self::usage::read_usage;
 use crate::payload::Payload;
 use crate::provider_error::ProviderError;
 

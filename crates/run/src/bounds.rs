@@ -1,6 +1,7 @@
 //! What every new instruction must keep to, whoever writes it: a length, and texts that stay.
 
 use promptopt_core::data::shorten;
+use promptopt_core::program::TextRules;
 use promptopt_core::prompt::{Prompt, PromptCandidate, Prompts};
 
 use crate::proposal::Flaw;
@@ -9,27 +10,40 @@ use crate::{Error, Run, RunOptions};
 /// So many characters of a text are named in an error.
 const NAMED: usize = 60;
 
-/// What the new instructions of a predictor must keep to: the options `max_length` and `keep`. A [`Run`] gives it
-/// ([`Run::bounds`]).
+/// What the new instructions of a predictor must keep to: the options `max_length` and `keep`, and the predictor's own
+/// [`TextRules`]. A [`Run`] gives it ([`Run::bounds`]).
 #[derive(Debug, Clone, Default)]
 pub struct Bounds {
     max_length: Option<usize>,
+    /// What is put behind an instruction that leaves it out.
     keep: Vec<String>,
+    /// What nobody but the writer can put in its place.
+    required: Vec<String>,
 }
 
 impl Bounds {
     /// What the instructions in place of this one must keep to: of the texts to keep, those that stand in it.
     pub(crate) fn of(options: &RunOptions, original: &str) -> Self {
         let keep = options.keep.iter().filter(|text| original.contains(text.as_str()));
-        Self { max_length: options.max_length, keep: keep.cloned().collect() }
+        Self { max_length: options.max_length, keep: keep.cloned().collect(), required: Vec::new() }
+    }
+
+    fn with_rules(mut self, rules: TextRules) -> Self {
+        self.max_length = self.max_length.into_iter().chain(rules.max_length).min();
+        self.required = rules.keep;
+        self
     }
 
     /// The instruction with the texts that it must contain, behind it where it does not.
     ///
     /// # Errors
     ///
-    /// [`Flaw::TooLong`] when it is too long then.
+    /// [`Flaw::TooLong`] when it is too long then, and [`Flaw::Incomplete`] when it leaves out what the predictor's own rules
+    /// want in it.
     pub fn mend(&self, instruction: &str) -> Result<String, Flaw> {
+        if self.required.iter().any(|text| !instruction.contains(text.as_str())) {
+            return Err(Flaw::Incomplete);
+        }
         let mut mended = instruction.to_owned();
         for text in &self.keep {
             if !mended.contains(text) {
@@ -52,7 +66,9 @@ impl Run<'_> {
     /// What new instructions of a predictor must keep to.
     pub fn bounds(&self, predictor: &str) -> Bounds {
         let original = self.board().candidates().first().and_then(|original| original.instruction(predictor));
-        Bounds::of(self.options(), original.unwrap_or_default())
+        let predictors = self.program().predictors();
+        let rules = predictors.iter().find(|one| one.path() == predictor).map(|one| one.rules());
+        Bounds::of(self.options(), original.unwrap_or_default()).with_rules(rules.unwrap_or_default())
     }
 
     /// Whether a candidate may be installed: every instruction that is not the original one keeps to the bounds.
@@ -72,7 +88,7 @@ impl Run<'_> {
         }
         let mend = |(path, prompt): (&str, &Prompt)| {
             let mut prompt = prompt.clone();
-            let bounds = Bounds { max_length: None, ..self.bounds(path) };
+            let bounds = Bounds { max_length: None, required: Vec::new(), ..self.bounds(path) };
             if let Ok(mended) = bounds.mend(&prompt.instruction) {
                 prompt.instruction = mended;
             }
@@ -135,6 +151,15 @@ mod tests {
         assert_eq!(bounds.mend("Answer in JSON. Do."), Ok("Answer in JSON. Do.".to_owned()));
         assert_eq!(bounds.mend(&"long ".repeat(6)), Err(Flaw::TooLong));
         assert!(bounds.admits("Answer in JSON.") && !bounds.admits("Answer in XML."));
+    }
+
+    #[test]
+    fn what_the_rules_of_a_text_want_is_not_put_behind_it() {
+        let rules = TextRules::new().with_max_length(20).with_keep(["{user}"]);
+        let bounds = Bounds::of(&options(Some(30), &[]), "").with_rules(rules);
+        assert_eq!(bounds.mend("Tell {user}."), Ok("Tell {user}.".to_owned()));
+        assert_eq!(bounds.mend("Tell them."), Err(Flaw::Incomplete));
+        assert_eq!(bounds.mend("Tell {user} all of it."), Err(Flaw::TooLong));
     }
 
     #[test]

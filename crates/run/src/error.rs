@@ -23,6 +23,12 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// What the program did shows that it cannot be improved.
+    #[error("the program cannot be improved: {reason}")]
+    Program {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// The model refused or failed in a way that every further call would meet again.
     #[error("the language model ended the run before anything was learnt: {message}")]
     Model {

@@ -69,6 +69,8 @@ pub enum Flaw {
     Unrelated,
     /// It is in another script than the task.
     OtherScript,
+    /// It leaves out what must stay in it.
+    Incomplete,
     /// It exists already.
     Duplicate,
 }
@@ -89,6 +91,7 @@ impl Flaw {
             Self::OtherText => "a letter or code and not an instruction",
             Self::Unrelated => "not about this task",
             Self::OtherScript => "in another script than the task",
+            Self::Incomplete => "leaves out what must stay",
             Self::Duplicate => "exists already",
         }
     }
@@ -306,8 +309,8 @@ impl Judge {
         self
     }
 
-    /// What the instruction must keep to ([`Run::bounds`]): one that leaves out a text gets it, and one that is too long
-    /// has a flaw.
+    /// What the instruction must keep to ([`Run::bounds`]): one that leaves out a text of the option `keep` gets it, and one
+    /// that is too long, or leaves out what the predictor's rules want, has a flaw.
     #[must_use]
     pub fn within(mut self, bounds: Bounds) -> Self {
         self.bounds = bounds;

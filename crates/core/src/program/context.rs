@@ -168,6 +168,13 @@ impl CallContext {
         Self { model, price, ..self.clone() }
     }
 
+    /// The same prompts and model, with a record of its own that stays empty: for what a program does besides answering.
+    #[must_use]
+    pub fn unrecorded(&self) -> Self {
+        let run = Inner { most_recorded: 0, ..Inner::new(self.cancellation().clone(), 0, None, None) };
+        Self { run: Arc::new(run), ..self.clone() }
+    }
+
     /// The same for calls that are no steps of the program, such as those of a judge: they count in the same
     /// budget, but are not recorded as steps, and no prompt is in force for them.
     #[must_use]
@@ -329,6 +336,11 @@ impl CallContext {
                 *place = Some(step);
             }
         });
+    }
+
+    /// Changes the steps that have ended, for whoever learns only later what they were.
+    pub fn amend_steps(&self, change: impl FnMut(&mut Step)) {
+        self.with_record(|record| record.steps.iter_mut().flatten().for_each(change));
     }
 
     /// The steps so far in the order in which they began, and what all calls cost. A context of no run

@@ -282,6 +282,10 @@ impl<M: Module, S: Metric> Module for WithMetric<M, S> {
     fn notes(&self) -> Vec<String> {
         self.module.notes()
     }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.module.check()
+    }
 }
 
 impl<M: Module, S: Metric> Evaluator for WithMetric<M, S> {

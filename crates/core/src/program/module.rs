@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{CallContext, Metric, Program, WithMetric};
+use super::{CallContext, Metric, Program, TextRules, WithMetric};
 use crate::Error;
 use crate::data::{Fields, Prediction};
 use crate::lm::LanguageModel;
@@ -40,6 +40,11 @@ pub trait Predictor: Send + Sync {
     /// What else whoever writes its instruction should know, such as the tools that it may call.
     fn about(&self) -> Option<String> {
         None
+    }
+
+    /// What a text that is to take the place of its instruction must keep to.
+    fn rules(&self) -> TextRules {
+        TextRules::default()
     }
 
     /// What else decides how it asks, such as format and sampling. Part of every store key.
@@ -108,10 +113,20 @@ pub trait Module: Send + Sync {
         false
     }
 
-    /// What it noticed of itself in its rollouts so far and a user should know, such as a text that no request held. A run
-    /// tells it once the original was evaluated.
+    /// What it noticed of itself in its rollouts so far and a user should know. A run tells it once the original was
+    /// evaluated.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whether its rollouts so far show that it cannot be improved, such as a text that no request held. A run asks once the
+    /// original was evaluated, and ends with the error.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do.
+    fn check(&self) -> anyhow::Result<()> {
+        Ok(())
     }
 }
 
@@ -155,6 +170,10 @@ impl<T: Module + ?Sized> Module for Box<T> {
 
     fn notes(&self) -> Vec<String> {
         (**self).notes()
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        (**self).check()
     }
 }
 

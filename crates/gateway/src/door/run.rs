@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use promptopt_core::data::{Prediction, plain_text};
+use promptopt_core::data::plain_text;
 use promptopt_process::{CommandLine, Complaint};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Question, started};
+use crate::answer::Answer;
 use crate::{Error, answer};
 
 /// The most that a program may write to standard output, in bytes.
@@ -44,7 +45,7 @@ impl Run {
         self
     }
 
-    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Error> {
         let Question { session, inputs, signature, .. } = question;
         let text = |name: &str| inputs.get(name).map(plain_text);
         let own =
@@ -85,7 +86,9 @@ impl Run {
             Ok(Ok((_, status))) if !status.success() => {
                 Err(Error::Failed { status: status.to_string(), complaint: question.complaint(&complaint) })
             }
-            Ok(Ok((heard, _))) => answer::of_text(&String::from_utf8_lossy(&heard), signature),
+            Ok(Ok((heard, _))) => {
+                question.heard(answer::of_text(&String::from_utf8_lossy(&heard), signature)?)
+            }
         }
     }
 }

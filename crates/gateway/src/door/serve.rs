@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
-use promptopt_core::data::{Prediction, plain_text};
 use promptopt_process::{CommandLine, Complaint, ProcessGroup};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -31,7 +30,7 @@ pub struct Serve {
     ids: AtomicU64,
 }
 
-type Answer = Result<Value, Unanswered>;
+type Answer = Result<Map<String, Value>, Unanswered>;
 type Waiting = Arc<Lock<HashMap<u64, oneshot::Sender<Answer>>>>;
 
 /// One process.
@@ -43,13 +42,8 @@ struct Worker {
     _group: ProcessGroup,
 }
 
-/// Why a question got no answer.
-enum Unanswered {
-    /// The process is gone.
-    Died,
-    /// It says why.
-    Said(String),
-}
+/// The process is gone.
+struct Unanswered;
 
 impl Serve {
     /// A command with one worker.
@@ -77,7 +71,7 @@ impl Serve {
         self
     }
 
-    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<answer::Answer, Error> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         let mut asked = question.to_json();
         let mut complaint = String::new();
@@ -86,9 +80,10 @@ impl Serve {
             let id = self.ids.fetch_add(1, Ordering::Relaxed);
             asked["id"] = id.into();
             match self.answer(&worker, id, &asked).await {
-                Some(Ok(outputs)) => return answer::of_value(outputs, question.signature),
-                Some(Err(Unanswered::Said(said))) => return Err(question.said(&said)),
-                Some(Err(Unanswered::Died)) => {
+                Some(Ok(heard)) => {
+                    return question.heard(answer::of_object(heard, question.signature, false)?);
+                }
+                Some(Err(Unanswered)) => {
                     complaint = question.complaint(&worker.complaint);
                     self.forget(place, &worker).await;
                 }
@@ -136,7 +131,7 @@ impl Serve {
         line.push('\n');
         let work = async {
             let is_told = worker.stdin.lock().await.write_all(line.as_bytes()).await.is_ok();
-            if is_told { receiver.await.unwrap_or(Err(Unanswered::Died)) } else { Err(Unanswered::Died) }
+            if is_told { receiver.await.unwrap_or(Err(Unanswered)) } else { Err(Unanswered) }
         };
         let result = tokio::time::timeout(self.timeout, work).await;
         worker.stop_waiting(id);
@@ -183,17 +178,12 @@ async fn hear(stdout: impl AsyncRead + Unpin, waiting: Waiting) {
             Ok(_) => {}
         }
         // Other lines are logs.
-        let Ok(mut answer) = serde_json::from_slice::<Map<String, Value>>(&line) else { continue };
+        let Ok(answer) = serde_json::from_slice::<Map<String, Value>>(&line) else { continue };
         let Some(id) = answer.get("id").and_then(Value::as_u64) else { continue };
         let sender = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let Some(sender) = sender else { continue };
-        let said = match (answer.remove("error").filter(|error| !error.is_null()), answer.remove("outputs")) {
-            (Some(error), _) => Err(Unanswered::Said(plain_text(&error))),
-            (None, Some(outputs)) => Ok(outputs),
-            (None, None) => Err(Unanswered::Said("its answer has neither `outputs` nor `error`".to_owned())),
-        };
         // Whoever no longer waits was too slow.
-        let _ = sender.send(said);
+        let _ = sender.send(Ok(answer));
     }
     waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }

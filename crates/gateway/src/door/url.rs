@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use promptopt_core::data::{Prediction, plain_text};
 use promptopt_core::program::Unavailable;
 use serde_json::Value;
 
 use super::Question;
+use crate::answer::Answer;
 use crate::{Error, answer};
 
 /// The largest answer that is read, in bytes.
@@ -48,7 +48,7 @@ impl Url {
         self
     }
 
-    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Prediction, Error> {
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Error> {
         let body = question.to_json().to_string();
         let work = async {
             let request = self.client.post(&self.url).header("content-type", "application/json").body(body);
@@ -82,13 +82,9 @@ impl Url {
         if !status.is_success() {
             return Err(question.said(&format!("HTTP {status}: {text}")));
         }
-        match serde_json::from_str(&text) {
-            Ok(Value::Object(mut fields)) => match (fields.remove("error"), fields.remove("outputs")) {
-                (Some(error), _) if !error.is_null() => Err(question.said(&plain_text(&error))),
-                (_, Some(outputs)) => answer::of_value(outputs, question.signature),
-                _ => answer::of_value(Value::Object(fields), question.signature),
-            },
+        question.heard(match serde_json::from_str(&text) {
+            Ok(Value::Object(fields)) => answer::of_object(fields, question.signature, true),
             _ => answer::of_text(&text, question.signature),
-        }
+        }?)
     }
 }

@@ -41,6 +41,7 @@ impl ChatClient {
         #[builder(field)] headers: Vec<ExtraHeader>,
         #[builder(field)] extra: Map<String, Value>,
         #[builder(field)] serving: bool,
+        #[builder(field)] embeds: bool,
         /// Where the API lives. Default `https://api.openai.com/v1`. A trailing slash and a full
         /// `…/chat/completions` are tolerated; a query is sent along.
         #[builder(into, default = "https://api.openai.com/v1")]
@@ -164,7 +165,7 @@ impl ChatClient {
             jitter_seed,
         };
         conduct.check()?;
-        let endpoint = Endpoint::parse(&base_url)?;
+        let endpoint = if embeds { Endpoint::for_embeddings(&base_url) } else { Endpoint::parse(&base_url) }?;
         let template =
             BodyTemplate { model, sampling, max_tokens_field, strict_schemas, parallel_tool_calls, extra };
         template.check()?;
@@ -179,7 +180,10 @@ impl ChatClient {
         }
         let redactor = redactor(secrets);
         let header_map = header_map(&headers, &credentials)?;
-        let id = identity(endpoint.place(), &template, &redactor);
+        let mut id = identity(endpoint.place(), &template, &redactor);
+        if embeds {
+            id.push_str(" endpoint=embeddings");
+        }
         let transport = Transport::new(http, &endpoint, header_map, conduct.limits.clone(), redactor.clone());
         let classifier = Classifier {
             redactor,
@@ -188,7 +192,7 @@ impl ChatClient {
             key: credentials.origin,
         };
         let peer = Peer { template, classifier, timer: conduct.timer() };
-        Ok(Self(conduct.client(id, &endpoint, "openai", ChatWire { peer, transport })?))
+        Ok(Self(conduct.client(id, &endpoint, "openai", ChatWire { peer, transport, embeds })?))
     }
 }
 
@@ -222,6 +226,16 @@ impl<S: chat_client_builder::State> ChatClientBuilder<S> {
     /// ```
     pub fn for_serving(mut self) -> Self {
         self.serving = true;
+        self
+    }
+}
+
+impl<S: chat_client_builder::State> ChatClientBuilder<S> {
+    /// A model of embeddings, at `…/embeddings`. A request's [`extra`](promptopt_core::lm::LmRequest::extra) is the body, with
+    /// `input` and what else the server knows; its messages only count for budgets. The reply's text is the server's
+    /// answer as JSON.
+    pub fn for_embeddings(mut self) -> Self {
+        self.embeds = true;
         self
     }
 }

@@ -1,9 +1,10 @@
-//! The OpenAI dialect: `POST chat/completions`.
+//! The OpenAI dialect: `POST chat/completions` and `POST embeddings`.
 
 use promptopt_core::lm::{LmReply, LmRequest};
 use reqwest::header::CONTENT_TYPE;
 use tracing::debug;
 
+use super::embeddings;
 use super::stream::listen;
 use crate::classify::AttemptError;
 use crate::draft::Draft;
@@ -16,6 +17,8 @@ use crate::wire::{Peer, Wire};
 pub(crate) struct ChatWire {
     pub(super) peer: Peer,
     pub(super) transport: Transport,
+    /// Whether it asks for embeddings.
+    pub(super) embeds: bool,
 }
 
 impl Wire for ChatWire {
@@ -26,7 +29,12 @@ impl Wire for ChatWire {
     }
 
     fn write(&self, request: &LmRequest, draft: &Draft) -> Result<Vec<u8>, AttemptError> {
-        Ok(self.peer.template.render(request, draft)?)
+        let template = &self.peer.template;
+        Ok(if self.embeds {
+            embeddings::write(&template.model, request)
+        } else {
+            template.render(request, draft)
+        }?)
     }
 
     async fn send(
@@ -51,6 +59,7 @@ impl Wire for ChatWire {
         if !(200..300).contains(&reply.status) {
             return Err(classifier.failed_status(&reply, timer.now()));
         }
-        read_reply(&reply.body).map_err(|problem| classifier.failed_reply(problem, &reply))
+        let read = if self.embeds { embeddings::read(&reply.body) } else { read_reply(&reply.body) };
+        read.map_err(|problem| classifier.failed_reply(problem, &reply))
     }
 }

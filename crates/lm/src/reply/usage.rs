@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// The tokens that a value tells; `None` where it tells none. Some providers leave the tokens of hidden reasoning out of
 /// those of the completion, and count them in the total.
-pub(super) fn read_usage(value: &Value) -> Option<Usage> {
+pub(crate) fn read_usage(value: &Value) -> Option<Usage> {
     let places = ["/usage", "/x_groq/usage", "/choices/0/usage"];
     let usage = places.iter().filter_map(|place| value.pointer(place)).find(|usage| usage.is_object())?;
     let tokens = |names: [&str; 2]| names.iter().filter_map(|name| usage.get(name)).find_map(read_tokens);

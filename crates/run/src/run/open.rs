@@ -114,6 +114,9 @@ impl<'p> Run<'p> {
         for note in self.program.notes() {
             self.warn(note);
         }
+        if let Err(error) = self.program.check() {
+            return Err(Error::Program { reason: format!("{error:#}") });
+        }
         if let Some(reason) = unknown_input(self.program, self.board.examples(), &traces) {
             return Err(Error::Data { reason });
         }
