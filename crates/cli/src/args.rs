@@ -130,6 +130,10 @@ pub(crate) struct RunArgs {
     /// How the cache is used: `off`, `read` or `read-write`.
     #[arg(long, value_name = "MODE", value_parser = cache_mode)]
     pub(crate) cache_mode: Option<CacheMode>,
+    /// Let a program that is not ours reach the gateway from a container or another machine: by this address of this machine.
+    /// Without it the gateway is on the loopback interface alone. What goes over the network is not encrypted.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
 }
 
 /// How a cache is used, by its name.

@@ -94,7 +94,9 @@ impl Exit {
             RunError::TooEarly { reason, .. } if reason.contains(" got no reply: ") => Some(Self::Provider),
             // A metric that judges nothing at all is not set up rightly.
             RunError::TooEarly { reason, .. } if reason.contains("the metric ") => Some(Self::Configuration),
-            RunError::Option { .. } | RunError::Data { .. } => Some(Self::Configuration),
+            RunError::Option { .. } | RunError::Data { .. } | RunError::Program { .. } => {
+                Some(Self::Configuration)
+            }
             RunError::Core(error) => Self::of_core(error),
             RunError::Model { .. } => Some(Self::Provider),
             _ => None,

@@ -106,8 +106,20 @@ async fn choose(
             is_simulated: false,
         });
     }
-    let model = remote(section, name, endpoints).await.context("setting up the model")?;
+    let model = remote(section, name, endpoints, false).await.context("setting up the model")?;
     Ok(ChosenModel { model, is_embedded: false, is_simulated: false })
+}
+
+/// A model of embeddings, which is a server's.
+async fn embedding(
+    section: &ModelSection,
+    endpoints: &mut Endpoints,
+) -> anyhow::Result<Arc<dyn LanguageModel>> {
+    let name = section.name.as_str();
+    if name == "sim" || is_embedded(name) {
+        bail!("`model.embeddings` lists `{name}`, which is no model of a server");
+    }
+    remote(section, name, endpoints, true).await.context("setting up the model of embeddings")
 }
 
 fn is_embedded(name: &str) -> bool {
@@ -130,6 +142,7 @@ async fn remote(
     section: &ModelSection,
     name: &str,
     endpoints: &mut Endpoints,
+    embeds: bool,
 ) -> anyhow::Result<Arc<dyn LanguageModel>> {
     if section.context_length.is_some() {
         bail!(
@@ -166,6 +179,7 @@ async fn remote(
         .rate_control(endpoints.rate(place.as_deref(), section)?)
         .extra(section.extra.clone())
         .headers(section.headers.iter().map(header).collect())
+        .embeds(embeds)
         .build();
     Ok(by_name(name, &settings).await?)
 }

@@ -43,6 +43,13 @@ pub(crate) async fn run(args: &ModelsArgs, output: Output) -> anyhow::Result<()>
     for (role, section) in session::named_models(&task) {
         rows.push(row(role, section, &client).await);
     }
+    // Those that a program asks for, at the same server; the first one is `model`.
+    let asked = task.model.asked().into_iter().skip(1).map(|section| ("model", section));
+    for (role, section) in
+        asked.chain(task.model.embedding().into_iter().map(|section| ("embeddings", section)))
+    {
+        rows.push(row(role.to_owned(), &section, &client).await);
+    }
     for row in &rows {
         output.text(format_args!("{:<16}{}", row.role, row.model))?;
         if let Some(endpoint) = &row.endpoint {

@@ -7,7 +7,7 @@ mod chain;
 mod chat;
 mod file;
 
-pub(crate) use app_plan::text as component_text;
+pub(crate) use app_plan::{AskedModels, text as component_text};
 pub(crate) use blueprint::{Blueprint, ServedTools};
 pub(crate) use chain::PredictorChain;
 pub(crate) use chat::{Chat, message_text};

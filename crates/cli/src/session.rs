@@ -106,7 +106,8 @@ impl Draft {
         let blueprint = blueprint.equipped(folder_of(&args.task)).await.with_context(|| place.clone())?;
         let mut chain =
             PredictorChain::new(&name, &blueprint, models.program.is_embedded, folder_of(&args.task))
-                .with_context(|| place.clone())?;
+                .with_context(|| place.clone())?
+                .listening_at(args.listen.as_deref())?;
         if let Some(path) = from {
             program::install(path, &mut chain).await?;
         }
@@ -146,7 +147,7 @@ impl Draft {
         let metric = metrics::build(&self.task.metric, signature, &self.task.folder, models.judges)
             .context(self.place)
             .map_err(Exit::configuration)?;
-        let chain = self.chain.with_models(models.predictors);
+        let chain = self.chain.with_models(models.predictors).with_asked(models.asked);
         Ok(Session {
             name: self.name,
             program: Box::new(chain.with_metric(metric)),

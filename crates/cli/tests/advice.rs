@@ -13,17 +13,19 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What stands in backticks in a text and is no option: values, names of files, and words of servers, signatures and Rust.
-const NO_OPTIONS: [&str; 38] = [
+const NO_OPTIONS: [&str; 40] = [
     "--enable-auto-tool-choice",
     "--jinja",
     "--tool-call-parser",
     "chat",
     "choices",
     "completed",
+    "component",
     "complete",
     "content",
     "crate",
     "error",
+    "steps",
     "feedback",
     "file_data",
     "file_id",

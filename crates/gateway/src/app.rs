@@ -32,6 +32,8 @@ pub struct App {
     door: Door,
     /// Started when it is asked first, or given.
     gateway: OnceCell<Arc<Gateway>>,
+    /// Where the gateway listens, if not on loopback.
+    listen: Option<String>,
     components: Vec<(Component, Text)>,
     models: Models,
     calls: u64,
@@ -63,6 +65,7 @@ impl App {
             signature,
             door,
             gateway: OnceCell::new(),
+            listen: None,
             components: Vec::new(),
             models: Models::default(),
             calls: 10,
@@ -75,6 +78,13 @@ impl App {
     #[must_use]
     pub fn with_gateway(mut self, gateway: Arc<Gateway>) -> Self {
         self.gateway = OnceCell::new_with(Some(gateway));
+        self
+    }
+
+    /// With a gateway that listens beyond loopback: see [`Gateway::start_at`].
+    #[must_use]
+    pub fn listening_at(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(address.into());
         self
     }
 
@@ -121,11 +131,15 @@ impl App {
         inputs: &Fields,
         memory: Option<Arc<Memory>>,
     ) -> anyhow::Result<(Result<Answer, Error>, Ended)> {
-        let start = async || Gateway::start().await.map(Arc::new);
-        let gateway = self.gateway.get_or_try_init(start).await;
+        let start = async || match &self.listen {
+            Some(address) => Gateway::start_at(address).await.map(Arc::new),
+            None => Gateway::start().await.map(Arc::new),
+        };
         // Nothing is said of the program's texts by a port that cannot be bound.
-        let gateway =
-            gateway.map_err(|error| Unavailable::new(format!("the gateway cannot be started: {error}")))?;
+        let gateway = self.gateway.get_or_try_init(start).await.map_err(|error| {
+            let at = self.listen.iter().map(|address| format!(" at {address}")).collect::<String>();
+            Unavailable::new(format!("the gateway cannot listen{at}: {error}"))
+        })?;
         let in_force = self.components.iter().map(|(component, text)| {
             let prompt = text.prompt_in_force(context);
             (component, prompt)

@@ -1,7 +1,7 @@
 //! The server, and who may ask it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -21,7 +21,8 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// An HTTP server on the loopback interface, through which programs call language models. It lives until it is dropped.
 pub struct Gateway {
-    address: SocketAddr,
+    /// Host and port, as programs are told them.
+    address: String,
     sessions: Arc<Sessions>,
     task: JoinHandle<()>,
 }
@@ -52,7 +53,33 @@ impl Gateway {
     /// Where no port can be bound.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
+        let address = listener.local_addr()?.to_string();
+        Ok(Self::serve(listener, address))
+    }
+
+    /// Starts to listen at an address of this machine, host and port, by which programs on other machines or in containers
+    /// reach it. They are told the host as it is given. What they send goes over the network as it is, in clear.
+    ///
+    /// # Errors
+    ///
+    /// Where the address is none, or stands for all (`0.0.0.0`), or cannot be bound.
+    pub async fn start_at(address: &str) -> std::io::Result<Self> {
+        let wrong = |reason: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, reason.to_owned());
+        let (host, port) =
+            address.rsplit_once(':').ok_or_else(|| wrong("it needs a port: write HOST:PORT"))?;
+        let port: u16 = port.parse().map_err(|_| wrong("it needs a port: write HOST:PORT"))?;
+        let bare = host.trim_matches(['[', ']']);
+        if bare.parse().is_ok_and(|address: IpAddr| address.is_unspecified()) {
+            return Err(wrong(
+                "it stands for all addresses: give the one by which the program reaches this machine",
+            ));
+        }
+        let listener = TcpListener::bind((bare, port)).await?;
+        let port = listener.local_addr()?.port();
+        Ok(Self::serve(listener, format!("{host}:{port}")))
+    }
+
+    fn serve(listener: TcpListener, address: String) -> Self {
         let sessions = Arc::new(Sessions::default());
         let app = Router::new()
             .fallback(handle)
@@ -62,7 +89,7 @@ impl Gateway {
             // An error ends the serving; programs then see a refused connection.
             let _ = axum::serve(listener, app).await;
         });
-        Ok(Self { address, sessions, task })
+        Self { address, sessions, task }
     }
 
     /// Lets one rollout ask. `components` are the texts of the program, each with the text that takes its place, if another
@@ -83,7 +110,7 @@ impl Gateway {
         let token = token();
         let shared = Arc::new(shared);
         self.sessions.with(|sessions| sessions.insert(token.clone(), Arc::clone(&shared)));
-        Session::new(self.address, token, shared, Arc::clone(&self.sessions))
+        Session::new(self.address.clone(), token, shared, Arc::clone(&self.sessions))
     }
 }
 

@@ -1,6 +1,5 @@
 //! One rollout of a program, as the gateway sees it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +30,7 @@ const MAX_INSTEAD_CHARS: usize = 160;
 
 /// The right of one program to ask, for as long as it lives.
 pub struct Session {
-    address: SocketAddr,
+    address: String,
     token: String,
     shared: Arc<Shared>,
     sessions: Arc<Sessions>,
@@ -249,12 +248,7 @@ fn outputs(reply: &LmReply) -> Fields {
 }
 
 impl Session {
-    pub(crate) fn new(
-        address: SocketAddr,
-        token: String,
-        shared: Arc<Shared>,
-        sessions: Arc<Sessions>,
-    ) -> Self {
+    pub(crate) fn new(address: String, token: String, shared: Arc<Shared>, sessions: Arc<Sessions>) -> Self {
         Self { address, token, shared, sessions }
     }
 

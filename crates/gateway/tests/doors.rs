@@ -204,6 +204,19 @@ async fn demos_stand_in_their_place() {
 }
 
 #[tokio::test]
+async fn the_gateway_listens_where_it_is_told() {
+    let (model, _) = model();
+    let context = CallContext::new(model);
+    let at = |address: &str| app(Door::Run(Run::new(command(&[])))).listening_at(address);
+    assert!(answer(&at("localhost:0"), &context, "Why?").await.is_ok());
+    for (address, says) in [("0.0.0.0:0", "stands for all addresses"), ("localhost", "needs a port")] {
+        let error = answer(&at(address), &context, "Why?").await.unwrap_err();
+        assert!(format!("{error:#}").contains(says), "{error:#}");
+        assert_eq!(Failure::from_program(&error).kind, FailureKind::Provider);
+    }
+}
+
+#[tokio::test]
 async fn a_program_may_name_models_and_ask_for_embeddings() {
     let named = |name: &'static str| {
         lm_fn(name, move |request: LmRequest| async move {

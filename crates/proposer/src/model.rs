@@ -307,6 +307,9 @@ impl ModelProposer {
             tell("previous_instructions", render::tried(&attempts)?);
         }
         tell("basic_instruction", predictor.instruction.clone());
+        if let Some(about) = &predictor.about {
+            tell("about", about.clone());
+        }
         if let Some(tip) = tip {
             tell("tip", tip.text().to_owned());
         }
@@ -361,7 +364,7 @@ impl ModelProposer {
     }
 }
 
-const INPUTS: [(&str, &str); 9] = [
+const INPUTS: [(&str, &str); 10] = [
     ("dataset_description", "A description of the dataset that we are using."),
     ("program_code", "Pseudo-code of the language model program that the instruction is for."),
     ("program_description", "What the program is for, and how it goes about it."),
@@ -370,6 +373,7 @@ const INPUTS: [(&str, &str); 9] = [
     ("task_demos", "Example inputs and outputs of the module."),
     ("previous_instructions", "Instructions that were tried before, with their scores, the worst first."),
     ("basic_instruction", "The basic instruction."),
+    ("about", "What else is to be known of the module, and what the instruction must keep to."),
     ("tip", "A suggestion for how to go about writing the new instruction."),
 ];
 const OUTPUT: (&str, &str) = (

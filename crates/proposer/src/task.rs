@@ -21,12 +21,15 @@ pub struct PredictorInfo {
     pub signature: Signature,
     /// The basic instruction: the one it has now.
     pub instruction: String,
+    /// What else whoever writes its instruction should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 impl PredictorInfo {
     /// A predictor with the instruction it has now.
     pub fn new(path: impl Into<String>, signature: Signature, instruction: impl Into<String>) -> Self {
-        Self { path: path.into(), signature, instruction: instruction.into() }
+        Self { path: path.into(), signature, instruction: instruction.into(), about: None }
     }
 }
 
@@ -60,6 +63,7 @@ impl ProgramInfo {
             path: predictor.path().to_owned(),
             signature: predictor.signature().clone(),
             instruction: predictor.prompt().instruction.clone(),
+            about: predictor.about(),
         });
         Self { name: program.name().to_owned(), source: program.source(), predictors: predictors.collect() }
     }

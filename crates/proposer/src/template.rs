@@ -48,11 +48,8 @@ impl InstructionWriter for TemplateProposer {
         _run: &mut Run<'_>,
         request: &InstructionRequest,
     ) -> anyhow::Result<Vec<String>> {
-        let predictor = PredictorInfo {
-            path: request.predictor.clone(),
-            signature: request.signature.clone(),
-            instruction: request.signature.instructions().to_owned(),
-        };
+        let instruction = request.signature.instructions();
+        let predictor = PredictorInfo::new(&request.predictor, request.signature.clone(), instruction);
         let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
         let mut known: Known = request.taken.iter().chain([&request.instruction]).collect();
         Ok(compose(&predictor, &self.tips, &request.examples, request.count, &mut rng, &mut known)?)

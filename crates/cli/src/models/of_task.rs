@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use promptopt_core::lm::LanguageModel;
 
-use super::{ChosenModel, Endpoints, choose};
+use super::{ChosenModel, Endpoints, choose, embedding};
 use crate::args::RunArgs;
 use crate::data::Undivided;
 use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
-use crate::program::Blueprint;
+use crate::program::{AskedModels, Blueprint};
 use crate::task_file::{MetricKind, TaskFile};
 
 /// The models that a task names, or the command line in their place.
@@ -22,6 +22,8 @@ pub(crate) struct TaskModels {
     pub(crate) judges: Vec<Option<Arc<dyn LanguageModel>>>,
     /// Those of predictors that have one of their own, by the predictor's name.
     pub(crate) predictors: Vec<(String, Arc<dyn LanguageModel>)>,
+    /// Those that a program that is not ours may ask for, by the names that it uses.
+    pub(crate) asked: AskedModels,
 }
 
 impl TaskModels {
@@ -58,7 +60,17 @@ impl TaskModels {
                 predictors.push((step.name.clone(), chosen.model));
             }
         }
-        Ok(Self { program, prompt, judges, predictors })
+        let mut asked = AskedModels::default();
+        if args.lm.is_none() {
+            for section in task.model.asked() {
+                asked.chat.push((section.name.clone(), choose(&section, None, rows, endpoints).await?.model));
+            }
+        }
+        // The simulated model calls nobody.
+        for section in task.model.embedding().iter().filter(|_| args.lm.as_deref() != Some("sim")) {
+            asked.embeddings.push((section.name.clone(), embedding(section, endpoints).await?));
+        }
+        Ok(Self { program, prompt, judges, predictors, asked })
     }
 
     /// The same models, with their replies kept and their calls counted.
@@ -72,16 +84,21 @@ impl TaskModels {
             Some(Arc::new(metered(kept).judging()) as Arc<dyn LanguageModel>)
         });
         let judges = judges.collect();
-        let predictors = self.predictors.into_iter().map(|(name, model)| {
-            let kept = keeping.around(model);
-            (name, Arc::new(metered(kept)) as Arc<dyn LanguageModel>)
-        });
-        let predictors = predictors.collect();
+        let mut named = |models: Vec<(String, Arc<dyn LanguageModel>)>| {
+            let models = models.into_iter().map(|(name, model)| {
+                let kept = keeping.around(model);
+                (name, Arc::new(metered(kept)) as Arc<dyn LanguageModel>)
+            });
+            models.collect::<Vec<_>>()
+        };
+        let predictors = named(self.predictors);
+        let asked = AskedModels { chat: named(self.asked.chat), embeddings: named(self.asked.embeddings) };
         Self {
             program: ChosenModel { model: Arc::new(metered(program)), ..self.program },
             prompt: ChosenModel { model: Arc::new(metered(prompt)), ..self.prompt },
             judges,
             predictors,
+            asked,
         }
     }
 }

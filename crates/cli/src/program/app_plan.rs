@@ -2,14 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use promptopt_core::file::read_text;
+use promptopt_core::lm::LanguageModel;
+#[cfg(not(feature = "gateway"))]
 use promptopt_core::program::Module;
 use promptopt_core::signature::Signature;
 
 use crate::task_file::{ComponentKind, ComponentSection, ProgramSection};
 use crate::user_command::{self, UserCommand};
+
+/// What `demos` says where the program shows them itself.
+const PROGRAM: &str = "program";
+
+/// The program itself, as it is built where there is a gateway.
+#[cfg(feature = "gateway")]
+pub(crate) type Asked = promptopt_gateway::App;
+/// No such program.
+#[cfg(not(feature = "gateway"))]
+pub(crate) type Asked = Box<dyn Module>;
+
+/// The models that a program may ask for, by the names that it uses.
+#[derive(Clone, Default)]
+pub(crate) struct AskedModels {
+    pub(crate) chat: Vec<(String, Arc<dyn LanguageModel>)>,
+    pub(crate) embeddings: Vec<(String, Arc<dyn LanguageModel>)>,
+}
 
 /// The largest text of a component, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -90,6 +110,22 @@ impl AppPlan {
             );
         }
         let mut seen = Vec::new();
+        let wrong_component = |component: &ComponentSection| -> Option<String> {
+            let name = &component.name;
+            if component.max_length == Some(0) {
+                return Some(format!("the component `{name}` has `max_length` = 0: give at least 1"));
+            }
+            if component.keep.iter().flatten().any(|text| text.trim().is_empty()) {
+                return Some(format!("the component `{name}` keeps an empty text: take it out of `keep`"));
+            }
+            match (&component.demos, &component.signature) {
+                (Some(demos), Some(_)) if demos == PROGRAM => None,
+                (_, Some(_)) => Some(format!(
+                    "the `signature` of the component `{name}` is for `demos = \"{PROGRAM}\"`: leave it out"
+                )),
+                _ => None,
+            }
+        };
         for component in &section.components {
             let is_name = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
             if component.name.is_empty() || !component.name.chars().all(is_name) {
@@ -103,6 +139,9 @@ impl AppPlan {
             }
             if component.text.is_none() && component.file.is_none() {
                 bail!("the component `{}` needs its `text`, or the `file` that holds it", component.name);
+            }
+            if let Some(wrong) = wrong_component(component) {
+                bail!("{wrong}");
             }
             seen.push(&component.name);
         }
@@ -150,13 +189,8 @@ impl AppPlan {
 
     /// The program itself. Its commands run in a folder, from which its files are read.
     #[cfg(feature = "gateway")]
-    pub(crate) fn module(
-        &self,
-        name: &str,
-        signature: &Signature,
-        folder: &Path,
-    ) -> anyhow::Result<Box<dyn Module>> {
-        use promptopt_gateway::{App, Component, Door as Asked, Run, Serve, Url};
+    pub(crate) fn module(&self, name: &str, signature: &Signature, folder: &Path) -> anyhow::Result<Asked> {
+        use promptopt_gateway::{App, Door as Asked, Run, Serve, Url};
 
         let command = self.command(folder)?;
         let timeout = command.as_ref().map(|command| command.timeout);
@@ -178,21 +212,86 @@ impl AppPlan {
             app = app.with_calls(calls);
         }
         for section in &self.components {
-            let kind = match section.kind {
-                ComponentKind::Instruction => promptopt_gateway::ComponentKind::Instruction,
-                ComponentKind::ToolDescription => promptopt_gateway::ComponentKind::ToolDescription,
-                ComponentKind::AnyText => promptopt_gateway::ComponentKind::AnyText,
-            };
-            let component = Component::new(&section.name, &text(section, folder)?).of_kind(kind);
-            app = app.with_component(component);
+            app = app.with_component(component(section, folder)?);
         }
-        Ok(Box::new(app))
+        Ok(app)
     }
 
     #[cfg(not(feature = "gateway"))]
-    pub(crate) fn module(&self, _: &str, _: &Signature, _: &Path) -> anyhow::Result<Box<dyn Module>> {
+    pub(crate) fn module(&self, _: &str, _: &Signature, _: &Path) -> anyhow::Result<Asked> {
         bail!("this promptopt was built without the gateway")
     }
+}
+
+/// A program with the models that it may ask for.
+#[cfg(feature = "gateway")]
+pub(crate) fn equipped(mut app: Asked, models: AskedModels) -> Asked {
+    for (name, model) in models.chat {
+        app = app.with_model(name, model);
+    }
+    for (name, model) in models.embeddings {
+        app = app.with_embeddings(name, model);
+    }
+    app
+}
+
+#[cfg(not(feature = "gateway"))]
+pub(crate) fn equipped(app: Asked, _: AskedModels) -> Asked {
+    app
+}
+
+/// A program with a gateway that listens at an address.
+#[cfg(feature = "gateway")]
+pub(crate) fn listening(app: Asked, address: &str) -> Asked {
+    app.listening_at(address)
+}
+
+#[cfg(not(feature = "gateway"))]
+pub(crate) fn listening(app: Asked, _: &str) -> Asked {
+    app
+}
+
+#[cfg(feature = "gateway")]
+fn component(section: &ComponentSection, folder: &Path) -> anyhow::Result<promptopt_gateway::Component> {
+    use promptopt_gateway::{Component, ComponentKind as Kind, Demos};
+
+    let name = &section.name;
+    let text = text(section, folder)?;
+    let kind = match section.kind {
+        ComponentKind::Instruction => Kind::Instruction,
+        ComponentKind::ToolDescription => Kind::ToolDescription,
+        ComponentKind::AnyText => Kind::AnyText,
+    };
+    let mut component = Component::new(name, &text).of_kind(kind);
+    if let Some(description) = &section.description {
+        component = component.with_description(description);
+    }
+    if let Some(most) = section.max_length {
+        component = component.with_max_length(most);
+    }
+    if let Some(keep) = &section.keep {
+        if let Some(lost) = keep.iter().find(|kept| !component.text().contains(kept.as_str())) {
+            bail!("the component `{name}` is to keep {lost:?}, which its text does not contain word by word");
+        }
+        component = component.with_keep(keep);
+    }
+    match section.demos.as_deref() {
+        None => {}
+        Some(PROGRAM) => component = component.with_demos(Demos::Program),
+        Some(place) if component.places().contains(&place) => {
+            component = component.with_demos(Demos::Place(place.to_owned()));
+        }
+        Some(place) => bail!(
+            "the demos of the component `{name}` are to stand at `{place}`, which is no place in its text: write a place such as \
+             `{{examples}}` into it, or `demos = \"{PROGRAM}\"` where the program shows them itself"
+        ),
+    }
+    if let Some(signature) = &section.signature {
+        let parsed = Signature::parse(signature);
+        component = component
+            .with_signature(parsed.with_context(|| format!("in the signature of the component `{name}`"))?);
+    }
+    Ok(component)
 }
 
 /// The text of a component, from its file where it does not stand in the task file.

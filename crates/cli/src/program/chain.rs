@@ -17,6 +17,7 @@ use promptopt_predict::{
     Adapter, Agent, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict, ToolForm,
 };
 
+use super::app_plan::{Asked, AskedModels, equipped, listening};
 use super::blueprint::{Blueprint, StepPlan};
 use super::chat::Chat;
 use crate::task_file::Format;
@@ -31,7 +32,7 @@ pub(crate) struct PredictorChain {
     name: String,
     steps: Vec<Solver>,
     /// The program where it is not ours; there are no steps then.
-    app: Option<Box<dyn Module>>,
+    app: Option<Asked>,
     /// Whether a step writes a `reasoning` of ours before its outputs; a field of that name may also be the user's.
     reasons: Vec<bool>,
     /// The models of those steps that have one of their own.
@@ -115,6 +116,20 @@ impl PredictorChain {
         models: impl IntoIterator<Item = (String, Arc<dyn LanguageModel>)>,
     ) -> Self {
         Self { models: models.into_iter().collect(), ..self }
+    }
+
+    /// With a gateway that listens at an address, where one is given.
+    pub(crate) fn listening_at(self, address: Option<&str>) -> anyhow::Result<Self> {
+        let Some(address) = address else { return Ok(self) };
+        let app = self.app.context(
+            "`--listen` is for a program that is not ours (`run`, `serve` or `url` in `[program]`): leave it out",
+        )?;
+        Ok(Self { app: Some(listening(app, address)), ..self })
+    }
+
+    /// The models that a program that is not ours may ask for.
+    pub(crate) fn with_asked(self, models: AskedModels) -> Self {
+        Self { app: self.app.map(|app| equipped(app, models)), ..self }
     }
 
     /// The first request of every predictor as it goes over the wire. What a predictor takes from one before it
@@ -330,7 +345,8 @@ impl Module for PredictorChain {
     }
 
     fn other_models(&self) -> Vec<Arc<dyn LanguageModel>> {
-        self.models.values().cloned().collect()
+        let asked = self.app.iter().flat_map(|app| app.other_models());
+        asked.chain(self.models.values().cloned()).collect()
     }
 
     fn calls_per_rollout(&self) -> u64 {
@@ -344,6 +360,10 @@ impl Module for PredictorChain {
 
     fn notes(&self) -> Vec<String> {
         self.app.iter().flat_map(|app| app.notes()).collect()
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.app.iter().try_for_each(|app| app.check())
     }
 }
 

@@ -3,17 +3,32 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shorthand::FromName;
 
+/// The model that a program asks for.
+const AS_ASKED: &str = "as-asked";
+
 /// A model: its name alone, or a table.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSection {
-    /// `local`, `local/NAME-OR-PATH`, `sim`, `PROVIDER/MODEL`, `MODEL@BASE_URL`, or a model at `base_url`.
+    /// `local`, `local/NAME-OR-PATH`, `sim`, `PROVIDER/MODEL`, `MODEL@BASE_URL`, or a model at `base_url`. For a program that
+    /// is not ours also `as-asked`: those that it names, of `models`.
     pub(crate) name: String,
+    /// The models that a program may ask for where the name is `as-asked`. Where there is no `prompt_model`, the first one
+    /// writes the instructions.
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+    /// The models that a program that is not ours may ask for embeddings.
+    #[serde(default)]
+    pub(crate) embeddings: Vec<String>,
+    /// Whether the name was `as-asked`; it is the first of `models` then.
+    #[serde(skip)]
+    pub(crate) as_asked: bool,
     /// An OpenAI-compatible server. Default: OpenAI's.
     pub(crate) base_url: Option<String>,
     /// Where the API of the provider in the name lives, for a proxy. Default: the provider's own address.
@@ -65,6 +80,48 @@ impl ModelSection {
     /// A model under its own settings.
     pub(crate) fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Takes the first of the models that a program may ask for where it says `as-asked`.
+    pub(crate) fn settle(&mut self, place: &str) -> anyhow::Result<()> {
+        if self.name != AS_ASKED {
+            if !self.models.is_empty() {
+                bail!("`{place}.models` is for `name = \"{AS_ASKED}\"`: say so, or leave it out");
+            }
+            return Ok(());
+        }
+        let Some(first) = self.models.first() else {
+            bail!(
+                "`{place}.name` is `{AS_ASKED}`: list the models that the program asks for in `{place}.models`"
+            );
+        };
+        if let Some(wrong) = self
+            .models
+            .iter()
+            .find(|name| ["sim", "local", AS_ASKED].contains(&name.as_str()) || name.starts_with("local/"))
+        {
+            bail!("`{place}.models` lists `{wrong}`, which is no model of a server");
+        }
+        self.name.clone_from(first);
+        self.as_asked = true;
+        Ok(())
+    }
+
+    /// The same settings for each model that a program may ask for.
+    pub(crate) fn asked(&self) -> Vec<Self> {
+        let models = self.models.iter().filter(|_| self.as_asked);
+        models.map(|name| Self { name: name.clone(), ..self.clone() }).collect()
+    }
+
+    /// The same server for each model of embeddings.
+    pub(crate) fn embedding(&self) -> Vec<Self> {
+        let section = |name: &String| {
+            let mut section = Self { name: name.clone(), ..self.clone() };
+            section.extra.clear();
+            (section.reasoning_effort, section.verbosity, section.hedge_after) = (None, None, None);
+            section
+        };
+        self.embeddings.iter().map(section).collect()
     }
 
     /// Texts at which a reply ends: those of the file, and a usual one where the file does not say that there are none.

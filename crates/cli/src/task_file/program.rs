@@ -53,7 +53,7 @@ pub(crate) struct ProgramSection {
     pub(crate) timeout: Option<f64>,
     /// Names of environment variables that it gets besides the usual ones such as `PATH`.
     pub(crate) env: Vec<String>,
-    /// The most calls of a language model that it makes for one row. Default: 10.
+    /// The most calls of a language model that it may make for one row. Default: 10.
     pub(crate) max_calls: Option<u64>,
     /// The texts of such a program that are improved.
     pub(crate) components: Vec<ComponentSection>,
@@ -74,6 +74,22 @@ pub(crate) struct ComponentSection {
     /// Where it is looked for in the program's requests. Default: instruction.
     #[serde(default)]
     pub(crate) kind: ComponentKind,
+    /// What it is for, for whoever writes it.
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    /// The most characters of a text in its place.
+    #[serde(default)]
+    pub(crate) max_length: Option<usize>,
+    /// What must stand in a text in its place, word by word. Default: its places, such as `{name}`.
+    #[serde(default)]
+    pub(crate) keep: Option<Vec<String>>,
+    /// Where demos stand: a place in its text, such as `{examples}`, or `program` where the program shows them itself.
+    /// Default: it takes none.
+    #[serde(default)]
+    pub(crate) demos: Option<String>,
+    /// What the predictor behind it takes and gives, for `demos = "program"`. Default: the program's signature.
+    #[serde(default)]
+    pub(crate) signature: Option<String>,
 }
 
 /// Where a text is looked for.

@@ -119,7 +119,26 @@ impl TaskFile {
         Ok(task)
     }
 
-    fn checked(self) -> anyhow::Result<Self> {
+    fn checked(mut self) -> anyhow::Result<Self> {
+        self.model.settle("model")?;
+        let is_app = self.program.run.is_some() || self.program.serve.is_some() || self.program.url.is_some();
+        for (key, is_set) in
+            [("name = \"as-asked\"", self.model.as_asked), ("embeddings", !self.model.embeddings.is_empty())]
+        {
+            if is_set && !is_app {
+                bail!(
+                    "`model.{key}` is for a program that is not ours: say by `run`, `serve` or `url` in `[program]` how it is asked"
+                );
+            }
+        }
+        let others = self.prompt_model.iter_mut().map(|section| ("prompt_model", section));
+        let judges = self.metric.iter_mut().filter_map(|metric| metric.model.as_mut());
+        for (place, section) in others.chain(judges.map(|section| ("metric.model", section))) {
+            section.settle(place)?;
+            if section.as_asked || !section.embeddings.is_empty() {
+                bail!("`{place}` is asked by nobody but promptopt: name one model");
+            }
+        }
         self.optimizer.check()?;
         self.data.check()?;
         for metric in &self.metric {

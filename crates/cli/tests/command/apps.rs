@@ -83,8 +83,12 @@ fn calls(program: &Value) -> u64 {
     of(&spent["task"]) + of(&spent["prompt"])
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 fn check(door: &str, optimizer: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     let count = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&count);
     let model = lm_fn("adder", move |request: LmRequest| {
@@ -153,6 +157,100 @@ fn one_that_stays_is_optimized_by_each_optimizer() {
     }
 }
 
+/// A program that asks one model for embeddings and another for its answer.
+const MODELS_APP: &str = r#"
+import json, os, sys, urllib.request
+
+def post(place, body):
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    request = urllib.request.Request(os.environ["OPENAI_BASE_URL"] + place, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as reply:
+        return json.load(reply)
+
+question = json.load(sys.stdin)["question"]
+assert len(post("/embeddings", {"model": "vectors", "input": question})["data"]) == 1
+messages = [{"role": "system", "content": "Answer."}, {"role": "user", "content": question}]
+print(post("/chat/completions", {"model": "small", "messages": messages})["choices"][0]["message"]["content"])
+"#;
+
+#[test]
+fn a_program_gets_the_models_that_it_asks_for_at_their_prices() {
+    let runtime = runtime();
+    let server = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = |body: axum::Json<Value>| async move {
+            let usage = serde_json::json!({"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110});
+            axum::Json(match body["input"].is_null() {
+                true => serde_json::json!({"choices": [{"message": {"content": body["model"]}, "finish_reason": "stop"}], "usage": usage}),
+                false => serde_json::json!({"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 1000, "total_tokens": 1000}}),
+            })
+        };
+        let app = axum::Router::new().fallback(axum::routing::post(answer));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        address
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("app.py", MODELS_APP);
+    let rows = (0..8).map(|n| format!("{{\"question\": \"{n}\", \"model\": \"small\"}}\n"));
+    write("rows.jsonl", &rows.collect::<String>());
+    let task = |models: &str| {
+        format!(
+            "[program]\nsignature = \"question -> model\"\nrun = [\"python3\", \"app.py\"]\n\
+             [[program.components]]\nname = \"tone\"\ntext = \"Answer.\"\n\
+             [model]\nname = \"as-asked\"\nmodels = {models}\nembeddings = [\"vectors\"]\nbase_url = \"http://{server}\"\n\
+             api_key_env = \"KEY\"\n[data]\npath = \"rows.jsonl\"\n[prices]\nsmall = {{ prompt = 1.0, completion = 2.0 }}\n\
+             large = {{ prompt = 50.0, completion = 50.0 }}\nvectors = {{ prompt = 0.1, completion = 0.0 }}\n"
+        )
+    };
+    let run = |arguments: &[&str]| {
+        let command = std::process::Command::new(env!("CARGO_BIN_EXE_promptopt"))
+            .current_dir(folder.path())
+            .env("KEY", "secret-canary")
+            .args(arguments)
+            .output();
+        command.unwrap()
+    };
+    write("task.toml", &task("[\"large\", \"small\"]"));
+    let output = run(&["eval", "task.toml", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let scored: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!(scored["test"]["mean"], 1.0, "{scored}");
+    // Two calls a row: 100 read at 1 dollar a million and 10 written at 2; 1,000 read at 0.1.
+    let usage = &scored["usage"];
+    assert_eq!((usage["calls"].as_u64(), usage["money"].as_str()), (Some(2), Some("0.00022")), "{scored}");
+
+    write("task.toml", &task("[\"large\"]"));
+    let output = run(&["eval", "task.toml"]);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("the model `small`"), "{said}");
+    write("task.toml", &task("[]"));
+    let said = String::from_utf8_lossy(&run(&["eval", "task.toml"]).stderr).into_owned();
+    assert!(said.contains("list the models that the program asks for in `model.models`"), "{said}");
+}
+
+#[test]
+fn a_text_that_the_program_never_sends_ends_the_run_with_what_it_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("app.py", APP);
+    write("tone.txt", "You are {who}. Answer the question.\n");
+    let rows = (0..9).map(|n| format!("{{\"question\": \"{n}\", \"sum\": \"{n}\"}}\n"));
+    write("rows.jsonl", &rows.collect::<String>());
+    write(
+        "task.toml",
+        "[program]\nsignature = \"question -> sum\"\nrun = [\"python3\", \"app.py\"]\n\
+         [[program.components]]\nname = \"tone\"\ntext = \"You are a poet.\"\n[model]\nname = \"sim\"\n[data]\npath = \"rows.jsonl\"\n",
+    );
+    let output = promptopt(folder.path(), &["optimize", "task.toml", "-q"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("held the text of `tone`"), "{said}");
+    assert!(said.contains("system: You are a clerk. Answer the question."), "{said}");
+}
+
 #[test]
 fn what_cannot_be_is_said() {
     let refused = |program: &str, words: &str| {
@@ -177,6 +275,14 @@ fn what_cannot_be_is_said() {
         &format!("run = [\"true\"]\nvariables = {{ Q = \"query\" }}\n{tone}text = \"a\""),
         "`query`, which is no input",
     );
+    let component = |more: &str, words: &str| {
+        refused(&format!("run = [\"true\"]\n{tone}text = \"Help {{user}}.\"\n{more}"), words);
+    };
+    component("keep = [\"{customer}\"]", "is to keep \"{customer}\", which its text does not contain");
+    component("max_length = 0", "`max_length` = 0");
+    component("demos = \"{examples}\"", "is no place in its text");
+    component("signature = \"a -> b\"", "is for `demos = \"program\"`");
+    component("[model]\nname = \"x\"", "duplicate key");
     refused(
         &format!("run = [\"true\"]\ninstruction = \"a\"\n{tone}text = \"a\""),
         "`instruction`, `reasoning` and `format`",
