@@ -88,6 +88,11 @@ impl App {
         self
     }
 
+    /// Its texts as they stand under its own prompts, with their demos, in the order of its predictors.
+    pub fn texts(&self) -> Vec<String> {
+        self.components.iter().map(|(component, text)| component.text_under(text.prompt())).collect()
+    }
+
     /// With a text that optimizers may change.
     #[must_use]
     pub fn with_component(mut self, component: Component) -> Self {

@@ -126,6 +126,12 @@ impl Component {
         })
     }
 
+    /// The text that stands in its place under a prompt, with its demos. Places that the program fills are as they are
+    /// written.
+    pub fn text_under(&self, prompt: &Prompt) -> String {
+        self.replacement(prompt).map_or_else(|| self.text().to_owned(), |other| other.filled(&[], &[]))
+    }
+
     /// How it shows demos.
     pub fn demos(&self) -> &Demos {
         &self.demos

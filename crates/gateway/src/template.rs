@@ -37,7 +37,7 @@ impl Replacement {
     }
 
     /// The text with what a program fills in; `places` are its places, in the order of the values.
-    fn filled(&self, places: &[String], values: &[&str]) -> String {
+    pub(crate) fn filled(&self, places: &[String], values: &[&str]) -> String {
         let mut written = String::new();
         for (number, fixed) in self.template.fixed.iter().enumerate() {
             written.push_str(fixed);

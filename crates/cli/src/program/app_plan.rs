@@ -240,6 +240,17 @@ pub(crate) fn equipped(app: Asked, _: AskedModels) -> Asked {
     app
 }
 
+/// The texts of a program as it sends them, in the order of its predictors.
+#[cfg(feature = "gateway")]
+pub(crate) fn texts(app: &Asked) -> Vec<String> {
+    app.texts()
+}
+
+#[cfg(not(feature = "gateway"))]
+pub(crate) fn texts(_: &Asked) -> Vec<String> {
+    Vec::new()
+}
+
 /// A program with a gateway that listens at an address.
 #[cfg(feature = "gateway")]
 pub(crate) fn listening(app: Asked, address: &str) -> Asked {

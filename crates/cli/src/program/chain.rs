@@ -17,7 +17,7 @@ use promptopt_predict::{
     Adapter, Agent, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict, ToolForm,
 };
 
-use super::app_plan::{Asked, AskedModels, equipped, listening};
+use super::app_plan::{Asked, AskedModels, equipped, listening, texts};
 use super::blueprint::{Blueprint, StepPlan};
 use super::chat::Chat;
 use crate::task_file::Format;
@@ -138,11 +138,13 @@ impl PredictorChain {
     /// Of a program that is not ours only its texts are known, which stand in what it sends.
     pub(crate) fn chats(&self, example: &Fields) -> Vec<Chat<'_>> {
         if let Some(app) = &self.app {
-            let alone =
-                |predictor: &'_ dyn Predictor| Message::system(predictor.prompt().instruction.as_str());
-            let texts = app.predictors().into_iter();
+            let texts = app.predictors().into_iter().zip(texts(app));
             return texts
-                .map(|predictor| Chat { messages: vec![alone(predictor)], predictor, tools: Vec::new() })
+                .map(|(predictor, text)| Chat {
+                    messages: vec![Message::system(text)],
+                    predictor,
+                    tools: Vec::new(),
+                })
                 .collect();
         }
         let chat = |step| {

@@ -232,6 +232,58 @@ fn a_program_gets_the_models_that_it_asks_for_at_their_prices() {
 }
 
 #[test]
+fn demos_are_found_where_a_component_has_a_place_for_them() {
+    let runtime = runtime();
+    // It keeps to the form where an example shows it, and else for every other question.
+    let model = lm_fn("shown", |request: LmRequest| async move {
+        let fields = requested_fields(&request);
+        let text = match fields.is_empty() {
+            false => {
+                let text = written();
+                ScriptedLm::chat_reply(fields.iter().map(|field| (field.as_str(), text.as_str())))
+            }
+            true => {
+                let asked = request.messages.last().map(|message| message.text()).unwrap_or_default();
+                let sum: u64 = asked.split('+').filter_map(|part| part.trim().parse::<u64>().ok()).sum();
+                let is_shown = request.messages[0].text().contains("messages: ");
+                if is_shown || sum % 4 == 1 { sum.to_string() } else { format!("I think it is {sum}.") }
+            }
+        };
+        Ok(LmReply::text(text, Usage::call(11, 3)))
+    });
+    let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, None)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("app.py", APP);
+    write("tone.txt", "You are {who}. Answer the question.\n{examples}\n");
+    let rows =
+        (0..80).map(|n| format!("{{\"question\": \"{n} + {}\", \"sum\": \"{}\"}}\n", n + 1, 2 * n + 1));
+    write("rows.jsonl", &rows.collect::<String>());
+    write(
+        "task.toml",
+        &format!(
+            "[program]\nsignature = \"question -> sum\"\nserve = [\"python3\", \"app.py\", \"serve\"]\nmax_calls = 2\n\
+             [[program.components]]\nname = \"tone\"\nfile = \"tone.txt\"\ndemos = \"{{examples}}\"\n\
+             [model]\nname = \"m\"\nbase_url = \"{}\"\n[data]\npath = \"rows.jsonl\"\n",
+            server.base_url()
+        ),
+    );
+    let output = promptopt(
+        folder.path(),
+        &["optimize", "task.toml", "-q", "--max-calls", "300", "--out", "best.json"],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let program = read(&folder.path().join("best.json"));
+    let tone = &program["prompts"]["tone"];
+    assert!(!tone["demos"].as_array().unwrap().is_empty(), "{:#}", program["outcome"]);
+    assert_eq!(program["test"]["optimized"]["mean"], 1.0, "{tone:#}");
+    // What is exported is what the program sends.
+    let exported = promptopt(folder.path(), &["export", "best.json"]);
+    let exported = String::from_utf8_lossy(&exported.stdout);
+    assert!(exported.contains("Answer the question.\nmessages: "), "{exported}");
+}
+
+#[test]
 fn a_text_that_the_program_never_sends_ends_the_run_with_what_it_sends() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
