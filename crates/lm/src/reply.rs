@@ -16,6 +16,10 @@ use crate::provider_error::ProviderError;
 /// The most that is kept of an id or a name, in characters.
 const MAX_HEAD_CHARS: usize = 200;
 
+/// The fields of a body that are read, and those that are other for each reply and so are not kept.
+const READ: [&str; 9] =
+    ["id", "object", "created", "model", "choices", "usage", "system_fingerprint", "error", "obfuscation"];
+
 /// Why a reply with a success status holds no completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ReplyProblem {
@@ -144,6 +148,11 @@ fn read_head(value: &Value, head: &mut LmReply) {
     ] {
         *place = place.take().or_else(|| text(name).map(|text| shorten(text, MAX_HEAD_CHARS)));
     }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        if !READ.contains(&name.as_str()) && !value.is_null() {
+            head.extra.insert(name.clone(), value.clone());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +176,16 @@ mod tests {
         let reply = read(json!({"choices": [choice]})).unwrap();
         let expected = Completion::new(text).with_finish_reason(finish_reason).with_tool_calls(calls);
         assert_eq!(reply.completions, [expected], "{choice}");
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_body_is_kept() {
+        let body = br#"{"id": "1", "created": 5, "choices": [{"message": {"content": "a"}}], "service_tier": "flex", "x": null}"#;
+        let reply = read_body(body).unwrap();
+        assert_eq!(
+            reply.extra.iter().collect::<Vec<_>>(),
+            [(&"service_tier".to_owned(), &Value::from("flex"))]
+        );
     }
 
     #[test]

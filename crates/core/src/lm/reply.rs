@@ -168,6 +168,9 @@ pub struct LmReply {
     /// What the provider's set-up was, in its words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_fingerprint: Option<String>,
+    /// Fields of the body that are not known here, such as `service_tier` or `citations`.
+    #[serde(default, skip_serializing_if = "Extra::is_empty")]
+    pub extra: Extra,
 }
 
 impl LmReply {

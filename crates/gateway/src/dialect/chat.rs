@@ -63,7 +63,7 @@ pub(super) fn write(asked: &Asked, reply: &LmReply, id: &str) -> Value {
             json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason})
         })
         .collect();
-    json!({
+    let mut body = json!({
         "id": format!("chatcmpl-{id}"),
         "object": "chat.completion",
         "created": CREATED,
@@ -71,7 +71,14 @@ pub(super) fn write(asked: &Asked, reply: &LmReply, id: &str) -> Value {
         "choices": choices,
         "usage": usage(reply),
         "system_fingerprint": reply.system_fingerprint,
-    })
+    });
+    // What the provider says besides is for whoever asked.
+    if let Some(body) = body.as_object_mut() {
+        for (name, value) in reply.extra.iter() {
+            body.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    body
 }
 
 fn usage(reply: &LmReply) -> Value {
@@ -117,4 +124,28 @@ pub(super) fn events(asked: &Asked, body: &Value) -> String {
     }
     text.push_str("data: [DONE]\n\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::money::Usage;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_a_request_and_a_reply_passes_through() {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "a", "name": "Ann"}],
+            "service_tier": "flex", "modalities": ["text"], "user": null});
+        let asked = read(body.as_object().unwrap().clone()).unwrap();
+        assert_eq!(asked.request.extra.keys().collect::<Vec<_>>(), ["service_tier", "modalities"]);
+        assert_eq!(json!(asked.request.messages[0])["name"], "Ann");
+        let mut reply = LmReply::text("b", Usage::call(1, 1));
+        reply.extra.insert("citations".to_owned(), json!(["https://example.org"]));
+        reply.extra.insert("model".to_owned(), json!("other"));
+        reply.completions[0].extra.insert("annotations".to_owned(), json!([1]));
+        let written = write(&asked, &reply, "1");
+        assert_eq!(written["citations"], json!(["https://example.org"]));
+        assert_eq!(written["model"], "m");
+        assert_eq!(written["choices"][0]["message"]["annotations"], json!([1]));
+    }
 }
