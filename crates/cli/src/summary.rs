@@ -217,7 +217,10 @@ impl Ending<'_> {
             "test_usage": test_usage,
             "estimate": self.forecast.to_json(),
             "judge_calls": self.gauge.judge_calls(),
+            // What was asked of the providers now; unknown where nothing stands between them and the run.
+            "paid": (self.replies != StoredStats::default()).then_some(self.replies.paid),
             "replayed_calls": self.replies.replayed.calls,
+            "shared_calls": self.replies.shared.calls,
             "cached_calls": self.replies.cached.calls,
             "stop": outcome.stop,
             "exhausted": outcome.exhausted,
