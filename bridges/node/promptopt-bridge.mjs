@@ -18,25 +18,17 @@ import { createInterface } from "node:readline";
 /** promptopt reads no longer line. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
-/** What promptopt asks: one row, and where the models for it are. */
-export class Question {
+/** What promptopt asks: one row, and where the models for it are. Its types are in promptopt-bridge.d.mts. */
+class Question {
   #steps = [];
 
-  /** @param {Record<string, any>} asked */
   constructor(asked) {
-    /** @type {number} */
     this.id = asked.id;
-    /** The fields of the row. @type {Record<string, any>} */
     this.inputs = asked.inputs ?? {};
-    /** Component -> the text in force. @type {Record<string, string>} */
     this.components = asked.components ?? {};
-    /** Component -> demos, of components with `demos = "program"`. @type {Record<string, Record<string, any>[]>} */
     this.demos = asked.demos ?? {};
-    /** The base URL for clients of OpenAI. @type {string} */
     this.baseUrl = asked.base_url;
-    /** The base URL for clients of Anthropic. @type {string} */
     this.anthropicBaseUrl = asked.anthropic_base_url;
-    /** The key for both, which is of use for this question alone. @type {string} */
     this.apiKey = asked.api_key;
   }
 
@@ -62,13 +54,7 @@ export class Question {
     };
   }
 
-  /**
-   * Tells what one component got and gave, where the program knows that better than its requests show it.
-   * @param {string} component
-   * @param {Record<string, any>} inputs
-   * @param {Record<string, any>} [outputs]
-   * @param {unknown} [error]
-   */
+  /** Tells what one component got and gave, where the program knows that better than its requests show it. */
   step(component, inputs, outputs = {}, error = undefined) {
     const said = error === undefined ? {} : { error: String(error) };
     this.#steps.push({ component, inputs, outputs, ...said });
@@ -89,7 +75,7 @@ export class Question {
  *
  * Nothing that the program prints reaches the answers: standard output becomes standard error.
  *
- * @param {(inputs: Record<string, any>, question: Question) => any} answer
+ * @param {(inputs: Record<string, any>, question: import("./promptopt-bridge.d.mts").Question) => unknown} answer
  * @returns {Promise<void>} settled when all questions are answered
  */
 export async function serve(answer) {

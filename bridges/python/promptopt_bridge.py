@@ -24,12 +24,14 @@ In the task file: `serve = ["python3", "app.py"]`. The objects that go over the 
 import asyncio
 import contextvars
 import dataclasses
+import datetime
 import inspect
 import json
 import os
 import sys
 import threading
 import traceback
+import typing
 
 __all__ = ["Question", "components", "serve", "serve_dspy"]
 
@@ -265,11 +267,36 @@ def components(program):
     """The predictors of a program of DSPy as `[[program.components]]` of a task file."""
     texts = []
     for name, predictor in _predictors(program):
+        signature = predictor.signature
+        sides = (", ".join(map(_field, side)) for side in (signature.input_fields.items(), signature.output_fields.items()))
         texts.append(
-            f"[[program.components]]\nname = {_toml(name)}\ntext = {_toml(predictor.signature.instructions)}\n"
-            'demos = "program"\n'
+            f"[[program.components]]\nname = {_toml(name)}\ntext = {_toml(signature.instructions)}\n"
+            f'demos = "program"\nsignature = {_toml(" -> ".join(sides))}\n'
         )
     return "\n".join(texts)
+
+
+def _field(field):
+    name, kind = field[0], _type(field[1].annotation)
+    return name if kind == "str" else f"{name}: {kind}"
+
+
+def _type(annotation):
+    """A type in the words of a task file; what it has no word for is a text."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Union or type(annotation).__name__ == "UnionType":
+        kinds = [_type(one) for one in inner if one is not type(None)]
+        kind = kinds[0] if len(kinds) == 1 else f"union[{', '.join(kinds)}]"
+        return f"optional[{kind}]" if type(None) in inner else kind
+    if origin is typing.Literal and all(isinstance(one, str) and one.replace("_", "").isalnum() for one in inner):
+        return f"enum[{', '.join(inner)}]"
+    if annotation is list or origin is list:
+        return f"list[{_type(inner[0])}]" if inner else "list[str]"
+    if annotation is dict or origin is dict or hasattr(annotation, "model_fields"):
+        known = {"Image": "image", "File": "file", "History": "history"}
+        return known.get(annotation.__name__, "object") if inspect.isclass(annotation) else "object"
+    simple = {int: "int", float: "float", bool: "bool", datetime.date: "date", datetime.datetime: "datetime"}
+    return simple.get(annotation, "str")
 
 
 def _predictors(program):

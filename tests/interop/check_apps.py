@@ -1,4 +1,5 @@
-"""Optimizes programs that call models by clients we did not write, and compares promptopt's books with what the server counted.
+"""Optimizes programs that call models by clients we did not write, and compares promptopt's books with what the server counted,
+and what goes between promptopt and the programs with its schema.
 
 Called by run.sh with the command, a scratch folder, the interpreters with the clients and with DSPy, and, where there is npm,
 the folder of the `openai` package.
@@ -16,6 +17,8 @@ import tomllib
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import jsonschema
 
 promptopt, scratch, clients, dspy, *openai_package = (Path(argument).absolute() for argument in sys.argv[1:])
 root = Path(__file__).resolve().parents[2]
@@ -65,7 +68,10 @@ def write(messages):
     with books.lock:
         books.written += 1
         number = books.written
-    text = f"Add the two numbers. {TAUGHT} {WAYS[number % len(WAYS)]} {WAYS[number // len(WAYS) % len(WAYS)]}"
+    # A place that the program fills has to stay.
+    places = [place for place in ("{{ shop }}", "{shop}") if any(place in texts(one) for one in messages)]
+    shop = f" You work for {places[0]}." if places else ""
+    text = f"Add the two numbers.{shop} {TAUGHT} {WAYS[number % len(WAYS)]} {WAYS[number // len(WAYS) % len(WAYS)]}"
     is_asked_for_fields = "Your output fields are" in texts(messages[0])
     asked = texts(messages[-1]).rsplit("Respond with", 1)[-1]
     wanted = [name for name in FIELD.findall(asked) if is_asked_for_fields and name != "completed"]
@@ -218,6 +224,10 @@ def optimize(app, door, components, optimizer, calls, cap, is_taught=True):
     expect(f"{what} is asked with the key alone", books.keys_refused == 0, books.keys_refused)
     if ended.returncode:
         return
+    if (folder / "questions.jsonl").exists():
+        names, told_of = check_lines(what, folder)
+        if app.startswith("DSPy"):
+            expect(f"{what} tells the steps of its predictors", told_of == names, (told_of, names))
     best, told = json.loads((folder / "best.json").read_text()), json.loads(ended.stdout)
     spent, tested, paid = best["outcome"]["spending"], best["test_usage"], told["paid"]
     expect(f"{what} says what was paid, where replies are kept", (paid is None) == (not is_kept), paid)
@@ -262,19 +272,46 @@ if openai_package:
     (scratch / "app/node_modules").symlink_to(openai_package[0] / "node_modules")
 
 
-def door(*command, key="serve"):
-    return f"{key} = {json.dumps(list(map(str, command)))}"
+def serve(*command):
+    """A program that stays, with a note of what goes in and comes out."""
+    command = [sys.executable, "tee.py", "questions.jsonl", "answers.jsonl", *command]
+    return f"serve = {json.dumps(list(map(str, command)))}"
+
+
+SCHEMA = json.loads((root / "docs/program-protocol.schema.json").read_text())
+PARTS = {
+    name: jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}) for name in ("question", "answer")
+}
+
+
+def check_lines(app, folder):
+    """What went over the pipes against the schema of the docs."""
+    asked, answered = ([], [])
+    for lines, name in ((asked, "questions.jsonl"), (answered, "answers.jsonl")):
+        for line in (folder / name).read_text().splitlines():
+            if line.startswith("{"):
+                lines.append(json.loads(line))
+    for part, lines in (("question", asked), ("answer", answered)):
+        wrong = next((f"{error.message}: {line}" for line in lines for error in PARTS[part].iter_errors(line)), None)
+        expect(f"each {part} of {app} is as the schema has it", lines and wrong is None, wrong)
+        unknown = {key for line in lines for key in line} - set(SCHEMA["$defs"][part]["properties"])
+        expect(f"the schema has all keys of each {part} of {app}", not unknown, unknown)
+    ids = [line.get("id") for line in asked]
+    expect(f"each question of {app} has its answer", sorted(ids) == sorted(line["id"] for line in answered), (ids, answered[-1:]))
+    expect(f"{app} is asked by one question's key alone", len({line["api_key"] for line in asked}) == len(asked), len(asked))
+    told = {step["component"] for line in answered for step in line.get("steps", [])}
+    return set(asked[0]["components"]), told
 
 
 APPS = {
-    "openai-python": (door(clients, "openai_app.py", "serve"), PAIR, 6, 150),
-    "anthropic-python": (door(clients, "anthropic_app.py", "serve"), PAIR, 4, 110),
-    "LangGraph": (door(clients, "langgraph_app.py"), PAIR.replace(" of {shop}", ""), 2, 80),
+    "openai-python": (serve(clients, "openai_app.py", "serve"), PAIR, 6, 150),
+    "anthropic-python": (serve(clients, "anthropic_app.py", "serve"), PAIR, 4, 110),
+    "LangGraph": (serve(clients, "langgraph_app.py"), PAIR.replace(" of {shop}", ""), 2, 80),
 }
 if openai_package:
-    APPS["openai of npm"] = (door("node", "openai_app.mjs"), PAIR.replace("{shop}", "{{ shop }}"), 5, 130)
+    APPS["openai of npm"] = (serve("node", "openai_app.mjs"), PAIR.replace("{shop}", "{{ shop }}"), 5, 130)
 for name, calls, cap in (("chain_of_thought", 2, 60), ("two_predictors", 4, 100), ("react", 6, 150)):
-    APPS[f"DSPy {name}"] = (door(dspy, "dspy_app.py", name), name, calls, cap)
+    APPS[f"DSPy {name}"] = (serve(dspy, "dspy_app.py", name), name, calls, cap)
 
 wanted = os.environ.get("APPS", "")
 for app, (how, components, calls, cap) in APPS.items():

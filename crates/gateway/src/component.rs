@@ -194,6 +194,16 @@ impl Component {
     /// Puts another text in the place of its own, wherever a request has it. Says whether it was found; with `None` it is
     /// only looked for. Where a program put the other text in by itself, that one is found.
     pub(crate) fn replace(&self, request: &mut LmRequest, other: Option<&Replacement>) -> bool {
+        // One that holds the text of its own would be put in once more, there.
+        let holds_own = |other: &&Replacement| {
+            let text = other.template().text();
+            text != self.text() && self.template.replaced(text, None).is_some()
+        };
+        if let Some(other) = other.filter(holds_own)
+            && self.replace_text(other.template(), request, None)
+        {
+            return true;
+        }
         self.replace_text(&self.template, request, other)
             || other.is_some_and(|other| self.replace_text(other.template(), request, None))
     }
@@ -256,4 +266,25 @@ fn replace_in_content(text: &Template, content: &mut Content, other: Option<&Rep
         *content = Content::as_parts(parts);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use promptopt_core::lm::Message;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_the_program_put_in_by_itself_is_not_put_in_twice() {
+        let check = |own: &str, other: &str, sent: &str, expected: &str| {
+            let mut request = LmRequest::new(vec![Message::system(sent)]);
+            assert!(Component::new("tone", own).replace(&mut request, Some(&Replacement::new(other))));
+            assert_eq!(request.messages[0].text(), expected);
+        };
+        check("Be kind.", "Be kind. Be brief.", "Hi. Be kind. Be brief.", "Hi. Be kind. Be brief.");
+        check("Be kind.", "Be kind. Be brief.", "Hi. Be kind.", "Hi. Be kind. Be brief.");
+        check("Help {who}.", "Help {who}. Now.", "Help Ann. Now.", "Help Ann. Now.");
+        check("Help {who}.", "Help {who}. Now.", "Help Ann.", "Help Ann. Now.");
+        check("Be kind. Be brief.", "Be kind.", "Be kind. Be brief.", "Be kind.");
+    }
 }
