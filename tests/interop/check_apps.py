@@ -99,6 +99,8 @@ def dspy_fields(system, asked, told):
     # Only what the user's message gives, and not how the reply is to be.
     given = asked.rsplit("Respond with", 1)[0]
     numbers = re.findall(r"\d+", given.split("[[ ## trajectory ## ]]")[0])
+    # Some rows it knows by itself, so that demos can be made of them.
+    told = told or sum(map(int, numbers)) % 4 == 0
     is_begun = "tool_name_0" in given
     arguments = dict(zip("ab", map(int, numbers))) if told else {"a": int(numbers[0])}
     observed = re.findall(r"observation_0 ## \]\]\n(\d+)", given)
@@ -164,7 +166,7 @@ def expect(what, is_so, seen):
     global checked
     checked += 1
     if not is_so:
-        differences.append(f"{what}: {str(seen)[:1500]}")
+        differences.append(f"{what}: {str(seen)[-1500:]}")
 
 
 def component(name, text, kind="instruction"):
@@ -183,10 +185,10 @@ def dspy_components(name):
     expect(f"the components of {name} are printed", told.returncode == 0, told.stderr)
     found = tomllib.loads(told.stdout)["program"]["components"]
     expect(f"the components of {name} have their texts", all(one["text"].strip() for one in found), told.stdout)
-    return told.stdout.replace("demos = \"program\"\n", "")
+    return told.stdout
 
 
-def optimize(app, door, components, optimizer, calls, cap, is_taught=True):
+def optimize(app, door, components, optimizer, calls, cap, is_enough=True):
     """One optimization, and its books beside the server's."""
     what = f"{app} by {optimizer} with {cap} calls"
     folder = scratch / re.sub(r"\W+", "-", what)
@@ -219,15 +221,24 @@ def optimize(app, door, components, optimizer, calls, cap, is_taught=True):
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
     print(f"apps: {what}: {books.used['worker']['calls']} and {books.used['writer']['calls']} calls, "
           f"{time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
-    expect(f"{what} ends well", ended.returncode == 0, ended.stderr)
+    expect(f"{what} ends as it should", (ended.returncode == 0) == is_enough, ended.stderr)
     expect(f"{what} shows no key", KEY not in ended.stdout + ended.stderr, ended.stderr)
     expect(f"{what} is asked with the key alone", books.keys_refused == 0, books.keys_refused)
+    if not is_enough:
+        made = sum(used["calls"] for used in books.used.values())
+        expect(f"{what} makes all the calls that it may, and no more", made == cap, made)
+        expect(f"{what} says why", "the budget is too small" in ended.stderr, ended.stderr)
+        answers = (folder / "answers.jsonl").read_text()
+        expect(f"{what} is told as by a provider", "RateLimitError: Error code: 429 - the budget" in answers, answers)
     if ended.returncode:
         return
     if (folder / "questions.jsonl").exists():
         names, told_of = check_lines(what, folder)
         if app.startswith("DSPy"):
             expect(f"{what} tells the steps of its predictors", told_of == names, (told_of, names))
+            asked_with = [json.loads(line).get("demos", {}) for line in (folder / "questions.jsonl").read_text().splitlines()]
+            has_demos = any(demos for asked in asked_with for demos in asked.values())
+            expect(f"{what} shows demos where they are searched for", has_demos == (optimizer == "miprov2"), asked_with[-1:])
     best, told = json.loads((folder / "best.json").read_text()), json.loads(ended.stdout)
     spent, tested, paid = best["outcome"]["spending"], best["test_usage"], told["paid"]
     expect(f"{what} says what was paid, where replies are kept", (paid is None) == (not is_kept), paid)
@@ -250,12 +261,9 @@ def optimize(app, door, components, optimizer, calls, cap, is_taught=True):
     made = spent["task"]["calls"] + spent["prompt"].get("calls", 0)
     expect(f"{what} stays under its cap", made <= cap, made)
     notes = best["outcome"].get("notes", [])
-    expect(f"every text of {what} is found", not any("no request" in note for note in notes), notes)
-    if is_taught:
-        test = best["test"]
-        means = test["baseline"]["mean"], test["optimized"]["mean"]
-        expect(f"{what} gains", means == (0.0, 1.0), (means, best["prompts"], notes))
-    return best
+    expect(f"{what} is not taken for one that keeps state", not any("keeps something" in note for note in notes), notes)
+    means = best["test"]["baseline"]["mean"], best["test"]["optimized"]["mean"]
+    expect(f"{what} gains", means[0] < means[1] == 1.0, (means, best["prompts"], notes))
 
 
 # DSPy keeps a cache in the home folder, and looks for the prices of models in the internet.
@@ -305,7 +313,7 @@ def check_lines(app, folder):
 
 APPS = {
     "openai-python": (serve(clients, "openai_app.py", "serve"), PAIR, 6, 150),
-    "anthropic-python": (serve(clients, "anthropic_app.py", "serve"), PAIR, 4, 110),
+    "anthropic-python": (serve(clients, "anthropic_app.py"), PAIR, 4, 110),
     "LangGraph": (serve(clients, "langgraph_app.py"), PAIR.replace(" of {shop}", ""), 2, 80),
 }
 if openai_package:
@@ -313,14 +321,28 @@ if openai_package:
 for name, calls, cap in (("chain_of_thought", 2, 60), ("two_predictors", 4, 100), ("react", 6, 150)):
     APPS[f"DSPy {name}"] = (serve(dspy, "dspy_app.py", name), name, calls, cap)
 
-wanted = os.environ.get("APPS", "")
+only = os.environ.get("PROMPTOPT_APPS", "")
 for app, (how, components, calls, cap) in APPS.items():
-    if wanted not in app:
+    if only not in app:
         continue
     if app.startswith("DSPy"):
         components = dspy_components(components)
     for optimizer, share in (("copro", 1), ("miprov2", 1), ("gepa", 2)):
         optimize(app, how, components, optimizer, calls, share * cap)
+
+# The other doors, for a program that nobody changed.
+run = f"run = {json.dumps([str(clients), 'openai_app.py'])}"
+optimize("openai-python, a process for each row,", run, PAIR, "copro", 6, 130)
+with subprocess.Popen([clients, "openai_app.py", "listen"], cwd=scratch / "app", stdout=subprocess.PIPE, text=True) as service:
+    try:
+        url = f'url = "http://127.0.0.1:{service.stdout.readline().strip()}/answer"'
+        optimize("openai-python, a service,", url, PAIR, "copro", 6, 130)
+    finally:
+        service.kill()
+
+# A program that makes more calls than it was said to, so that the cap is reached in the middle of rows.
+for cap in (31, 45):
+    optimize("openai-python, cut short,", APPS["openai-python"][0], PAIR, "copro", 1, cap, is_enough=False)
 
 for difference in differences:
     print(f"DIFFERENT: {difference}")

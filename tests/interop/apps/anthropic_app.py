@@ -1,10 +1,10 @@
 """A program on anthropic-python: messages with tools, whole and streamed."""
 
-import json
 import os
-import sys
 
 from anthropic import Anthropic
+
+from promptopt_bridge import serve
 
 TONE = "You add numbers for a customer of {shop}.\nAnswer the question."
 ADD = "Adds two numbers."
@@ -58,9 +58,4 @@ def answer(client, inputs):
 
 
 assert "canary" not in str(os.environ)
-if sys.argv[1:] == ["serve"]:
-    from promptopt_bridge import serve
-
-    serve(lambda inputs, question: answer(Anthropic(**question.anthropic), inputs))
-else:
-    print(json.dumps(answer(Anthropic(), json.load(sys.stdin))))
+serve(lambda inputs, question: answer(Anthropic(**question.anthropic), inputs))

@@ -83,8 +83,32 @@ def answer(client, inputs):
     return {"sum": found[0] if len(set(found)) == 1 else "; ".join(found)}
 
 
+def listen():
+    """The same program as a service. It says its port."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            client = OpenAI(base_url=asked["base_url"], api_key=asked["api_key"])
+            body = json.dumps({"outputs": answer(client, asked["inputs"])}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    print(service.server_port, flush=True)
+    service.serve_forever()
+
+
 assert "canary" not in str(os.environ)
-if sys.argv[1:] == ["serve"]:
+if sys.argv[1:] == ["listen"]:
+    listen()
+elif sys.argv[1:] == ["serve"]:
     from promptopt_bridge import serve
 
     serve(lambda inputs, question: answer(OpenAI(**question.openai), inputs))
