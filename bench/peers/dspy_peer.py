@@ -3,7 +3,8 @@
 usage: dspy_peer.py METHOD BASE_URL DATA OUT SEED
 
 METHOD  miprov2, miprov2-zero-shot, copro or gepa
-DATA    JSON: `signature`, `input`, `output` and the rows of `train` and `selection`; for a real task
+DATA    JSON: `signature` (or the `predictors` of a chain, pairs of a name and a signature), `input`, `output` and the rows of
+        `train` and `selection`; for a real task
         `instruction`, `contains` (instead of equal), `max_tokens`, `temperature` and `budget` (in calls) as well, and
         where bench/real measures: `task`, `seed` and `sizes` (whose verifier judges), `plain` (the format without
         markers), and `writer` (`base_url` and `max_tokens` of the model that writes instructions)
@@ -131,7 +132,12 @@ def optimized(program):
     sys.exit(f"there is no method {method!r}; give miprov2, miprov2-zero-shot, copro or gepa")
 
 
-predict = dspy.Predict(dspy.Signature(data["signature"], data.get("instruction")))
+if "predictors" in data:
+    from dspy_chain import Chain
+
+    predict = Chain(data["predictors"])
+else:
+    predict = dspy.Predict(dspy.Signature(data["signature"], data.get("instruction")))
 try:
     program = optimized(Plain(predict) if plain else predict)
 except Exception as error:

@@ -25,6 +25,7 @@ mod real_table;
 mod real_work;
 mod scaling;
 mod search;
+mod search_bridge;
 mod search_counting;
 mod search_methods;
 mod search_peers;

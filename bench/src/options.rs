@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Search: run DSPy as well, which is installed in target/peers.
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Search: run our optimizers on DSPy's program as well, which is asked through the bridge.
+    #[arg(long)]
+    pub(crate) bridge: bool,
     /// Search and harm: only this landscape.
     #[arg(long)]
     pub(crate) landscape: Option<String>,

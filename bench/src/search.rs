@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::search_methods::Method;
 use crate::search_series::{BUDGETS, Point, rows};
 use crate::table::{Row, say};
-use crate::{search_counting::counted, search_peers, search_plot};
+use crate::{search_bridge, search_counting::counted, search_peers, search_plot};
 
 /// Seeds of the report. The sizes of the optimizers were chosen on seeds 100 to 139.
 const SEEDS: std::ops::Range<u64> = 0..5;
@@ -60,6 +60,9 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
         .collect::<Result<_>>()?;
     if options.peers && !options.quick {
         points.extend(search_peers::run(options, &seeds).await?);
+    }
+    if options.bridge && !options.quick {
+        points.extend(search_bridge::run(options, &seeds).await?);
     }
     let rows = rows(&points);
     let whole = !options.quick && options.landscape.is_none();

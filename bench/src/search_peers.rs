@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use promptopt_core::data::Example;
 use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::Predictor;
 use promptopt_core::prompt::Prompts;
 use promptopt_dspy::{DspyProgram, Layout};
 use promptopt_testkit::{Landscape, LoopbackServer};
@@ -29,22 +30,26 @@ const METHODS: [(&str, &str); 4] = [
     ("copro", "DSPy COPRO"),
 ];
 
-/// The runs of the peers, on hidden rules unless another landscape of one predictor is named.
+/// The runs of the peers, on hidden rules unless another landscape is named.
 pub(crate) async fn run(options: &Options, seeds: &[u64]) -> Result<Vec<Point>> {
     let wanted = options.landscape.as_deref().unwrap_or("hidden-rules");
     let python = python()?;
     let mut points = Vec::new();
-    for (method, name) in METHODS {
+    let is_wanted = |name: &str| options.methods.is_empty() || options.methods.iter().any(|it| it == name);
+    for (method, name) in METHODS.into_iter().filter(|(_, name)| is_wanted(name)) {
         for seed in seeds {
             let landscape = Landscape::all(*seed).into_iter().find(|one| one.name == wanted);
             let landscape = landscape.with_context(|| format!("there is no landscape `{wanted}`"))?;
-            let data = json!({
-                "signature": landscape.program().predictors().first().map(|one| one.signature().to_string()),
+            let mut data = json!({
                 "input": "question",
                 "output": "answer",
                 "train": rows(&landscape.train),
                 "selection": rows(&landscape.selection),
             });
+            match predictors(&landscape).as_slice() {
+                [(_, signature)] => data["signature"] = signature.as_str().into(),
+                many => data["predictors"] = json!(many),
+            }
             let layout = Layout::of(&landscape.program());
             let (prompts, calls) =
                 compile(&python, method, landscape.model(*seed), &data, &layout, *seed).await?;
@@ -61,6 +66,13 @@ pub(crate) async fn run(options: &Options, seeds: &[u64]) -> Result<Vec<Point>> 
         }
     }
     Ok(points)
+}
+
+/// The predictors of a landscape's program: names and signatures.
+pub(crate) fn predictors(landscape: &Landscape) -> Vec<(String, String)> {
+    let program = landscape.program();
+    let of = |one: &dyn Predictor| (one.path().to_owned(), one.signature().to_string());
+    program.predictors().into_iter().map(of).collect()
 }
 
 /// One run of a peer: its prompts and the calls it took.
