@@ -113,7 +113,8 @@ impl LanguageModel for Paid {
         }
         let mut result = self.model.complete(request, &ticket.attempts(profile.max_attempts_billed)).await;
         let cost = match &result {
-            Ok(reply) => cost_of_reply(reply, &ticket, *price),
+            // What asks for no token of a reply, as for embeddings, gets none.
+            Ok(reply) => cost_of_reply(reply, request.sampling.max_tokens == Some(0), &ticket, *price),
             Err(error) => cost_of_failure(error, &ticket),
         };
         ticket.settle(cost);
@@ -220,9 +221,9 @@ fn written_bytes(part: &impl serde::Serialize) -> usize {
 }
 
 /// What a reply cost. A number of tokens that it does not tell counts with all that it may have been.
-fn cost_of_reply(reply: &LmReply, ticket: &Ticket, price: Option<Price>) -> Usage {
+fn cost_of_reply(reply: &LmReply, only_reads: bool, ticket: &Ticket, price: Option<Price>) -> Usage {
     let mut cost = reply.usage.with_calls(reply.usage.calls.max(1));
-    if !tells_tokens(reply) {
+    if !tells_tokens(reply, only_reads) {
         let (attempts, bound) = ticket.reserved();
         let most = bound.times(attempts.min(cost.calls));
         ticket.note_untold();
@@ -238,8 +239,8 @@ fn cost_of_reply(reply: &LmReply, ticket: &Ticket, price: Option<Price>) -> Usag
 
 /// Whether a reply says how many tokens were read and written. No request reads none, and what writes none says
 /// nothing of the reasoning behind it.
-fn tells_tokens(reply: &LmReply) -> bool {
-    reply.usage.prompt_tokens > 0 && reply.usage.completion_tokens > 0
+fn tells_tokens(reply: &LmReply, only_reads: bool) -> bool {
+    reply.usage.prompt_tokens > 0 && (reply.usage.completion_tokens > 0 || only_reads)
 }
 
 /// What a failed request may have cost: all attempts but the last were such that may be billed.
