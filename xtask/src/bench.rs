@@ -35,6 +35,7 @@ parts:
 options:
   --quick        smaller sizes, no peers, no embedded model: under five minutes
   --peers        search: install DSPy in a scratch environment and run it against the same server
+  --bridge       search: run our optimizers on DSPy's own program as well, through the gateway
   --landscape X  search: this simulated task alone
   --seeds A-B    search: seeds A to B instead of those of the report
   --plot FILE    search: draw the scores as SVG
