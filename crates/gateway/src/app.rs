@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use crate::answer::Answer;
 use crate::door::Question;
 use crate::memory::Memory;
-use crate::models::Models;
+use crate::models::{Asks, Models};
 use crate::session::{Ended, OTHER, Shared};
 use crate::{Component, Demos, Door, Error, Gateway};
 
@@ -119,6 +119,17 @@ impl App {
     #[must_use]
     pub fn with_embeddings(mut self, name: impl Into<String>, model: Arc<dyn LanguageModel>) -> Self {
         self.models.add_embeddings(name.into(), model);
+        self
+    }
+
+    /// With a way to find the model of whatever name the program asks for, and is not known otherwise. A run cannot know
+    /// beforehand which there will be, nor what they cost, so this is for those who look at a program, and not for a run.
+    #[must_use]
+    pub fn with_models_by(
+        mut self,
+        find: impl Fn(&str, Asks) -> Result<Arc<dyn LanguageModel>, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.models.find_by(Arc::new(find));
         self
     }
 

@@ -1,5 +1,7 @@
 //! Named texts of a program that is not ours, and how they are found in its requests.
 
+use std::ops::Range;
+
 use promptopt_core::data::plain_text;
 use promptopt_core::lm::{Content, LmRequest, Part, Role};
 use promptopt_core::program::TextRules;
@@ -189,6 +191,12 @@ impl Component {
     /// The places in it that the program fills, as they are written.
     pub fn places(&self) -> Vec<&str> {
         self.template.places()
+    }
+
+    /// Where its text stands first in one that a program sent, and what stands in its places there. White space at its ends is
+    /// no part of it, and lines end with a line feed alone.
+    pub fn find<'t>(&self, sent: &'t str) -> Option<(Range<usize>, Vec<&'t str>)> {
+        self.template.find(sent).map(|found| (found.start..found.end, found.values))
     }
 
     /// Puts another text in the place of its own, wherever a request has it. Says whether it was found; with `None` it is

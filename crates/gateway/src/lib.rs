@@ -50,6 +50,7 @@ pub use component::{Component, ComponentKind, Demos};
 pub use door::{Door, Run, Serve, Url};
 pub use error::Error;
 pub use gateway::Gateway;
+pub use models::Asks;
 pub use session::{Ended, Session};
 
 /// Compiles the example of the README.

@@ -5,9 +5,24 @@ use std::sync::Arc;
 
 use promptopt_core::lm::LanguageModel;
 
+/// What a program asks a model for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Asks {
+    /// A completion of a chat.
+    Chat,
+    /// Embeddings of texts.
+    Embeddings,
+}
+
+/// Finds the model of a name, or says why there is none.
+type Finder = dyn Fn(&str, Asks) -> Result<Arc<dyn LanguageModel>, String> + Send + Sync;
+
 /// The models that a program may name in its requests.
 #[derive(Clone, Default)]
 pub(crate) struct Models {
+    /// Finds those that are not listed.
+    finder: Option<Arc<Finder>>,
     /// Without one, every chat goes to the model of the run, whatever it names.
     chat: BTreeMap<String, Arc<dyn LanguageModel>>,
     embeddings: BTreeMap<String, Arc<dyn LanguageModel>>,
@@ -20,6 +35,10 @@ impl Models {
 
     pub(crate) fn add_embeddings(&mut self, name: String, model: Arc<dyn LanguageModel>) {
         self.embeddings.insert(name, model);
+    }
+
+    pub(crate) fn find_by(&mut self, finder: Arc<Finder>) {
+        self.finder = Some(finder);
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<dyn LanguageModel>> {
@@ -36,6 +55,9 @@ impl Models {
     ///
     /// Where the program may name some, and names another.
     pub(crate) fn chat(&self, name: &str) -> Result<Option<Arc<dyn LanguageModel>>, String> {
+        if let (Some(finder), None) = (&self.finder, self.chat.get(name)) {
+            return finder(name, Asks::Chat).map(Some);
+        }
         if self.chat.is_empty() {
             return Ok(None);
         }
@@ -54,6 +76,9 @@ impl Models {
     ///
     /// Where it is not named.
     pub(crate) fn embeddings(&self, name: &str) -> Result<Arc<dyn LanguageModel>, String> {
+        if let (Some(finder), None) = (&self.finder, self.embeddings.get(name)) {
+            return finder(name, Asks::Embeddings);
+        }
         self.embeddings
             .get(name)
             .cloned()

@@ -51,10 +51,10 @@ impl Replacement {
 }
 
 /// Where a text was found, and what the program put into its places.
-struct Found<'t> {
-    start: usize,
-    end: usize,
-    values: Vec<&'t str>,
+pub(crate) struct Found<'t> {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) values: Vec<&'t str>,
 }
 
 impl Template {
@@ -110,7 +110,7 @@ impl Template {
         is_there.then_some(written)
     }
 
-    fn find<'t>(&self, sent: &'t str) -> Option<Found<'t>> {
+    pub(crate) fn find<'t>(&self, sent: &'t str) -> Option<Found<'t>> {
         if self.text.is_empty() {
             return None;
         }
