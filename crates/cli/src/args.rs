@@ -1,5 +1,7 @@
 //! The command line.
 
+mod app;
+
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::exit::EXIT_CODES;
 use crate::optimizers::Kind;
 use crate::program::path_pair;
+
+pub(crate) use app::{ApplyArgs, DiscoverArgs};
 
 /// Makes the prompts of an LLM program better by measurement.
 ///
@@ -58,6 +62,7 @@ pub(crate) struct TraceArgs {
 pub(crate) enum Command {
     /// Write a commented task file and a small data set to begin with.
     Init(InitArgs),
+    Discover(DiscoverArgs),
     /// Optimize the prompts of a task and measure the gain on its sealed test.
     #[command(after_long_help = EXIT_CODES)]
     Optimize(OptimizeArgs),
@@ -70,6 +75,7 @@ pub(crate) enum Command {
     /// Go on with a run that was interrupted or killed; nothing that was paid is paid again.
     #[command(after_long_help = EXIT_CODES)]
     Resume(ResumeArgs),
+    Apply(ApplyArgs),
     /// Evaluate a task's prompts, or optimized ones, on its sealed test.
     #[command(after_long_help = EXIT_CODES)]
     Eval(EvalArgs),

@@ -81,6 +81,12 @@ impl Undivided {
         Ok(rows)
     }
 
+    /// Rows that come from nowhere.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn of(pool: Vec<Example>) -> Self {
+        Self { pool, selection: None, test: None, source: Value::Null, notes: Vec::new() }
+    }
+
     /// All rows, for those who only look at them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Example> {
         let more = self.selection.iter().chain(&self.test).flatten();

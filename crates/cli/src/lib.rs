@@ -6,6 +6,7 @@
 //! cargo install promptopt-cli
 //! promptopt init                  # writes a task file to begin with
 //! promptopt optimize task.toml    # optimizes, measures on a sealed test, writes the program and a report
+//! promptopt discover -- python3 app.py    # or begins with a program that exists already
 //! ```
 //!
 //! To optimize from Rust, take the crate [`promptopt`](https://docs.rs/promptopt). From this crate a Rust program may want
@@ -19,10 +20,13 @@
 //! | `providers` | Anthropic, Gemini and Ollama by their own APIs |
 //! | `local` | an embedded model that runs on the CPU; takes a C++ compiler, cmake and libclang to build |
 
+mod apply;
 mod args;
 mod compare;
 mod data;
 mod diff;
+#[cfg(feature = "gateway")]
+mod discover;
 mod estimate;
 mod evaluate;
 mod exit;
@@ -129,6 +133,7 @@ pub async fn main() -> ExitCode {
 fn span(command: &Command) -> tracing::Span {
     let name = match command {
         Command::Optimize(_) => "optimize",
+        Command::Discover(_) => "discover",
         Command::Probe(_) => "probe",
         Command::Resume(_) => "resume",
         Command::Eval(_) => "eval",
@@ -172,6 +177,13 @@ fn is_closed_pipe(error: &std::io::Error) -> bool {
 async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Init(options) => init::run(options, output),
+        #[cfg(feature = "gateway")]
+        Command::Discover(options) => discover::run(options, output).await,
+        #[cfg(not(feature = "gateway"))]
+        Command::Discover(_) => {
+            anyhow::bail!("this promptopt was built without the gateway: build it with `--features gateway`")
+        }
+        Command::Apply(options) => apply::run(options, output),
         Command::Optimize(options) => optimize::run(options, output).await,
         Command::Probe(options) => probe::run(options, output).await,
         Command::Estimate(options) => estimate::run(options, output).await,

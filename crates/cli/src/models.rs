@@ -78,7 +78,7 @@ impl Endpoints {
 }
 
 /// A model by the command line or the task file. `rows` are what a simulated model answers about.
-async fn choose(
+pub(crate) async fn choose(
     section: &ModelSection,
     name: Option<&str>,
     rows: &Undivided,
@@ -111,7 +111,7 @@ async fn choose(
 }
 
 /// A model of embeddings, which is a server's.
-async fn embedding(
+pub(crate) async fn embedding(
     section: &ModelSection,
     endpoints: &mut Endpoints,
 ) -> anyhow::Result<Arc<dyn LanguageModel>> {

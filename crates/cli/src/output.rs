@@ -76,6 +76,18 @@ impl Output {
     }
 }
 
+/// Asks whoever sits at the terminal; nobody else is asked, and says no.
+pub(crate) fn ask(output: Output, question: &str) -> anyhow::Result<bool> {
+    if output.json || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Ok(false);
+    }
+    write!(io::stdout(), "{} [y/N] ", safe(question))?;
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// Says something on standard error, beside the progress. A closed one is no reason to end anything.
 pub(crate) fn say(text: impl Display) {
     let text = safe(&text.to_string());

@@ -7,6 +7,8 @@ mod chain;
 mod chat;
 mod file;
 
+#[cfg(feature = "gateway")]
+pub(crate) use app_plan::AppPlan;
 pub(crate) use app_plan::{AskedModels, text as component_text};
 pub(crate) use blueprint::{Blueprint, ServedTools};
 pub(crate) use chain::PredictorChain;

@@ -13,6 +13,9 @@ mod apps;
 mod costs;
 #[path = "command/data.rs"]
 mod data;
+#[cfg(feature = "gateway")]
+#[path = "command/discover.rs"]
+mod discover;
 #[path = "command/doors.rs"]
 mod doors;
 #[path = "command/exchange.rs"]

@@ -104,11 +104,6 @@ impl AppPlan {
                 );
             }
         }
-        if section.components.is_empty() {
-            bail!(
-                "the program has no texts to improve: name them in `[[program.components]]`, each with `name` and `text` or `file`"
-            );
-        }
         let mut seen = Vec::new();
         let wrong_component = |component: &ComponentSection| -> Option<String> {
             let name = &component.name;
@@ -159,6 +154,24 @@ impl AppPlan {
         };
         plan.command(Path::new(""))?;
         Ok(Some(plan))
+    }
+
+    /// Checks that there is a text to improve.
+    pub(crate) fn check_components(&self) -> anyhow::Result<()> {
+        if self.components.is_empty() {
+            bail!(
+                "the program has no texts to improve: name them in `[[program.components]]`, each with `name` and `text` or \
+                 `file`, or let `promptopt discover` find them"
+            );
+        }
+        Ok(())
+    }
+
+    /// The same for those who look for its texts.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn without_components(mut self) -> Self {
+        self.components.clear();
+        self
     }
 
     /// Checks that the variables are set which it gets.

@@ -123,6 +123,7 @@ impl Blueprint {
         let Some(text) = &section.signature else { return Ok(None) };
         let plain = Signature::parse(text).context("in `program.signature`")?;
         let Some(app) = AppPlan::of(section, &plain)? else { return Ok(None) };
+        app.check_components()?;
         let signature = described(&plain, &section.descriptions, None, "program")?;
         Ok(Some(Self { steps: Vec::new(), signature, app: Some(app) }))
     }

@@ -15,7 +15,7 @@ pub(super) struct Terminal(String);
 
 impl Terminal {
     /// Starts a command in a terminal of its own.
-    fn start(folder: &Path, command: &str) -> Self {
+    pub(super) fn start(folder: &Path, command: &str) -> Self {
         let name = Self::name();
         let started = tmux(&name, &["new-session", "-d", "-s", "t", "-x", "80", "-y", "24", "sh"]);
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
@@ -56,8 +56,26 @@ impl Terminal {
         format!("promptopt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Types a line.
+    pub(super) fn type_in(&self, line: &str) {
+        tmux(&self.0, &["send-keys", "-t", "t", line, "Enter"]);
+    }
+
+    /// Waits until something stands on it, and gives the whole.
+    pub(super) fn wait_for(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let screen = self.screen(true);
+            if screen.contains(text) {
+                return screen;
+            }
+            assert!(Instant::now() < deadline, "no `{text}` in {screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// What stands on it, with what has scrolled away where `all` says so.
-    fn screen(&self, all: bool) -> String {
+    pub(super) fn screen(&self, all: bool) -> String {
         let from = if all { "-" } else { "0" };
         String::from_utf8(tmux(&self.0, &["capture-pane", "-p", "-t", "t", "-S", from]).stdout).unwrap()
     }
