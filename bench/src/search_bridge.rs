@@ -92,14 +92,12 @@ async fn measure(
 fn app(python: &Path, landscape: &Landscape) -> Result<App> {
     let predictors = predictors(landscape);
     let cache = std::env::temp_dir().join("promptopt-dspy-cache");
-    let command = CommandLine::new(
-        python.to_string_lossy(),
-        [SCRIPT.to_owned(), json!(predictors).to_string()],
-    )
-    .with_variables([
-        ("DSPY_CACHEDIR".to_owned(), cache.display().to_string()),
-        ("LITELLM_LOCAL_MODEL_COST_MAP".to_owned(), "True".to_owned()),
-    ]);
+    let command =
+        CommandLine::new(python.to_string_lossy(), [SCRIPT.to_owned(), json!(predictors).to_string()])
+            .with_variables([
+                ("DSPY_CACHEDIR".to_owned(), cache.display().to_string()),
+                ("LITELLM_LOCAL_MODEL_COST_MAP".to_owned(), "True".to_owned()),
+            ]);
     let whole = Signature::parse("question -> answer")?;
     let mut app = App::new("chain", whole, Door::Serve(Serve::new(command)));
     for (name, signature) in &predictors {
