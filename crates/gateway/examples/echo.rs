@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let mut said = Vec::new();
     tokio::io::stdin().read_to_end(&mut said).await?;
-    let ended = session.close();
+    let ended = session.close().await;
     anyhow::ensure!(ended.failure.is_none(), "{ended:?}");
     eprintln!("{} calls; found {:?}; unknown {:?}", ended.calls, ended.found, ended.unknown);
     Ok(())

@@ -133,7 +133,7 @@ impl App {
         self
     }
 
-    /// With the most calls that one rollout may make. Default: 10.
+    /// With the most calls that one rollout may make. Further ones are refused, and the rollout fails. Default: 10.
     #[must_use]
     pub fn with_calls(mut self, calls: u64) -> Self {
         self.calls = calls.max(1);
@@ -164,6 +164,7 @@ impl App {
         let replaced =
             in_force.iter().map(|(component, prompt)| ((*component).clone(), component.replacement(prompt)));
         let shared = Shared::new(context.clone(), replaced.collect(), self.models.clone(), memory);
+        let shared = shared.with_calls(self.calls);
         let session = gateway.open_with(shared);
         let told = |(component, prompt): &(&Component, &Prompt)| {
             (component.name().to_owned(), prompt.instruction.as_str().into())
@@ -177,7 +178,7 @@ impl App {
         let demos = demos.collect();
         let question = Question { session: &session, inputs, signature: &self.signature, components, demos };
         let answer = self.door.ask(&question).await;
-        Ok((answer, session.close()))
+        Ok((answer, session.close().await))
     }
 
     /// Asks the same question once more, with replies from memory alone, and notes whether the program asks other things.
@@ -249,9 +250,13 @@ impl Module for App {
         // What the program made of an error that is not its own says nothing of its prompts.
         let answer = match ended.failure {
             Some(error) => Err(anyhow::Error::new(error).context("a call of the program got no reply")),
-            None => answer.map_err(|error| match ended.unknown.as_slice() {
-                [] => error.into(),
-                unknown => anyhow::Error::new(error).context(format!(
+            // Which calls were refused depends on timing, so no answer counts.
+            None if ended.calls_refused > 0 => Err(Error::Calls { most: self.calls }.into()),
+            None => answer.map_err(|error| match (&ended.refused, ended.unknown.as_slice()) {
+                (None, []) => error.into(),
+                (Some(refused), _) => anyhow::Error::new(error)
+                    .context(format!("the program sent {refused}; the gateway does not take that")),
+                (None, unknown) => anyhow::Error::new(error).context(format!(
                     "the program asked for {}, which the gateway does not have",
                     unknown.join(", ")
                 )),

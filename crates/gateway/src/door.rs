@@ -91,7 +91,7 @@ const MAX_SAID: usize = 600;
 
 /// Starts a program. One that cannot be started says nothing of its texts.
 fn started(command: &CommandLine) -> Result<ProcessGroup, Error> {
-    command.start().map_err(|error| Error::Start {
+    command.clone().ending_strays().start().map_err(|error| Error::Start {
         program: command.to_string(),
         source: Unavailable::new(error.to_string()),
     })

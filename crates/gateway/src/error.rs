@@ -33,7 +33,7 @@ pub enum Error {
         complaint: String,
     },
     /// It died while it was asked, twice.
-    #[error("the program died while it was asked{complaint}")]
+    #[error("the program ended, or closed its standard input or output, while it was asked{complaint}")]
     Died {
         /// The last of what it said on standard error.
         complaint: String,
@@ -59,6 +59,15 @@ pub enum Error {
     Said {
         /// Its words.
         said: String,
+    },
+    /// It made more calls than one answer may take.
+    #[error(
+        "the program makes more than {most} calls of language models for one answer: raise `max_calls` in `[program]` \
+         (`App::with_calls`), or see why it asks so often"
+    )]
+    Calls {
+        /// The most that it may make.
+        most: u64,
     },
     /// What it wrote is no answer.
     #[error("the program's answer cannot be used: {reason}")]

@@ -4,20 +4,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use promptopt_core::program::CallContext;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::Component;
-use crate::handler::handle;
+use crate::listener;
 use crate::models::Models;
 use crate::session::{Session, Shared};
 use crate::template::Replacement;
-
-/// The largest request that is read, in bytes.
-const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// An HTTP server on the loopback interface, through which programs call language models. It lives until it is dropped.
 pub struct Gateway {
@@ -81,14 +76,7 @@ impl Gateway {
 
     fn serve(listener: TcpListener, address: String) -> Self {
         let sessions = Arc::new(Sessions::default());
-        let app = Router::new()
-            .fallback(handle)
-            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-            .with_state(Arc::clone(&sessions));
-        let task = tokio::spawn(async move {
-            // An error ends the serving; programs then see a refused connection.
-            let _ = axum::serve(listener, app).await;
-        });
+        let task = tokio::spawn(listener::serve(listener, Arc::clone(&sessions)));
         Self { address, sessions, task }
     }
 

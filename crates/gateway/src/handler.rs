@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::State;
+use axum::body::Body as Incoming;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use promptopt_core::lm::{LmError, LmRequest, Message};
+use bytes::Bytes;
+use promptopt_core::data::shorten;
+use promptopt_core::lm::{LmError, LmReply, LmRequest, Message};
 use serde_json::{Value, json};
 
+use crate::Error;
+use crate::body;
 use crate::dialect::{Body, Dialect};
 use crate::gateway::Sessions;
 use crate::session::Shared;
@@ -17,16 +20,14 @@ use crate::session::Shared;
 /// Clients of OpenAI and Anthropic heed it: what failed here was tried again already.
 const SHOULD_RETRY: &str = "x-should-retry";
 
-pub(crate) async fn handle(
-    State(sessions): State<Arc<Sessions>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let (token, place) = match uri.path().strip_prefix("/s/").and_then(|path| path.split_once('/')) {
+/// The longest text of an error that a program is told, in characters.
+const MAX_SAID: usize = 2_000;
+
+pub(crate) async fn handle(sessions: &Sessions, request: Request<Incoming>) -> Response {
+    let (head, body) = request.into_parts();
+    let (token, place) = match head.uri.path().strip_prefix("/s/").and_then(|path| path.split_once('/')) {
         Some((token, place)) => (Some(token), place),
-        None => (key_of(&headers), uri.path().trim_start_matches('/')),
+        None => (key_of(&head.headers), head.uri.path().trim_start_matches('/')),
     };
     let place = place.strip_prefix("v1/").unwrap_or(place).trim_end_matches('/');
     let dialect = match place {
@@ -35,17 +36,34 @@ pub(crate) async fn handle(
         "messages" => Dialect::Messages,
         _ => Dialect::Chat,
     };
+    // Nothing of a request is kept before it is known whose it is.
     let Some(session) = token.and_then(|token| sessions.find(token)) else {
-        let says = "this key is of no rollout that is under way: use the base URL and the key that the program was given";
-        return refuse(dialect, StatusCode::UNAUTHORIZED, "authentication_error", says);
+        body::discard(body).await;
+        return no_rollout(dialect);
     };
-    match (method, place) {
-        (Method::POST, "chat/completions" | "responses" | "messages") => {
-            complete(dialect, &session, &body).await
+    match (head.method, place) {
+        (Method::POST, "chat/completions" | "responses" | "messages" | "embeddings") => {
+            if session.is_used_up() {
+                body::discard(body).await;
+                return failed(dialect, &session.too_many());
+            }
+            let Some(_room) = session.room(body::room(&body)).await else {
+                return no_rollout(dialect);
+            };
+            match body::read(body).await {
+                Ok(body) if place == "embeddings" => embed(&session, &body).await,
+                Ok(body) => complete(dialect, &session, &body).await,
+                Err(unread) => {
+                    session.refused(&unread.says());
+                    let says = format!("the gateway does not take {}", unread.says());
+                    refuse(dialect, unread.status(), "invalid_request_error", &says)
+                }
+            }
         }
-        (Method::POST, "embeddings") => embed(&session, &body).await,
         (Method::GET, "models") => json_response(StatusCode::OK, &models(&session)),
         (method, place) => {
+            body::discard(body).await;
+            let place = shorten(place, MAX_SAID / 10);
             session.unknown(&format!("`{method} /{place}`"));
             let says = format!(
                 "promptopt's gateway does not speak `{method} /{place}`: it speaks `POST /chat/completions`, `POST \
@@ -56,6 +74,11 @@ pub(crate) async fn handle(
     }
 }
 
+fn no_rollout(dialect: Dialect) -> Response {
+    let says = "this key is of no rollout that is under way: use the base URL and the key that the program was given";
+    refuse(dialect, StatusCode::UNAUTHORIZED, "authentication_error", says)
+}
+
 /// The key as clients of both providers send it.
 fn key_of(headers: &HeaderMap) -> Option<&str> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
@@ -63,7 +86,7 @@ fn key_of(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key"))
 }
 
-async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response {
+async fn complete(dialect: Dialect, session: &Arc<Shared>, body: &Bytes) -> Response {
     let invalid = |says: &str| refuse(dialect, StatusCode::BAD_REQUEST, "invalid_request_error", says);
     let body: Body = match serde_json::from_slice(body) {
         Ok(body) => body,
@@ -73,9 +96,14 @@ async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response 
         Ok(asked) => asked,
         Err(says) => return invalid(&says),
     };
-    let id = session.number().to_string();
-    match session.complete(asked.request.clone(), &asked.model).await {
+    let number = match session.number() {
+        Ok(number) => number,
+        Err(error) => return failed(dialect, &error),
+    };
+    let (own, request, model) = (Arc::clone(session), asked.request.clone(), asked.model.clone());
+    match session.see_through(async move { own.complete(request, &model).await }).await {
         Ok(reply) => {
+            let id = number.to_string();
             let written = dialect.write(&asked, &reply, &id);
             if asked.stream {
                 let head = [(CONTENT_TYPE, "text/event-stream")];
@@ -88,7 +116,7 @@ async fn complete(dialect: Dialect, session: &Shared, body: &Bytes) -> Response 
 }
 
 /// Embeddings go to the provider as they are, and come back as they are.
-async fn embed(session: &Shared, body: &Bytes) -> Response {
+async fn embed(session: &Arc<Shared>, body: &Bytes) -> Response {
     let invalid = |says: &str| refuse(Dialect::Chat, StatusCode::BAD_REQUEST, "invalid_request_error", says);
     let mut body: Body = match serde_json::from_slice(body) {
         Ok(body) => body,
@@ -105,8 +133,13 @@ async fn embed(session: &Shared, body: &Bytes) -> Response {
     let mut request = LmRequest::new(vec![Message::user(text)]);
     request.sampling.max_tokens = Some(0);
     request.extra.extend(body);
-    session.number();
-    match session.embed(request, &model).await {
+    if let Err(error) = session.number() {
+        return failed(Dialect::Chat, &error);
+    }
+    let own = Arc::clone(session);
+    let result: Result<LmReply, _> =
+        session.see_through(async move { own.embed(request, &model).await }).await;
+    match result {
         Ok(reply) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], reply.first_text().to_owned())
             .into_response(),
         Err(error) => failed(Dialect::Chat, &error),
@@ -115,7 +148,11 @@ async fn embed(session: &Shared, body: &Bytes) -> Response {
 
 fn failed(dialect: Dialect, error: &LmError) -> Response {
     let (status, kind) = status_of(error);
-    refuse(dialect, status, kind, &error.to_string())
+    let says = match error {
+        LmError::CallLimit { limit } => Error::Calls { most: *limit }.to_string(),
+        error => shorten(&error.to_string(), MAX_SAID),
+    };
+    refuse(dialect, status, kind, &says)
 }
 
 /// How a provider would say it.

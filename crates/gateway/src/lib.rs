@@ -24,7 +24,7 @@
 //! let session = gateway.open(CallContext::new(model), []);
 //! // The program is given `session.openai_url()` and `session.key()`, and asks as it always does.
 //! assert!(session.openai_url().starts_with("http://127.0.0.1:"));
-//! let ended = session.close();
+//! let ended = session.close().await;
 //! assert_eq!(ended.calls, 0);
 //! # Ok(())
 //! # }
@@ -34,12 +34,14 @@
 
 mod answer;
 mod app;
+mod body;
 mod component;
 mod dialect;
 mod door;
 mod error;
 mod gateway;
 mod handler;
+mod listener;
 mod memory;
 mod models;
 mod session;

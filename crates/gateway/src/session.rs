@@ -9,8 +9,11 @@ use promptopt_core::program::CallContext;
 use promptopt_core::secret::Redactor;
 use promptopt_core::trace::Step;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinSet;
 
 use crate::Component;
+use crate::body;
 use crate::gateway::Sessions;
 use crate::memory::{Memory, Recalled};
 use crate::models::Models;
@@ -42,6 +45,8 @@ pub struct Session {
 pub struct Ended {
     /// How many calls the program made.
     pub calls: u64,
+    /// How many calls were refused, because it had made as many as it may.
+    pub calls_refused: u64,
     /// The components that were found in its requests.
     pub found: Vec<String>,
     /// Why a call got no reply, where the prompt is not to blame. The first of them.
@@ -50,6 +55,8 @@ pub struct Ended {
     pub unknown: Vec<String>,
     /// Where a component was not found, texts that a request had instead, cut and without secrets.
     pub instead: Vec<String>,
+    /// What it sent that the gateway does not take. The first of it.
+    pub refused: Option<String>,
 }
 
 pub(crate) struct Shared {
@@ -58,7 +65,13 @@ pub(crate) struct Shared {
     models: Models,
     /// The calls, where the same is to be asked twice.
     memory: Option<Arc<Memory>>,
+    /// The most calls, and those so far, refused ones included.
+    most: u64,
     calls: AtomicU64,
+    /// What a program may have under way at once, in MiB of its requests.
+    room: Arc<Semaphore>,
+    /// Calls under way; none once the rollout is over.
+    under_way: Mutex<Option<JoinSet<()>>>,
     record: Mutex<Ended>,
 }
 
@@ -69,7 +82,23 @@ impl Shared {
         models: Models,
         memory: Option<Arc<Memory>>,
     ) -> Self {
-        Self { context, components, models, memory, calls: AtomicU64::new(0), record: Mutex::default() }
+        Self {
+            context,
+            components,
+            models,
+            memory,
+            most: u64::MAX,
+            calls: AtomicU64::new(0),
+            room: Arc::new(Semaphore::new(body::ROOM)),
+            under_way: Mutex::new(Some(JoinSet::new())),
+            record: Mutex::default(),
+        }
+    }
+
+    /// With the most calls that the program may make.
+    pub(crate) fn with_calls(mut self, most: u64) -> Self {
+        self.most = most;
+        self
     }
 
     pub(crate) fn models(&self) -> &Models {
@@ -77,8 +106,61 @@ impl Shared {
     }
 
     /// The number of a call, from 1, for the names of its reply.
-    pub(crate) fn number(&self) -> u64 {
-        self.calls.fetch_add(1, Ordering::SeqCst) + 1
+    ///
+    /// # Errors
+    ///
+    /// Where the program has made as many calls as it may.
+    pub(crate) fn number(&self) -> Result<u64, LmError> {
+        let before = self.calls.fetch_add(1, Ordering::SeqCst);
+        if before >= self.most {
+            return Err(LmError::CallLimit { limit: self.most });
+        }
+        Ok(before + 1)
+    }
+
+    /// Whether the program has made as many calls as it may.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) >= self.most
+    }
+
+    /// Counts a call that is refused unread.
+    pub(crate) fn too_many(&self) -> LmError {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        LmError::CallLimit { limit: self.most }
+    }
+
+    /// Waits for room for a request of so many MiB; none comes once the rollout is over.
+    pub(crate) async fn room(&self, mib: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).acquire_many_owned(u32::try_from(mib).ok()?).await.ok()
+    }
+
+    /// Sees a call through, even where the program hangs up: it is paid, so its reply is kept.
+    pub(crate) async fn see_through(
+        &self,
+        call: impl Future<Output = Result<LmReply, LmError>> + Send + 'static,
+    ) -> Result<LmReply, LmError> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(calls) = under_way.as_mut() else { return Err(LmError::Cancelled) };
+            while calls.try_join_next().is_some() {}
+            // Where the program hung up, nobody waits for it.
+            calls.spawn(async move { drop(sender.send(call.await)) });
+        }
+        receiver.await.unwrap_or(Err(LmError::Cancelled))
+    }
+
+    /// Takes no call any more; gives those that are under way.
+    fn end(&self) -> Option<JoinSet<()>> {
+        self.room.close();
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes what the program sent that the gateway does not take.
+    pub(crate) fn refused(&self, what: &str) {
+        self.with_record(|record| {
+            record.refused.get_or_insert_with(|| what.to_owned());
+        });
     }
 
     /// Completes a request for a model that it names, with the texts that are in force.
@@ -188,6 +270,8 @@ impl Shared {
                 if record.instead.len() >= MAX_INSTEAD {
                     return;
                 }
+                // What is told is the beginning, and a secret at this cut is beyond it.
+                let text = shorten(text.trim(), MAX_STEP_CHARS);
                 let text = Redactor::default().strict().redact(&text).into_owned();
                 let text = format!("{what}: {}", shorten(text.trim(), MAX_INSTEAD_CHARS));
                 if !record.instead.contains(&text) {
@@ -199,9 +283,10 @@ impl Shared {
 
     /// Notes a request for something that is not there.
     pub(crate) fn unknown(&self, what: &str) {
+        let what = shorten(what, MAX_INSTEAD_CHARS);
         self.with_record(|record| {
-            if record.unknown.len() < MAX_UNKNOWN && !record.unknown.iter().any(|known| known == what) {
-                record.unknown.push(what.to_owned());
+            if record.unknown.len() < MAX_UNKNOWN && !record.unknown.contains(&what) {
+                record.unknown.push(what);
             }
         });
     }
@@ -287,11 +372,16 @@ impl Session {
         format!("http://{}/s/{}", self.address, self.token)
     }
 
-    /// Lets nobody ask any more, and says what came of it.
-    pub fn close(self) -> Ended {
+    /// Lets nobody ask any more, waits for the replies to calls that are under way, and says what came of it. Where a
+    /// session is dropped instead, such calls are dropped as well.
+    pub async fn close(self) -> Ended {
         self.sessions.close(&self.token);
-        let calls = self.shared.calls.load(Ordering::SeqCst);
-        self.shared.with_record(|record| Ended { calls, ..record.clone() })
+        if let Some(mut calls) = self.shared.end() {
+            while calls.join_next().await.is_some() {}
+        }
+        let (asked, most) = (self.shared.calls.load(Ordering::SeqCst), self.shared.most);
+        let (calls, calls_refused) = (asked.min(most), asked.saturating_sub(most));
+        self.shared.with_record(|record| Ended { calls, calls_refused, ..record.clone() })
     }
 }
 
@@ -308,5 +398,6 @@ fn variables(url: &str, key: &str) -> [(&'static str, String); 5] {
 impl Drop for Session {
     fn drop(&mut self) {
         self.sessions.close(&self.token);
+        drop(self.shared.end());
     }
 }

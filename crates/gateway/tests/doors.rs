@@ -265,7 +265,10 @@ async fn a_process_that_stays_answers_many_and_is_started_anew() {
     }
     assert_eq!(requests.lock().unwrap().len(), 40);
     let error = format!("{:#}", answer(&app, &context, "die").await.unwrap_err());
-    assert_eq!(error, "the program died while it was asked; it said: out of patience");
+    assert_eq!(
+        error,
+        "the program ended, or closed its standard input or output, while it was asked; it said: out of patience"
+    );
     assert!(answer(&app, &context, "Q1").await.is_ok());
     assert!(answer(&app, &context, "away").await.is_err());
 }

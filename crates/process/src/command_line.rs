@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::environment::environment;
 use crate::group::ProcessGroup;
+use crate::strays;
 
 /// A program and its arguments, the folder in which it runs, and what it gets of our environment.
 #[derive(Debug, Clone)]
@@ -18,6 +19,7 @@ pub struct CommandLine {
     folder: PathBuf,
     handed_on: Vec<String>,
     variables: Vec<(String, String)>,
+    ends_strays: bool,
 }
 
 impl CommandLine {
@@ -29,6 +31,7 @@ impl CommandLine {
             folder: PathBuf::from("."),
             handed_on: Vec::new(),
             variables: Vec::new(),
+            ends_strays: false,
         }
     }
 
@@ -53,6 +56,14 @@ impl CommandLine {
     #[must_use]
     pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables.extend(variables);
+        self
+    }
+
+    /// The same, and with it end those that it started and that left its group, such as daemons. They are known by a variable
+    /// of their environment, and only on Linux; one that began without that variable stays.
+    #[must_use]
+    pub fn ending_strays(mut self) -> Self {
+        self.ends_strays = true;
         self
     }
 
@@ -96,7 +107,7 @@ impl CommandLine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        ProcessGroup::start(command)
+        ProcessGroup::start(command, self.ends_strays.then(strays::mark))
     }
 }
 

@@ -2,34 +2,69 @@
 
 use std::io;
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::process::{Child, Command};
 
-/// The leaders of all groups that live.
-static LEADERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+use crate::guard::Guard;
+use crate::strays;
+
+/// The groups that live.
+static LIVING: Mutex<Living> = Mutex::new(Living { leaders: Vec::new(), guard: None });
+
+struct Living {
+    /// Each leader, and the mark of what it started.
+    leaders: Vec<(u32, Option<String>)>,
+    /// Started with the first group.
+    guard: Option<Guard>,
+}
+
+impl Living {
+    fn add(&mut self, leader: u32, mark: Option<String>) {
+        self.leaders.push((leader, mark));
+        self.guard.get_or_insert_with(Guard::start).add(leader);
+    }
+
+    /// Ends a group, which no longer lives.
+    fn end(&mut self, leader: u32) {
+        let Some(place) = self.leaders.iter().position(|(known, _)| *known == leader) else { return };
+        let (leader, mark) = self.leaders.swap_remove(place);
+        end(leader, mark.as_deref());
+        if let Some(guard) = &mut self.guard {
+            guard.remove(leader);
+        }
+    }
+}
+
+fn living() -> MutexGuard<'static, Living> {
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A process and those that it started, in a group of their own. So Ctrl-C, which the terminal sends to our group,
-/// leaves it to us when they end: with this value.
+/// leaves it to us when they end: with this value. Where we are killed, a small shell that lives beside us ends them.
 ///
-/// A process that founds another group or session leaves this one and is not ended.
+/// A process that founds another group or session leaves this one, and is ended only where
+/// [`CommandLine::ending_strays`](crate::CommandLine::ending_strays) asks for it.
 #[derive(Debug)]
 pub struct ProcessGroup {
     leader: Child,
 }
 
 impl ProcessGroup {
-    /// Starts a command as the leader of a new group.
+    /// Starts a command as the leader of a new group. What it starts is known by `mark`.
     ///
     /// # Errors
     ///
     /// Where the program cannot be started.
-    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn start(mut command: Command, mark: Option<String>) -> io::Result<Self> {
         #[cfg(unix)]
         command.process_group(0);
-        let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+        command.envs(mark.as_ref().map(|mark| (strays::VARIABLE, mark)));
+        let mut living = living();
         let leader = command.kill_on_drop(true).spawn()?;
-        leaders.extend(leader.id());
+        if let Some(id) = leader.id() {
+            living.add(id, mark);
+        }
         Ok(Self { leader })
     }
 
@@ -43,8 +78,7 @@ impl ProcessGroup {
         let status = self.leader.wait().await;
         if let Some(id) = id {
             // From here on the number of the leader may become that of another process.
-            LEADERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|leader| *leader != id);
-            end(id);
+            living().end(id);
         }
         status
     }
@@ -59,23 +93,29 @@ impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // Nobody waited for the leader yet, so its number is still its own, even if it has ended.
         if let Some(id) = self.leader.id() {
-            let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-            leaders.retain(|leader| *leader != id);
-            end(id);
+            living().end(id);
         }
     }
 }
 
 /// Ends all groups and lets no new one begin, where the process is about to end without dropping anything.
 pub fn end_all() {
-    let leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-    leaders.iter().copied().for_each(end);
+    let living = living();
+    living.leaders.iter().for_each(|(leader, mark)| end(*leader, mark.as_deref()));
     // Whoever starts one, or drops one, waits until the process ends.
-    std::mem::forget(leaders);
+    std::mem::forget(living);
+}
+
+/// Ends a group, and those with its mark that left it.
+fn end(leader: u32, mark: Option<&str>) {
+    end_group(leader);
+    if let Some(mark) = mark {
+        strays::end(mark, leader);
+    }
 }
 
 #[cfg(unix)]
-fn end(leader: u32) {
+fn end_group(leader: u32) {
     use rustix::process::{Pid, Signal, kill_process_group};
     if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
         // A group that is gone already is what is wanted.
@@ -85,4 +125,4 @@ fn end(leader: u32) {
 
 /// Elsewhere the process alone is ended, when it is dropped.
 #[cfg(not(unix))]
-fn end(_leader: u32) {}
+fn end_group(_leader: u32) {}

@@ -4,7 +4,7 @@
 //! A [`CommandLine`] is a program with its arguments. It gets the usual environment variables and those that are handed
 //! on by name, so an API key in the environment does not reach a program that has no need of it. It runs in a process
 //! group of its own. When the [`ProcessGroup`] is dropped, the program ends, and so does everything that it has
-//! started.
+//! started. A small shell is started with the first group, and ends all groups where this process is killed.
 //!
 //! In [promptopt](https://docs.rs/promptopt), metrics, tools and servers of tools are such commands. This crate works
 //! alone.
@@ -41,6 +41,8 @@ mod command_line;
 mod complaint;
 mod environment;
 mod group;
+mod guard;
+mod strays;
 
 pub use command_line::CommandLine;
 pub use complaint::Complaint;

@@ -1,7 +1,8 @@
 //! A process for each rollout.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use promptopt_core::data::plain_text;
@@ -15,6 +16,9 @@ use crate::{Error, answer};
 
 /// The most that a program may write to standard output, in bytes.
 const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long the streams of a program are read once it has ended.
+const AFTER_END: Duration = Duration::from_secs(1);
 
 /// A command that is started for each rollout. It gets the inputs as a JSON object on standard input, and writes its answer,
 /// text or JSON, to standard output.
@@ -55,7 +59,7 @@ impl Run {
         let mut group = started(&command)?;
         let (stdin, stdout, stderr) =
             (group.leader().stdin.take(), group.leader().stdout.take(), group.leader().stderr.take());
-        let complaint = Mutex::default();
+        let (complaint, heard) = (Mutex::default(), Mutex::default());
         let work = async {
             let asked = Value::Object((*inputs).clone()).to_string();
             let tell = async {
@@ -67,8 +71,8 @@ impl Run {
             };
             let hear = async {
                 match stdout {
-                    Some(stdout) => read(stdout).await,
-                    None => Ok(Vec::new()),
+                    Some(stdout) => read(stdout, &heard).await,
+                    None => Ok(()),
                 }
             };
             let listen = async {
@@ -77,31 +81,50 @@ impl Run {
                 }
                 Ok(())
             };
-            let ((), heard, ()) = tokio::try_join!(tell, hear, listen)?;
-            Ok::<_, Error>((heard, group.wait().await?))
+            let mut streams = pin!(async { tokio::try_join!(tell, hear, listen) });
+            let ended = tokio::select! {
+                biased;
+                told = &mut streams => {
+                    told?;
+                    None
+                }
+                status = group.wait() => Some(status?),
+            };
+            match ended {
+                None => group.wait().await.map_err(Error::from),
+                Some(status) => {
+                    // Whoever left the group may hold its pipes for ever; what it writes from now on is no answer.
+                    if let Ok(told) = tokio::time::timeout(AFTER_END, streams).await {
+                        told?;
+                    }
+                    Ok(status)
+                }
+            }
         };
         match tokio::time::timeout(self.timeout, work).await {
             Err(_) => Err(Error::Timeout { after: self.timeout, complaint: question.complaint(&complaint) }),
             Ok(Err(error)) => Err(error),
-            Ok(Ok((_, status))) if !status.success() => {
+            Ok(Ok(status)) if !status.success() => {
                 Err(Error::Failed { status: status.to_string(), complaint: question.complaint(&complaint) })
             }
-            Ok(Ok((heard, _))) => {
+            Ok(Ok(_)) => {
+                let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
                 question.heard(answer::of_text(&String::from_utf8_lossy(&heard), signature)?)
             }
         }
     }
 }
 
-/// All that a program writes, up to a bound.
-async fn read(mut stdout: impl AsyncRead + Unpin) -> Result<Vec<u8>, Error> {
-    let mut heard = Vec::new();
+/// Adds all that a program writes, up to a bound.
+async fn read(mut stdout: impl AsyncRead + Unpin, heard: &Mutex<Vec<u8>>) -> Result<(), Error> {
     let mut buffer = [0; 8192];
     loop {
-        match stdout.read(&mut buffer).await? {
-            0 => return Ok(heard),
-            read => heard.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+        let read = stdout.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
         }
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.extend_from_slice(buffer.get(..read).unwrap_or_default());
         if heard.len() > MAX_OUTPUT_BYTES {
             let reason = format!(
                 "it wrote more than {MAX_OUTPUT_BYTES} bytes: write the answer alone, and logs to standard error"

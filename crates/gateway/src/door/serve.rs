@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use promptopt_process::{CommandLine, Complaint, ProcessGroup};
@@ -18,6 +18,8 @@ use crate::{Error, Session, answer};
 
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
+/// What is kept of the room for one.
+const KEPT_LINE_BYTES: usize = 64 * 1024;
 
 /// A command that is started once for each worker, and asked many questions at once. A question is a line of JSON on
 /// standard input with `id`, `inputs`, `components`, `base_url` and `api_key`; its answer is a line on standard output with `id`
@@ -31,7 +33,8 @@ pub struct Serve {
 }
 
 type Answer = Result<Map<String, Value>, Unanswered>;
-type Waiting = Arc<Lock<HashMap<u64, oneshot::Sender<Answer>>>>;
+/// Who waits for an answer, by its number, or why none comes any more.
+type Waiting = Arc<Lock<Result<HashMap<u64, oneshot::Sender<Answer>>, Unanswered>>>;
 
 /// One process.
 struct Worker {
@@ -42,8 +45,14 @@ struct Worker {
     _group: ProcessGroup,
 }
 
-/// The process is gone.
-struct Unanswered;
+/// Why no answer comes from a process.
+#[derive(Clone, Copy)]
+enum Unanswered {
+    /// It is gone.
+    Ended,
+    /// It wrote too long a line.
+    TooLong,
+}
 
 impl Serve {
     /// A command with one worker.
@@ -83,7 +92,15 @@ impl Serve {
                 Some(Ok(heard)) => {
                     return question.heard(answer::of_object(heard, question.signature, false)?);
                 }
-                Some(Err(Unanswered)) => {
+                Some(Err(Unanswered::TooLong)) => {
+                    self.forget(place, &worker).await;
+                    let reason = format!(
+                        "it wrote a line of more than {MAX_LINE_BYTES} bytes: answer in lines of JSON, and write logs to \
+                         standard error"
+                    );
+                    return Err(Error::Answer { reason });
+                }
+                Some(Err(Unanswered::Ended)) => {
                     complaint = question.complaint(&worker.complaint);
                     self.forget(place, &worker).await;
                 }
@@ -131,7 +148,7 @@ impl Serve {
         line.push('\n');
         let work = async {
             let is_told = worker.stdin.lock().await.write_all(line.as_bytes()).await.is_ok();
-            if is_told { receiver.await.unwrap_or(Err(Unanswered)) } else { Err(Unanswered) }
+            if is_told { receiver.await.unwrap_or(Err(Unanswered::Ended)) } else { Err(Unanswered::Ended) }
         };
         let result = tokio::time::timeout(self.timeout, work).await;
         worker.stop_waiting(id);
@@ -148,7 +165,7 @@ impl Worker {
         else {
             return Err(Error::Died { complaint: String::new() });
         };
-        let waiting = Waiting::default();
+        let waiting: Waiting = Arc::new(Lock::new(Ok(HashMap::new())));
         let complaint = Arc::new(Lock::default());
         tokio::spawn(hear(stdout, Arc::clone(&waiting)));
         let said = Arc::clone(&complaint);
@@ -157,33 +174,52 @@ impl Worker {
     }
 
     fn wait_for(&self, id: u64, sender: oneshot::Sender<Answer>) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        match &mut *lock(&self.waiting) {
+            Ok(waiting) => drop(waiting.insert(id, sender)),
+            // It is heard at once, unless the time is up.
+            Err(flaw) => drop(sender.send(Err(*flaw))),
+        }
     }
 
     fn stop_waiting(&self, id: u64) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Ok(waiting) = &mut *lock(&self.waiting) {
+            waiting.remove(&id);
+        }
     }
+}
+
+fn lock<T>(value: &Lock<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hands the answers of a process to those who wait. At its end nobody waits any more.
 async fn hear(stdout: impl AsyncRead + Unpin, waiting: Waiting) {
     let mut lines = BufReader::new(stdout);
-    let mut line = Vec::new();
+    let (mut line, mut flaw) = (Vec::new(), Unanswered::Ended);
     loop {
         line.clear();
+        // One long line is no reason to keep room for another.
+        line.shrink_to(KEPT_LINE_BYTES);
         let mut bounded = (&mut lines).take(MAX_LINE_BYTES as u64 + 1);
         match bounded.read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => break,
-            Ok(read) if read > MAX_LINE_BYTES => break,
+            Ok(read) if read > MAX_LINE_BYTES => {
+                flaw = Unanswered::TooLong;
+                break;
+            }
             Ok(_) => {}
         }
         // Other lines are logs.
         let Ok(answer) = serde_json::from_slice::<Map<String, Value>>(&line) else { continue };
         let Some(id) = answer.get("id").and_then(Value::as_u64) else { continue };
-        let sender = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let sender = lock(&waiting).as_mut().ok().and_then(|waiting| waiting.remove(&id));
         let Some(sender) = sender else { continue };
         // Whoever no longer waits was too slow.
         let _ = sender.send(Ok(answer));
     }
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let gone = std::mem::replace(&mut *lock(&waiting), Err(flaw));
+    for (_, sender) in gone.into_iter().flatten() {
+        // Whoever no longer waits need not know.
+        let _ = sender.send(Err(flaw));
+    }
 }

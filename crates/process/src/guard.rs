@@ -1,0 +1,67 @@
+//! What ends our groups when we are killed and cannot do it ourselves.
+
+use std::io::Write as _;
+use std::process::{ChildStdin, Command, Stdio};
+
+use crate::strays;
+
+/// Keeps the list of the groups that live, and ends them all when its standard input ends. That is when we end, however we
+/// do. Then it looks for those that left a group, as far as the system shows the environment of processes.
+const SCRIPT: &str = r#"
+groups=
+while read -r sign group; do
+    case $sign in
+    +) groups="$groups $group" ;;
+    -) rest=
+       for one in $groups; do [ "$one" = "$group" ] || rest="$rest $one"; done
+       groups=$rest ;;
+    esac
+done
+[ -n "$groups" ] || exit
+for group in $groups; do kill -s KILL -- "-$group"; done
+for file in $(grep -lF -- "$MARK" /proc/[0-9]*/environ); do
+    process=${file#/proc/}
+    kill -s KILL "${process%/environ}"
+done
+"#;
+
+/// A shell that outlives us by a moment.
+#[derive(Debug)]
+pub(crate) struct Guard(Option<ChildStdin>);
+
+impl Guard {
+    /// Starts it. Where there is no shell, what we leave behind when we are killed stays.
+    pub(crate) fn start() -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", SCRIPT])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("MARK", format!("{}=", strays::VARIABLE) + strays::ours())
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // Ctrl-C, which the terminal sends to our group, is for us.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        Self(command.spawn().ok().and_then(|child| child.stdin))
+    }
+
+    pub(crate) fn add(&mut self, leader: u32) {
+        self.tell('+', leader);
+    }
+
+    pub(crate) fn remove(&mut self, leader: u32) {
+        self.tell('-', leader);
+    }
+
+    fn tell(&mut self, sign: char, leader: u32) {
+        if let Some(stdin) = &mut self.0
+            && stdin.write_all(format!("{sign} {leader}\n").as_bytes()).is_err()
+        {
+            // Somebody ended it. We still end our groups ourselves, as long as we live.
+            self.0 = None;
+        }
+    }
+}
