@@ -23,7 +23,7 @@ pub(crate) struct Asked {
 }
 
 /// A way to ask for a completion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Dialect {
     /// `POST /chat/completions` of OpenAI.
     Chat,

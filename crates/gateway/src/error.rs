@@ -29,6 +29,8 @@ pub enum Error {
     Failed {
         /// Its exit code or signal.
         status: String,
+        /// Whether it was killed, and not by itself.
+        is_killed: bool,
         /// The last of what it said on standard error.
         complaint: String,
     },

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use promptopt_core::data::shorten;
-use promptopt_core::lm::{LmError, LmReply, LmRequest, Message};
+use promptopt_core::lm::{LmError, LmRequest, Message};
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -43,11 +43,11 @@ pub(crate) async fn handle(sessions: &Sessions, request: Request<Incoming>) -> R
     };
     match (head.method, place) {
         (Method::POST, "chat/completions" | "responses" | "messages" | "embeddings") => {
-            if session.is_used_up() {
+            if let Some(error) = session.calls().refuse_unread() {
                 body::discard(body).await;
-                return failed(dialect, &session.too_many());
+                return failed(dialect, &error);
             }
-            let Some(_room) = session.room(body::room(&body)).await else {
+            let Some(_room) = session.calls().room(body::room(&body)).await else {
                 return no_rollout(dialect);
             };
             match body::read(body).await {
@@ -86,9 +86,9 @@ fn key_of(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key"))
 }
 
-async fn complete(dialect: Dialect, session: &Arc<Shared>, body: &Bytes) -> Response {
+async fn complete(dialect: Dialect, session: &Arc<Shared>, raw: &Bytes) -> Response {
     let invalid = |says: &str| refuse(dialect, StatusCode::BAD_REQUEST, "invalid_request_error", says);
-    let body: Body = match serde_json::from_slice(body) {
+    let body: Body = match serde_json::from_slice(raw) {
         Ok(body) => body,
         Err(error) => return invalid(&format!("the body is no JSON object: {error}")),
     };
@@ -96,14 +96,14 @@ async fn complete(dialect: Dialect, session: &Arc<Shared>, body: &Bytes) -> Resp
         Ok(asked) => asked,
         Err(says) => return invalid(&says),
     };
-    let number = match session.number() {
-        Ok(number) => number,
+    let call = match session.calls().of((dialect, raw)) {
+        Ok(call) => call,
         Err(error) => return failed(dialect, &error),
     };
     let (own, request, model) = (Arc::clone(session), asked.request.clone(), asked.model.clone());
-    match session.see_through(async move { own.complete(request, &model).await }).await {
+    match session.calls().make(&call, async move { own.complete(request, &model).await }).await {
         Ok(reply) => {
-            let id = number.to_string();
+            let id = call.number.to_string();
             let written = dialect.write(&asked, &reply, &id);
             if asked.stream {
                 let head = [(CONTENT_TYPE, "text/event-stream")];
@@ -116,9 +116,9 @@ async fn complete(dialect: Dialect, session: &Arc<Shared>, body: &Bytes) -> Resp
 }
 
 /// Embeddings go to the provider as they are, and come back as they are.
-async fn embed(session: &Arc<Shared>, body: &Bytes) -> Response {
+async fn embed(session: &Arc<Shared>, raw: &Bytes) -> Response {
     let invalid = |says: &str| refuse(Dialect::Chat, StatusCode::BAD_REQUEST, "invalid_request_error", says);
-    let mut body: Body = match serde_json::from_slice(body) {
+    let mut body: Body = match serde_json::from_slice(raw) {
         Ok(body) => body,
         Err(error) => return invalid(&format!("the body is no JSON object: {error}")),
     };
@@ -133,13 +133,12 @@ async fn embed(session: &Arc<Shared>, body: &Bytes) -> Response {
     let mut request = LmRequest::new(vec![Message::user(text)]);
     request.sampling.max_tokens = Some(0);
     request.extra.extend(body);
-    if let Err(error) = session.number() {
-        return failed(Dialect::Chat, &error);
-    }
+    let call = match session.calls().of(("embeddings", raw)) {
+        Ok(call) => call,
+        Err(error) => return failed(Dialect::Chat, &error),
+    };
     let own = Arc::clone(session);
-    let result: Result<LmReply, _> =
-        session.see_through(async move { own.embed(request, &model).await }).await;
-    match result {
+    match session.calls().make(&call, async move { own.embed(request, &model).await }).await {
         Ok(reply) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], reply.first_text().to_owned())
             .into_response(),
         Err(error) => failed(Dialect::Chat, &error),

@@ -35,6 +35,7 @@
 mod answer;
 mod app;
 mod body;
+mod calls;
 mod component;
 mod dialect;
 mod door;

@@ -1,6 +1,5 @@
 //! One rollout of a program, as the gateway sees it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use promptopt_core::data::{ContentHash, Fields, shorten};
@@ -9,11 +8,9 @@ use promptopt_core::program::CallContext;
 use promptopt_core::secret::Redactor;
 use promptopt_core::trace::Step;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::JoinSet;
 
 use crate::Component;
-use crate::body;
+use crate::calls::Calls;
 use crate::gateway::Sessions;
 use crate::memory::{Memory, Recalled};
 use crate::models::Models;
@@ -65,13 +62,7 @@ pub(crate) struct Shared {
     models: Models,
     /// The calls, where the same is to be asked twice.
     memory: Option<Arc<Memory>>,
-    /// The most calls, and those so far, refused ones included.
-    most: u64,
-    calls: AtomicU64,
-    /// What a program may have under way at once, in MiB of its requests.
-    room: Arc<Semaphore>,
-    /// Calls under way; none once the rollout is over.
-    under_way: Mutex<Option<JoinSet<()>>>,
+    calls: Calls,
     record: Mutex<Ended>,
 }
 
@@ -82,22 +73,12 @@ impl Shared {
         models: Models,
         memory: Option<Arc<Memory>>,
     ) -> Self {
-        Self {
-            context,
-            components,
-            models,
-            memory,
-            most: u64::MAX,
-            calls: AtomicU64::new(0),
-            room: Arc::new(Semaphore::new(body::ROOM)),
-            under_way: Mutex::new(Some(JoinSet::new())),
-            record: Mutex::default(),
-        }
+        Self { context, components, models, memory, calls: Calls::new(u64::MAX), record: Mutex::default() }
     }
 
     /// With the most calls that the program may make.
     pub(crate) fn with_calls(mut self, most: u64) -> Self {
-        self.most = most;
+        self.calls = Calls::new(most);
         self
     }
 
@@ -105,55 +86,8 @@ impl Shared {
         &self.models
     }
 
-    /// The number of a call, from 1, for the names of its reply.
-    ///
-    /// # Errors
-    ///
-    /// Where the program has made as many calls as it may.
-    pub(crate) fn number(&self) -> Result<u64, LmError> {
-        let before = self.calls.fetch_add(1, Ordering::SeqCst);
-        if before >= self.most {
-            return Err(LmError::CallLimit { limit: self.most });
-        }
-        Ok(before + 1)
-    }
-
-    /// Whether the program has made as many calls as it may.
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.calls.load(Ordering::SeqCst) >= self.most
-    }
-
-    /// Counts a call that is refused unread.
-    pub(crate) fn too_many(&self) -> LmError {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        LmError::CallLimit { limit: self.most }
-    }
-
-    /// Waits for room for a request of so many MiB; none comes once the rollout is over.
-    pub(crate) async fn room(&self, mib: usize) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).acquire_many_owned(u32::try_from(mib).ok()?).await.ok()
-    }
-
-    /// Sees a call through, even where the program hangs up: it is paid, so its reply is kept.
-    pub(crate) async fn see_through(
-        &self,
-        call: impl Future<Output = Result<LmReply, LmError>> + Send + 'static,
-    ) -> Result<LmReply, LmError> {
-        let (sender, receiver) = oneshot::channel();
-        {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(calls) = under_way.as_mut() else { return Err(LmError::Cancelled) };
-            while calls.try_join_next().is_some() {}
-            // Where the program hung up, nobody waits for it.
-            calls.spawn(async move { drop(sender.send(call.await)) });
-        }
-        receiver.await.unwrap_or(Err(LmError::Cancelled))
-    }
-
-    /// Takes no call any more; gives those that are under way.
-    fn end(&self) -> Option<JoinSet<()>> {
-        self.room.close();
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Notes what the program sent that the gateway does not take.
@@ -368,6 +302,11 @@ impl Session {
         Redactor::new([self.token.clone().into()]).strict().redact(text).into_owned()
     }
 
+    /// The program is asked the same again, because it died: what it asked already is answered with the same replies.
+    pub(crate) fn ask_again(&self) {
+        self.shared.calls.ask_again();
+    }
+
     fn url(&self) -> String {
         format!("http://{}/s/{}", self.address, self.token)
     }
@@ -376,11 +315,9 @@ impl Session {
     /// session is dropped instead, such calls are dropped as well.
     pub async fn close(self) -> Ended {
         self.sessions.close(&self.token);
-        if let Some(mut calls) = self.shared.end() {
-            while calls.join_next().await.is_some() {}
-        }
-        let (asked, most) = (self.shared.calls.load(Ordering::SeqCst), self.shared.most);
-        let (calls, calls_refused) = (asked.min(most), asked.saturating_sub(most));
+        let mut under_way = self.shared.calls.end();
+        while under_way.join_next().await.is_some() {}
+        let (calls, calls_refused) = self.shared.calls.counts();
         self.shared.with_record(|record| Ended { calls, calls_refused, ..record.clone() })
     }
 }
@@ -398,6 +335,6 @@ fn variables(url: &str, key: &str) -> [(&'static str, String); 5] {
 impl Drop for Session {
     fn drop(&mut self) {
         self.sessions.close(&self.token);
-        drop(self.shared.end());
+        drop(self.shared.calls.end());
     }
 }

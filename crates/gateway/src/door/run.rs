@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 const AFTER_END: Duration = Duration::from_secs(1);
 
 /// A command that is started for each rollout. It gets the inputs as a JSON object on standard input, and writes its answer,
-/// text or JSON, to standard output.
+/// text or JSON, to standard output. One that is killed is asked
+/// once more: what it asked already is answered with the same replies.
 #[derive(Debug, Clone)]
 pub struct Run {
     command: CommandLine,
@@ -50,6 +52,17 @@ impl Run {
     }
 
     pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Error> {
+        match self.ask_once(question).await {
+            // It did not do that itself: somebody ended it, or the system did for want of memory.
+            Err(Error::Failed { is_killed: true, .. }) => {
+                question.session.ask_again();
+                self.ask_once(question).await
+            }
+            result => result,
+        }
+    }
+
+    async fn ask_once(&self, question: &Question<'_>) -> Result<Answer, Error> {
         let Question { session, inputs, signature, .. } = question;
         let text = |name: &str| inputs.get(name).map(plain_text);
         let own =
@@ -104,15 +117,30 @@ impl Run {
         match tokio::time::timeout(self.timeout, work).await {
             Err(_) => Err(Error::Timeout { after: self.timeout, complaint: question.complaint(&complaint) }),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(status)) if !status.success() => {
-                Err(Error::Failed { status: status.to_string(), complaint: question.complaint(&complaint) })
-            }
+            Ok(Ok(status)) if !status.success() => Err(Error::Failed {
+                status: status.to_string(),
+                is_killed: is_killed(status),
+                complaint: question.complaint(&complaint),
+            }),
             Ok(Ok(_)) => {
                 let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
                 question.heard(answer::of_text(&String::from_utf8_lossy(&heard), signature)?)
             }
         }
     }
+}
+
+/// Whether a process was ended by SIGKILL, which none can send itself by mistake.
+#[cfg(unix)]
+fn is_killed(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    const SIGKILL: i32 = 9;
+    status.signal() == Some(SIGKILL)
+}
+
+#[cfg(not(unix))]
+fn is_killed(_: ExitStatus) -> bool {
+    false
 }
 
 /// Adds all that a program writes, up to a bound.

@@ -23,7 +23,8 @@ const KEPT_LINE_BYTES: usize = 64 * 1024;
 
 /// A command that is started once for each worker, and asked many questions at once. A question is a line of JSON on
 /// standard input with `id`, `inputs`, `components`, `base_url` and `api_key`; its answer is a line on standard output with `id`
-/// and `outputs` or `error`, in any order. A process that dies is started anew, and its open questions are asked once more.
+/// and `outputs` or `error`, in any order. A process that dies is started anew, and its open questions are asked once more: what
+/// it asked for them already is answered with the same replies.
 pub struct Serve {
     command: CommandLine,
     timeout: Duration,
@@ -103,6 +104,7 @@ impl Serve {
                 Some(Err(Unanswered::Ended)) => {
                     complaint = question.complaint(&worker.complaint);
                     self.forget(place, &worker).await;
+                    question.session.ask_again();
                 }
                 None => {
                     // It may be stuck: the next question goes to another process, and this one ends with its others.
