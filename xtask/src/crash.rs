@@ -9,13 +9,16 @@ Starts real runs of promptopt against a server on the loopback interface, kills 
 moments and resumes them until they are done. Fails unless every run ends with the same bytes as one that
 was left alone, and no completed call reached the server twice. Prints the figures.
 
-usage: cargo xtask crash [--cycles N] [--optimizer each|miprov2|copro|gepa] [--seed N]
+usage: cargo xtask crash [--cycles N] [--program own|run|serve] [--optimizer each|miprov2|copro|gepa] [--seed N]
 
   --cycles N        kills for each optimizer (default 20)
+  --program NAME    our own (default), or one in Python behind the gateway: a process for each row (`run`), or
+                    four that stay (`serve`)
   --optimizer NAME  one of them, or `each` (default)
   --seed N          of the moments (default 0)
 ";
 
+const PROGRAMS: [&str; 3] = ["own", "run", "serve"];
 const OPTIMIZERS: [&str; 4] = ["each", "miprov2", "copro", "gepa"];
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
@@ -31,6 +34,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         match option.as_str() {
             "--cycles" => crash.env("PROMPTOPT_CRASH_CYCLES", number()?.to_string()),
             "--seed" => crash.env("PROMPTOPT_CRASH_SEED", number()?.to_string()),
+            "--program" if PROGRAMS.contains(&value.as_str()) => crash.env("PROMPTOPT_CRASH_PROGRAM", value),
+            "--program" => bail!("there is no program `{value}`; there are {}", PROGRAMS.join(", ")),
             "--optimizer" if OPTIMIZERS.contains(&value.as_str()) => {
                 crash.env("PROMPTOPT_CRASH_OPTIMIZER", value)
             }

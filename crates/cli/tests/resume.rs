@@ -7,6 +7,9 @@
     reason = "the lints know tests inside a crate, not files of tests"
 )]
 
+#[cfg(feature = "gateway")]
+#[path = "resume/apps.rs"]
+mod apps;
 #[path = "resume/caps.rs"]
 mod caps;
 #[path = "resume/crash.rs"]
@@ -35,11 +38,17 @@ use harness::{
 
 const OPTIMIZERS: [&str; 3] = ["miprov2", "copro", "gepa"];
 
-fn check_crashes(kind: &str, cycles: usize, seed: u64) -> Figures {
-    let harness = Harness::start(Behaviour::default());
-    let task = harness.task("", &optimizer(kind));
-    let figures = crash(&harness, &task, cycles, seed);
-    assert_eq!((figures.repeated, figures.different), (0, 0), "{kind}: {figures:?}");
+/// Kills runs of an optimizer, of our own program or of one behind the gateway.
+fn check_crashes(program: &str, kind: &str, cycles: usize, seed: u64) -> Figures {
+    let (harness, options) = match program {
+        #[cfg(feature = "gateway")]
+        "run" => (Harness::of_app(apps::DOORS[0]), apps::optimizer(kind)),
+        #[cfg(feature = "gateway")]
+        "serve" => (Harness::of_app(apps::DOORS[1]), apps::optimizer(kind)),
+        _ => (Harness::start(Behaviour::default()), optimizer(kind)),
+    };
+    let figures = crash(&harness, &harness.task("", &options), cycles, seed);
+    assert_eq!((figures.repeated, figures.different), (0, 0), "{program} {kind}: {figures:?}");
     figures
 }
 
@@ -85,7 +94,7 @@ fn an_agent_gives_the_same_at_any_concurrency() {
 #[test]
 fn a_killed_run_ends_as_if_nothing_had_happened_and_pays_nothing_twice() {
     for kind in OPTIMIZERS {
-        check_crashes(kind, 3, 1);
+        check_crashes("own", kind, 3, 1);
     }
 }
 
@@ -96,10 +105,11 @@ fn crash_cycles() {
     let read = |name: &str| std::env::var(name).ok();
     let number = |name: &str, default: u64| read(name).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (cycles, seed) = (number("PROMPTOPT_CRASH_CYCLES", 20) as usize, number("PROMPTOPT_CRASH_SEED", 0));
+    let program = read("PROMPTOPT_CRASH_PROGRAM").unwrap_or_else(|| "own".to_owned());
     let chosen = read("PROMPTOPT_CRASH_OPTIMIZER").unwrap_or_else(|| "each".to_owned());
     for kind in OPTIMIZERS.into_iter().filter(|kind| chosen == "each" || chosen == *kind) {
         let started = Instant::now();
-        let figures = check_crashes(kind, cycles, seed);
+        let figures = check_crashes(&program, kind, cycles, seed);
         let line = format!(
             "{kind:<8} {} kills in {} runs ({} while results were written, {} left half a file), {:.0} s: {} completed calls, {} \
              under way in a kill and made again, {} completed calls repeated, {} runs with other results\n",

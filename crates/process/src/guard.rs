@@ -19,7 +19,7 @@ while read -r sign group; do
 done
 [ -n "$groups" ] || exit
 for group in $groups; do kill -s KILL -- "-$group"; done
-for file in $(grep -lF -- "$MARK" /proc/[0-9]*/environ); do
+for file in $(grep -lF -- "$1" /proc/[0-9]*/environ); do
     process=${file#/proc/}
     kill -s KILL "${process%/environ}"
 done
@@ -34,10 +34,11 @@ impl Guard {
     pub(crate) fn start() -> Self {
         let mut command = Command::new("/bin/sh");
         command
-            .args(["-c", SCRIPT])
+            .args(["-c", SCRIPT, "guard"])
+            // As an argument: in its environment it would be a mark of the shell itself.
+            .arg(format!("{}=", strays::VARIABLE) + strays::ours())
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
-            .env("MARK", format!("{}=", strays::VARIABLE) + strays::ours())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+#[cfg(feature = "gateway")]
+use promptopt_core::lm::{Message, lm_fn};
 use promptopt_core::money::{Money, Usage};
 use promptopt_store::Journal;
 use promptopt_testkit::{Drawers, LookingLm, LoopbackServer, SimulatedLm};
+#[cfg(feature = "gateway")]
+use promptopt_testkit::{ScriptedLm, requested_fields};
 
 /// Requests that a run has under way at most.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -105,6 +109,80 @@ exit 1
 /// The same drawers behind an MCP server.
 const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mcp/tests/server.py");
 
+/// A program with two prompts and a client of its own. It starts fast, because it is started often.
+const APP: &str = r#"
+import json, os, socket, sys
+
+def ask(base, key, system, user):
+    host, _, path = base.removeprefix("http://").partition("/")
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    body = json.dumps({"model": "any", "messages": messages, "max_tokens": 60}).encode()
+    head = f"POST /{path}/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n"
+    head += f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    name, port = host.split(":")
+    with socket.create_connection((name, int(port))) as connection:
+        connection.sendall(head.encode() + body)
+        heard = b""
+        while piece := connection.recv(65536):
+            heard += piece
+    head, _, body = heard.partition(b"\r\n\r\n")
+    if b" 200 " not in head.splitlines()[0]:
+        raise Exception(json.loads(body)["error"]["message"])
+    return json.loads(body)["choices"][0]["message"]["content"]
+
+def answer(base, key, question):
+    first = ask(base, key, "You are a clerk. Answer the question.", "add " + question)
+    return ask(base, key, "Check the answer of a clerk.", "check " + first)
+
+if sys.argv[1:] == ["serve"]:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            told = {"outputs": answer(asked["base_url"], asked["api_key"], asked["inputs"]["question"])}
+        except Exception as error:
+            told = {"error": str(error)}
+        print(json.dumps({"id": asked["id"], **told}), flush=True)
+else:
+    print(answer(os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"], json.load(sys.stdin)["question"]))
+"#;
+
+/// What the model says to that program, and to whoever writes its prompts. A request says it all, so chance and time do not.
+#[cfg(feature = "gateway")]
+fn app_reply(request: &LmRequest) -> String {
+    const PHRASES: [&str; 5] = [
+        "Digits alone.",
+        "No words around it.",
+        "Read both numbers first.",
+        "Leave out the question.",
+        "One number is enough.",
+    ];
+    let draw = ContentHash::of(&request.messages).as_u64() as usize;
+    let phrase = |at: usize| PHRASES[at % PHRASES.len()];
+    let written = format!("You see what {{who}} sees. {} {}", phrase(draw), phrase(draw / 7));
+    let fields = requested_fields(request);
+    if !fields.is_empty() {
+        return ScriptedLm::chat_reply(fields.iter().map(|field| (field.as_str(), written.as_str())));
+    }
+    let (first, last) = (request.messages.first(), request.messages.last());
+    let text = |message: Option<&Message>| message.map_or("", |message| message.text()).to_owned();
+    let (system, asked) = (text(first), text(last));
+    let told = PHRASES.iter().filter(|phrase| system.contains(**phrase)).count();
+    // The more it is told, the more often it is right.
+    let is_right = draw % 10 < 4 + 2 * told;
+    match (asked.strip_prefix("add "), asked.strip_prefix("check ")) {
+        (Some(sum), _) => {
+            let sum: u64 = sum.split('+').filter_map(|part| part.trim().parse::<u64>().ok()).sum();
+            // What is asked next is another question under another prompt.
+            let letters = format!("{:x}", ContentHash::of(&system).as_u64())
+                .replace(|letter: char| letter.is_ascii_digit(), "");
+            format!("{}{letters}", if is_right { sum } else { sum + 1 })
+        }
+        (_, Some(answer)) if is_right => answer.chars().filter(char::is_ascii_digit).collect(),
+        (_, Some(answer)) => answer.to_owned(),
+        _ => written,
+    }
+}
+
 fn rows() -> Vec<(String, &'static str)> {
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
 }
@@ -156,6 +234,25 @@ impl Harness {
             "improve_tools = true\n[[program.mcp]]\nname = \"drawers\"\n\
              command = [\"python3\", \"drawers.py\", \"drawers\", \"shuffled\", \"pages\", \"tired\"]",
         )
+    }
+
+    /// A program in another language, behind a door, that makes two calls for a row: the second is about the reply to the first.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn of_app(door: &str) -> Self {
+        let component = |name: &str, text: &str| {
+            format!("[[program.components]]\nname = \"{name}\"\ntext = \"{text}\"\n")
+        };
+        let program = format!(
+            "signature = \"question -> sum\"\n{door}\nmax_calls = 3\n{}{}",
+            component("tone", "You are {who}. Answer the question."),
+            component("check", "Check the answer of {who}.")
+        );
+        let row = |n: usize| format!("{{\"question\": \"{n} + {}\", \"sum\": \"{}\"}}\n", n + 1, 2 * n + 1);
+        let model = lm_fn("adder", |request: LmRequest| async move {
+            let text = app_reply(&request);
+            Ok(LmReply::text(text.as_str(), Usage::call(20 + text.len() as u64, 1 + text.len() as u64)))
+        });
+        Self::serve(Arc::new(model), &program, (0..ROWS).map(row).collect(), Behaviour::default())
     }
 
     fn of_tools(tools: &str) -> Self {
@@ -228,6 +325,7 @@ impl Harness {
         }
         std::fs::write(folder.path().join("tickets.jsonl"), &self.rows).unwrap();
         std::fs::write(folder.path().join("drawers.sh"), DRAWERS).unwrap();
+        std::fs::write(folder.path().join("app.py"), APP).unwrap();
         std::fs::copy(MCP_SERVER, folder.path().join("drawers.py")).unwrap();
         std::fs::write(folder.path().join("task.toml"), task).unwrap();
         folder
