@@ -63,7 +63,8 @@ pub(crate) async fn run(args: &DiscoverArgs, output: Output) -> anyhow::Result<(
         Some(address) => app.listening_at(address),
         None => app,
     };
-    let app = app.with_models_by(move |name, asks| finder.find(name, asks, &watched));
+    // `--max-calls` is for all rows together.
+    let app = app.with_models_by(move |name, asks| finder.find(name, asks, &watched)).with_calls(u64::MAX);
     // What a program writes while it runs is no prompt of it.
     let out = setup.out(args);
     let mut but: Vec<&Path> = vec![&out];
