@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{memory, server};
+use crate::{gateway_program, memory, server};
 
 /// The first argument of a child.
 const FLAG: &str = "child";
@@ -54,6 +54,7 @@ pub(crate) fn play(arguments: &[String]) -> Option<Result<()>> {
     match arguments {
         [flag, role, rest @ ..] if flag == FLAG => Some(match role.as_str() {
             "server" => server::serve(rest),
+            "program" => gateway_program::answer(rest),
             role => memory::child(role, rest),
         }),
         _ => None,

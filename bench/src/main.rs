@@ -6,6 +6,8 @@ mod child;
 mod concurrency;
 mod cpu;
 mod critical_path;
+mod gateway;
+mod gateway_program;
 mod harm;
 mod machine;
 mod memory;
@@ -91,6 +93,7 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::Concurrency => concurrency::run(options).await,
         Part::CriticalPath => critical_path::run(options).await,
         Part::Serve => serve::run(options).await,
+        Part::Gateway => gateway::run(options).await,
         Part::Memory => memory::run(options).await,
         Part::Scaling => scaling::run(options).await,
         Part::Search => search::run(options).await,

@@ -87,6 +87,8 @@ pub(crate) enum Part {
     CriticalPath,
     /// What a service pays: many requests at once, one call beside bare HTTP, and memory over many calls.
     Serve,
+    /// What the gateway costs a program that is not ours: CPU time a call, and the share of what the latency allows.
+    Gateway,
     /// Peak resident memory.
     Memory,
     /// How cost grows with examples, candidates and predictors.
@@ -114,6 +116,7 @@ impl Part {
         Self::Concurrency,
         Self::CriticalPath,
         Self::Serve,
+        Self::Gateway,
         Self::Memory,
         Self::Scaling,
         Self::Search,
@@ -128,6 +131,7 @@ impl Part {
             Self::Concurrency => "concurrency",
             Self::CriticalPath => "critical-path",
             Self::Serve => "serve",
+            Self::Gateway => "gateway",
             Self::Memory => "memory",
             Self::Scaling => "scaling",
             Self::Search => "search",

@@ -20,6 +20,8 @@ parts:
   concurrency    rollouts a second against a server with latency, as a share of what the latency allows
   critical-path  wall time of whole optimizer runs over the chain of calls that wait for each other
   serve          what a service pays: many requests at once, a call beside bare HTTP, memory over many calls
+  gateway        what the gateway costs a program that is not ours: CPU time a call, and the share of what the
+                 latency allows
   memory         peak resident memory
   scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
   search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
@@ -50,11 +52,12 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "overhead",
     "concurrency",
     "critical-path",
     "serve",
+    "gateway",
     "memory",
     "scaling",
     "search",
