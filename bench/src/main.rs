@@ -45,7 +45,7 @@ mod tools_search;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
@@ -72,6 +72,8 @@ fn run(options: &Options) -> Result<()> {
             .block_on(measure(*part, options))
             .with_context(|| format!("measuring {}", part.name()))?;
         table::publish(part.name(), &rows, options, start.elapsed())?;
+        let is_missed = *part == Part::Gateway && rows.iter().any(|row| row.met == Some(false));
+        ensure!(!is_missed, "goals of {} are missed: see the table", part.name());
     }
     Ok(())
 }
