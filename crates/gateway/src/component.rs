@@ -195,7 +195,7 @@ impl Component {
 
     /// Where its text stands first in one that a program sent, and what stands in its places there. White space at its ends is
     /// no part of it, and lines end with a line feed alone.
-    pub fn find<'t>(&self, sent: &'t str) -> Option<(Range<usize>, Vec<&'t str>)> {
+    pub fn find<'t>(&'t self, sent: &'t str) -> Option<(Range<usize>, Vec<&'t str>)> {
         self.template.find(sent).map(|found| (found.start..found.end, found.values))
     }
 
@@ -205,7 +205,7 @@ impl Component {
         // One that holds the text of its own would be put in once more, there.
         let holds_own = |other: &&Replacement| {
             let text = other.template().text();
-            text != self.text() && self.template.replaced(text, None).is_some()
+            text != self.text() && self.template.stands_in(text)
         };
         if let Some(other) = other.filter(holds_own)
             && self.replace_text(other.template(), request, None)
@@ -228,6 +228,10 @@ impl Component {
         }
         if self.kind != ComponentKind::Instruction {
             for tool in &mut request.tools {
+                let Some(other) = other else {
+                    found |= text.stands_in(&tool.description);
+                    continue;
+                };
                 if let Some(text) = text.replaced(&tool.description, other) {
                     found = true;
                     tool.description = text;
@@ -252,6 +256,11 @@ fn shown(demos: &[Demo]) -> String {
 }
 
 fn replace_in_content(text: &Template, content: &mut Content, other: Option<&Replacement>) -> bool {
+    let Some(other) = other else {
+        let parts = content.as_slice();
+        let is_in = |part: &Part| matches!(part, Part::Text(said) if text.stands_in(said));
+        return if parts.is_empty() { text.stands_in(content.as_str()) } else { parts.iter().any(is_in) };
+    };
     if content.as_slice().is_empty() {
         let Some(text) = text.replaced(content.as_str(), other) else { return false };
         *content = text.into();

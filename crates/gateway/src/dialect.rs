@@ -22,6 +22,17 @@ pub(crate) struct Asked {
     pub(crate) says_usage: bool,
 }
 
+impl Asked {
+    /// The request, without a copy of what may be long. What replies repeat of it stays.
+    pub(crate) fn hand_over(&mut self) -> LmRequest {
+        let mut stays = LmRequest::default();
+        stays.sampling.clone_from(&self.request.sampling);
+        stays.tool_choice.clone_from(&self.request.tool_choice);
+        stays.parallel_tool_calls = self.request.parallel_tool_calls;
+        std::mem::replace(&mut self.request, stays)
+    }
+}
+
 /// A way to ask for a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Dialect {

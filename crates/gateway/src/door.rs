@@ -1,5 +1,6 @@
 //! How a program is asked.
 
+mod function;
 mod run;
 mod serve;
 mod url;
@@ -13,6 +14,7 @@ use promptopt_core::signature::Signature;
 use promptopt_process::{CommandLine, Complaint, ProcessGroup};
 use serde_json::{Map, Value};
 
+pub use function::{Access, Function};
 pub use run::Run;
 pub use serve::Serve;
 pub use url::Url;
@@ -29,6 +31,8 @@ pub enum Door {
     Serve(Serve),
     /// A service that is asked over HTTP.
     Url(Url),
+    /// A function of this process.
+    Function(Function),
 }
 
 impl Door {
@@ -37,6 +41,7 @@ impl Door {
             Self::Run(run) => run.ask(question).await,
             Self::Serve(serve) => serve.ask(question).await,
             Self::Url(url) => url.ask(question).await,
+            Self::Function(function) => function.ask(question).await,
         }
     }
 }

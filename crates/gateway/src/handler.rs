@@ -92,7 +92,7 @@ async fn complete(dialect: Dialect, session: &Arc<Shared>, raw: &Bytes) -> Respo
         Ok(body) => body,
         Err(error) => return invalid(&format!("the body is no JSON object: {error}")),
     };
-    let asked = match dialect.read(body) {
+    let mut asked = match dialect.read(body) {
         Ok(asked) => asked,
         Err(says) => return invalid(&says),
     };
@@ -100,7 +100,7 @@ async fn complete(dialect: Dialect, session: &Arc<Shared>, raw: &Bytes) -> Respo
         Ok(call) => call,
         Err(error) => return failed(dialect, &error),
     };
-    let (own, request, model) = (Arc::clone(session), asked.request.clone(), asked.model.clone());
+    let (own, request, model) = (Arc::clone(session), asked.hand_over(), asked.model.clone());
     match session.calls().make(&call, async move { own.complete(request, &model).await }).await {
         Ok(reply) => {
             let id = call.number.to_string();

@@ -50,7 +50,7 @@ mod template;
 
 pub use app::App;
 pub use component::{Component, ComponentKind, Demos};
-pub use door::{Door, Run, Serve, Url};
+pub use door::{Access, Door, Function, Run, Serve, Url};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use models::Asks;

@@ -24,8 +24,10 @@ const MAX_UNKNOWN: usize = 8;
 const NO_KEY: &str = "each-question-has-a-key-of-its-own";
 /// The step of a call in which no component was found.
 pub(crate) const OTHER: &str = "other";
-/// The most texts that are shown in the place of a component that was not found, and the longest, in characters.
+/// The most texts that are shown in the place of a component that was not found, how much of each is searched for keys,
+/// in bytes, and how much is shown, in characters.
 const MAX_INSTEAD: usize = 6;
+const MAX_INSTEAD_BYTES: usize = 16 * 1024;
 const MAX_INSTEAD_CHARS: usize = 160;
 
 /// The right of one program to ask, for as long as it lives.
@@ -204,9 +206,9 @@ impl Shared {
                 if record.instead.len() >= MAX_INSTEAD {
                     return;
                 }
-                // What is told is the beginning, and a secret at this cut is beyond it.
-                let text = shorten(text.trim(), MAX_STEP_CHARS);
-                let text = Redactor::default().strict().redact(&text).into_owned();
+                // Much more than is told, so that no key is cut in what is.
+                let text = text.get(..text.floor_char_boundary(MAX_INSTEAD_BYTES)).unwrap_or_default();
+                let text = Redactor::default().strict().redact(text).into_owned();
                 let text = format!("{what}: {}", shorten(text.trim(), MAX_INSTEAD_CHARS));
                 if !record.instead.contains(&text) {
                     record.instead.push(text);

@@ -1,6 +1,7 @@
 //! Texts with places that a program fills, found in what it sends.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// A text, cut at the places that a program fills.
 #[derive(Debug, Clone)]
@@ -38,13 +39,15 @@ impl Replacement {
 
     /// The text with what a program fills in; `places` are its places, in the order of the values.
     pub(crate) fn filled(&self, places: &[String], values: &[&str]) -> String {
+        // Of places with the same name the first one counts.
+        let known: HashMap<&str, &str> =
+            places.iter().map(String::as_str).zip(values.iter().copied()).rev().collect();
         let mut written = String::new();
         for (number, fixed) in self.template.fixed.iter().enumerate() {
             written.push_str(fixed);
             let Some(place) = self.template.places.get(number) else { continue };
             let put = self.put.as_ref().filter(|(own, _)| own == place).map(|(_, text)| text.as_str());
-            let known = || values.get(places.iter().position(|own| own == place)?).copied();
-            written.push_str(put.or_else(known).unwrap_or(place));
+            written.push_str(put.or_else(|| known.get(place.as_str()).copied()).unwrap_or(place));
         }
         written
     }
@@ -91,55 +94,73 @@ impl Template {
         self.places.iter().map(String::as_str).collect()
     }
 
+    /// Whether this text stands in `sent`.
+    pub(crate) fn stands_in(&self, sent: &str) -> bool {
+        self.finder(&with_line_feeds(sent)).next().is_some()
+    }
+
     /// The whole of `sent` with `other` wherever this text stands in it; `None` where it does not. Places of `other` get
-    /// what the program put into those of this text. Without `other` the text stays.
-    pub(crate) fn replaced(&self, sent: &str, other: Option<&Replacement>) -> Option<String> {
+    /// what the program put into those of this text.
+    pub(crate) fn replaced(&self, sent: &str, other: &Replacement) -> Option<String> {
         let sent = with_line_feeds(sent);
-        let mut written = String::new();
-        let (mut rest, mut is_there) = (&*sent, false);
-        while let Some(found) = self.find(rest) {
+        let (mut written, mut at) = (String::new(), 0);
+        let mut is_there = false;
+        for found in self.finder(&sent) {
             is_there = true;
-            written.push_str(rest.get(..found.start)?);
-            match other {
-                None => written.push_str(rest.get(found.start..found.end)?),
-                Some(other) => written.push_str(&other.filled(&self.places, &found.values)),
-            }
-            rest = rest.get(found.end..)?;
+            written.push_str(sent.get(at..found.start)?);
+            written.push_str(&other.filled(&self.places, &found.values));
+            at = found.end;
         }
-        written.push_str(rest);
+        written.push_str(sent.get(at..)?);
         is_there.then_some(written)
     }
 
-    pub(crate) fn find<'t>(&self, sent: &'t str) -> Option<Found<'t>> {
-        if self.text.is_empty() {
-            return None;
-        }
-        // As it is written, for programs that fill nothing in.
-        if let Some(start) = sent.find(&self.text) {
-            return Some(Found { start, end: start + self.text.len(), values: self.places_in(sent) });
-        }
-        if self.places.is_empty() || self.fixed.iter().all(|text| text.trim().is_empty()) {
-            return None;
-        }
-        let (first, others) = self.fixed.split_first()?;
-        // A text that begins with a place begins where the message does.
-        let mut from = 0;
-        loop {
-            let start = if first.is_empty() { 0 } else { from + sent.get(from..)?.find(first.as_str())? };
-            if let Some((end, values)) = follow(others, sent, start + first.len()) {
-                return Some(Found { start, end, values });
-            }
-            if first.is_empty() {
-                return None;
-            }
-            from = start + first.chars().next()?.len_utf8();
-        }
+    /// Where it stands first, and what the program put into its places.
+    pub(crate) fn find<'t>(&'t self, sent: &'t str) -> Option<Found<'t>> {
+        self.finder(sent).next()
     }
 
-    /// The places as they are written, which is what stands in them where nothing was filled in.
-    fn places_in<'t>(&self, sent: &'t str) -> Vec<&'t str> {
-        let place = |place: &String| sent.find(place.as_str()).and_then(|at| sent.get(at..at + place.len()));
-        self.places.iter().map(|it| place(it).unwrap_or_default()).collect()
+    fn finder<'t>(&'t self, sent: &'t str) -> Finder<'t> {
+        Finder { template: self, sent, at: 0, is_as_written: true }
+    }
+}
+
+/// Where a text stands in what is sent, from the beginning to the end.
+struct Finder<'t> {
+    template: &'t Template,
+    sent: &'t str,
+    at: usize,
+    /// Whether it may still stand there with its places as they are written.
+    is_as_written: bool,
+}
+
+impl<'t> Iterator for Finder<'t> {
+    type Item = Found<'t>;
+
+    fn next(&mut self) -> Option<Found<'t>> {
+        let Template { text, fixed, places } = self.template;
+        let rest = self.sent.get(self.at..).filter(|_| !text.is_empty())?;
+        // As it is written, for programs that fill nothing in. What is not in the rest is in no rest of the rest.
+        let as_written = if self.is_as_written { rest.find(text.as_str()) } else { None };
+        self.is_as_written = as_written.is_some();
+        let found = match as_written {
+            Some(start) => {
+                let start = self.at + start;
+                let values = places.iter().map(String::as_str).collect();
+                Found { start, end: start + text.len(), values }
+            }
+            None if places.is_empty() || fixed.iter().all(|text| text.trim().is_empty()) => return None,
+            None => {
+                let (first, others) = fixed.split_first()?;
+                // A text that begins with a place begins where the message does. What does not follow the first
+                // beginning follows no later one either.
+                let start = if first.is_empty() { self.at } else { self.at + rest.find(first.as_str())? };
+                let (end, values) = follow(others, self.sent, start + first.len())?;
+                Found { start, end, values }
+            }
+        };
+        self.at = found.end;
+        Some(found)
     }
 }
 
@@ -160,13 +181,16 @@ fn follow<'t>(fixed: &[String], sent: &'t str, from: usize) -> Option<(usize, Ve
 /// The place that a text begins with: `{name}` or `{{ name }}`, with dots, brackets, a filter or a format behind the name.
 fn place_at(text: &str) -> Option<&str> {
     let (open, close) = if text.starts_with("{{") { ("{{", "}}") } else { ("{", "}") };
-    let end = text.find(close)? + close.len();
-    let place = text.get(..end)?;
-    let inside = place.strip_prefix(open)?.strip_suffix(close)?.trim();
     let is_part = |letter: char| letter.is_alphanumeric() || "_.[]|:-% $!'\"".contains(letter);
+    // Looked at no further than a name goes, so that braces by the thousand cost no more than their number.
+    let behind = text.strip_prefix(open)?;
+    let end = behind.find(|letter: char| !is_part(letter) && !letter.is_whitespace())?;
+    behind.get(end..)?.strip_prefix(close)?;
+    let inside = behind.get(..end)?.trim();
     let starts_well = inside.starts_with(|letter: char| letter.is_alphabetic() || "_$".contains(letter));
-    (starts_well && inside.len() <= 80 && inside.chars().all(is_part) && !inside.contains(": "))
-        .then_some(place)
+    let is_place =
+        starts_well && inside.len() <= 80 && inside.chars().all(is_part) && !inside.contains(": ");
+    text.get(..open.len() + end + close.len()).filter(|_| is_place)
 }
 
 fn with_line_feeds(text: &str) -> Cow<'_, str> {
@@ -181,7 +205,7 @@ mod tests {
 
     fn check(text: &str, sent: &str, other: &str, expected: Option<&str>) {
         let other = Replacement::new(other);
-        let replaced = Template::new(text).replaced(sent, Some(&other));
+        let replaced = Template::new(text).replaced(sent, &other);
         assert_eq!(replaced.as_deref(), expected, "{text} in {sent}");
     }
 
@@ -217,7 +241,7 @@ mod tests {
     fn what_is_put_into_a_place_is_not_read_again() {
         let other = Replacement::new("Like this: {examples} Now {name}.");
         let other = other.putting("{examples}", "Tell {name}.".to_owned());
-        let replaced = Template::new("{examples} Help {name}.").replaced("none Help Ann.", Some(&other));
+        let replaced = Template::new("{examples} Help {name}.").replaced("none Help Ann.", &other);
         assert_eq!(replaced.as_deref(), Some("Like this: Tell {name}. Now Ann."));
     }
 
@@ -233,19 +257,37 @@ mod tests {
         }
     }
 
+    /// Each of these took minutes where looking again began over from every beginning.
+    #[test]
+    fn what_is_long_is_read_once() {
+        let prompt = "a ".repeat(200_000);
+        assert!(!Template::new("a {x} z").stands_in(&prompt));
+        assert!(Template::new(&"{".repeat(400_000)).places().is_empty());
+        assert!(Template::new(&"{{".repeat(400_000)).places().is_empty());
+        assert!(Template::new(&"{a".repeat(200_000)).places().is_empty());
+        let rows = "Q: why\nA:".repeat(40_000);
+        let replaced = Template::new("Q: {q}\nA:").replaced(&rows, &Replacement::new("{q}?")).unwrap();
+        assert_eq!(replaced, "why?".repeat(40_000));
+        let many: String = (0..30_000).map(|number| format!("{{p{number}}},")).collect();
+        let filled: String = (0..30_000).map(|number| format!("{number},")).collect();
+        let replaced = Template::new(&many).replaced(&filled, &Replacement::new(&format!("{many}.")));
+        assert_eq!(replaced, Some(format!("{filled}.")));
+    }
+
     proptest! {
         #[test]
-        fn without_another_text_nothing_changes(text in "[a-c{} ]{0,8}", sent in "[a-c{} ]{0,20}") {
-            if let Some(same) = Template::new(&text).replaced(&sent, None) {
-                prop_assert_eq!(same, sent);
-            }
+        fn with_its_own_text_nothing_changes(text in "[a-c{} ]{0,8}", sent in "[a-c{} ]{0,20}") {
+            let template = Template::new(&text);
+            let same = template.replaced(&sent, &Replacement::new(&text));
+            prop_assert_eq!(template.stands_in(&sent), same.is_some());
+            prop_assert!(same.is_none_or(|same| same == sent));
         }
 
         #[test]
         fn what_is_filled_in_survives(value in "[a-z ]{1,10}", sent in "[a-z]{0,5}") {
             let template = Template::new("To {name}: BEGIN.");
             let sent = format!("{sent} To {value}: BEGIN. {sent}");
-            let replaced = template.replaced(&sent, Some(&Replacement::new("{name} END."))).unwrap();
+            let replaced = template.replaced(&sent, &Replacement::new("{name} END.")).unwrap();
             prop_assert_eq!(replaced, sent.replacen(&format!("To {value}: BEGIN."), &format!("{value} END."), 1));
         }
     }
