@@ -29,7 +29,13 @@ const CALLS: usize = 4_000;
 const CASES: [(&str, Shape, usize, bool, f64); 3] = [
     ("one call a rollout", Shape { calls: 1, components: 1, filler: 0 }, 1, true, 110.0),
     ("ten calls a rollout", Shape { calls: 10, components: 1, filler: 0 }, 1, true, 75.0),
-    ("ten components, 200 KB prompt", Shape { calls: 1, components: 10, filler: 200_000 }, 20, false, 2_000.0),
+    (
+        "ten components, 200 KB prompt",
+        Shape { calls: 1, components: 10, filler: 200_000 },
+        20,
+        false,
+        2_000.0,
+    ),
 ];
 /// Rollouts under way at once where the model answers at once.
 const AT_ONCE: usize = 16;
@@ -54,7 +60,8 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
             native = native.min(load.native(model()).await?);
             behind = behind.min(load.behind(model()).await?);
         }
-        let beyond = Row::new("gateway", case, "µs CPU a call beyond a native one", behind.micros - native.micros);
+        let beyond =
+            Row::new("gateway", case, "µs CPU a call beyond a native one", behind.micros - native.micros);
         let beyond = beyond.predicted(expected);
         rows.push(if has_goal { goal(beyond, Goal::AtMost(MICROS)) } else { beyond });
         rows.push(Row::new("native", case, "µs CPU a call", native.micros));
@@ -132,7 +139,8 @@ impl Load {
 
     async fn native(&self, model: Arc<dyn LanguageModel>) -> Result<Took> {
         let shape = self.shape;
-        let texts = shape.texts().into_iter().enumerate().map(|(number, text)| Text::new(name(number), &text));
+        let texts =
+            shape.texts().into_iter().enumerate().map(|(number, text)| Text::new(name(number), &text));
         let run = move |context: CallContext, texts: Arc<[Text]>, inputs: Fields| async move {
             let in_force: Vec<String> = texts.iter().map(|text| text.in_force(&context).to_owned()).collect();
             let system = shape.system(&in_force);
@@ -166,7 +174,8 @@ impl Load {
         task::evaluated(&runner, &self.prompts, &self.warm_up).await?;
         let (start, before) = (Instant::now(), cpu::spent());
         let evaluation = task::evaluated(&runner, &self.prompts, &self.examples).await?;
-        let (took, micros) = (start.elapsed(), cpu::micros_each(before, self.examples.len() * self.shape.calls));
+        let (took, micros) =
+            (start.elapsed(), cpu::micros_each(before, self.examples.len() * self.shape.calls));
         let estimate = &evaluation.estimate;
         ensure!(estimate.failed == 0 && estimate.missing == 0, "rollouts failed: {:?}", estimate);
         Ok(Took { seconds: took.as_secs_f64(), micros })

@@ -25,7 +25,9 @@ impl Shape {
     /// The texts of the program. Every second one has a place that the program fills.
     pub(crate) fn texts(self) -> Vec<String> {
         let text = |number: usize| match number % 2 {
-            0 => format!("Rule {number}: read the text with care and answer with the code of what it mentions."),
+            0 => format!(
+                "Rule {number}: read the text with care and answer with the code of what it mentions."
+            ),
             _ => format!("Rule {number}: the text is of {{customer}}, who wants nothing but the code."),
         };
         (0..self.components).map(text).collect()
@@ -48,7 +50,8 @@ impl Shape {
     }
 
     fn read(arguments: &[String]) -> Result<Self> {
-        let number = |at: usize| arguments.get(at).context("an argument is missing")?.parse().context("a number");
+        let number =
+            |at: usize| arguments.get(at).context("an argument is missing")?.parse().context("a number");
         Ok(Self { calls: number(0)?, components: number(1)?, filler: number(2)? })
     }
 }
@@ -88,7 +91,8 @@ pub(crate) fn answer(arguments: &[String]) -> Result<()> {
 
 /// All calls for one question.
 async fn asked(shape: Shape, client: &reqwest::Client, system: &str, question: &Value) -> Result<String> {
-    let field = |name: &str| question.get(name).and_then(Value::as_str).with_context(|| format!("no `{name}`"));
+    let field =
+        |name: &str| question.get(name).and_then(Value::as_str).with_context(|| format!("no `{name}`"));
     let asked = question.pointer("/inputs/question").and_then(Value::as_str).context("no question")?;
     let mut said = String::new();
     for call in 0..shape.calls {

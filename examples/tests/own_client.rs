@@ -1,8 +1,8 @@
 //! A program that calls its provider with a client of its own, over the loopback socket: what it calls is what the run
 //! counts, limits and improves.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_openai::Client;
@@ -72,17 +72,22 @@ async fn an_optimizer_improves_and_limits_a_program_with_a_client_of_its_own() -
 
 /// The same program as somebody else has it: nothing of it is ours.
 async fn unchanged(client: &Client<OpenAIConfig>, question: &str) -> anyhow::Result<String> {
+    // The simulated model wants to be told which field it is asked for.
+    let system = format!("Your output fields are:\n1. `answer`\n\n{PROMPT}");
     let request = CreateChatCompletionRequestArgs::default()
         .model("gpt-unknown")
         .max_completion_tokens(64u32)
         .messages([
-            ChatCompletionRequestSystemMessage::from(PROMPT).into(),
+            ChatCompletionRequestSystemMessage::from(system).into(),
             ChatCompletionRequestUserMessage::from(question).into(),
         ])
         .build()?;
     let response = client.chat().create(request).await?;
-    let text = response.choices.into_iter().next().and_then(|choice| choice.message.content);
-    Ok(text.unwrap_or_default().trim().to_owned())
+    let text =
+        response.choices.into_iter().next().and_then(|choice| choice.message.content).unwrap_or_default();
+    // The simulated model writes the name of the field before it and a mark behind it.
+    let answer = text.split("##").nth(2).unwrap_or_default();
+    Ok(answer.trim_matches(|letter: char| "[] \n".contains(letter)).to_owned())
 }
 
 const PROMPT: &str = "Answer the question.";

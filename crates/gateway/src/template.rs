@@ -188,8 +188,7 @@ fn place_at(text: &str) -> Option<&str> {
     behind.get(end..)?.strip_prefix(close)?;
     let inside = behind.get(..end)?.trim();
     let starts_well = inside.starts_with(|letter: char| letter.is_alphabetic() || "_$".contains(letter));
-    let is_place =
-        starts_well && inside.len() <= 80 && inside.chars().all(is_part) && !inside.contains(": ");
+    let is_place = starts_well && inside.len() <= 80 && inside.chars().all(is_part) && !inside.contains(": ");
     text.get(..open.len() + end + close.len()).filter(|_| is_place)
 }
 
