@@ -3,7 +3,7 @@
 usage: dspy_peer.py METHOD BASE_URL DATA OUT SEED
 
 METHOD  miprov2, miprov2-zero-shot, copro or gepa
-DATA    JSON: `signature` (or the `predictors` of a chain, pairs of a name and a signature), `input`, `output` and the rows of
+DATA    JSON: `signature` (or `predictors`, pairs of a name and a signature, a chain where there are several), `input`, `output` and the rows of
         `train` and `selection`; for a real task
         `instruction`, `contains` (instead of equal), `max_tokens`, `temperature` and `budget` (in calls) as well, and
         where bench/real measures: `task`, `seed` and `sizes` (whose verifier judges), `plain` (the format without
@@ -132,12 +132,14 @@ def optimized(program):
     sys.exit(f"there is no method {method!r}; give miprov2, miprov2-zero-shot, copro or gepa")
 
 
-if "predictors" in data:
+predictors = data.get("predictors") or [("predict", data["signature"])]
+if len(predictors) > 1:
     from dspy_chain import Chain
 
-    predict = Chain(data["predictors"])
+    predict = Chain(predictors)
 else:
-    predict = dspy.Predict(dspy.Signature(data["signature"], data.get("instruction")))
+    [(_, signature)] = predictors
+    predict = dspy.Predict(dspy.Signature(signature, data.get("instruction")))
 try:
     program = optimized(Plain(predict) if plain else predict)
 except Exception as error:

@@ -40,16 +40,13 @@ pub(crate) async fn run(options: &Options, seeds: &[u64]) -> Result<Vec<Point>> 
         for seed in seeds {
             let landscape = Landscape::all(*seed).into_iter().find(|one| one.name == wanted);
             let landscape = landscape.with_context(|| format!("there is no landscape `{wanted}`"))?;
-            let mut data = json!({
+            let data = json!({
+                "predictors": predictors(&landscape),
                 "input": "question",
                 "output": "answer",
                 "train": rows(&landscape.train),
                 "selection": rows(&landscape.selection),
             });
-            match predictors(&landscape).as_slice() {
-                [(_, signature)] => data["signature"] = signature.as_str().into(),
-                many => data["predictors"] = json!(many),
-            }
             let layout = Layout::of(&landscape.program());
             let (prompts, calls) =
                 compile(&python, method, landscape.model(*seed), &data, &layout, *seed).await?;
