@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
+use promptopt_core::money::{Money, Usage};
+
 use super::{OPTIMIZERS, check_concurrency};
 use crate::crash::crash;
-use crate::harness::{Harness, Reference, Results, check_books, kill, promptopt, said, start, wait_until};
+use crate::harness::{Harness, Reference, Results, kill, promptopt, said, start, wait_until};
 
 /// A process for each row, and processes that stay.
 pub(crate) const DOORS: [&str; 2] = [
@@ -154,11 +156,46 @@ fn a_program_gives_the_same_at_any_concurrency() {
     }
 }
 
+/// Runs a program under a cap of each kind: what was paid is what the server counted, no cap is overshot, and the run ends with
+/// its best.
+fn check_caps(harness: &Harness, kind: &str) {
+    let prices = "[prices]\nm = { prompt = 1, completion = 2 }";
+    for (option, cap) in [("--max-calls", "150"), ("--max-tokens", "40000"), ("--max-cost", "0.05")] {
+        let folder = harness
+            .folder(&harness.task("max_tokens = 200", &format!("[optimizer]\nkind = \"{kind}\"\n{prices}")));
+        harness.reset();
+        let output =
+            promptopt(folder.path(), &["optimize", "task.toml", "--run", "route.run", "--json", option, cap]);
+        let case = format!("{kind} {option} {cap}: {}", said(&output));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        // Dollars for a million tokens, so nanodollars for a thousandth of one.
+        let counted = harness.usage();
+        let money = Money::from_nanos(1_000 * counted.prompt_tokens + 2_000 * counted.completion_tokens);
+        let paid: Usage = serde_json::from_value(told["paid"].clone()).unwrap();
+        assert_eq!(
+            (paid.calls, paid.total_tokens()),
+            (harness.requests() as u64, counted.total_tokens()),
+            "{case}"
+        );
+        let saved = std::fs::read_to_string(folder.path().join("route.optimized.json")).unwrap();
+        let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+        let usage = |at: &str| serde_json::from_value::<Usage>(saved.pointer(at).unwrap().clone()).unwrap();
+        let search = usage("/outcome/spending/task") + usage("/outcome/spending/prompt");
+        let (spent, most) = match option {
+            "--max-calls" => (search.calls, cap.parse().unwrap()),
+            "--max-tokens" => (search.total_tokens(), cap.parse().unwrap()),
+            _ => (search.money.unwrap().as_nanos(), cap.parse::<Money>().unwrap().as_nanos()),
+        };
+        assert!(spent <= most && saved["outcome"]["stop"] == "budget", "{case}");
+        // What a program asks in the same words again is in the books once more, and not paid.
+        let booked = (search + usage("/test_usage")).money.unwrap();
+        assert!(money <= booked, "{case}");
+    }
+}
+
 #[test]
 fn the_books_of_a_program_are_those_of_its_server() {
-    let caps = [["--max-calls", "150"], ["--max-tokens", "40000"], ["--max-cost", "0.05"]];
     for (door, kind) in DOORS.into_iter().zip(["miprov2", "gepa"]) {
-        let said = check_books(&Harness::of_app(door), kind, &caps);
-        assert!(said.contains("budget"), "{said}");
+        check_caps(&Harness::of_app(door), kind);
     }
 }
