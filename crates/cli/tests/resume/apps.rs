@@ -160,7 +160,7 @@ fn a_program_gives_the_same_at_any_concurrency() {
 /// its best.
 fn check_caps(harness: &Harness, kind: &str) {
     let prices = "[prices]\nm = { prompt = 1, completion = 2 }";
-    for (option, cap) in [("--max-calls", "150"), ("--max-tokens", "40000"), ("--max-cost", "0.05")] {
+    for (option, cap) in [("--max-calls", "150"), ("--max-tokens", "9000"), ("--max-cost", "0.01")] {
         let folder = harness
             .folder(&harness.task("max_tokens = 200", &format!("[optimizer]\nkind = \"{kind}\"\n{prices}")));
         harness.reset();
