@@ -1,11 +1,7 @@
 //! Programs that mean no good: what they do is bounded, it is said what is wrong, and nobody else is harmed.
 
 #![cfg(unix)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the lints exempt test functions, but not the helpers they call"
-)]
+#![expect(clippy::unwrap_used, reason = "the lints exempt test functions, but not the helpers they call")]
 
 use std::path::Path;
 use std::sync::Arc;
