@@ -1,0 +1,264 @@
+//! A worker: takes rollouts, makes them, and has their calls of language models made by the coordinator.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::program::{CallContext, Cancellation, Evaluator, Layer};
+use promptopt_core::prompt::Prompts;
+use promptopt_core::trace::{Failure, FailureKind};
+use promptopt_run::run_once;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::error::Error;
+use crate::protocol::{Answer, Ask, Job, RolloutResult};
+use crate::transport::{Leased, Working};
+
+/// A rollout that was given out so often without a result kills its workers.
+const MOST_DELIVERIES: u64 = 4;
+/// So many examples and prompts are remembered.
+const REMEMBERED: usize = 4096;
+/// How long a coordinator may be away before its rollouts are given up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two attempts to ask.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Makes rollouts that a coordinator hands out.
+pub struct Worker {
+    shared: Arc<Shared>,
+    slots: usize,
+}
+
+struct Shared {
+    program: Box<dyn Evaluator>,
+    /// By its id; calls of it are made by the coordinator.
+    model: Arc<dyn LanguageModel>,
+    transport: Arc<dyn Working>,
+    materials: Mutex<Materials>,
+    made: AtomicU64,
+}
+
+/// Examples and prompts that came once.
+#[derive(Default)]
+struct Materials {
+    values: HashMap<ContentHash, Value>,
+    order: VecDeque<ContentHash>,
+}
+
+impl Worker {
+    /// A worker with a program and its metric. The model says what is known of the one that the program runs on; it is never
+    /// called.
+    pub fn new(
+        program: Box<dyn Evaluator>,
+        model: Arc<dyn LanguageModel>,
+        transport: Arc<dyn Working>,
+    ) -> Self {
+        let shared =
+            Shared { program, model, transport, materials: Mutex::default(), made: AtomicU64::new(0) };
+        Self { shared: Arc::new(shared), slots: 1 }
+    }
+
+    /// With so many rollouts at once. Default: 1.
+    #[must_use]
+    pub fn with_slots(mut self, slots: usize) -> Self {
+        self.slots = slots.max(1);
+        self
+    }
+
+    /// How many rollouts it made so far.
+    pub fn made(&self) -> u64 {
+        self.shared.made.load(Ordering::Relaxed)
+    }
+
+    /// Takes rollouts until it is told to leave; what it has begun then is finished.
+    ///
+    /// # Errors
+    ///
+    /// Where the queue cannot be used.
+    pub async fn run(&self, leave: &Cancellation) -> Result<(), Error> {
+        let mut under_way = JoinSet::new();
+        loop {
+            // One for each free slot: what is fetched ahead would wait while others have nothing to do.
+            while under_way.len() >= self.slots {
+                under_way.join_next().await;
+            }
+            let job = tokio::select! {
+                biased;
+                () = leave.cancelled() => break,
+                job = self.shared.transport.take() => job?,
+            };
+            let shared = Arc::clone(&self.shared);
+            under_way.spawn(async move { shared.make(job).await });
+            while under_way.try_join_next().is_some() {}
+        }
+        while under_way.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Makes one rollout and hands in its result.
+    async fn make(self: Arc<Self>, leased: Box<dyn Leased>) {
+        let Ok(job) = serde_json::from_slice::<Job>(leased.payload()) else {
+            tracing::warn!("a job of the queue cannot be read; it is thrown away");
+            leased.finish().await;
+            return;
+        };
+        let result = if leased.deliveries() > MOST_DELIVERIES {
+            let message = format!(
+                "it was given to {MOST_DELIVERIES} workers, and none of them came back with a result: it may kill them, or take \
+                 longer than they live"
+            );
+            Ok(RolloutResult::failed(Failure::new(FailureKind::Program, message)))
+        } else {
+            self.rollout(&job).await
+        };
+        match result {
+            Ok(result) => {
+                let ask = Ask::Done { job: job.id.clone(), result: Box::new(result) };
+                if let Err(error) = self.ask(&job.id.run, &ask).await {
+                    tracing::warn!("a result could not be handed in: {error}");
+                }
+                self.made.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!("a rollout is given up: {error}"),
+        }
+        leased.finish().await;
+    }
+
+    async fn rollout(self: &Arc<Self>, job: &Job) -> Result<RolloutResult, Error> {
+        let example: Arc<Example> = Arc::new(self.material(job, job.example).await?);
+        let prompts: Arc<Prompts> = Arc::new(self.material(job, job.prompts).await?);
+        let cancellation = Cancellation::new();
+        let calls = Calls(Arc::new(Delivery {
+            shared: Arc::clone(self),
+            job: job.clone(),
+            id: random()?,
+            next: AtomicU64::new(0),
+            cancellation: cancellation.clone(),
+        }));
+        let context =
+            CallContext::for_worker(Arc::clone(&self.model), prompts, cancellation.clone(), Arc::new(calls));
+        tokio::select! {
+            trace = run_once(&*self.program, &context, example) => Ok(RolloutResult::of(trace)),
+            () = cancellation.cancelled() => Err(Error::NoCoordinator),
+        }
+    }
+
+    /// An example or prompts, which come once.
+    async fn material<T: DeserializeOwned>(&self, job: &Job, hash: ContentHash) -> Result<T, Error> {
+        let known = self.with_materials(|materials| materials.values.get(&hash).cloned());
+        let value = match known {
+            Some(value) => value,
+            None => match self.ask(&job.id.run, &Ask::Material { hash }).await? {
+                Answer::Material { value } => {
+                    self.with_materials(|materials| materials.keep(hash, value.clone()));
+                    value
+                }
+                _ => return Err(Error::NoCoordinator),
+            },
+        };
+        serde_json::from_value(value).map_err(|error| Error::Message(error.to_string()))
+    }
+
+    /// Asks the coordinator of a run, which may be away for a while.
+    async fn ask(&self, run: &str, ask: &Ask) -> Result<Answer, Error> {
+        let payload =
+            Bytes::from(serde_json::to_vec(ask).map_err(|error| Error::Message(error.to_string()))?);
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.transport.ask(run, payload.clone()).await {
+                Ok(answer) => {
+                    return serde_json::from_slice(&answer)
+                        .map_err(|error| Error::Message(error.to_string()));
+                }
+                Err(error) if tokio::time::Instant::now() >= until => return Err(error),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    fn with_materials<T>(&self, work: impl FnOnce(&mut Materials) -> T) -> T {
+        work(&mut self.materials.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Materials {
+    fn keep(&mut self, hash: ContentHash, value: Value) {
+        if self.values.insert(hash, value).is_none() {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.values.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Puts the coordinator in the place of every model that a rollout calls.
+#[derive(Clone)]
+struct Calls(Arc<Delivery>);
+
+/// One delivery of a job.
+struct Delivery {
+    shared: Arc<Shared>,
+    job: Job,
+    /// Tells it apart from other deliveries of the job.
+    id: u64,
+    next: AtomicU64,
+    cancellation: Cancellation,
+}
+
+impl Layer for Calls {
+    fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
+        Arc::new(Remote { profile: model.profile(), delivery: Arc::clone(&self.0) })
+    }
+}
+
+/// A model that the coordinator calls.
+struct Remote {
+    profile: ModelProfile,
+    delivery: Arc<Delivery>,
+}
+
+#[async_trait]
+impl LanguageModel for Remote {
+    fn profile(&self) -> ModelProfile {
+        self.profile.clone()
+    }
+
+    async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
+        let Delivery { shared, job, id, next, cancellation } = &*self.delivery;
+        let model = if self.profile.id == shared.model.profile().id { &job.model } else { &self.profile.id };
+        let ask = Ask::Complete {
+            job: job.id.clone(),
+            delivery: *id,
+            call: next.fetch_add(1, Ordering::Relaxed),
+            model: model.clone(),
+            request: Box::new(request.clone()),
+        };
+        match shared.ask(&job.id.run, &ask).await {
+            Ok(Answer::Reply { reply }) => Ok(*reply),
+            Ok(Answer::Failed { error }) => Err(error),
+            // The rollout is of no interest any more, or nobody is there to pay for it.
+            _ => {
+                cancellation.cancel();
+                Err(LmError::Cancelled)
+            }
+        }
+    }
+}
+
+fn random() -> Result<u64, Error> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Message(error.to_string()))?;
+    Ok(u64::from_le_bytes(bytes))
+}
