@@ -8,18 +8,18 @@ use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Fields, Prediction};
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor};
-use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, Worker};
+use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, Worker, Working};
 use promptopt_run::{Executor, Optimizer as _};
 use serde_json::Value;
 
 use crate::recorded::{Counting, on, task};
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity::new([("program".to_owned(), ContentHash::of("p"))])
 }
 
-/// What a run comes to, with the number and the sum of its requests.
-async fn outcome(
+/// What a run of one process or of a fleet comes to, with the number and the sum of its requests.
+pub(crate) async fn outcome(
     name: &str,
     kind: &str,
     executor: Option<Arc<dyn Executor>>,
@@ -50,9 +50,14 @@ fn forget_times(value: &mut Value) {
 
 /// A worker of its own, until it is aborted.
 fn worker(transport: &LocalTransport, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
+    work(Arc::new(transport.clone()), name, slots)
+}
+
+/// The same over any transport.
+pub(crate) fn work(transport: Arc<dyn Working>, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
     let (program, metric, model, _) = task(name, 3);
     let model: Arc<dyn LanguageModel> = Arc::new(Counting { model, requests: Mutex::default() });
-    let worker = Worker::new(Box::new(program.with_metric(metric)), model, Arc::new(transport.clone()));
+    let worker = Worker::new(Box::new(program.with_metric(metric)), model, transport);
     tokio::spawn(async move {
         worker.with_slots(slots).run(&Cancellation::new()).await.unwrap();
     })

@@ -104,6 +104,11 @@ impl Fleet {
         Self { shared, hearing, watching }
     }
 
+    /// Takes what is left of the run out of the queue.
+    pub async fn close(&self) {
+        self.shared.transport.clear().await;
+    }
+
     /// What it did so far.
     pub fn figures(&self) -> FleetFigures {
         let Figures { made, dropped, offered_again } = &self.shared.figures;
@@ -147,7 +152,8 @@ impl Executor for Fleet {
             calls: Mutex::default(),
         };
         shared.with_jobs(|jobs| jobs.insert(id.clone(), Arc::new(open)));
-        let _handed_out = HandedOut { shared, id: &id, materials: [example_hash, prompts_hash] };
+        let mut handed_out =
+            HandedOut { shared, id: &id, materials: [example_hash, prompts_hash], is_done: false };
         shared.hold(example_hash, || serde_json::to_value(&*example));
         shared.hold(prompts_hash, || serde_json::to_value(&*prompts));
         if let Err(error) = shared.transport.offer(&id, payload).await {
@@ -156,6 +162,7 @@ impl Executor for Fleet {
         }
         // Nobody can drop the other end while the job is open.
         if let Ok(result) = receiver.await {
+            handed_out.is_done = true;
             context.put_steps(result.into_trace(&mut trace));
         }
         (trace.steps, trace.usage) = context.take_record();
@@ -168,6 +175,8 @@ struct HandedOut<'f> {
     shared: &'f Arc<Shared>,
     id: &'f JobId,
     materials: [ContentHash; 2],
+    /// The worker that did it takes it out of the queue.
+    is_done: bool,
 }
 
 impl Drop for HandedOut<'_> {
@@ -183,6 +192,9 @@ impl Drop for HandedOut<'_> {
                 }
             }
         });
+        if self.is_done {
+            return;
+        }
         let (shared, id) = (Arc::clone(self.shared), self.id.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { shared.transport.withdraw(&id).await });

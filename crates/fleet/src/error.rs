@@ -15,6 +15,9 @@ pub enum Error {
     /// The coordinator of a run is not there.
     #[error("the coordinator of the run is not there")]
     NoCoordinator,
+    /// The coordinator is there and gave no answer yet. Whoever asks asks again.
+    #[error("the coordinator of the run gave no answer yet")]
+    NoAnswer,
     /// A message is not what it should be.
     #[error("a message of the fleet cannot be read: {0}")]
     Message(String),

@@ -3,6 +3,8 @@
 mod coordinator;
 mod error;
 mod local;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod protocol;
 mod replies;
 mod transport;

@@ -92,6 +92,10 @@ impl Coordinating for LocalTransport {
         self.0.with(|queue| queue.payloads.remove(job));
     }
 
+    async fn clear(&self) {
+        self.forget();
+    }
+
     async fn next(&self) -> Option<Question> {
         self.0.heard.lock().await.recv().await
     }

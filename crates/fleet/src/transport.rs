@@ -42,6 +42,9 @@ pub trait Coordinating: Send + Sync {
     /// Takes a job out of the queue, if it is still there.
     async fn withdraw(&self, job: &JobId);
 
+    /// Takes all jobs of the run out of the queue.
+    async fn clear(&self);
+
     /// The next question of a worker; `None` when there will be none.
     async fn next(&self) -> Option<Question>;
 
@@ -77,7 +80,7 @@ pub trait Working: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::NoCoordinator`] where nobody is there to answer.
+    /// [`Error::NoCoordinator`] where nobody is there to answer, and [`Error::NoAnswer`] where it takes long.
     async fn ask(&self, run: &str, payload: Bytes) -> Result<Bytes, Error>;
 
     /// What this worker must have alike with a coordinator.

@@ -172,13 +172,15 @@ impl Shared {
     async fn ask(&self, run: &str, ask: &Ask) -> Result<Answer, Error> {
         let payload =
             Bytes::from(serde_json::to_vec(ask).map_err(|error| Error::Message(error.to_string()))?);
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let mut until = tokio::time::Instant::now() + PATIENCE;
         loop {
             match self.transport.ask(run, payload.clone()).await {
                 Ok(answer) => {
                     return serde_json::from_slice(&answer)
                         .map_err(|error| Error::Message(error.to_string()));
                 }
+                // A call may take its time; one that is asked again is the same call.
+                Err(Error::NoAnswer) => until = tokio::time::Instant::now() + PATIENCE,
                 Err(error) if tokio::time::Instant::now() >= until => return Err(error),
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }

@@ -1,0 +1,143 @@
+//! The coordinator's end of a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::Mutex;
+
+use super::connection::{Connection, Shared};
+use super::options::NatsOptions;
+use crate::Error;
+use crate::protocol::{Identity, JobId};
+use crate::transport::{Coordinating, Question, Reply};
+
+/// The coordinator's end: it puts jobs into the queue, and answers workers.
+pub struct NatsCoordinator {
+    shared: Shared,
+    run: String,
+    questions: Mutex<Subscriber>,
+    greeting: tokio::task::JoinHandle<()>,
+}
+
+impl NatsCoordinator {
+    /// Connects, and begins to hear the workers of a run.
+    ///
+    /// # Errors
+    ///
+    /// Where the server cannot be used.
+    pub async fn connect(options: NatsOptions, identity: Identity, run: String) -> Result<Self, Error> {
+        let connection = Connection::open(options, identity).await?;
+        let subscribe = async |subject: String| {
+            let subscribed = connection.client.subscribe(subject).await;
+            subscribed.map_err(|error| connection.options.wrong(error.to_string()))
+        };
+        let questions = subscribe(connection.subject(&format!("ask.{run}"))).await?;
+        let mut greetings = subscribe(connection.subject("hello")).await?;
+        let shared = Arc::new(connection);
+        let own = Arc::clone(&shared);
+        let greeting = shared.heart().spawn(async move {
+            let identity = Bytes::from(serde_json::to_vec(&own.identity).unwrap_or_default());
+            // To workers that are there already.
+            let _ = own.client.publish(own.subject("open"), identity.clone()).await;
+            while let Some(greeting) = greetings.next().await {
+                if let Some(reply) = greeting.reply {
+                    // A worker that is not told asks again.
+                    let _ = own.client.publish(reply, identity.clone()).await;
+                }
+            }
+        });
+        Ok(Self { shared, run, questions: Mutex::new(questions), greeting })
+    }
+}
+
+impl Drop for NatsCoordinator {
+    fn drop(&mut self) {
+        self.greeting.abort();
+    }
+}
+
+struct Way {
+    shared: Shared,
+    subject: Option<async_nats::Subject>,
+}
+
+#[async_trait]
+impl Reply for Way {
+    async fn send(self: Box<Self>, answer: Bytes) {
+        let Some(subject) = self.subject else { return };
+        match self.shared.parcels.pack(&answer).await {
+            Ok(parcel) => {
+                if let Err(error) = self.shared.client.publish(subject, parcel).await {
+                    tracing::debug!("an answer could not be sent, and is asked for again: {error}");
+                }
+            }
+            Err(error) => tracing::warn!("an answer could not be packed: {error}"),
+        }
+    }
+}
+
+#[async_trait]
+impl Coordinating for NatsCoordinator {
+    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<(), Error> {
+        let shared = &self.shared;
+        let publish = async || {
+            let parcel = shared.parcels.pack(&payload).await?;
+            let sent = shared.jetstream.publish(shared.subject_of(job), parcel).await;
+            let sent = match sent {
+                Ok(sent) => sent.await,
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(_) => Ok(()),
+                // It is still there.
+                Err(error) if error.to_string().contains("per subject exceeded") => Ok(()),
+                Err(error) => Err(shared.options.wrong(error.to_string())),
+            }
+        };
+        if publish().await.is_ok() {
+            return Ok(());
+        }
+        // The server may have forgotten the queue.
+        shared.stream().await?;
+        publish().await
+    }
+
+    async fn withdraw(&self, job: &JobId) {
+        self.purge(self.shared.subject_of(job)).await;
+    }
+
+    async fn clear(&self) {
+        self.purge(self.shared.subjects_of(&self.run)).await;
+    }
+
+    async fn next(&self) -> Option<Question> {
+        let mut questions = self.questions.lock().await;
+        loop {
+            let message = questions.next().await?;
+            match self.shared.parcels.unpack(&message.payload).await {
+                Ok(payload) => {
+                    let way = Way { shared: Arc::clone(&self.shared), subject: message.reply };
+                    return Some(Question::new(payload, Box::new(way)));
+                }
+                Err(error) => tracing::warn!("a question of a worker cannot be read: {error}"),
+            }
+        }
+    }
+
+    fn lease(&self) -> Duration {
+        self.shared.options.lease
+    }
+}
+
+impl NatsCoordinator {
+    async fn purge(&self, subject: String) {
+        let Ok(stream) = self.shared.stream().await else { return };
+        if let Err(error) = stream.purge().filter(subject).await {
+            tracing::debug!("what is left in the queue could not be taken out: {error}");
+        }
+    }
+}
