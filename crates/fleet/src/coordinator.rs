@@ -12,11 +12,13 @@ use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{CallContext, Evaluator};
 use promptopt_core::trace::Trace;
 use promptopt_run::Executor;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::error::Error;
+use crate::member::Role;
 use crate::protocol::{Answer, Ask, Job, JobId, RolloutResult};
 use crate::replies::Replies;
 use crate::transport::{Coordinating, Question};
@@ -48,7 +50,7 @@ struct Figures {
 }
 
 /// What a fleet did so far, in numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FleetFigures {
     /// Rollouts whose result was taken.
@@ -58,7 +60,7 @@ pub struct FleetFigures {
     /// Jobs that were put into the queue once more, because nobody gave a sign of life for them.
     pub offered_again: u64,
     /// Rollouts under way or waiting for a worker.
-    pub open: usize,
+    pub open: u64,
 }
 
 /// A rollout that was handed out.
@@ -83,10 +85,18 @@ impl Fleet {
     ///
     /// Where the system has no randomness for the name of the run.
     pub fn new(transport: Arc<dyn Coordinating>) -> Result<Self, Error> {
+        Ok(Self::of_run(transport, Self::new_run()?))
+    }
+
+    /// A name for a run that no other has.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no randomness.
+    pub fn new_run() -> Result<String, Error> {
         let mut bytes = [0_u8; 8];
         getrandom::fill(&mut bytes).map_err(|error| Error::Message(error.to_string()))?;
-        let run = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self::of_run(transport, run))
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The same for a run whose name is known, as a transport may need it.
@@ -99,6 +109,10 @@ impl Fleet {
             materials: Mutex::default(),
             figures: Figures::default(),
         });
+        let told = Arc::clone(&shared);
+        shared
+            .transport
+            .describe(Arc::new(move || Role::Run { run: told.run.clone(), figures: told.figures() }));
         let hearing = tokio::spawn(Shared::hear(Arc::clone(&shared)));
         let watching = tokio::spawn(Shared::watch(Arc::clone(&shared)));
         Self { shared, hearing, watching }
@@ -111,13 +125,7 @@ impl Fleet {
 
     /// What it did so far.
     pub fn figures(&self) -> FleetFigures {
-        let Figures { made, dropped, offered_again } = &self.shared.figures;
-        FleetFigures {
-            made: made.load(Ordering::Relaxed),
-            dropped: dropped.load(Ordering::Relaxed),
-            offered_again: offered_again.load(Ordering::Relaxed),
-            open: self.shared.with_jobs(|jobs| jobs.len()),
-        }
+        self.shared.figures()
     }
 }
 
@@ -203,6 +211,16 @@ impl Drop for HandedOut<'_> {
 }
 
 impl Shared {
+    fn figures(&self) -> FleetFigures {
+        let Figures { made, dropped, offered_again } = &self.figures;
+        FleetFigures {
+            made: made.load(Ordering::Relaxed),
+            dropped: dropped.load(Ordering::Relaxed),
+            offered_again: offered_again.load(Ordering::Relaxed),
+            open: self.with_jobs(|jobs| jobs.len() as u64),
+        }
+    }
+
     /// Answers workers until there is nobody to hear.
     async fn hear(self: Arc<Self>) {
         let mut answering = JoinSet::new();

@@ -3,6 +3,7 @@
 mod coordinator;
 mod error;
 mod local;
+mod member;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod protocol;
@@ -13,6 +14,7 @@ mod worker;
 pub use coordinator::{Fleet, FleetFigures};
 pub use error::Error;
 pub use local::LocalTransport;
+pub use member::{Describe, Member, Role, WorkerFigures};
 pub use protocol::{Identity, JobId, PROTOCOL};
 pub use transport::{Coordinating, Leased, Question, Reply, Working};
 pub use worker::Worker;

@@ -3,9 +3,11 @@
 mod connection;
 mod coordinator;
 mod options;
+mod overview;
 mod parcel;
 mod worker;
 
 pub use coordinator::NatsCoordinator;
 pub use options::{NatsCredentials, NatsOptions};
+pub use overview::{Overview, overview};
 pub use worker::NatsWorker;

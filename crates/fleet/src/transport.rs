@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Error;
+use crate::member::Describe;
 use crate::protocol::{Identity, JobId};
 
 /// A question of a worker, with the way back.
@@ -48,6 +49,11 @@ pub trait Coordinating: Send + Sync {
     /// The next question of a worker; `None` when there will be none.
     async fn next(&self) -> Option<Question>;
 
+    /// How the run is described to whoever asks.
+    fn describe(&self, role: Describe) {
+        let _ = role;
+    }
+
     /// How long a worker may give no sign of life before a job goes to another one.
     fn lease(&self) -> std::time::Duration;
 }
@@ -82,6 +88,11 @@ pub trait Working: Send + Sync {
     ///
     /// [`Error::NoCoordinator`] where nobody is there to answer, and [`Error::NoAnswer`] where it takes long.
     async fn ask(&self, run: &str, payload: Bytes) -> Result<Bytes, Error>;
+
+    /// How the worker is described to whoever asks.
+    fn describe(&self, role: Describe) {
+        let _ = role;
+    }
 
     /// What this worker must have alike with a coordinator.
     fn identity(&self) -> &Identity;

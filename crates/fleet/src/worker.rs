@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
+use crate::member::WorkerFigures;
 use crate::protocol::{Answer, Ask, Job, RolloutResult};
 use crate::transport::{Leased, Working};
 
@@ -34,6 +35,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub struct Worker {
     shared: Arc<Shared>,
     slots: usize,
+    idle: Option<Duration>,
 }
 
 struct Shared {
@@ -42,7 +44,7 @@ struct Shared {
     model: Arc<dyn LanguageModel>,
     transport: Arc<dyn Working>,
     materials: Mutex<Materials>,
-    made: AtomicU64,
+    figures: Arc<WorkerFigures>,
 }
 
 /// Examples and prompts that came once.
@@ -60,9 +62,11 @@ impl Worker {
         model: Arc<dyn LanguageModel>,
         transport: Arc<dyn Working>,
     ) -> Self {
-        let shared =
-            Shared { program, model, transport, materials: Mutex::default(), made: AtomicU64::new(0) };
-        Self { shared: Arc::new(shared), slots: 1 }
+        let figures = Arc::<WorkerFigures>::default();
+        let told = Arc::clone(&figures);
+        transport.describe(Arc::new(move || told.role()));
+        let shared = Shared { program, model, transport, materials: Mutex::default(), figures };
+        Self { shared: Arc::new(shared), slots: 1, idle: None }
     }
 
     /// With so many rollouts at once. Default: 1.
@@ -72,9 +76,16 @@ impl Worker {
         self
     }
 
+    /// Leaving after so long without a rollout. Default: never.
+    #[must_use]
+    pub fn leaving_after(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
     /// How many rollouts it made so far.
     pub fn made(&self) -> u64 {
-        self.shared.made.load(Ordering::Relaxed)
+        self.shared.figures.made.load(Ordering::Relaxed)
     }
 
     /// Takes rollouts until it is told to leave; what it has begun then is finished.
@@ -83,6 +94,7 @@ impl Worker {
     ///
     /// Where the queue cannot be used.
     pub async fn run(&self, leave: &Cancellation) -> Result<(), Error> {
+        self.shared.figures.slots.store(self.slots as u64, Ordering::Relaxed);
         let mut under_way = JoinSet::new();
         loop {
             // One for each free slot: what is fetched ahead would wait while others have nothing to do.
@@ -93,13 +105,40 @@ impl Worker {
                 biased;
                 () = leave.cancelled() => break,
                 job = self.shared.transport.take() => job?,
+                () = idle(self.idle), if under_way.is_empty() => break,
             };
             let shared = Arc::clone(&self.shared);
-            under_way.spawn(async move { shared.make(job).await });
+            under_way.spawn(async move {
+                let _busy = Busy::begin(&shared.figures);
+                Arc::clone(&shared).make(job).await;
+            });
             while under_way.try_join_next().is_some() {}
         }
         while under_way.join_next().await.is_some() {}
         Ok(())
+    }
+}
+
+/// A slot that is busy; not any more, however the rollout ends.
+struct Busy(Arc<WorkerFigures>);
+
+impl Busy {
+    fn begin(figures: &Arc<WorkerFigures>) -> Self {
+        figures.busy.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(figures))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn idle(most: Option<Duration>) {
+    match most {
+        Some(most) => tokio::time::sleep(most).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -126,7 +165,7 @@ impl Shared {
                 if let Err(error) = self.ask(&job.id.run, &ask).await {
                     tracing::warn!("a result could not be handed in: {error}");
                 }
-                self.made.fetch_add(1, Ordering::Relaxed);
+                self.figures.made.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => tracing::debug!("a rollout is given up: {error}"),
         }

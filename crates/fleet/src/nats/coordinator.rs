@@ -1,6 +1,6 @@
 //! The coordinator's end of a connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::Subscriber;
@@ -8,10 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use super::connection::{Connection, Shared};
 use super::options::NatsOptions;
+use super::overview::describe;
 use crate::Error;
+use crate::member::Describe;
 use crate::protocol::{Identity, JobId};
 use crate::transport::{Coordinating, Question, Reply};
 
@@ -20,7 +23,8 @@ pub struct NatsCoordinator {
     shared: Shared,
     run: String,
     questions: Mutex<Subscriber>,
-    greeting: tokio::task::JoinHandle<()>,
+    greeting: JoinHandle<()>,
+    described: OnceLock<JoinHandle<()>>,
 }
 
 impl NatsCoordinator {
@@ -50,13 +54,14 @@ impl NatsCoordinator {
                 }
             }
         });
-        Ok(Self { shared, run, questions: Mutex::new(questions), greeting })
+        Ok(Self { shared, run, questions: Mutex::new(questions), greeting, described: OnceLock::new() })
     }
 }
 
 impl Drop for NatsCoordinator {
     fn drop(&mut self) {
         self.greeting.abort();
+        self.described.get().inspect(|task| task.abort());
     }
 }
 
@@ -126,6 +131,12 @@ impl Coordinating for NatsCoordinator {
                 Err(error) => tracing::warn!("a question of a worker cannot be read: {error}"),
             }
         }
+    }
+
+    fn describe(&self, role: Describe) {
+        let shared = Arc::clone(&self.shared);
+        self.described
+            .get_or_init(|| self.shared.heart().spawn(async move { describe(&shared, &role).await }));
     }
 
     fn lease(&self) -> Duration {

@@ -1,6 +1,6 @@
 //! A worker's end of a connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 
 use super::connection::{Connection, Shared};
 use super::options::NatsOptions;
+use super::overview::describe;
 use crate::Error;
+use crate::member::Describe;
 use crate::protocol::Identity;
 use crate::transport::{Leased, Working};
 
@@ -32,6 +34,7 @@ pub struct NatsWorker {
     shared: Shared,
     consumer: Mutex<Option<PullConsumer>>,
     news: JoinHandle<()>,
+    described: OnceLock<JoinHandle<()>>,
 }
 
 impl NatsWorker {
@@ -45,7 +48,7 @@ impl NatsWorker {
         greet(&shared).await?;
         let own = Arc::clone(&shared);
         let news = shared.heart().spawn(async move { hear_of_runs(&own).await });
-        Ok(Self { shared, consumer: Mutex::default(), news })
+        Ok(Self { shared, consumer: Mutex::default(), news, described: OnceLock::new() })
     }
 
     /// The consumer, known or looked up.
@@ -79,6 +82,7 @@ impl NatsWorker {
 impl Drop for NatsWorker {
     fn drop(&mut self) {
         self.news.abort();
+        self.described.get().inspect(|task| task.abort());
     }
 }
 
@@ -209,6 +213,12 @@ impl Working for NatsWorker {
             Err(error) if error.kind() == RequestErrorKind::TimedOut => Err(Error::NoAnswer),
             Err(_) => Err(Error::NoCoordinator),
         }
+    }
+
+    fn describe(&self, role: Describe) {
+        let shared = Arc::clone(&self.shared);
+        self.described
+            .get_or_init(|| self.shared.heart().spawn(async move { describe(&shared, &role).await }));
     }
 
     fn identity(&self) -> &Identity {
