@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
@@ -21,6 +23,13 @@ use crate::protocol::{Identity, JobId};
 const MOST_LEASED: i64 = 20_000;
 /// A consumer that nobody uses is forgotten after so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Who holds a connection. The coordinator makes queue and store; the others, who may not, find them or wait for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Coordinator,
+    Other,
+}
 
 /// A connection that lives on a thread of its own, so that a worker that computes still gives signs of life.
 pub(super) struct Connection {
@@ -67,7 +76,7 @@ impl Drop for Heart {
 }
 
 impl Connection {
-    pub(super) async fn open(options: NatsOptions, identity: Identity) -> Result<Self, Error> {
+    pub(super) async fn open(options: NatsOptions, identity: Identity, end: End) -> Result<Self, Error> {
         options.check()?;
         let connect = with_credentials(&options).await?;
         let heart = Heart::start().map_err(|error| options.wrong(error.to_string()))?;
@@ -81,7 +90,10 @@ impl Connection {
         let key: String = hash.to_string().chars().take(16).collect();
         let parcels = Parcels::new(jetstream.clone(), &options.prefix, client.max_payload());
         let connection = Self { options, client, jetstream, parcels, identity, key, heart };
-        connection.stream().await?;
+        match end {
+            End::Coordinator => connection.make().await?,
+            End::Other => drop(connection.stream().await?),
+        }
         Ok(connection)
     }
 
@@ -102,10 +114,10 @@ impl Connection {
         self.subject(&format!("jobs.{}.{run}.>", self.key))
     }
 
-    /// The queue, made where it is not there.
-    pub(super) async fn stream(&self) -> Result<Stream, Error> {
+    /// Makes the queue and the store of large messages where they are not there.
+    pub(super) async fn make(&self) -> Result<(), Error> {
         let config = Config {
-            name: format!("{}_jobs", self.options.prefix),
+            name: self.stream_name(),
             subjects: vec![self.subject("jobs.>")],
             retention: RetentionPolicy::WorkQueue,
             storage: StorageType::Memory,
@@ -115,24 +127,45 @@ impl Connection {
             discard_new_per_subject: true,
             ..Config::default()
         };
-        self.jetstream.get_or_create_stream(config).await.map_err(|error| {
-            use async_nats::jetstream::context::CreateStreamErrorKind as Kind;
-            self.options.wrong(match error.kind() {
-                Kind::JetStreamUnavailable => {
-                    "it has no JetStream: start it with `nats-server -js`, or switch it on for the account".to_owned()
+        if self.stream().await?.is_none() {
+            let made = self.jetstream.get_or_create_stream(config).await;
+            made.map_err(|error| self.not_made("queue", &error))?;
+        }
+        let made = self.parcels.make().await;
+        made.map_err(|error| self.not_made("store of large messages", &error))
+    }
+
+    fn not_made(&self, what: &str, error: &dyn std::fmt::Display) -> Error {
+        self.options.wrong(format!(
+            "the {what} cannot be made: {error}; check the limits of the account, and that this user may make it"
+        ))
+    }
+
+    fn stream_name(&self) -> String {
+        format!("{}_jobs", self.options.prefix)
+    }
+
+    /// The queue; `None` where no coordinator made it yet, or the server forgot it.
+    pub(super) async fn stream(&self) -> Result<Option<Stream>, Error> {
+        match self.jetstream.get_stream(self.stream_name()).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) => Err(self.options.wrong(match error.kind() {
+                GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    return Ok(None);
                 }
-                Kind::TimedOut => {
-                    "JetStream gave no answer: check that it is on (`nats-server -js`), and that this user may use `$JS.API.>`"
-                        .to_owned()
-                }
-                _ => format!("the queue cannot be made: {error}; check the limits of the account"),
-            })
-        })
+                GetStreamErrorKind::JetStream(error) => format!("JetStream gives no queue: {error}"),
+                _ => "JetStream gave no answer: start it with `nats-server -js`, switch it on for the account, and check that this \
+                      user may use `$JS.API.>`"
+                    .to_owned(),
+            })),
+        }
     }
 
     /// The consumer that all workers of this program share.
     pub(super) async fn consumer(&self) -> Result<PullConsumer, Error> {
-        let stream = self.stream().await?;
+        let Some(stream) = self.stream().await? else {
+            return Err(self.options.wrong("there is no queue yet: a coordinator makes it"));
+        };
         let name = format!("workers_{}", self.key);
         let config = pull::Config {
             durable_name: Some(name.clone()),

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::connection::{Connection, Shared};
+use super::connection::{Connection, End, Shared};
 use super::options::NatsOptions;
 use super::overview::describe;
 use crate::Error;
@@ -34,7 +34,7 @@ impl NatsCoordinator {
     ///
     /// Where the server cannot be used.
     pub async fn connect(options: NatsOptions, identity: Identity, run: String) -> Result<Self, Error> {
-        let connection = Connection::open(options, identity).await?;
+        let connection = Connection::open(options, identity, End::Coordinator).await?;
         let subscribe = async |subject: String| {
             let subscribed = connection.client.subscribe(subject).await;
             subscribed.map_err(|error| connection.options.wrong(error.to_string()))
@@ -107,7 +107,7 @@ impl Coordinating for NatsCoordinator {
             return Ok(());
         }
         // The server may have forgotten the queue.
-        shared.stream().await?;
+        shared.make().await?;
         publish().await
     }
 
@@ -146,7 +146,7 @@ impl Coordinating for NatsCoordinator {
 
 impl NatsCoordinator {
     async fn purge(&self, subject: String) {
-        let Ok(stream) = self.shared.stream().await else { return };
+        let Ok(Some(stream)) = self.shared.stream().await else { return };
         if let Err(error) = stream.purge().filter(subject).await {
             tracing::debug!("what is left in the queue could not be taken out: {error}");
         }

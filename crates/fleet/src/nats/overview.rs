@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::connection::{Connection, Shared};
+use super::connection::{Connection, End, Shared};
 use super::options::NatsOptions;
 use crate::Error;
 use crate::member::{Describe, Member};
@@ -30,7 +30,7 @@ pub struct Overview {
 ///
 /// Where the server cannot be used.
 pub async fn overview(options: NatsOptions) -> Result<Overview, Error> {
-    let connection = Connection::open(options, Identity::new([])).await?;
+    let connection = Connection::open(options, Identity::new([]), End::Other).await?;
     let wrong = |error: String| connection.options.wrong(error);
     let inbox = connection.client.new_inbox();
     let mut answers =
@@ -46,8 +46,7 @@ pub async fn overview(options: NatsOptions) -> Result<Overview, Error> {
         members.extend(serde_json::from_slice::<Member>(&answer.payload).ok());
     }
     members.sort_by(|left, right| left.name.cmp(&right.name));
-    let mut stream = connection.stream().await?;
-    let queued = stream.info().await.map_err(|error| wrong(error.to_string()))?.state.messages;
+    let queued = connection.stream().await?.map_or(0, |stream| stream.cached_info().state.messages);
     Ok(Overview { queued, members })
 }
 

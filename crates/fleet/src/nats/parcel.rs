@@ -68,9 +68,10 @@ impl Parcels {
         unpacked(&Bytes::from(parcel))
     }
 
-    async fn store(&self) -> Result<ObjectStore, Error> {
-        if let Ok(store) = self.jetstream.get_object_store(&self.bucket).await {
-            return Ok(store);
+    /// Makes the store where it is not there.
+    pub(super) async fn make(&self) -> Result<(), Error> {
+        if self.store().await.is_ok() {
+            return Ok(());
         }
         let config = Config {
             bucket: self.bucket.clone(),
@@ -78,7 +79,11 @@ impl Parcels {
             storage: StorageType::Memory,
             ..Config::default()
         };
-        self.jetstream.create_object_store(config).await.map_err(wrong)
+        self.jetstream.create_object_store(config).await.map(drop).map_err(wrong)
+    }
+
+    async fn store(&self) -> Result<ObjectStore, Error> {
+        self.jetstream.get_object_store(&self.bucket).await.map_err(wrong)
     }
 }
 

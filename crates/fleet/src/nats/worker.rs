@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::connection::{Connection, Shared};
+use super::connection::{Connection, End, Shared};
 use super::options::NatsOptions;
 use super::overview::describe;
 use crate::Error;
@@ -44,7 +44,7 @@ impl NatsWorker {
     ///
     /// Where the server cannot be used, and [`Error::Differs`] where coordinators are there and all of them have another task.
     pub async fn connect(options: NatsOptions, identity: Identity) -> Result<Self, Error> {
-        let shared = Arc::new(Connection::open(options, identity).await?);
+        let shared = Arc::new(Connection::open(options, identity, End::Other).await?);
         greet(&shared).await?;
         let own = Arc::clone(&shared);
         let news = shared.heart().spawn(async move { hear_of_runs(&own).await });
