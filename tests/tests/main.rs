@@ -10,6 +10,7 @@ mod test_copro;
 mod test_faults;
 mod test_fleet;
 mod test_fleet_nats;
+mod test_fleet_permissions;
 mod test_gepa;
 mod test_harm;
 mod test_headroom;

@@ -17,7 +17,7 @@ use promptopt_testkit::toy;
 use crate::test_fleet::{identity, outcome, work};
 
 /// A server of its own, ended with the test.
-struct Server {
+pub(crate) struct Server {
     port: u16,
     arguments: Vec<String>,
     folder: tempfile::TempDir,
@@ -26,7 +26,7 @@ struct Server {
 
 impl Server {
     /// Starts the server; `None` where there is none on this machine, unless it is asked for.
-    fn start(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let mut server = Self { port, arguments, folder: tempfile::tempdir().unwrap(), process: None };
@@ -69,7 +69,7 @@ impl Server {
         }
     }
 
-    fn options(&self) -> NatsOptions {
+    pub(crate) fn options(&self) -> NatsOptions {
         NatsOptions::new(format!("nats://127.0.0.1:{}", self.port)).with_lease(Duration::from_secs(2))
     }
 }
@@ -146,6 +146,11 @@ async fn a_server_that_dies_and_forgets_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_larger_than_the_server_takes_travel_too() {
     let Some(server) = Server::start(&["-js"]) else { return };
+    large_messages_travel(server.options(), server.options()).await;
+}
+
+/// A rollout whose request and reply are larger than a message may be. The worker is there before the coordinator.
+pub(crate) async fn large_messages_travel(of_coordinator: NatsOptions, of_worker: NatsOptions) {
     // Nothing that could be compressed.
     let noise = |seed: u64| -> String {
         let words = (0..120_000_u64).map(|at| ContentHash::of(&(seed, at)).to_string());
@@ -168,12 +173,13 @@ async fn messages_larger_than_the_server_takes_travel_too() {
         Ok(LmReply::text(request.messages[0].text(), Usage::call(1, 1)))
     });
     let model = Arc::new(echo);
-    let fleet = fleet(&server, "large").await;
-    let transport = NatsWorker::connect(server.options(), identity()).await.unwrap();
+    let transport = NatsWorker::connect(of_worker, identity()).await.unwrap();
     let worker = Worker::new(Box::new(program()), model.clone(), Arc::new(transport));
     let leave = Cancellation::new();
     let leaving = leave.clone();
     let working = tokio::spawn(async move { worker.run(&leaving).await });
+    let transport = NatsCoordinator::connect(of_coordinator, identity(), "large".to_owned()).await.unwrap();
+    let fleet = Fleet::of_run(Arc::new(transport), "large".to_owned());
     let example = Arc::new(Example::new([("question", "q"), ("answer", "q")], ["question"]));
     let trace = fleet.rollout(&program(), &CallContext::new(model), example).await;
     assert!(trace.error.is_none() || trace.prediction.is_some(), "{:?}", trace.error);

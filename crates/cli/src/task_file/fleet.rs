@@ -23,7 +23,7 @@ pub(crate) struct FleetSection {
     pub(crate) user: Option<String>,
     /// The environment variable that holds the user's password.
     pub(crate) password_env: Option<String>,
-    /// A file with certificates of authorities that are trusted besides the system's.
+    /// A file with certificates of authorities that are trusted instead of the system's.
     pub(crate) root_certificates: Option<PathBuf>,
     /// The certificate of this client, with its key.
     pub(crate) client_certificate: Option<PathBuf>,

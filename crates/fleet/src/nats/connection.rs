@@ -78,6 +78,8 @@ impl Drop for Heart {
 impl Connection {
     pub(super) async fn open(options: NatsOptions, identity: Identity, end: End) -> Result<Self, Error> {
         options.check()?;
+        // A program may hold two libraries that encrypt, of which rustls chooses none by itself. What was chosen stays.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let connect = with_credentials(&options).await?;
         let heart = Heart::start().map_err(|error| options.wrong(error.to_string()))?;
         let url = options.url.clone();

@@ -17,7 +17,7 @@ pub struct NatsOptions {
     pub prefix: String,
     /// Who it is. Default: nobody in particular.
     pub credentials: Option<NatsCredentials>,
-    /// A file with the certificates of authorities that are trusted besides the system's.
+    /// A file with the certificates of authorities that are trusted instead of the system's.
     pub root_certificates: Option<PathBuf>,
     /// A certificate of the client and its key.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
@@ -66,7 +66,7 @@ impl NatsOptions {
         self
     }
 
-    /// With authorities that are trusted besides the system's.
+    /// With authorities that are trusted instead of the system's.
     #[must_use]
     pub fn with_root_certificates(mut self, file: impl Into<PathBuf>) -> Self {
         self.root_certificates = Some(file.into());
