@@ -5,7 +5,7 @@
 //! **Calls of language models stay with the fleet**: a worker asks it for each of them, and it makes the call through the context of
 //! the rollout. So budgets, journal, keys, rate limits and the outcome are those of a run in one process, and a worker holds no key.
 //!
-//! It pays where programs compute: agents in sandboxes, retrieval, tests that compile, local models. Work that waits for a provider
+//! It pays where programs compute: agents in sandboxes, retrieval, tests that compile. Work that waits for a provider
 //! fits one process, and is no faster with a fleet.
 //!
 //! Nothing of what a worker, the queue or a message may do changes an outcome. A rollout whose worker is silent goes to another one,
