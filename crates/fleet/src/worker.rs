@@ -1,6 +1,6 @@
 //! A worker: takes rollouts, makes them, and has their calls of language models made by the coordinator.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,6 +44,8 @@ struct Shared {
     model: Arc<dyn LanguageModel>,
     transport: Arc<dyn Working>,
     materials: Mutex<Materials>,
+    /// Runs whose coordinator did not come back.
+    gone: Mutex<HashSet<String>>,
     figures: Arc<WorkerFigures>,
 }
 
@@ -65,7 +67,8 @@ impl Worker {
         let figures = Arc::<WorkerFigures>::default();
         let told = Arc::clone(&figures);
         transport.describe(Arc::new(move || told.role()));
-        let shared = Shared { program, model, transport, materials: Mutex::default(), figures };
+        let (materials, gone) = (Mutex::default(), Mutex::default());
+        let shared = Shared { program, model, transport, materials, gone, figures };
         Self { shared: Arc::new(shared), slots: 1, idle: None }
     }
 
@@ -105,7 +108,7 @@ impl Worker {
                 biased;
                 () = leave.cancelled() => break,
                 job = self.shared.transport.take() => job?,
-                () = idle(self.idle), if under_way.is_empty() => break,
+                () = idle(self.idle, &self.shared.figures.busy) => break,
             };
             let shared = Arc::clone(&self.shared);
             under_way.spawn(async move {
@@ -135,10 +138,15 @@ impl Drop for Busy {
     }
 }
 
-async fn idle(most: Option<Duration>) {
-    match most {
-        Some(most) => tokio::time::sleep(most).await,
-        None => std::future::pending().await,
+/// Comes back when no slot was busy for so long.
+async fn idle(most: Option<Duration>, busy: &AtomicU64) {
+    let Some(most) = most else { return std::future::pending().await };
+    let mut since = tokio::time::Instant::now();
+    while since.elapsed() < most {
+        tokio::time::sleep(most / 20).await;
+        if busy.load(Ordering::Relaxed) > 0 {
+            since = tokio::time::Instant::now();
+        }
     }
 }
 
@@ -211,19 +219,31 @@ impl Shared {
     async fn ask(&self, run: &str, ask: &Ask) -> Result<Answer, Error> {
         let payload =
             Bytes::from(serde_json::to_vec(ask).map_err(|error| Error::Message(error.to_string()))?);
-        let mut until = tokio::time::Instant::now() + PATIENCE;
+        // Of a coordinator that was killed, what is left in the queue must not hold up other runs.
+        let patience = if self.with_gone(|gone| gone.contains(run)) { Duration::ZERO } else { PATIENCE };
+        let mut until = tokio::time::Instant::now() + patience;
         loop {
             match self.transport.ask(run, payload.clone()).await {
                 Ok(answer) => {
+                    self.with_gone(|gone| gone.remove(run));
                     return serde_json::from_slice(&answer)
                         .map_err(|error| Error::Message(error.to_string()));
                 }
                 // A call may take its time; one that is asked again is the same call.
                 Err(Error::NoAnswer) => until = tokio::time::Instant::now() + PATIENCE,
-                Err(error) if tokio::time::Instant::now() >= until => return Err(error),
+                Err(error) if tokio::time::Instant::now() >= until => {
+                    if matches!(error, Error::NoCoordinator) {
+                        self.with_gone(|gone| gone.insert(run.to_owned()));
+                    }
+                    return Err(error);
+                }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
+    }
+
+    fn with_gone<T>(&self, work: impl FnOnce(&mut HashSet<String>) -> T) -> T {
+        work(&mut self.gone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with_materials<T>(&self, work: impl FnOnce(&mut Materials) -> T) -> T {
