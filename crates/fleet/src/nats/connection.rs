@@ -215,7 +215,10 @@ fn reason(error: &async_nats::ConnectError) -> String {
             "it refuses the credentials: check who may use it, and what is given".to_owned()
         }
         ConnectErrorKind::ServerParse => "this is no address of one: write it as nats://HOST:4222".to_owned(),
-        ConnectErrorKind::Tls => format!("no encrypted connection: {error}"),
+        // What is wrong with a certificate comes as an error of reading.
+        kind if kind == ConnectErrorKind::Tls || error.to_string().contains("certificate") => format!(
+            "no encrypted connection: {error}; `root_certificates` names who is trusted, and `client_certificate` what this side shows"
+        ),
         _ => format!("{error}; start one with `nats-server -js`, or correct the address"),
     }
 }
