@@ -10,11 +10,14 @@ use crate::args::FleetCommand;
 use crate::models::TaskModels;
 use crate::output::Output;
 use crate::program::PredictorChain;
+use crate::progress::Progress;
 use crate::session;
 use crate::task_file::{FleetSection, TaskFile};
 
 #[cfg(feature = "fleet")]
 mod nats;
+#[cfg(feature = "fleet")]
+mod watch;
 
 #[cfg(feature = "fleet")]
 pub(crate) use nats::options;
@@ -64,6 +67,11 @@ impl Fleet {
         self.fleet.clone().map(|fleet| fleet as Arc<dyn Executor>)
     }
 
+    /// Says from now on who is there.
+    pub(crate) fn show(&self, progress: &Arc<Progress>) -> Option<watch::Watch> {
+        self.fleet.as_ref().map(|fleet| watch::Watch::begin(Arc::clone(fleet), Arc::clone(progress)))
+    }
+
     /// Takes what is left of the run out of the queue.
     pub(crate) async fn close(&self) {
         if let Some(fleet) = &self.fleet {
@@ -82,6 +90,10 @@ impl Fleet {
     }
 
     pub(crate) fn executor(&self) -> Option<Arc<dyn Executor>> {
+        None
+    }
+
+    pub(crate) fn show(&self, _: &Arc<Progress>) -> Option<()> {
         None
     }
 

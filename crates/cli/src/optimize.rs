@@ -208,6 +208,7 @@ impl Work<'_> {
         let progress = Arc::new(Progress::new(self.output, &session.gauge, limits));
         self.introduce(&session, &progress);
         kept.introduction().iter().for_each(|line| progress.line(line));
+        let _watch = session.fleet.show(&progress);
         let observer = kept.observer(told(&session.name, &progress));
 
         let before = session.program.candidate().prompts;

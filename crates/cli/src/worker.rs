@@ -28,7 +28,7 @@ mod work {
     use crate::data::Undivided;
     use crate::exit::Exit;
     use crate::fleet::{Identity, options};
-    use crate::interrupt::cancel_on_interrupt;
+    use crate::interrupt::cancel_on_interrupt_saying;
     use crate::metrics;
     use crate::models::{Endpoints, TaskModels};
     use crate::output::{Output, say};
@@ -45,7 +45,7 @@ mod work {
         let options = options(args.fleet.as_deref().unwrap_or_default(), &task.fleet)?;
         let (program, model, identity) = program(args, &task).await.map_err(Exit::configuration)?;
         let identity = promptopt_fleet::Identity::new(identity.0);
-        let leave = cancel_on_interrupt();
+        let leave = cancel_on_interrupt_saying("finishing the rollouts that were begun, and leaving");
         let transport = NatsWorker::connect(options, identity).await.map_err(|error| match error {
             Error::Differs { .. } => Exit::configuration(error.into()),
             _ => Exit::Provider.with(error.into()),

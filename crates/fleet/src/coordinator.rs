@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::error::Error;
-use crate::member::Role;
+use crate::member::{Member, Role};
 use crate::protocol::{Answer, Ask, Job, JobId, RolloutResult};
 use crate::replies::Replies;
 use crate::transport::{Coordinating, Question};
@@ -57,7 +57,7 @@ pub struct FleetFigures {
     pub made: u64,
     /// Results that came when there was one already.
     pub dropped: u64,
-    /// Jobs that were put into the queue once more, because nobody gave a sign of life for them.
+    /// Jobs that were put into the queue once more, because it had lost them.
     pub offered_again: u64,
     /// Rollouts under way or waiting for a worker.
     pub open: u64,
@@ -121,6 +121,11 @@ impl Fleet {
     /// Takes what is left of the run out of the queue.
     pub async fn close(&self) {
         self.shared.transport.clear().await;
+    }
+
+    /// Workers that are there for this program; `None` where the transport does not know.
+    pub async fn workers(&self) -> Option<Vec<Member>> {
+        self.shared.transport.workers().await
     }
 
     /// What it did so far.
@@ -301,8 +306,8 @@ impl Shared {
                     continue;
                 }
                 match self.transport.offer(&id, payload).await {
-                    Ok(()) => {
-                        self.figures.offered_again.fetch_add(1, Ordering::Relaxed);
+                    Ok(was_lost) => {
+                        self.figures.offered_again.fetch_add(u64::from(was_lost), Ordering::Relaxed);
                         if let Some(open) = self.open(&id) {
                             open.note_sign();
                         }

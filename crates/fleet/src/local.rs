@@ -77,15 +77,17 @@ impl Reply for Way {
 
 #[async_trait]
 impl Coordinating for LocalTransport {
-    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<(), Error> {
-        self.0.with(|queue| {
-            if !queue.payloads.contains_key(job) {
+    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<bool, Error> {
+        let is_new = self.0.with(|queue| {
+            let is_new = !queue.payloads.contains_key(job);
+            if is_new {
                 queue.payloads.insert(job.clone(), (payload, 0));
                 queue.waiting.push_back(job.clone());
             }
+            is_new
         });
         self.0.changed.notify_one();
-        Ok(())
+        Ok(is_new)
     }
 
     async fn withdraw(&self, job: &JobId) {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Error;
-use crate::member::Describe;
+use crate::member::{Describe, Member};
 use crate::protocol::{Identity, JobId};
 
 /// A question of a worker, with the way back.
@@ -33,12 +33,12 @@ pub trait Reply: Send {
 /// The coordinator's end.
 #[async_trait]
 pub trait Coordinating: Send + Sync {
-    /// Puts a job into the queue, or makes sure that it is there.
+    /// Puts a job into the queue, or makes sure that it is there. Says whether it was not.
     ///
     /// # Errors
     ///
     /// Where the queue cannot be reached. It is tried again.
-    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<(), Error>;
+    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<bool, Error>;
 
     /// Takes a job out of the queue, if it is still there.
     async fn withdraw(&self, job: &JobId);
@@ -52,6 +52,11 @@ pub trait Coordinating: Send + Sync {
     /// How the run is described to whoever asks.
     fn describe(&self, role: Describe) {
         let _ = role;
+    }
+
+    /// Workers that are there for this program; `None` where that is not known.
+    async fn workers(&self) -> Option<Vec<Member>> {
+        None
     }
 
     /// How long a worker may give no sign of life before a job goes to another one.

@@ -1,9 +1,9 @@
 //! A worker: takes rollouts, makes them, and has their calls of language models made by the coordinator.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -44,9 +44,9 @@ struct Shared {
     model: Arc<dyn LanguageModel>,
     transport: Arc<dyn Working>,
     materials: Mutex<Materials>,
-    /// Runs whose coordinator did not come back.
-    gone: Mutex<HashSet<String>>,
     figures: Arc<WorkerFigures>,
+    /// Since when coordinators are away, by their runs.
+    away: Mutex<HashMap<String, Instant>>,
 }
 
 /// Examples and prompts that came once.
@@ -67,8 +67,14 @@ impl Worker {
         let figures = Arc::<WorkerFigures>::default();
         let told = Arc::clone(&figures);
         transport.describe(Arc::new(move || told.role()));
-        let (materials, gone) = (Mutex::default(), Mutex::default());
-        let shared = Shared { program, model, transport, materials, gone, figures };
+        let shared = Shared {
+            program,
+            model,
+            transport,
+            materials: Mutex::default(),
+            figures,
+            away: Mutex::default(),
+        };
         Self { shared: Arc::new(shared), slots: 1, idle: None }
     }
 
@@ -104,18 +110,23 @@ impl Worker {
             while under_way.len() >= self.slots {
                 under_way.join_next().await;
             }
-            let job = tokio::select! {
-                biased;
-                () = leave.cancelled() => break,
-                job = self.shared.transport.take() => job?,
-                () = idle(self.idle, &self.shared.figures.busy) => break,
+            // What is being fetched is not given up when a rollout ends: it would wait for the end of its lease.
+            let mut taking = self.shared.transport.take();
+            let job = loop {
+                tokio::select! {
+                    biased;
+                    () = leave.cancelled() => break None,
+                    job = &mut taking => break Some(job?),
+                    _ = under_way.join_next(), if !under_way.is_empty() => {}
+                    () = idle(self.idle), if under_way.is_empty() => break None,
+                }
             };
+            let Some(job) = job else { break };
             let shared = Arc::clone(&self.shared);
             under_way.spawn(async move {
                 let _busy = Busy::begin(&shared.figures);
                 Arc::clone(&shared).make(job).await;
             });
-            while under_way.try_join_next().is_some() {}
         }
         while under_way.join_next().await.is_some() {}
         Ok(())
@@ -219,31 +230,32 @@ impl Shared {
     async fn ask(&self, run: &str, ask: &Ask) -> Result<Answer, Error> {
         let payload =
             Bytes::from(serde_json::to_vec(ask).map_err(|error| Error::Message(error.to_string()))?);
-        // Of a coordinator that was killed, what is left in the queue must not hold up other runs.
-        let patience = if self.with_gone(|gone| gone.contains(run)) { Duration::ZERO } else { PATIENCE };
-        let mut until = tokio::time::Instant::now() + patience;
         loop {
             match self.transport.ask(run, payload.clone()).await {
                 Ok(answer) => {
-                    self.with_gone(|gone| gone.remove(run));
+                    self.with_away(|away| away.remove(run));
                     return serde_json::from_slice(&answer)
                         .map_err(|error| Error::Message(error.to_string()));
                 }
                 // A call may take its time; one that is asked again is the same call.
-                Err(Error::NoAnswer) => until = tokio::time::Instant::now() + PATIENCE,
-                Err(error) if tokio::time::Instant::now() >= until => {
-                    if matches!(error, Error::NoCoordinator) {
-                        self.with_gone(|gone| gone.insert(run.to_owned()));
-                    }
-                    return Err(error);
+                Err(Error::NoAnswer) => {
+                    self.with_away(|away| away.remove(run));
                 }
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    // All rollouts of a run wait together: one that is gone may have left hundreds.
+                    let since =
+                        self.with_away(|away| *away.entry(run.to_owned()).or_insert_with(Instant::now));
+                    if since.elapsed() >= PATIENCE {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
 
-    fn with_gone<T>(&self, work: impl FnOnce(&mut HashSet<String>) -> T) -> T {
-        work(&mut self.gone.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_away<T>(&self, work: impl FnOnce(&mut HashMap<String, Instant>) -> T) -> T {
+        work(&mut self.away.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with_materials<T>(&self, work: impl FnOnce(&mut Materials) -> T) -> T {

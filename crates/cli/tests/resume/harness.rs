@@ -109,6 +109,7 @@ exit 1
 /// The same drawers behind an MCP server.
 const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mcp/tests/server.py");
 
+<<<<<<< HEAD
 /// A program with two prompts and a client of its own. It starts fast, because it is started often.
 const APP: &str = r#"
 import json, os, socket, sys
@@ -184,10 +185,13 @@ fn app_reply(request: &LmRequest) -> String {
 }
 
 fn rows() -> Vec<(String, &'static str)> {
+=======
+pub(crate) fn rows() -> Vec<(String, &'static str)> {
+>>>>>>> ea533f9 (Workers leave when idle with several slots too, rollouts of a run that is gone hold nobody up, and progress says who is there; fleets of real workers are tested with faults)
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
 }
 
-fn lines(examples: &[Example]) -> String {
+pub(crate) fn lines(examples: &[Example]) -> String {
     let line = |example: &Example| format!("{}\n", serde_json::to_string(example.fields()).unwrap());
     examples.iter().map(line).collect()
 }
@@ -269,7 +273,12 @@ impl Harness {
         Self::serve(task.model(3), &program, lines(&examples), Behaviour::default())
     }
 
-    fn serve(model: Arc<dyn LanguageModel>, program: &str, rows: String, behaviour: Behaviour) -> Self {
+    pub(crate) fn serve(
+        model: Arc<dyn LanguageModel>,
+        program: &str,
+        rows: String,
+        behaviour: Behaviour,
+    ) -> Self {
         let (seen, usage) = (Arc::<Mutex<Seen>>::default(), Arc::<Mutex<Usage>>::default());
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
         let model = Counting {

@@ -1,22 +1,27 @@
 //! The coordinator's end of a connection.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_nats::Subscriber;
+use async_nats::{Request, RequestErrorKind, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use promptopt_core::data::ContentHash;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::connection::{Connection, End, Shared};
 use super::options::NatsOptions;
-use super::overview::describe;
+use super::overview::{describe, members};
 use crate::Error;
-use crate::member::Describe;
-use crate::protocol::{Identity, JobId};
+use crate::member::{Describe, Member, Role};
+use crate::protocol::{Ask, Identity, JobId};
 use crate::transport::{Coordinating, Question, Reply};
+
+/// How long the coordinator of another run is waited for.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The coordinator's end: it puts jobs into the queue, and answers workers.
 pub struct NatsCoordinator {
@@ -47,6 +52,9 @@ impl NatsCoordinator {
             let identity = Bytes::from(serde_json::to_vec(&own.identity).unwrap_or_default());
             // To workers that are there already.
             let _ = own.client.publish(own.subject("open"), identity.clone()).await;
+            if let Err(error) = sweep(&own).await {
+                tracing::debug!("what runs left that are gone could not be taken out: {error}");
+            }
             while let Some(greeting) = greetings.next().await {
                 if let Some(reply) = greeting.reply {
                     // A worker that is not told asks again.
@@ -63,6 +71,33 @@ impl Drop for NatsCoordinator {
         self.greeting.abort();
         self.described.get().inspect(|task| task.abort());
     }
+}
+
+/// Takes out what runs left that are gone, such as the earlier life of one that is resumed. Workers would wait for their
+/// coordinators.
+async fn sweep(shared: &Shared) -> Result<(), Error> {
+    let wrong = |error: String| shared.options.wrong(error);
+    let stream = shared.stream().await?;
+    let jobs = shared.subject("jobs.");
+    let subjects = stream.info_with_subjects(format!("{jobs}>")).await;
+    let mut subjects = subjects.map_err(|error| wrong(error.to_string()))?;
+    let mut runs = BTreeSet::new();
+    while let Some(subject) = subjects.next().await {
+        let (subject, _) = subject.map_err(|error| wrong(error.to_string()))?;
+        let run = subject.strip_prefix(&jobs).and_then(|rest| rest.split('.').nth(1));
+        runs.extend(run.map(str::to_owned));
+    }
+    let nothing = Ask::Material { hash: ContentHash::of("") };
+    let nothing = serde_json::to_vec(&nothing).map_err(|error| wrong(error.to_string()))?;
+    for run in runs {
+        let request = Request::new().payload(shared.parcels.pack(&nothing).await?).timeout(Some(ANSWER));
+        let asked = shared.client.send_request(shared.subject(&format!("ask.{run}")), request).await;
+        if asked.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders) {
+            let purged = stream.purge().filter(format!("{jobs}*.{run}.>")).await;
+            purged.map_err(|error| wrong(error.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 struct Way {
@@ -87,7 +122,7 @@ impl Reply for Way {
 
 #[async_trait]
 impl Coordinating for NatsCoordinator {
-    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<(), Error> {
+    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<bool, Error> {
         let shared = &self.shared;
         let publish = async || {
             let parcel = shared.parcels.pack(&payload).await?;
@@ -97,14 +132,14 @@ impl Coordinating for NatsCoordinator {
                 Err(error) => Err(error),
             };
             match sent {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(true),
                 // It is still there.
-                Err(error) if error.to_string().contains("per subject exceeded") => Ok(()),
+                Err(error) if error.to_string().contains("per subject exceeded") => Ok(false),
                 Err(error) => Err(shared.options.wrong(error.to_string())),
             }
         };
-        if publish().await.is_ok() {
-            return Ok(());
+        if let Ok(is_new) = publish().await {
+            return Ok(is_new);
         }
         // The server may have forgotten the queue.
         shared.make().await?;
@@ -137,6 +172,13 @@ impl Coordinating for NatsCoordinator {
         let shared = Arc::clone(&self.shared);
         self.described
             .get_or_init(|| self.shared.heart().spawn(async move { describe(&shared, &role).await }));
+    }
+
+    async fn workers(&self) -> Option<Vec<Member>> {
+        let members = members(&self.shared).await.ok()?;
+        let own = self.shared.identity.hash();
+        let is_ours = |member: &Member| member.identity == own && matches!(member.role, Role::Worker { .. });
+        Some(members.into_iter().filter(is_ours).collect())
     }
 
     fn lease(&self) -> Duration {

@@ -31,6 +31,13 @@ pub struct Overview {
 /// Where the server cannot be used.
 pub async fn overview(options: NatsOptions) -> Result<Overview, Error> {
     let connection = Connection::open(options, Identity::new([]), End::Other).await?;
+    let members = members(&connection).await?;
+    let queued = connection.stream().await?.map_or(0, |stream| stream.cached_info().state.messages);
+    Ok(Overview { queued, members })
+}
+
+/// Those who answer, by their names.
+pub(super) async fn members(connection: &Connection) -> Result<Vec<Member>, Error> {
     let wrong = |error: String| connection.options.wrong(error);
     let inbox = connection.client.new_inbox();
     let mut answers =
@@ -46,8 +53,7 @@ pub async fn overview(options: NatsOptions) -> Result<Overview, Error> {
         members.extend(serde_json::from_slice::<Member>(&answer.payload).ok());
     }
     members.sort_by(|left, right| left.name.cmp(&right.name));
-    let queued = connection.stream().await?.map_or(0, |stream| stream.cached_info().state.messages);
-    Ok(Overview { queued, members })
+    Ok(members)
 }
 
 /// Answers whoever asks who is there.
