@@ -118,6 +118,22 @@ async fn workers_that_die_and_a_queue_that_is_lost_change_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_with_several_slots_leaves_when_there_is_nothing_left_to_do() {
+    let transport = LocalTransport::new(identity());
+    let fleet = fleet(&transport);
+    let (program, metric, model, rows) = task("rules", 3);
+    let program = program.with_metric(Arc::clone(&metric));
+    let (own, ..) = task("rules", 3);
+    let worker = Worker::new(Box::new(own.with_metric(metric)), model.clone(), Arc::new(transport));
+    let worker = worker.with_slots(4).leaving_after(Duration::from_millis(200));
+    let working = tokio::spawn(async move { worker.run(&Cancellation::new()).await });
+    fleet.rollout(&program, &CallContext::new(model), Arc::new(rows[0].clone())).await;
+    assert_eq!(fleet.figures().made, 1);
+    // It would wait for ever.
+    tokio::time::timeout(Duration::from_secs(20), working).await.unwrap().unwrap().unwrap();
+}
+
 /// A program that takes its process with it, as far as a test can bear it.
 struct Deadly;
 

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use promptopt_core::data::{ContentHash, Example, Fields, Prediction};
@@ -186,6 +187,56 @@ pub(crate) async fn large_messages_travel(of_coordinator: NatsOptions, of_worker
     assert_eq!(trace.usage.calls, 1);
     leave.cancel();
     working.await.unwrap().unwrap();
+}
+
+/// A worker on a thread of its own, with no thread besides.
+fn lone_worker(
+    server: &Server,
+    program: impl promptopt_core::program::Evaluator + 'static,
+    leave: Cancellation,
+) -> std::thread::JoinHandle<()> {
+    let options = server.options();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let transport = NatsWorker::connect(options, identity()).await.unwrap();
+            let silent = lm_fn("silent", |_| async { Ok(LmReply::text("", Usage::default())) });
+            let worker = Worker::new(Box::new(program), Arc::new(silent), Arc::new(transport));
+            worker.run(&leave).await.unwrap();
+        });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_computes_for_longer_than_its_lease_keeps_it() {
+    let Some(server) = Server::start(&["-js"]) else { return };
+    let made = Arc::new(AtomicU64::new(0));
+    let program = || {
+        let made = Arc::clone(&made);
+        let module = module_fn("busy", [Text::new("t", "T")], move |_: CallContext, _: Arc<[Text]>, inputs: Fields| {
+            let made = Arc::clone(&made);
+            async move {
+                made.fetch_add(1, Ordering::SeqCst);
+                // No task of the worker's runtime goes on meanwhile; the lease is 2 s.
+                std::thread::sleep(Duration::from_secs(5));
+                Ok(Prediction::new(inputs))
+            }
+        });
+        module.with_metric(toy::exact_answer())
+    };
+    let fleet = fleet(&server, "busy").await;
+    let leave = Cancellation::new();
+    // The second one would get what the first one loses.
+    let workers = [(); 2].map(|()| lone_worker(&server, program(), leave.clone()));
+    let example = Arc::new(Example::new([("question", "q"), ("answer", "q")], ["question"]));
+    let silent = Arc::new(lm_fn("silent", |_| async { Ok(LmReply::text("", Usage::default())) }));
+    fleet.rollout(&program(), &CallContext::new(silent), example).await;
+    leave.cancel();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    let figures = fleet.figures();
+    assert_eq!((figures.made, figures.offered_again, figures.dropped), (1, 0, 0));
+    assert_eq!(left(&server).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
