@@ -109,7 +109,6 @@ exit 1
 /// The same drawers behind an MCP server.
 const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mcp/tests/server.py");
 
-<<<<<<< HEAD
 /// A program with two prompts and a client of its own. It starts fast, because it is started often.
 const APP: &str = r#"
 import json, os, socket, sys
@@ -184,10 +183,7 @@ fn app_reply(request: &LmRequest) -> String {
     }
 }
 
-fn rows() -> Vec<(String, &'static str)> {
-=======
 pub(crate) fn rows() -> Vec<(String, &'static str)> {
->>>>>>> ea533f9 (Workers leave when idle with several slots too, rollouts of a run that is gone hold nobody up, and progress says who is there; fleets of real workers are tested with faults)
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
 }
 
