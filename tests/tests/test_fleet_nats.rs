@@ -213,15 +213,19 @@ async fn one_that_computes_for_longer_than_its_lease_keeps_it() {
     let made = Arc::new(AtomicU64::new(0));
     let program = || {
         let made = Arc::clone(&made);
-        let module = module_fn("busy", [Text::new("t", "T")], move |_: CallContext, _: Arc<[Text]>, inputs: Fields| {
-            let made = Arc::clone(&made);
-            async move {
-                made.fetch_add(1, Ordering::SeqCst);
-                // No task of the worker's runtime goes on meanwhile; the lease is 2 s.
-                std::thread::sleep(Duration::from_secs(5));
-                Ok(Prediction::new(inputs))
-            }
-        });
+        let module = module_fn(
+            "busy",
+            [Text::new("t", "T")],
+            move |_: CallContext, _: Arc<[Text]>, inputs: Fields| {
+                let made = Arc::clone(&made);
+                async move {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    // No task of the worker's runtime goes on meanwhile; the lease is 2 s.
+                    std::thread::sleep(Duration::from_secs(5));
+                    Ok(Prediction::new(inputs))
+                }
+            },
+        );
         module.with_metric(toy::exact_answer())
     };
     let fleet = fleet(&server, "busy").await;
