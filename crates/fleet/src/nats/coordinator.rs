@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::{Request, RequestErrorKind, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -135,6 +136,9 @@ impl Coordinating for NatsCoordinator {
                 Ok(_) => Ok(true),
                 // It is still there.
                 Err(error) if error.to_string().contains("per subject exceeded") => Ok(false),
+                Err(error) if error.kind() == PublishErrorKind::Other => Err(shared
+                    .options
+                    .wrong(format!("the queue takes no rollout: {error}; check the limits of the account"))),
                 Err(error) => Err(shared.options.wrong(error.to_string())),
             }
         };

@@ -12,7 +12,7 @@ use super::machines::{
 };
 use super::proxy::Proxy;
 use crate::OPTIMIZERS;
-use crate::harness::{completed, kill, start};
+use crate::harness::{command, completed, kill};
 
 /// What happens, with how often it did.
 const KINDS: [&str; 8] = [
@@ -109,7 +109,7 @@ impl<'a> Site<'a> {
         let address = if network.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let server = Server::with(address, &["-js"])?;
         let proxy = Proxy::start(server.port);
-        let coordinator = start(folder.path(), &optimize(Some(&server.url())));
+        let coordinator = coordinator(folder.path(), &optimize(Some(&server.url())));
         let mut site = Self { server, proxy, network, folder, workers: Vec::new(), coordinator };
         for number in 0..WORKERS {
             let worker = site.worker(number);
@@ -133,7 +133,8 @@ impl<'a> Site<'a> {
         let until = Instant::now() + time;
         while Instant::now() < until {
             if let Some(status) = self.coordinator.try_wait().unwrap() {
-                assert!(status.success(), "{status}");
+                let said = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap();
+                assert!(status.success(), "{status} {said}");
                 return true;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -175,8 +176,16 @@ impl<'a> Site<'a> {
         let url = self.server.url();
         let again = ["resume", "route.run", "--fleet", &url];
         let arguments = if is_begun { again.to_vec() } else { optimize(Some(&url)) };
-        self.coordinator = start(self.folder.path(), &arguments);
+        self.coordinator = coordinator(self.folder.path(), &arguments);
     }
+}
+
+/// Where coordinators write what they say.
+const LOG: &str = "coordinator.log";
+
+fn coordinator(folder: &Path, arguments: &[&str]) -> Child {
+    let log = std::fs::File::create(folder.join(LOG)).unwrap();
+    command(folder, arguments).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 /// Runs until so many faults happened.

@@ -178,3 +178,27 @@ fn servers_that_cannot_be_used_are_named_and_nothing_is_asked() {
     assert!(status.status.success(), "{}", said(&status));
     refused(&limited.url(), &["the queue cannot be made", "check the limits of the account"]);
 }
+
+#[test]
+fn a_queue_that_has_no_room_says_so_and_the_run_goes_on_as_there_is() {
+    let harness = harness("native");
+    let task = task(&harness, "copro", 40);
+    let alone = folder(&harness, &task);
+    assert!(promptopt(alone.path(), &optimize(None)).status.success());
+    let folder = folder(&harness, &task);
+    let at = folder.path();
+    let settings = at.join("limits.conf");
+    let account = "jetstream {}\naccounts { A { jetstream { max_mem: 2K, max_file: 0 }, users [ { user: a, password: b } ] } }\n\
+                   no_auth_user: a\n";
+    std::fs::write(&settings, account).unwrap();
+    let Some(server) = Server::with("127.0.0.1", &["-c", settings.to_str().unwrap()]) else { return };
+    let url = server.url();
+    let mut worker = Machine::start(at, &url, 4);
+    let output = promptopt(at, &optimize(Some(&url)));
+    assert!(output.status.success(), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("the queue takes no rollout: "), "{said}");
+    assert!(said.contains("check the limits of the account"), "{said}");
+    assert!(worker.leave().success());
+    assert_eq!(results(at), results(alone.path()));
+}
