@@ -150,14 +150,10 @@ impl Drop for Busy {
 }
 
 /// Comes back when no slot was busy for so long.
-async fn idle(most: Option<Duration>, busy: &AtomicU64) {
-    let Some(most) = most else { return std::future::pending().await };
-    let mut since = tokio::time::Instant::now();
-    while since.elapsed() < most {
-        tokio::time::sleep(most / 20).await;
-        if busy.load(Ordering::Relaxed) > 0 {
-            since = tokio::time::Instant::now();
-        }
+async fn idle(most: Option<Duration>) {
+    match most {
+        Some(most) => tokio::time::sleep(most).await,
+        None => std::future::pending().await,
     }
 }
 
