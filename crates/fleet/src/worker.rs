@@ -201,8 +201,13 @@ impl Shared {
         let context =
             CallContext::for_worker(Arc::clone(&self.model), prompts, cancellation.clone(), Arc::new(calls));
         tokio::select! {
-            trace = run_once(&*self.program, &context, example) => Ok(RolloutResult::of(trace)),
+            biased;
             () = cancellation.cancelled() => Err(Error::NoCoordinator),
+            trace = run_once(&*self.program, &context, example) => match cancellation.is_cancelled() {
+                // What comes of a rollout whose calls are not made any more is not its result.
+                true => Err(Error::NoCoordinator),
+                false => Ok(RolloutResult::of(trace)),
+            },
         }
     }
 
