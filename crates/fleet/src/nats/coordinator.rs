@@ -78,7 +78,7 @@ impl Drop for NatsCoordinator {
 /// coordinators.
 async fn sweep(shared: &Shared) -> Result<(), Error> {
     let wrong = |error: String| shared.options.wrong(error);
-    let stream = shared.stream().await?;
+    let Some(stream) = shared.stream().await? else { return Ok(()) };
     let jobs = shared.subject("jobs.");
     let subjects = stream.info_with_subjects(format!("{jobs}>")).await;
     let mut subjects = subjects.map_err(|error| wrong(error.to_string()))?;

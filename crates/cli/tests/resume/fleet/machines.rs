@@ -191,7 +191,7 @@ for line in sys.stdin:
 /// What the model says depends on nothing but the request.
 fn reply(request: &LmRequest) -> String {
     let number = ContentHash::of(request).as_u64();
-    let department = ["billing", "sales"][usize::from(number % 2 == 0)];
+    let department = ["billing", "sales"][usize::from(number.is_multiple_of(2))];
     let fields = requested_fields(request);
     if fields.is_empty() {
         let asked = request.messages.last().map(|message| message.text()).unwrap_or_default();
@@ -246,7 +246,7 @@ pub(crate) fn task(harness: &Harness, optimizer: &str, calls: u64) -> String {
 }
 
 /// The same run, of one process or of a fleet.
-pub(crate) fn optimize<'a>(fleet: Option<&'a str>) -> Vec<&'a str> {
+pub(crate) fn optimize(fleet: Option<&str>) -> Vec<&str> {
     let mut arguments = vec!["optimize", "task.toml", "--run", "route.run", "--concurrency", "16"];
     arguments.extend(fleet.into_iter().flat_map(|url| ["--fleet", url]));
     arguments
