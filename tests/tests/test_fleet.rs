@@ -80,9 +80,15 @@ async fn outcomes_are_those_of_one_process() {
                     let together = outcome(name, kind, Some(fleet.clone()), budget).await;
                     assert_eq!(together, alone, "{kind} {name} {budget:?}");
                     assert!(fleet.figures().made > 0);
-                    workers.iter().for_each(tokio::task::JoinHandle::abort);
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    // A worker takes its job out once its result was taken.
+                    for _ in 0..200 {
+                        if transport.is_empty() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
                     assert!(transport.is_empty(), "{} jobs are left", transport.len());
+                    workers.iter().for_each(tokio::task::JoinHandle::abort);
                 }
             }
         }
