@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{gateway_program, memory, server};
+use crate::{fleet, gateway_program, memory, server};
 
 /// The first argument of a child.
 const FLAG: &str = "child";
@@ -55,6 +55,7 @@ pub(crate) fn play(arguments: &[String]) -> Option<Result<()>> {
         [flag, role, rest @ ..] if flag == FLAG => Some(match role.as_str() {
             "server" => server::serve(rest),
             "program" => gateway_program::answer(rest),
+            "fleet" => fleet::work(rest),
             role => memory::child(role, rest),
         }),
         _ => None,

@@ -6,6 +6,7 @@ mod child;
 mod concurrency;
 mod cpu;
 mod critical_path;
+mod fleet;
 mod gateway;
 mod gateway_program;
 mod harm;
@@ -35,6 +36,7 @@ mod search_plot;
 mod search_series;
 mod serve;
 mod server;
+mod simulated_fleet;
 mod soak;
 mod table;
 mod task;
@@ -96,6 +98,7 @@ async fn measure(part: Part, options: &Options) -> Result<Vec<Row>> {
         Part::CriticalPath => critical_path::run(options).await,
         Part::Serve => serve::run(options).await,
         Part::Gateway => gateway::run(options).await,
+        Part::Fleet => fleet::run(options).await,
         Part::Memory => memory::run(options).await,
         Part::Scaling => scaling::run(options).await,
         Part::Search => search::run(options).await,

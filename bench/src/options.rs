@@ -89,6 +89,9 @@ pub(crate) enum Part {
     Serve,
     /// What the gateway costs a program that is not ours: CPU time a call, and the share of what the latency allows.
     Gateway,
+    /// How far a fleet goes: slots kept busy, what a rollout costs its coordinator; needs a nats-server; only where it is
+    /// named.
+    Fleet,
     /// Peak resident memory.
     Memory,
     /// How cost grows with examples, candidates and predictors.
@@ -132,6 +135,7 @@ impl Part {
             Self::CriticalPath => "critical-path",
             Self::Serve => "serve",
             Self::Gateway => "gateway",
+            Self::Fleet => "fleet",
             Self::Memory => "memory",
             Self::Scaling => "scaling",
             Self::Search => "search",

@@ -15,7 +15,7 @@ use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::program::{Module, ModuleExt as _};
 use promptopt_gepa::GEPA;
-use promptopt_run::Optimizer;
+use promptopt_run::{Executor, Optimizer};
 use promptopt_testkit::{HiddenRules, Landscape, toy};
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ const OPTIMIZERS: [&str; 3] = ["miprov2", "copro", "gepa"];
 const TASKS: [&str; 4] = ["rules", "rules in two stages", "wording", "two predictors"];
 
 /// Counts what it is asked, whatever the order.
-struct Counting {
-    model: Arc<dyn LanguageModel>,
-    requests: Mutex<(u64, u64)>,
+pub(crate) struct Counting {
+    pub(crate) model: Arc<dyn LanguageModel>,
+    pub(crate) requests: Mutex<(u64, u64)>,
 }
 
 #[async_trait]
@@ -48,9 +48,10 @@ impl LanguageModel for Counting {
     }
 }
 
-type Task = (Box<dyn Module>, Arc<dyn promptopt_core::program::Metric>, Arc<dyn LanguageModel>, Vec<Example>);
+pub(crate) type Task =
+    (Box<dyn Module>, Arc<dyn promptopt_core::program::Metric>, Arc<dyn LanguageModel>, Vec<Example>);
 
-fn task(name: &str, seed: u64) -> Task {
+pub(crate) fn task(name: &str, seed: u64) -> Task {
     let landscape = |landscape: Landscape| -> Task {
         let rows = [&landscape.train[..40], &landscape.selection[..40]].concat();
         (landscape.program(), landscape.metric(), landscape.model(seed), rows)
@@ -79,6 +80,18 @@ fn optimizer(
     budget: Option<u64>,
     concurrency: usize,
 ) -> Box<dyn Optimizer> {
+    on(name, model, seed, budget, concurrency, None)
+}
+
+/// The same with somebody who makes its rollouts.
+pub(crate) fn on(
+    name: &str,
+    model: Arc<dyn LanguageModel>,
+    seed: u64,
+    budget: Option<u64>,
+    concurrency: usize,
+    executor: Option<Arc<dyn Executor>>,
+) -> Box<dyn Optimizer> {
     macro_rules! build {
         ($optimizer:ident) => {
             Box::new(
@@ -87,6 +100,7 @@ fn optimizer(
                     .seed(seed)
                     .maybe_max_calls(budget)
                     .concurrency(concurrency)
+                    .maybe_executor(executor)
                     .build(),
             )
         };

@@ -22,6 +22,8 @@ parts:
   serve          what a service pays: many requests at once, a call beside bare HTTP, memory over many calls
   gateway        what the gateway costs a program that is not ours: CPU time a call, and the share of what the
                  latency allows
+  fleet          how far a fleet goes: slots kept busy, what a rollout costs its coordinator, two cores, and a simulation
+                 of 1,000 workers; needs a nats-server on the path; only where it is named
   memory         peak resident memory
   scaling        how cost grows with examples, candidates and predictors; draws docs/scaling.svg
   search         sealed-test score for calls on simulated tasks; with --peers beside DSPy
@@ -52,12 +54,13 @@ options:
 ";
 
 /// The parts that do not need the embedded model.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "overhead",
     "concurrency",
     "critical-path",
     "serve",
     "gateway",
+    "fleet",
     "memory",
     "scaling",
     "search",

@@ -92,6 +92,12 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Write the report of an optimized program as one HTML page.
     Report(ReportArgs),
+    /// Make rollouts that `--fleet` of another process hands out, until it is told to leave (Ctrl-C, SIGTERM).
+    #[command(after_long_help = EXIT_CODES)]
+    Worker(WorkerArgs),
+    /// Look at a fleet of workers.
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Show the models of a task, whether their keys are set, and whether they can be reached.
     Models(ModelsArgs),
     /// Fetch and find the weights of the embedded model.
@@ -140,6 +146,66 @@ pub(crate) struct RunArgs {
     /// Without it the gateway is on the loopback interface alone. What goes over the network is not encrypted.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
+    /// Have the rollouts made by workers (`promptopt worker`) that meet at this NATS server, or at that of `[fleet]` in the task
+    /// file. The data goes to them; the calls of language models stay here.
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    #[serde(skip)]
+    pub(crate) fleet: Option<String>,
+}
+
+impl RunArgs {
+    /// For a task on a model, with nothing else said.
+    #[cfg_attr(not(feature = "fleet"), expect(dead_code, reason = "workers alone need it"))]
+    pub(crate) fn of_task(task: &std::path::Path, lm: Option<String>) -> Self {
+        Self {
+            task: task.to_owned(),
+            lm,
+            concurrency: None,
+            train: None,
+            selection: None,
+            test: None,
+            cache: None,
+            cache_mode: None,
+            listen: None,
+            fleet: None,
+        }
+    }
+}
+
+/// What a worker takes.
+#[derive(Debug, Clone, Arguments)]
+pub(crate) struct WorkerArgs {
+    /// The task file (TOML), the same as the coordinator's, with the files of its program.
+    pub(crate) task: PathBuf,
+    /// The NATS server where the fleet meets. Default: that of `[fleet]` in the task file.
+    #[arg(long, value_name = "URL")]
+    pub(crate) fleet: Option<String>,
+    /// Rollouts at once. Default: that of `[fleet]`, or 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<usize>,
+    /// The model, where the coordinator has another one than the task file's. It is called by the coordinator alone.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) lm: Option<String>,
+    /// Leave after so many seconds without a rollout. Default: never.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) idle: Option<u64>,
+}
+
+/// What there is to see of a fleet.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// List workers and runs, and how many rollouts wait.
+    Status(FleetStatusArgs),
+}
+
+/// Which fleet.
+#[derive(Debug, Arguments)]
+pub(crate) struct FleetStatusArgs {
+    /// A task file with `[fleet]`.
+    pub(crate) task: Option<PathBuf>,
+    /// The NATS server where the fleet meets.
+    #[arg(long, value_name = "URL")]
+    pub(crate) fleet: Option<String>,
 }
 
 /// How a cache is used, by its name.
@@ -234,6 +300,9 @@ pub(crate) struct ResumeArgs {
     /// Language-model calls under way at once. Never changes the result.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<usize>,
+    /// Have the rollouts made by workers that meet at this NATS server, or at that of `[fleet]` in the task file.
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) fleet: Option<String>,
 }
 
 #[derive(Debug, Arguments)]

@@ -96,6 +96,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
     }
     let rows = tested(&mut session, &before, &end.finished, &progress, cancellation).await?;
     progress.finish();
+    session.fleet.close().await;
     told(args, &session, options.max_calls, &rows, output)?;
     match end.failed.into_iter().next() {
         Some(error) => Err(error.context("not all optimizers came to an end")),

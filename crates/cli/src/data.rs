@@ -39,6 +39,11 @@ pub(crate) struct Parts {
 }
 
 impl Undivided {
+    /// No rows, for whoever gets them from elsewhere.
+    pub(crate) fn none() -> Self {
+        Self { pool: Vec::new(), selection: None, test: None, source: Value::Null, notes: Vec::new() }
+    }
+
     /// Loads what a task names.
     pub(crate) async fn load(task: &TaskFile, blueprint: &Blueprint) -> anyhow::Result<Self> {
         let data = &task.data;

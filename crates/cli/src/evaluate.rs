@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let (usage, reasons) = (totals.usage, run.runner().reasons());
     let errors = measure::errors(std::slice::from_ref(&evaluation));
     progress.finish();
+    session.fleet.close().await;
     let estimate = &evaluation.estimate;
     if estimate.missing > 0 {
         output.text(format_args!("{} examples have no score", estimate.missing))?;

@@ -7,23 +7,27 @@ use crate::output::can_draw;
 use crate::output::say;
 use promptopt_process::end_all;
 
-/// The first Ctrl-C ends the run with the best so far; a second one ends the process. A thread of its own
-/// listens, so that it is heard while the run computes.
+/// The first Ctrl-C ends the run with the best so far; a second one ends the process.
 pub(crate) fn cancel_on_interrupt() -> Cancellation {
+    cancel_on_interrupt_saying("ending the run with the best so far")
+}
+
+/// The same for something else than a run. A thread of its own listens, so that it is heard while the process computes.
+pub(crate) fn cancel_on_interrupt_saying(what: &'static str) -> Cancellation {
     let cancellation = Cancellation::new();
     let flag = cancellation.clone();
     std::thread::spawn(move || {
         // Without this the system's own way of ending a process on Ctrl-C is left, and nothing is lost.
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(listen(&flag));
+        runtime.block_on(listen(&flag, what));
     });
     cancellation
 }
 
-async fn listen(flag: &Cancellation) {
+async fn listen(flag: &Cancellation, what: &str) {
     if interrupted().await {
         flag.cancel();
-        say("\nending the run with the best so far; press Ctrl-C again to leave now");
+        say(format_args!("\n{what}; press Ctrl-C again to leave now"));
     }
     if interrupted().await {
         end_all();

@@ -17,6 +17,7 @@
 //! | `hub` (default) | datasets of the Hugging Face Hub, and Parquet files |
 //! | `mcp` (default) | tools of MCP servers for agents |
 //! | `otlp` (default) | `--otlp`: spans of every call for a receiver of OpenTelemetry |
+//! | `fleet` | rollouts on other machines, over NATS JetStream: `worker`, `fleet` and `--fleet` |
 //! | `providers` | Anthropic, Gemini and Ollama by their own APIs |
 //! | `local` | an embedded model that runs on the CPU; takes a C++ compiler, cmake and libclang to build |
 
@@ -31,6 +32,7 @@ mod estimate;
 mod evaluate;
 mod exit;
 mod export;
+mod fleet;
 mod forecast;
 mod import;
 mod init;
@@ -68,6 +70,7 @@ mod tools;
 mod traces;
 mod user_command;
 mod words;
+mod worker;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
@@ -195,6 +198,8 @@ async fn run(command: &Command, output: Output) -> anyhow::Result<()> {
         Command::Export(options) => export::run(options, output).await,
         Command::Import(options) => import::run(options, output).await,
         Command::Report(options) => report::run(options, output),
+        Command::Worker(options) => worker::run(options, output).await,
+        Command::Fleet(command) => fleet::status(command, output).await,
         Command::Models(options) => models_command::run(options, output).await,
         Command::Model(command) => pull::run(command, output).await,
         Command::Schema => schema::run(output),

@@ -58,6 +58,11 @@ impl Endpoints {
         Self { idle: true, ..Self::default() }
     }
 
+    /// Whether nobody is called.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle
+    }
+
     /// The rate control of an endpoint: that of an earlier model there with the same limits.
     fn rate(&mut self, url: Option<&str>, section: &ModelSection) -> anyhow::Result<RateControl> {
         let endpoint = Endpoint {

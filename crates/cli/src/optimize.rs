@@ -98,6 +98,7 @@ pub(crate) async fn resume(args: &ResumeArgs, output: Output) -> anyhow::Result<
     let plan = read().map_err(Exit::configuration)?;
     let mut run_args = plan.command.run.clone();
     run_args.concurrency = args.concurrency.or(run_args.concurrency);
+    run_args.fleet.clone_from(&args.fleet);
     execute(plan, &run_args, output).await
 }
 
@@ -112,10 +113,13 @@ async fn execute(plan: Plan, args: &RunArgs, output: Output) -> anyhow::Result<(
     let kept = Kept::begin(&place, manifest, redactor.clone()).map_err(Exit::configuration)?;
     let work =
         Work { args, command: &command, section, left_out, program, redactor, cancellation, started, output };
-    match work.optimize(draft, &kept).await {
+    let fleet = draft.fleet();
+    let result = match work.optimize(draft, &kept).await {
         Ok((optimized, saved)) => work.prove(optimized, saved, &kept).await,
         Err(error) => Err(kept.given_up(error).await),
-    }
+    };
+    fleet.close().await;
+    result
 }
 
 /// Refuses places for program and report where they cannot or must not be, before anything is paid.
@@ -204,6 +208,7 @@ impl Work<'_> {
         let progress = Arc::new(Progress::new(self.output, &session.gauge, limits));
         self.introduce(&session, &progress);
         kept.introduction().iter().for_each(|line| progress.line(line));
+        let _watch = session.fleet.show(&progress);
         let observer = kept.observer(told(&session.name, &progress));
 
         let before = session.program.candidate().prompts;

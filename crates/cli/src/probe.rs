@@ -57,6 +57,7 @@ pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> 
     run.select_on(examples);
     let found = run.look_for_headroom(rows, &train).await;
     progress.finish();
+    session.fleet.close().await;
     let found = match found {
         Ok(found) => found,
         Err(Halt::Stopped(StopReason::Budget)) => {

@@ -146,6 +146,8 @@ pub(crate) fn strip(configuration: &mut Value) {
     }
     let Some(task) = configuration.get_mut("task").and_then(Value::as_object_mut) else { return };
     task.shift_remove("cache");
+    // Where rollouts are made changes none of them.
+    task.shift_remove("fleet");
     if !has_cap {
         task.shift_remove("prices");
     }

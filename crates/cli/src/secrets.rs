@@ -39,7 +39,7 @@ fn known() -> Redactor {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
 }
 
-fn learn(secrets: Vec<String>) {
+pub(crate) fn learn(secrets: Vec<String>) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let more = known.clone().unwrap_or_default().with(secrets.into_iter().map(SecretString::from));
     traces::learn(&more);

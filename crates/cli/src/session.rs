@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::args::RunArgs;
 use crate::data::{Parts, Undivided};
 use crate::exit::Exit;
+use crate::fleet::{Fleet, Identity};
 use crate::keeping::Keeping;
 use crate::meter::Gauge;
 use crate::metrics;
@@ -20,6 +21,9 @@ use crate::models::{ChosenModel, Endpoints, TaskModels};
 use crate::program::{self, Blueprint, PredictorChain, ServedTools};
 use crate::secrets;
 use crate::task_file::{ModelSection, TaskFile};
+
+/// Rollouts under way at once where others make them and nobody says how many.
+const FLEET_CONCURRENCY: usize = 256;
 
 /// Everything a run works with.
 pub(crate) struct Session {
@@ -44,6 +48,8 @@ pub(crate) struct Session {
     pub(crate) gauge: Arc<Gauge>,
     /// Where replies are kept.
     pub(crate) keeping: Keeping,
+    /// Who makes the rollouts, if not this process.
+    pub(crate) fleet: Fleet,
 }
 
 /// A session before it is known where replies are kept. Nobody was called.
@@ -60,6 +66,7 @@ pub(crate) struct Draft {
     source: Value,
     concurrency: usize,
     max_errors: u64,
+    fleet: Fleet,
 }
 
 /// What is known of a run before any model is called.
@@ -108,6 +115,7 @@ impl Draft {
             PredictorChain::new(&name, &blueprint, models.program.is_embedded, folder_of(&args.task))
                 .with_context(|| place.clone())?
                 .listening_at(args.listen.as_deref())?;
+        let identity = Identity::of(&task, &chain, &models);
         if let Some(path) = from {
             program::install(path, &mut chain).await?;
         }
@@ -117,7 +125,12 @@ impl Draft {
             bail!("the sealed test has no rows; give `data.test` in the task file a share or a count");
         }
         let options = task.optimizer.run_options()?;
-        let concurrency = args.concurrency.unwrap_or(options.concurrency);
+        let is_idle = endpoints.is_idle();
+        let url = args.fleet.as_deref().filter(|_| !is_idle);
+        // Elsewhere is room for more than this machine bears.
+        let usual =
+            if url.is_some() { options.concurrency.max(FLEET_CONCURRENCY) } else { options.concurrency };
+        let concurrency = args.concurrency.unwrap_or(usual);
         if concurrency == 0 {
             bail!("the concurrency is 0, but must be at least 1");
         }
@@ -125,7 +138,21 @@ impl Draft {
         metrics::build(&task.metric, &blueprint.signature, &task.folder, models.judges.clone())
             .with_context(|| place.clone())?;
         let max_errors = options.max_errors;
-        Ok(Self { task, place, name, blueprint, chain, models, parts, data, source, concurrency, max_errors })
+        let fleet = Fleet::join(url, &task.fleet, identity).await?;
+        Ok(Self {
+            task,
+            place,
+            name,
+            blueprint,
+            chain,
+            models,
+            parts,
+            data,
+            source,
+            concurrency,
+            max_errors,
+            fleet,
+        })
     }
 
     /// What is known by now.
@@ -137,6 +164,11 @@ impl Draft {
             program: hash(&self.chain),
             split: &self.parts.report,
         }
+    }
+
+    /// Who makes the rollouts, if not this process.
+    pub(crate) fn fleet(&self) -> Fleet {
+        self.fleet.clone()
     }
 
     /// The session, with its replies kept.
@@ -163,6 +195,7 @@ impl Draft {
             max_errors: self.max_errors,
             gauge,
             keeping,
+            fleet: self.fleet,
             task: self.task,
         })
     }
@@ -200,6 +233,7 @@ impl Session {
         options.prices = Some(self.task.prices.clone());
         options.concurrency = self.concurrency;
         options.observer = Some(observer);
+        options.executor = self.fleet.executor();
         options.cancellation = cancellation;
         options
     }
@@ -248,7 +282,7 @@ pub(crate) fn chain_of(
 }
 
 /// The hash of a program: predictors with all that is set in them, and the prompts it begins with.
-fn hash(chain: &PredictorChain) -> ContentHash {
+pub(crate) fn hash(chain: &PredictorChain) -> ContentHash {
     let predictors = chain.predictors();
     let shape: Vec<_> = predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
     ContentHash::of(&(chain.name(), shape, chain.candidate().prompts))

@@ -2,6 +2,7 @@
 
 mod cache;
 mod data;
+mod fleet;
 mod keys;
 mod metric;
 mod model;
@@ -12,6 +13,7 @@ mod task;
 
 pub(crate) use cache::CacheSection;
 pub(crate) use data::{DataSection, Part};
+pub(crate) use fleet::FleetSection;
 pub(crate) use keys::nearest;
 pub(crate) use metric::{MetricKind, MetricSection};
 pub(crate) use model::ModelSection;

@@ -14,6 +14,9 @@ mod apps;
 mod caps;
 #[path = "resume/crash.rs"]
 mod crash;
+#[cfg(feature = "fleet")]
+#[path = "resume/fleet.rs"]
+mod fleet;
 #[path = "resume/harness.rs"]
 mod harness;
 #[path = "resume/images.rs"]

@@ -98,6 +98,7 @@
 //! | `miprov2`, `promptopt-copro`, `promptopt-gepa` | the optimizers, and `promptopt-simba` and `promptopt-random-search` |
 //! | `promptopt-mcp`, `promptopt-process` | tools of MCP servers for agents, and commands that a user names |
 //! | `promptopt-gateway` | programs that are not ours: their calls over HTTP, and their texts |
+//! | `promptopt-fleet` | rollouts on many machines, with the calls at one |
 //! | `promptopt-lm`, `promptopt-lm-local` | clients of language models, and an embedded one |
 //! | `promptopt-otel` | the spans of calls and runs, sent over OTLP |
 //! | `promptopt-data`, `promptopt-dspy` | data files, and programs saved by DSPy |

@@ -52,6 +52,7 @@
 //! | `lm` (default) | clients of language models that speak the OpenAI dialect |
 //! | `providers` | the providers' own APIs besides: Anthropic, Gemini, Ollama |
 //! | `gateway` | programs that are not ours: an HTTP gateway for their calls |
+//! | `fleet` | rollouts on many machines, over NATS JetStream |
 //! | `mcp` | tools of MCP servers for agents, over stdio |
 //! | `data` | JSONL, JSON, CSV and TSV; splits with a sealed test |
 //! | `parquet`, `hub` | Parquet files; datasets of the Hugging Face Hub |
@@ -78,6 +79,8 @@ pub use promptopt_core as core;
 #[cfg(feature = "data")]
 pub use promptopt_data as data;
 pub use promptopt_evaluator as evaluator;
+#[cfg(feature = "fleet")]
+pub use promptopt_fleet as fleet;
 #[cfg(feature = "gateway")]
 pub use promptopt_gateway as gateway;
 #[cfg(feature = "gepa")]

@@ -157,6 +157,9 @@ macro_rules! __options {
             /// Who hears of what happens.
             #[serde(skip)]
             pub observer: Option<::std::sync::Arc<dyn $crate::Observer>>,
+            /// Who makes the rollouts of the program. Default: this process.
+            #[serde(skip)]
+            pub executor: Option<::std::sync::Arc<dyn $crate::Executor>>,
             /// A flag that ends the run with the best so far.
             #[builder(default)]
             #[serde(skip)]
@@ -199,6 +202,7 @@ macro_rules! __options {
                     .maybe_valset(self.valset.clone())
                     .maybe_store(self.store.clone())
                     .maybe_observer(self.observer.clone())
+                    .maybe_executor(self.executor.clone())
                     .cancellation(self.cancellation.clone())
                     .maybe_clock(self.clock.clone())
                     .build()
@@ -235,6 +239,7 @@ macro_rules! __options {
                 self.valset = options.valset;
                 self.store = options.store;
                 self.observer = options.observer;
+                self.executor = options.executor;
                 self.cancellation = options.cancellation;
                 self.clock = options.clock;
                 self

@@ -17,7 +17,9 @@ use crate::layer::{Known, default_max_tokens};
 use crate::outcome::FailureReason;
 use crate::refusals::Refusals;
 use crate::turns::Others;
-use crate::{Error, Event, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutKey, RolloutStore};
+use crate::{
+    Error, Event, Executor, Halt, Ledger, MemoryStore, NoObserver, Observer, RolloutKey, RolloutStore,
+};
 
 mod batch;
 
@@ -100,6 +102,8 @@ pub struct RolloutRunner<'a> {
     pub(crate) least_calls: Option<u64>,
     /// The most calls that one rollout made.
     most_calls: AtomicU64,
+    /// Who makes them, if not this process.
+    executor: Option<Arc<dyn Executor>>,
     cancellation: Cancellation,
     observer: Arc<dyn Observer>,
     totals: Mutex<RolloutTotals>,
@@ -138,6 +142,7 @@ impl<'a> RolloutRunner<'a> {
             counts: true,
             least_calls: None,
             most_calls: AtomicU64::new(program.calls_per_rollout().max(1)),
+            executor: None,
             cancellation: Cancellation::new(),
             observer: Arc::new(NoObserver),
             totals: Mutex::default(),
@@ -198,6 +203,13 @@ impl<'a> RolloutRunner<'a> {
         if std::ptr::addr_eq(self.program, other.program) {
             self.refusals = Arc::clone(&other.refusals);
         }
+        self
+    }
+
+    /// Who makes the rollouts; `None`: this process.
+    #[must_use]
+    pub fn executor(mut self, executor: Option<Arc<dyn Executor>>) -> Self {
+        self.executor = executor;
         self
     }
 

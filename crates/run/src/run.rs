@@ -148,7 +148,8 @@ impl<'p> Run<'p> {
             writers: writers::Writers::default(),
             options,
         };
-        run.runner = run.runner_of(program, Arc::clone(&run.task_model));
+        run.runner =
+            run.runner_of(program, Arc::clone(&run.task_model)).executor(run.options.executor.clone());
         run
     }
 

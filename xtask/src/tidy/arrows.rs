@@ -29,6 +29,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("promptopt-dspy", &["promptopt-core"]),
     ("promptopt-store", &["promptopt-core"]),
     ("promptopt-run", &["promptopt-core", "promptopt-predict", "promptopt-statistics"]),
+    // It takes the place of a rollout, and knows nothing of what asks for it.
+    ("promptopt-fleet", &["promptopt-core", "promptopt-run"]),
     // Stages do not know each other, and none knows an optimizer.
     ("promptopt-trace-gen", &["promptopt-core", "promptopt-run"]),
     ("promptopt-proposer", &["promptopt-core", "promptopt-run", "promptopt-tips"]),

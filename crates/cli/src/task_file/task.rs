@@ -15,7 +15,9 @@ use super::shorthand::{maybe_name_or_table, name_or_table, one_or_many};
 use crate::saved::bounded;
 use crate::secrets::{self, without_assignments};
 
-use super::{CacheSection, DataSection, MetricSection, ModelSection, OptimizerSection, ProgramSection};
+use super::{
+    CacheSection, DataSection, FleetSection, MetricSection, ModelSection, OptimizerSection, ProgramSection,
+};
 
 /// A task, as `docs/task-file.md` describes it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -46,6 +48,9 @@ pub(crate) struct TaskFile {
     pub(crate) prices: Prices,
     /// Replies that runs share.
     pub(crate) cache: Option<CacheSection>,
+    /// Other machines that make the rollouts.
+    #[serde(default)]
+    pub(crate) fleet: FleetSection,
     /// What the file says, before anything is read into it.
     #[serde(skip)]
     pub(crate) source: Value,
@@ -156,6 +161,7 @@ impl TaskFile {
             cache.dir = folder.join(&cache.dir);
         }
         self.optimizer.resolve(folder);
+        self.fleet.resolve(folder);
         let predictors = self.program.predictors.iter_mut().filter_map(|predictor| predictor.model.as_mut());
         let judges = self.metric.iter_mut().filter_map(|metric| metric.model.as_mut());
         for model in

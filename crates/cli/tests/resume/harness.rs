@@ -183,11 +183,11 @@ fn app_reply(request: &LmRequest) -> String {
     }
 }
 
-fn rows() -> Vec<(String, &'static str)> {
+pub(crate) fn rows() -> Vec<(String, &'static str)> {
     (0..ROWS).map(|n| (format!("text number {n}"), ["billing", "sales"][n % 2])).collect()
 }
 
-fn lines(examples: &[Example]) -> String {
+pub(crate) fn lines(examples: &[Example]) -> String {
     let line = |example: &Example| format!("{}\n", serde_json::to_string(example.fields()).unwrap());
     examples.iter().map(line).collect()
 }
@@ -269,7 +269,12 @@ impl Harness {
         Self::serve(task.model(3), &program, lines(&examples), Behaviour::default())
     }
 
-    fn serve(model: Arc<dyn LanguageModel>, program: &str, rows: String, behaviour: Behaviour) -> Self {
+    pub(crate) fn serve(
+        model: Arc<dyn LanguageModel>,
+        program: &str,
+        rows: String,
+        behaviour: Behaviour,
+    ) -> Self {
         let (seen, usage) = (Arc::<Mutex<Seen>>::default(), Arc::<Mutex<Usage>>::default());
         let latency = Arc::new(Mutex::new(Duration::from_millis(15)));
         let model = Counting {

@@ -19,7 +19,8 @@ pub enum Refusal {
 }
 
 /// Why a language model gave no reply.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LmError {
     /// The provider refused the key (HTTP 401 or 403).

@@ -47,6 +47,8 @@ struct Inner {
     calls: AtomicU64,
     /// How many steps and how many different requests are remembered; none in a service.
     most_recorded: usize,
+    /// Whether equal requests of the run are told apart here.
+    tells_draws: bool,
     record: Mutex<Record>,
 }
 
@@ -145,6 +147,19 @@ impl CallContext {
         Self { run: Arc::new(run), prompts, model, price: None, is_program: true }
     }
 
+    /// A context for a rollout whose calls are made elsewhere, by what the layer puts around each model: it records steps, and
+    /// leaves it to whoever makes the calls to tell the draws of equal requests apart.
+    pub fn for_worker(
+        model: Arc<dyn LanguageModel>,
+        prompts: Arc<Prompts>,
+        cancellation: Cancellation,
+        layer: Arc<dyn Layer>,
+    ) -> Self {
+        let model = layer.around(model);
+        let run = Inner { tells_draws: false, ..Inner::new(cancellation, 0, None, Some(layer)) };
+        Self { run: Arc::new(run), prompts, model, price: None, is_program: true }
+    }
+
     /// With another clock than the system's for the times of its steps. It changes nothing once the context was cloned.
     #[must_use]
     pub fn with_clock(mut self, now: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
@@ -185,6 +200,16 @@ impl CallContext {
     /// The prompt in force for a predictor; `None` means the predictor's own.
     pub fn prompt(&self, predictor: &str) -> Option<&Prompt> {
         self.prompts.get(predictor).filter(|_| self.is_program)
+    }
+
+    /// The prompts in force.
+    pub fn prompts(&self) -> Arc<Prompts> {
+        Arc::clone(&self.prompts)
+    }
+
+    /// What identifies the model.
+    pub fn model_id(&self) -> String {
+        self.model.profile().id
     }
 
     /// The flag that ends the run.
@@ -279,7 +304,7 @@ impl CallContext {
     /// The run's draw, told apart from earlier requests of the run that were the same.
     fn sample_index(&self, request: &LmRequest) -> u64 {
         let (run, own, most) = (self.run.sample_index, request.sample_index, self.run.most_recorded);
-        if most == 0 {
+        if most == 0 || !self.run.tells_draws {
             return own;
         }
         let before = self.with_record(|record| {
@@ -336,6 +361,13 @@ impl CallContext {
                 *place = Some(step);
             }
         });
+    }
+
+    /// The steps of a rollout that was made elsewhere, with their times since it began.
+    pub fn put_steps(&self, steps: Vec<Step>) {
+        if self.run.most_recorded > 0 {
+            self.with_record(|record| record.steps = steps.into_iter().map(Some).collect());
+        }
     }
 
     /// Changes the steps that have ended, for whoever learns only later what they were.
@@ -401,6 +433,7 @@ impl Inner {
             layer,
             calls: AtomicU64::new(0),
             most_recorded: usize::MAX,
+            tells_draws: true,
             record: Mutex::default(),
         }
     }

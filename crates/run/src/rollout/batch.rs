@@ -296,7 +296,11 @@ impl RolloutRunner<'_> {
         let mut unfinished = Unfinished { runner: self, context: &context, account, counts: true };
         let within = self.observer.span();
         let span = Span::rollout(&within, self.program.name(), &job.example, &job.prompts, job.sample);
-        let trace = span.around(run_once(self.program, &context, Arc::clone(&job.example))).await;
+        let example = Arc::clone(&job.example);
+        let trace = match &self.executor {
+            Some(executor) => span.around(executor.rollout(self.program, &context, example)).await,
+            None => span.around(run_once(self.program, &context, example)).await,
+        };
         tell(&span, &trace);
         let refused = unfinished.account.seat().refused();
         unfinished.counts = refused.is_some();

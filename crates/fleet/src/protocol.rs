@@ -1,0 +1,159 @@
+//! What coordinator and workers say to each other. Everything travels as JSON; subjects hold no text of a user.
+
+use std::collections::BTreeMap;
+
+use promptopt_core::data::{ContentHash, Prediction, Score};
+use promptopt_core::lm::{LmError, LmReply, LmRequest};
+use promptopt_core::trace::{Failure, Step, Trace};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Raised where coordinator and workers of two versions would misunderstand each other.
+pub const PROTOCOL: u32 = 1;
+
+/// What coordinator and workers must have alike: for each part its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The version of what is said.
+    pub protocol: u32,
+    /// The version of promptopt.
+    pub release: String,
+    /// Parts of the task, such as `program` and `metric`, by their hashes.
+    pub parts: BTreeMap<String, ContentHash>,
+}
+
+impl Identity {
+    /// Of parts of a task.
+    pub fn new(parts: impl IntoIterator<Item = (String, ContentHash)>) -> Self {
+        let release = env!("CARGO_PKG_VERSION").to_owned();
+        Self { protocol: PROTOCOL, release, parts: parts.into_iter().collect() }
+    }
+
+    /// One hash for all of it.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of(self)
+    }
+
+    /// What another one has otherwise; `None` where the two are alike.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.protocol != other.protocol {
+            parts.push(format!("protocol {} and {}", self.protocol, other.protocol));
+        }
+        if self.release != other.release {
+            parts.push(format!("promptopt {} and {}", self.release, other.release));
+        }
+        let names: std::collections::BTreeSet<&String> =
+            self.parts.keys().chain(other.parts.keys()).collect();
+        for name in names {
+            if self.parts.get(name) != other.parts.get(name) {
+                parts.push(format!("another {name}"));
+            }
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+/// One rollout to be made, as it stands in the queue. What it is about travels once for each worker, by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) example: ContentHash,
+    pub(crate) prompts: ContentHash,
+    /// The model that the program runs on, by its id.
+    pub(crate) model: String,
+}
+
+/// A rollout of a run: the run's name, and its number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobId {
+    /// The run, as random digits.
+    pub run: String,
+    /// The number of the rollout.
+    pub number: u64,
+}
+
+/// What a worker asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Ask {
+    /// An example or prompts, by their hash.
+    Material { hash: ContentHash },
+    /// A call of a language model.
+    Complete {
+        job: JobId,
+        /// Tells the deliveries of a job apart.
+        delivery: u64,
+        /// The number of the call in its delivery. One that is asked again, because its answer was lost, keeps it.
+        call: u64,
+        model: String,
+        request: Box<LmRequest>,
+    },
+    /// What became of a rollout.
+    Done { job: JobId, result: Box<RolloutResult> },
+}
+
+/// What the coordinator answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    Material {
+        value: Value,
+    },
+    Reply {
+        reply: Box<LmReply>,
+    },
+    Failed {
+        error: LmError,
+    },
+    Noted,
+    /// The rollout is of no interest any more.
+    Gone,
+}
+
+/// A rollout that was made, without what the coordinator knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RolloutResult {
+    prediction: Option<Prediction>,
+    steps: Vec<Step>,
+    score: Option<Score>,
+    error: Option<Failure>,
+}
+
+impl RolloutResult {
+    pub(crate) fn of(trace: Trace) -> Self {
+        Self { prediction: trace.prediction, steps: trace.steps, score: trace.score, error: trace.error }
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { prediction: None, steps: Vec::new(), score: None, error: Some(failure) }
+    }
+
+    /// Puts it into the trace of the coordinator, all but the steps, which are handed over.
+    pub(crate) fn into_trace(self, trace: &mut Trace) -> Vec<Step> {
+        (trace.prediction, trace.score, trace.error) = (self.prediction, self.score, self.error);
+        self.steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let of = |program: &str| {
+            Identity::new([
+                ("program".to_owned(), ContentHash::of(&program)),
+                ("metric".to_owned(), ContentHash::of("m")),
+            ])
+        };
+        assert_eq!(of("a").difference(&of("a")), None);
+        assert_eq!(of("a").difference(&of("b")).as_deref(), Some("another program"));
+        let mut other = of("a");
+        (other.protocol, other.release) = (0, "0.0.1".to_owned());
+        let says = of("a").difference(&other).unwrap();
+        assert!(says.starts_with("protocol 1 and 0, promptopt "), "{says}");
+    }
+}

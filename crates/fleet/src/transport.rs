@@ -1,0 +1,104 @@
+//! The seam between the fleet and what carries its messages.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::Error;
+use crate::member::{Describe, Member};
+use crate::protocol::{Identity, JobId};
+
+/// A question of a worker, with the way back.
+#[non_exhaustive]
+pub struct Question {
+    /// What it asks.
+    pub payload: Bytes,
+    /// Carries the answer.
+    pub reply: Box<dyn Reply>,
+}
+
+impl Question {
+    /// A question that is answered in a way.
+    pub fn new(payload: Bytes, reply: Box<dyn Reply>) -> Self {
+        Self { payload, reply }
+    }
+}
+
+/// The way back to a worker that asks.
+#[async_trait]
+pub trait Reply: Send {
+    /// Sends the answer. One that cannot be delivered is asked for again.
+    async fn send(self: Box<Self>, answer: Bytes);
+}
+
+/// The coordinator's end.
+#[async_trait]
+pub trait Coordinating: Send + Sync {
+    /// Puts a job into the queue, or makes sure that it is there. Says whether it was not.
+    ///
+    /// # Errors
+    ///
+    /// Where the queue cannot be reached. It is tried again.
+    async fn offer(&self, job: &JobId, payload: Bytes) -> Result<bool, Error>;
+
+    /// Takes a job out of the queue, if it is still there.
+    async fn withdraw(&self, job: &JobId);
+
+    /// Takes all jobs of the run out of the queue.
+    async fn clear(&self);
+
+    /// The next question of a worker; `None` when there will be none.
+    async fn next(&self) -> Option<Question>;
+
+    /// How the run is described to whoever asks.
+    fn describe(&self, role: Describe) {
+        let _ = role;
+    }
+
+    /// Workers that are there for this program; `None` where that is not known.
+    async fn workers(&self) -> Option<Vec<Member>> {
+        None
+    }
+
+    /// How long a worker may give no sign of life before a job goes to another one.
+    fn lease(&self) -> std::time::Duration;
+}
+
+/// A job that a worker has for now.
+#[async_trait]
+pub trait Leased: Send {
+    /// The job.
+    fn payload(&self) -> &Bytes;
+
+    /// How often it was given to a worker, this time included.
+    fn deliveries(&self) -> u64;
+
+    /// Takes it out of the queue, and waits until that is certain.
+    async fn finish(self: Box<Self>);
+}
+
+/// A worker's end.
+#[async_trait]
+pub trait Working: Send + Sync {
+    /// Waits for one job. The lease on it is renewed for as long as it is held, whatever the worker computes. One that is
+    /// dropped goes to another worker.
+    ///
+    /// # Errors
+    ///
+    /// Where the queue cannot be reached and it makes no sense to go on.
+    async fn take(&self) -> Result<Box<dyn Leased>, Error>;
+
+    /// Asks the coordinator of a run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCoordinator`] where nobody is there to answer, and [`Error::NoAnswer`] where it takes long.
+    async fn ask(&self, run: &str, payload: Bytes) -> Result<Bytes, Error>;
+
+    /// How the worker is described to whoever asks.
+    fn describe(&self, role: Describe) {
+        let _ = role;
+    }
+
+    /// What this worker must have alike with a coordinator.
+    fn identity(&self) -> &Identity;
+}

@@ -1,0 +1,338 @@
+//! A worker: takes rollouts, makes them, and has their calls of language models made by the coordinator.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use promptopt_core::data::{ContentHash, Example};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::program::{CallContext, Cancellation, Evaluator, Layer};
+use promptopt_core::prompt::Prompts;
+use promptopt_core::trace::{Failure, FailureKind};
+use promptopt_run::run_once;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::error::Error;
+use crate::member::WorkerFigures;
+use crate::protocol::{Answer, Ask, Job, RolloutResult};
+use crate::transport::{Leased, Working};
+
+/// A rollout that was given out so often without a result kills its workers.
+const MOST_DELIVERIES: u64 = 4;
+/// So many examples and prompts are remembered.
+const REMEMBERED: usize = 4096;
+/// How long a coordinator may be away before its rollouts are given up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two attempts to ask.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Makes rollouts that a coordinator hands out.
+pub struct Worker {
+    shared: Arc<Shared>,
+    slots: usize,
+    idle: Option<Duration>,
+}
+
+struct Shared {
+    program: Box<dyn Evaluator>,
+    /// By its id; calls of it are made by the coordinator.
+    model: Arc<dyn LanguageModel>,
+    transport: Arc<dyn Working>,
+    materials: Mutex<Materials>,
+    figures: Arc<WorkerFigures>,
+    /// Since when coordinators are away, by their runs.
+    away: Mutex<HashMap<String, Instant>>,
+}
+
+/// Examples and prompts that came once.
+#[derive(Default)]
+struct Materials {
+    values: HashMap<ContentHash, Value>,
+    order: VecDeque<ContentHash>,
+}
+
+impl Worker {
+    /// A worker with a program and its metric. The model says what is known of the one that the program runs on; it is never
+    /// called.
+    pub fn new(
+        program: Box<dyn Evaluator>,
+        model: Arc<dyn LanguageModel>,
+        transport: Arc<dyn Working>,
+    ) -> Self {
+        let figures = Arc::<WorkerFigures>::default();
+        let told = Arc::clone(&figures);
+        transport.describe(Arc::new(move || told.role()));
+        let shared = Shared {
+            program,
+            model,
+            transport,
+            materials: Mutex::default(),
+            figures,
+            away: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), slots: 1, idle: None }
+    }
+
+    /// With so many rollouts at once. Default: 1.
+    #[must_use]
+    pub fn with_slots(mut self, slots: usize) -> Self {
+        self.slots = slots.max(1);
+        self
+    }
+
+    /// Leaving after so long without a rollout. Default: never.
+    #[must_use]
+    pub fn leaving_after(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
+    /// How many rollouts it made so far.
+    pub fn made(&self) -> u64 {
+        self.shared.figures.made.load(Ordering::Relaxed)
+    }
+
+    /// Takes rollouts until it is told to leave; what it has begun then is finished.
+    ///
+    /// # Errors
+    ///
+    /// Where the queue cannot be used.
+    pub async fn run(&self, leave: &Cancellation) -> Result<(), Error> {
+        self.shared.figures.slots.store(self.slots as u64, Ordering::Relaxed);
+        let mut under_way = JoinSet::new();
+        loop {
+            // One for each free slot: what is fetched ahead would wait while others have nothing to do.
+            while under_way.len() >= self.slots {
+                under_way.join_next().await;
+            }
+            // What is being fetched is not given up when a rollout ends: it would wait for the end of its lease.
+            let mut taking = self.shared.transport.take();
+            let job = loop {
+                tokio::select! {
+                    biased;
+                    () = leave.cancelled() => break None,
+                    job = &mut taking => break Some(job?),
+                    _ = under_way.join_next(), if !under_way.is_empty() => {}
+                    () = idle(self.idle), if under_way.is_empty() => break None,
+                }
+            };
+            let Some(job) = job else { break };
+            let shared = Arc::clone(&self.shared);
+            under_way.spawn(async move {
+                let _busy = Busy::begin(&shared.figures);
+                Arc::clone(&shared).make(job).await;
+            });
+        }
+        while under_way.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// A slot that is busy; not any more, however the rollout ends.
+struct Busy(Arc<WorkerFigures>);
+
+impl Busy {
+    fn begin(figures: &Arc<WorkerFigures>) -> Self {
+        figures.busy.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(figures))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Comes back when no slot was busy for so long.
+async fn idle(most: Option<Duration>) {
+    match most {
+        Some(most) => tokio::time::sleep(most).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Shared {
+    /// Makes one rollout and hands in its result.
+    async fn make(self: Arc<Self>, leased: Box<dyn Leased>) {
+        let Ok(job) = serde_json::from_slice::<Job>(leased.payload()) else {
+            tracing::warn!("a job of the queue cannot be read; it is thrown away");
+            leased.finish().await;
+            return;
+        };
+        let result = if leased.deliveries() > MOST_DELIVERIES {
+            let message = format!(
+                "it was given to {MOST_DELIVERIES} workers, and none of them came back with a result: it may kill them, or take \
+                 longer than they live"
+            );
+            Ok(RolloutResult::failed(Failure::new(FailureKind::Program, message)))
+        } else {
+            self.rollout(&job).await
+        };
+        match result {
+            Ok(result) => {
+                let ask = Ask::Done { job: job.id.clone(), result: Box::new(result) };
+                if let Err(error) = self.ask(&job.id.run, &ask).await {
+                    tracing::warn!("a result could not be handed in: {error}");
+                }
+                self.figures.made.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!("a rollout is given up: {error}"),
+        }
+        leased.finish().await;
+    }
+
+    async fn rollout(self: &Arc<Self>, job: &Job) -> Result<RolloutResult, Error> {
+        let example: Arc<Example> = Arc::new(self.material(job, job.example).await?);
+        let prompts: Arc<Prompts> = Arc::new(self.material(job, job.prompts).await?);
+        let cancellation = Cancellation::new();
+        let calls = Calls(Arc::new(Delivery {
+            shared: Arc::clone(self),
+            job: job.clone(),
+            id: random()?,
+            next: AtomicU64::new(0),
+            cancellation: cancellation.clone(),
+        }));
+        let context =
+            CallContext::for_worker(Arc::clone(&self.model), prompts, cancellation.clone(), Arc::new(calls));
+        tokio::select! {
+            biased;
+            () = cancellation.cancelled() => Err(Error::NoCoordinator),
+            trace = run_once(&*self.program, &context, example) => match cancellation.is_cancelled() {
+                // What comes of a rollout whose calls are not made any more is not its result.
+                true => Err(Error::NoCoordinator),
+                false => Ok(RolloutResult::of(trace)),
+            },
+        }
+    }
+
+    /// An example or prompts, which come once.
+    async fn material<T: DeserializeOwned>(&self, job: &Job, hash: ContentHash) -> Result<T, Error> {
+        let known = self.with_materials(|materials| materials.values.get(&hash).cloned());
+        let value = match known {
+            Some(value) => value,
+            None => match self.ask(&job.id.run, &Ask::Material { hash }).await? {
+                Answer::Material { value } => {
+                    self.with_materials(|materials| materials.keep(hash, value.clone()));
+                    value
+                }
+                _ => return Err(Error::NoCoordinator),
+            },
+        };
+        serde_json::from_value(value).map_err(|error| Error::Message(error.to_string()))
+    }
+
+    /// Asks the coordinator of a run, which may be away for a while.
+    async fn ask(&self, run: &str, ask: &Ask) -> Result<Answer, Error> {
+        let payload =
+            Bytes::from(serde_json::to_vec(ask).map_err(|error| Error::Message(error.to_string()))?);
+        loop {
+            match self.transport.ask(run, payload.clone()).await {
+                Ok(answer) => {
+                    self.with_away(|away| away.remove(run));
+                    return serde_json::from_slice(&answer)
+                        .map_err(|error| Error::Message(error.to_string()));
+                }
+                // A call may take its time; one that is asked again is the same call.
+                Err(Error::NoAnswer) => {
+                    self.with_away(|away| away.remove(run));
+                }
+                Err(error) => {
+                    // All rollouts of a run wait together: one that is gone may have left hundreds.
+                    let since =
+                        self.with_away(|away| *away.entry(run.to_owned()).or_insert_with(Instant::now));
+                    if since.elapsed() >= PATIENCE {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn with_away<T>(&self, work: impl FnOnce(&mut HashMap<String, Instant>) -> T) -> T {
+        work(&mut self.away.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn with_materials<T>(&self, work: impl FnOnce(&mut Materials) -> T) -> T {
+        work(&mut self.materials.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Materials {
+    fn keep(&mut self, hash: ContentHash, value: Value) {
+        if self.values.insert(hash, value).is_none() {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.values.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Puts the coordinator in the place of every model that a rollout calls.
+#[derive(Clone)]
+struct Calls(Arc<Delivery>);
+
+/// One delivery of a job.
+struct Delivery {
+    shared: Arc<Shared>,
+    job: Job,
+    /// Tells it apart from other deliveries of the job.
+    id: u64,
+    next: AtomicU64,
+    cancellation: Cancellation,
+}
+
+impl Layer for Calls {
+    fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
+        Arc::new(Remote { profile: model.profile(), delivery: Arc::clone(&self.0) })
+    }
+}
+
+/// A model that the coordinator calls.
+struct Remote {
+    profile: ModelProfile,
+    delivery: Arc<Delivery>,
+}
+
+#[async_trait]
+impl LanguageModel for Remote {
+    fn profile(&self) -> ModelProfile {
+        self.profile.clone()
+    }
+
+    async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
+        let Delivery { shared, job, id, next, cancellation } = &*self.delivery;
+        let model = if self.profile.id == shared.model.profile().id { &job.model } else { &self.profile.id };
+        let ask = Ask::Complete {
+            job: job.id.clone(),
+            delivery: *id,
+            call: next.fetch_add(1, Ordering::Relaxed),
+            model: model.clone(),
+            request: Box::new(request.clone()),
+        };
+        match shared.ask(&job.id.run, &ask).await {
+            Ok(Answer::Reply { reply }) => Ok(*reply),
+            Ok(Answer::Failed { error }) => Err(error),
+            // The rollout is of no interest any more, or nobody is there to pay for it.
+            _ => {
+                cancellation.cancel();
+                Err(LmError::Cancelled)
+            }
+        }
+    }
+}
+
+fn random() -> Result<u64, Error> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Message(error.to_string()))?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,174 @@
+//! Rollouts that others make: whatever makes them, and whatever happens to those who do, the outcome is the same.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use promptopt_core::data::{ContentHash, Fields, Prediction};
+use promptopt_core::lm::LanguageModel;
+use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor};
+use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, Worker, Working};
+use promptopt_run::{Executor, Optimizer as _};
+use serde_json::Value;
+
+use crate::recorded::{Counting, on, task};
+
+pub(crate) fn identity() -> Identity {
+    Identity::new([("program".to_owned(), ContentHash::of("p"))])
+}
+
+/// What a run of one process or of a fleet comes to, with the number and the sum of its requests.
+pub(crate) async fn outcome(
+    name: &str,
+    kind: &str,
+    executor: Option<Arc<dyn Executor>>,
+    budget: Option<u64>,
+) -> (Value, (u64, u64)) {
+    let (program, metric, model, rows) = task(name, 3);
+    let counting = Arc::new(Counting { model, requests: Mutex::default() });
+    let optimizer = on(kind, counting.clone(), 3, budget, 8, executor);
+    let mut program = program.with_metric(metric);
+    let outcome = optimizer.compile(&mut program, rows).await.unwrap();
+    let mut outcome = serde_json::to_value(outcome).unwrap();
+    forget_times(&mut outcome);
+    let requests = *counting.requests.lock().unwrap();
+    (outcome, requests)
+}
+
+/// When a step was made is no part of a result.
+fn forget_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("time");
+            fields.values_mut().for_each(forget_times);
+        }
+        Value::Array(values) => values.iter_mut().for_each(forget_times),
+        _ => {}
+    }
+}
+
+/// A worker of its own, until it is aborted.
+fn worker(transport: &LocalTransport, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
+    work(Arc::new(transport.clone()), name, slots)
+}
+
+/// The same over any transport.
+pub(crate) fn work(transport: Arc<dyn Working>, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
+    let (program, metric, model, _) = task(name, 3);
+    let model: Arc<dyn LanguageModel> = Arc::new(Counting { model, requests: Mutex::default() });
+    let worker = Worker::new(Box::new(program.with_metric(metric)), model, transport);
+    tokio::spawn(async move {
+        worker.with_slots(slots).run(&Cancellation::new()).await.unwrap();
+    })
+}
+
+fn fleet(transport: &LocalTransport) -> Arc<Fleet> {
+    Arc::new(Fleet::new(Arc::new(transport.clone())).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_are_those_of_one_process() {
+    for kind in ["miprov2", "copro", "gepa"] {
+        for name in ["rules", "rules in two stages"] {
+            for budget in [None, Some(300)] {
+                let alone = outcome(name, kind, None, budget).await;
+                for workers in [1, 3] {
+                    let transport = LocalTransport::new(identity());
+                    let fleet = fleet(&transport);
+                    let workers: Vec<_> = (0..workers).map(|_| worker(&transport, name, 2)).collect();
+                    let together = outcome(name, kind, Some(fleet.clone()), budget).await;
+                    assert_eq!(together, alone, "{kind} {name} {budget:?}");
+                    assert!(fleet.figures().made > 0);
+                    // A worker takes its job out once its result was taken.
+                    for _ in 0..200 {
+                        if transport.is_empty() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    assert!(transport.is_empty(), "{} jobs are left", transport.len());
+                    workers.iter().for_each(tokio::task::JoinHandle::abort);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_die_and_a_queue_that_is_lost_change_nothing() {
+    for kind in ["miprov2", "copro", "gepa"] {
+        let name = "rules in two stages";
+        let alone = outcome(name, kind, None, Some(300)).await;
+        let transport = LocalTransport::new(identity());
+        let fleet = fleet(&transport);
+        let deaths = Arc::new(AtomicU64::new(0));
+        let trouble = {
+            let (transport, deaths) = (transport.clone(), Arc::clone(&deaths));
+            tokio::spawn(async move {
+                for round in 0_u64.. {
+                    let one = worker(&transport, name, 2);
+                    tokio::time::sleep(Duration::from_millis(3 + round * 7 % 11)).await;
+                    one.abort();
+                    deaths.fetch_add(1, Ordering::SeqCst);
+                    if round % 9 == 8 {
+                        transport.forget();
+                    }
+                }
+            })
+        };
+        let together = outcome(name, kind, Some(fleet.clone()), Some(300)).await;
+        trouble.abort();
+        assert_eq!(together, alone, "{kind}");
+        assert!(deaths.load(Ordering::SeqCst) > 3, "{kind}: nothing happened");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_with_several_slots_leaves_when_there_is_nothing_left_to_do() {
+    let transport = LocalTransport::new(identity());
+    let fleet = fleet(&transport);
+    let (program, metric, model, rows) = task("rules", 3);
+    let program = program.with_metric(Arc::clone(&metric));
+    let (own, ..) = task("rules", 3);
+    let worker = Worker::new(Box::new(own.with_metric(metric)), model.clone(), Arc::new(transport));
+    let worker = worker.with_slots(4).leaving_after(Duration::from_millis(200));
+    let working = tokio::spawn(async move { worker.run(&Cancellation::new()).await });
+    fleet.rollout(&program, &CallContext::new(model), Arc::new(rows[0].clone())).await;
+    assert_eq!(fleet.figures().made, 1);
+    // It would wait for ever.
+    tokio::time::timeout(Duration::from_secs(20), working).await.unwrap().unwrap().unwrap();
+}
+
+/// A program that takes its process with it, as far as a test can bear it.
+struct Deadly;
+
+#[async_trait]
+impl Module for Deadly {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        Vec::new()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        Vec::new()
+    }
+
+    async fn run(&self, _: &CallContext, _: &Fields) -> anyhow::Result<Prediction> {
+        panic!("the worker dies")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_kills_its_workers_is_a_failure_of_the_program() {
+    let transport = LocalTransport::new(identity());
+    let fleet = fleet(&transport);
+    let (_, metric, model, rows) = task("rules", 3);
+    let deadly = || Deadly.with_metric(Arc::clone(&metric));
+    let worker = Worker::new(Box::new(deadly()), Arc::clone(&model), Arc::new(transport.clone()));
+    let working = tokio::spawn(async move { worker.run(&Cancellation::new()).await });
+    let trace = fleet.rollout(&deadly(), &CallContext::new(model), Arc::new(rows[0].clone())).await;
+    let message = trace.error.unwrap().message;
+    assert!(message.contains("was given to 4 workers"), "{message}");
+    working.abort();
+    assert!(transport.lease() > Duration::ZERO);
+}
