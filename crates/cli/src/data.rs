@@ -40,6 +40,7 @@ pub(crate) struct Parts {
 
 impl Undivided {
     /// No rows, for whoever gets them from elsewhere.
+    #[cfg(feature = "fleet")]
     pub(crate) fn none() -> Self {
         Self { pool: Vec::new(), selection: None, test: None, source: Value::Null, notes: Vec::new() }
     }
