@@ -363,7 +363,7 @@ for optimizer in ("copro", "miprov2"):
     optimize("openai-python, models as asked,", serve(clients, "retrieval_app.py"), tone, optimizer, 2, 100, model=asked)
 
 # The baseline begins a row where there is room for its first call, so the cap is reached in the middle of rows.
-for cap in (31, 45):
+for cap in (33, 45):
     optimize("openai-python, cut short,", APPS["openai-python"][0], PAIR, "copro", APPS["openai-python"][2], cap, is_enough=False)
 
 for difference in differences:
