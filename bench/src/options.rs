@@ -63,6 +63,13 @@ pub(crate) struct Options {
     pub(crate) plot: Option<PathBuf>,
 }
 
+impl Options {
+    /// Whether a method is to be measured: one that is named, or any where none is.
+    pub(crate) fn wants(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|name| name == method)
+    }
+}
+
 /// Seeds FROM-TO, both included.
 #[derive(Debug, Clone)]
 pub(crate) struct Seeds(pub(crate) Vec<u64>);

@@ -31,9 +31,7 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
         [] => BUDGETS,
         calls => calls,
     };
-    let is_wanted = |method: &&Method| {
-        options.methods.is_empty() || options.methods.iter().any(|name| name == method.name())
-    };
+    let is_wanted = |method: &&Method| options.wants(method.name());
     let mut tasks = Vec::new();
     for method in Method::ALL.iter().filter(is_wanted) {
         for budget in budgets {

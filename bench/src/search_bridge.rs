@@ -36,7 +36,7 @@ pub(crate) async fn run(options: &Options, seeds: &[u64]) -> Result<Vec<Point>> 
     let mut points = Vec::new();
     for method in METHODS {
         let name = format!("{} by the bridge", method.name());
-        if !options.methods.is_empty() && !options.methods.contains(&name) {
+        if !options.wants(&name) {
             continue;
         }
         for budget in budgets {

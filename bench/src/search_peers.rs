@@ -35,8 +35,7 @@ pub(crate) async fn run(options: &Options, seeds: &[u64]) -> Result<Vec<Point>> 
     let wanted = options.landscape.as_deref().unwrap_or("hidden-rules");
     let python = python()?;
     let mut points = Vec::new();
-    let is_wanted = |name: &str| options.methods.is_empty() || options.methods.iter().any(|it| it == name);
-    for (method, name) in METHODS.into_iter().filter(|(_, name)| is_wanted(name)) {
+    for (method, name) in METHODS.into_iter().filter(|(_, name)| options.wants(name)) {
         for seed in seeds {
             let landscape = Landscape::all(*seed).into_iter().find(|one| one.name == wanted);
             let landscape = landscape.with_context(|| format!("there is no landscape `{wanted}`"))?;

@@ -136,9 +136,7 @@ async fn all<T: Send + 'static>(
 }
 
 fn methods(options: &Options) -> Vec<Method> {
-    let wanted = |method: &Method| {
-        options.methods.is_empty() || options.methods.iter().any(|name| name == method.name())
-    };
+    let wanted = |method: &Method| options.wants(method.name());
     METHODS.into_iter().filter(wanted).collect()
 }
 

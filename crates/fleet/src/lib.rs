@@ -14,11 +14,11 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use promptopt_core::data::{ContentHash, Example};
+//! use promptopt_core::data::Example;
 //! use promptopt_core::lm::LanguageModel;
 //! use promptopt_core::program::{CallContext, Cancellation, Evaluator};
 //! use promptopt_core::trace::Trace;
-//! use promptopt_fleet::{Fleet, Identity, LocalTransport, Worker};
+//! use promptopt_fleet::{Fleet, LocalTransport, Worker};
 //! use promptopt_run::Executor as _;
 //!
 //! /// One rollout by a worker. A whole run takes `RunOptions::builder().executor(fleet)`.
@@ -27,9 +27,8 @@
 //!     model: Arc<dyn LanguageModel>,
 //!     example: Example,
 //! ) -> anyhow::Result<Trace> {
-//!     // What both ends must have alike. Over NATS it is `nats::NatsCoordinator` here, and `nats::NatsWorker` there.
-//!     let identity = Identity::new([("program".to_owned(), ContentHash::of("the version of my program"))]);
-//!     let transport = LocalTransport::new(identity);
+//!     // Over NATS it is `nats::NatsCoordinator` here, and `nats::NatsWorker` there.
+//!     let transport = LocalTransport::new();
 //!
 //!     let worker = Worker::new(program(), Arc::clone(&model), Arc::new(transport.clone())).with_slots(8);
 //!     let leave = Cancellation::new();
@@ -82,7 +81,7 @@ pub use error::Error;
 pub use local::LocalTransport;
 pub use member::{Describe, Member, Role, WorkerFigures};
 pub use protocol::{Identity, JobId, PROTOCOL};
-pub use transport::{Coordinating, Leased, Question, Reply, Working};
+pub use transport::{Coordinating, Lease, Leased, Question, Reply, Working};
 pub use worker::Worker;
 
 /// Compiles the example of the README.

@@ -9,15 +9,14 @@ use bytes::Bytes;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot};
 
 use crate::error::Error;
-use crate::protocol::{Identity, JobId};
-use crate::transport::{Coordinating, Leased, Question, Reply, Working};
+use crate::protocol::JobId;
+use crate::transport::{Coordinating, Lease, Leased, Question, Reply, Working};
 
 /// A queue in memory that both ends share. A job whose lease is dropped goes back into the queue.
 #[derive(Clone)]
 pub struct LocalTransport(Arc<Inner>);
 
 struct Inner {
-    identity: Identity,
     queue: Mutex<Queue>,
     changed: Notify,
     questions: mpsc::UnboundedSender<Question>,
@@ -30,12 +29,17 @@ struct Queue {
     payloads: HashMap<JobId, (Bytes, u64)>,
 }
 
+impl Default for LocalTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl LocalTransport {
     /// An empty queue.
-    pub fn new(identity: Identity) -> Self {
+    pub fn new() -> Self {
         let (questions, heard) = mpsc::unbounded_channel();
         Self(Arc::new(Inner {
-            identity,
             queue: Mutex::default(),
             changed: Notify::new(),
             questions,
@@ -107,29 +111,19 @@ impl Coordinating for LocalTransport {
     }
 }
 
-struct Lease {
+struct Held {
     inner: Arc<Inner>,
     job: JobId,
-    payload: Bytes,
-    deliveries: u64,
 }
 
 #[async_trait]
-impl Leased for Lease {
-    fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    fn deliveries(&self) -> u64 {
-        self.deliveries
-    }
-
+impl Lease for Held {
     async fn finish(self: Box<Self>) {
         self.inner.with(|queue| queue.payloads.remove(&self.job));
     }
 }
 
-impl Drop for Lease {
+impl Drop for Held {
     fn drop(&mut self) {
         let is_open = self.inner.with(|queue| {
             let is_open = queue.payloads.contains_key(&self.job);
@@ -146,7 +140,7 @@ impl Drop for Lease {
 
 #[async_trait]
 impl Working for LocalTransport {
-    async fn take(&self) -> Result<Box<dyn Leased>, Error> {
+    async fn take(&self) -> Result<Leased, Error> {
         loop {
             let changed = self.0.changed.notified();
             let taken = self.0.with(|queue| {
@@ -154,16 +148,17 @@ impl Working for LocalTransport {
                     if let Some((payload, deliveries)) = queue.payloads.get_mut(&job) {
                         *deliveries += 1;
                         let (payload, deliveries) = (payload.clone(), *deliveries);
-                        return Some(Lease { inner: Arc::clone(&self.0), job, payload, deliveries });
+                        let held = Held { inner: Arc::clone(&self.0), job };
+                        return Some(Leased::new(payload, deliveries, Box::new(held)));
                     }
                 }
                 None
             });
-            if let Some(lease) = taken {
+            if let Some(leased) = taken {
                 if self.0.with(|queue| !queue.waiting.is_empty()) {
                     self.0.changed.notify_one();
                 }
-                return Ok(Box::new(lease));
+                return Ok(leased);
             }
             changed.await;
         }
@@ -174,9 +169,5 @@ impl Working for LocalTransport {
         let question = Question::new(payload, Box::new(Way(sender)));
         self.0.questions.send(question).map_err(|_| Error::NoCoordinator)?;
         receiver.await.map_err(|_| Error::NoCoordinator)
-    }
-
-    fn identity(&self) -> &Identity {
-        &self.0.identity
     }
 }

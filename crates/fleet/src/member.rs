@@ -91,5 +91,5 @@ impl WorkerFigures {
     }
 }
 
-/// Describes a member as it is now.
-pub type Describe = Arc<dyn Fn() -> Role + Send + Sync>;
+/// Describes a member as it is now; `None` where it is gone.
+pub type Describe = Arc<dyn Fn() -> Option<Role> + Send + Sync>;

@@ -1,14 +1,13 @@
 //! The replies of one rollout, so that a second delivery of it pays nothing twice.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use promptopt_core::data::ContentHash;
 use promptopt_core::lm::{LmError, LmReply, LmRequest};
 use tokio::sync::OnceCell;
 
-type Place = Arc<OnceCell<Result<LmReply, LmError>>>;
+pub(crate) type Place = Arc<OnceCell<Result<LmReply, LmError>>>;
 
 /// What a rollout asked, and the replies. The n-th equal request of each delivery is the same call.
 #[derive(Default)]
@@ -23,29 +22,19 @@ struct Known {
 }
 
 impl Replies {
-    /// The reply to the n-th call of a delivery: what another delivery got, or is about to get, and else what `call` gets.
-    pub(crate) async fn get(
-        &self,
-        (delivery, number): (u64, u64),
-        model: &str,
-        request: &LmRequest,
-        call: impl Future<Output = Result<LmReply, LmError>>,
-    ) -> Result<LmReply, LmError> {
-        let place = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match known.calls.get(&(delivery, number)) {
-                Some(place) => Arc::clone(place),
-                None => {
-                    let hash = ContentHash::of(&(model, request));
-                    let before = known.asked.entry((delivery, hash)).or_default();
-                    let before = std::mem::replace(before, *before + 1);
-                    let place = Arc::clone(known.places.entry((hash, before)).or_default());
-                    known.calls.insert((delivery, number), Arc::clone(&place));
-                    place
-                }
-            }
-        };
-        place.get_or_init(|| call).await.clone()
+    /// Where the reply to the n-th call of a delivery is, or will be: that of another delivery's equal request, where there is
+    /// one.
+    pub(crate) fn place(&self, (delivery, number): (u64, u64), model: &str, request: &LmRequest) -> Place {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = known.calls.get(&(delivery, number)) {
+            return Arc::clone(place);
+        }
+        let hash = ContentHash::of(&(model, request));
+        let before = known.asked.entry((delivery, hash)).or_default();
+        let before = std::mem::replace(before, *before + 1);
+        let place = Arc::clone(known.places.entry((hash, before)).or_default());
+        known.calls.insert((delivery, number), Arc::clone(&place));
+        place
     }
 }
 
@@ -63,11 +52,12 @@ mod tests {
         let (replies, paid) = (Replies::default(), AtomicU64::new(0));
         let ask = async |call: (u64, u64), text: &str| {
             let request = LmRequest::new(vec![Message::user(text)]);
-            let reply = replies.get(call, "m", &request, async {
+            let place = replies.place(call, "m", &request);
+            let reply = place.get_or_init(async || {
                 let number = paid.fetch_add(1, Ordering::SeqCst);
                 Ok(LmReply::text(number.to_string(), Usage::call(1, 1)))
             });
-            reply.await.unwrap().first_text().to_owned()
+            reply.await.clone().unwrap().first_text().to_owned()
         };
         assert_eq!(ask((1, 0), "a").await, "0");
         // The same once more is another draw, and an answer that was lost is not.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::Error;
 use crate::member::{Describe, Member};
-use crate::protocol::{Identity, JobId};
+use crate::protocol::JobId;
 
 /// A question of a worker, with the way back.
 #[non_exhaustive]
@@ -63,29 +63,44 @@ pub trait Coordinating: Send + Sync {
     fn lease(&self) -> std::time::Duration;
 }
 
-/// A job that a worker has for now.
-#[async_trait]
-pub trait Leased: Send {
+/// A job that a worker has for now. One that is dropped before it is finished goes to another worker.
+#[non_exhaustive]
+pub struct Leased {
     /// The job.
-    fn payload(&self) -> &Bytes;
-
+    pub payload: Bytes,
     /// How often it was given to a worker, this time included.
-    fn deliveries(&self) -> u64;
+    pub deliveries: u64,
+    lease: Box<dyn Lease>,
+}
+
+impl Leased {
+    /// A job that is held by a lease.
+    pub fn new(payload: Bytes, deliveries: u64, lease: Box<dyn Lease>) -> Self {
+        Self { payload, deliveries, lease }
+    }
 
     /// Takes it out of the queue, and waits until that is certain.
+    pub async fn finish(self) {
+        self.lease.finish().await;
+    }
+}
+
+/// What holds a job for a worker, and gives it back when it is dropped.
+#[async_trait]
+pub trait Lease: Send {
+    /// Takes the job out of the queue, and waits until that is certain.
     async fn finish(self: Box<Self>);
 }
 
 /// A worker's end.
 #[async_trait]
 pub trait Working: Send + Sync {
-    /// Waits for one job. The lease on it is renewed for as long as it is held, whatever the worker computes. One that is
-    /// dropped goes to another worker.
+    /// Waits for one job. The lease on it is renewed for as long as it is held, whatever the worker computes.
     ///
     /// # Errors
     ///
     /// Where the queue cannot be reached and it makes no sense to go on.
-    async fn take(&self) -> Result<Box<dyn Leased>, Error>;
+    async fn take(&self) -> Result<Leased, Error>;
 
     /// Asks the coordinator of a run.
     ///
@@ -98,7 +113,4 @@ pub trait Working: Send + Sync {
     fn describe(&self, role: Describe) {
         let _ = role;
     }
-
-    /// What this worker must have alike with a coordinator.
-    fn identity(&self) -> &Identity;
 }

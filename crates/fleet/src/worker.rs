@@ -66,7 +66,7 @@ impl Worker {
     ) -> Self {
         let figures = Arc::<WorkerFigures>::default();
         let told = Arc::clone(&figures);
-        transport.describe(Arc::new(move || told.role()));
+        transport.describe(Arc::new(move || Some(told.role())));
         let shared = Shared {
             program,
             model,
@@ -159,13 +159,13 @@ async fn idle(most: Option<Duration>) {
 
 impl Shared {
     /// Makes one rollout and hands in its result.
-    async fn make(self: Arc<Self>, leased: Box<dyn Leased>) {
-        let Ok(job) = serde_json::from_slice::<Job>(leased.payload()) else {
+    async fn make(self: Arc<Self>, leased: Leased) {
+        let Ok(job) = serde_json::from_slice::<Job>(&leased.payload) else {
             tracing::warn!("a job of the queue cannot be read; it is thrown away");
             leased.finish().await;
             return;
         };
-        let result = if leased.deliveries() > MOST_DELIVERIES {
+        let result = if leased.deliveries > MOST_DELIVERIES {
             let message = format!(
                 "it was given to {MOST_DELIVERIES} workers, and none of them came back with a result: it may kill them, or take \
                  longer than they live"

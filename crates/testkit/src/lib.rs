@@ -46,6 +46,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `server` | any model behind an OpenAI-compatible endpoint on the loopback interface: `LoopbackServer` as it should be, `FaultServer` with the faults and limits of real providers |
+//! | `nats` | `NatsServer`, a real nats-server of a test's own |
 //! | `proptest` | `strategies`, which make arbitrary examples, signatures and prompts |
 //!
 //! None is on by default.
@@ -60,6 +61,8 @@ mod fault_server;
 mod hidden_rules;
 mod landscapes;
 mod looking;
+#[cfg(feature = "nats")]
+mod nats_server;
 #[cfg(feature = "server")]
 mod openai;
 mod scripted;
@@ -78,6 +81,8 @@ pub use fault_server::{Answer, Fault, FaultPlan, FaultServer, Seen};
 pub use hidden_rules::HiddenRules;
 pub use landscapes::{HeadroomTask, Landscape};
 pub use looking::LookingLm;
+#[cfg(feature = "nats")]
+pub use nats_server::NatsServer;
 pub use promptopt_core::lm::{Around, Next, around};
 pub use scripted::ScriptedLm;
 #[cfg(feature = "server")]

@@ -76,8 +76,10 @@ impl Drop for Heart {
 }
 
 impl Connection {
-    pub(super) async fn open(options: NatsOptions, identity: Identity, end: End) -> Result<Self, Error> {
+    pub(super) async fn open(options: NatsOptions, mut identity: Identity, end: End) -> Result<Self, Error> {
         options.check()?;
+        // It is part of the queue's name, so one that differs would wait in silence.
+        identity.parts.insert("lease".to_owned(), ContentHash::of(&options.lease));
         // A program may hold two libraries that encrypt, of which rustls chooses none by itself. What was chosen stays.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let connect = with_credentials(&options).await?;
@@ -88,7 +90,7 @@ impl Connection {
             .map_err(|error| options.wrong(error.to_string()))?
             .map_err(|error| options.wrong(reason(&error)))?;
         let jetstream = jetstream::new(client.clone());
-        let hash = ContentHash::of(&(identity.hash(), options.lease, MOST_LEASED, FORGOTTEN_AFTER));
+        let hash = ContentHash::of(&(identity.hash(), MOST_LEASED, FORGOTTEN_AFTER));
         let key: String = hash.to_string().chars().take(16).collect();
         let parcels = Parcels::new(jetstream.clone(), &options.prefix, client.max_payload());
         let connection = Self { options, client, jetstream, parcels, identity, key, heart };

@@ -60,7 +60,8 @@ pub(super) async fn members(connection: &Connection) -> Result<Vec<Member>, Erro
 pub(super) async fn describe(shared: &Shared, role: &Describe) {
     let Ok(mut questions) = shared.client.subscribe(shared.subject("who")).await else { return };
     while let Some(question) = questions.next().await {
-        let member = Member::new(&shared.identity, role());
+        let Some(role) = role() else { return };
+        let member = Member::new(&shared.identity, role);
         let answer = Bytes::from(serde_json::to_vec(&member).unwrap_or_default());
         if let Some(reply) = question.reply {
             // Whoever asks waits for a moment only.

@@ -18,7 +18,7 @@ use super::overview::describe;
 use crate::Error;
 use crate::member::Describe;
 use crate::protocol::Identity;
-use crate::transport::{Leased, Working};
+use crate::transport::{Lease, Leased, Working};
 
 /// How long the server holds a request for a job. Then it is made anew, so that one that was lost does not stall a worker.
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -127,24 +127,14 @@ async fn hear_of_runs(shared: &Shared) {
     }
 }
 
-struct Lease {
+struct Held {
     shared: Shared,
-    payload: Bytes,
-    deliveries: u64,
     message: Option<Arc<async_nats::jetstream::Message>>,
     beating: JoinHandle<()>,
 }
 
 #[async_trait]
-impl Leased for Lease {
-    fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    fn deliveries(&self) -> u64 {
-        self.deliveries
-    }
-
+impl Lease for Held {
     async fn finish(mut self: Box<Self>) {
         let Some(message) = self.message.take() else { return };
         // An acknowledgement that is lost would bring the job back.
@@ -156,7 +146,7 @@ impl Leased for Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Held {
     fn drop(&mut self) {
         self.beating.abort();
         if let Some(message) = self.message.take() {
@@ -170,7 +160,7 @@ impl Drop for Lease {
 
 #[async_trait]
 impl Working for NatsWorker {
-    async fn take(&self) -> Result<Box<dyn Leased>, Error> {
+    async fn take(&self) -> Result<Leased, Error> {
         loop {
             let message = match self.fetch().await {
                 Ok(Some(message)) => Arc::new(message),
@@ -199,8 +189,8 @@ impl Working for NatsWorker {
                     let _ = beat.ack_with(AckKind::Progress).await;
                 }
             });
-            let shared = Arc::clone(&self.shared);
-            return Ok(Box::new(Lease { shared, payload, deliveries, message: Some(message), beating }));
+            let held = Held { shared: Arc::clone(&self.shared), message: Some(message), beating };
+            return Ok(Leased::new(payload, deliveries, Box::new(held)));
         }
     }
 
@@ -219,9 +209,5 @@ impl Working for NatsWorker {
         let shared = Arc::clone(&self.shared);
         self.described
             .get_or_init(|| self.shared.heart().spawn(async move { describe(&shared, &role).await }));
-    }
-
-    fn identity(&self) -> &Identity {
-        &self.shared.identity
     }
 }

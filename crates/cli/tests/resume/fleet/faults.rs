@@ -110,7 +110,7 @@ impl<'a> Site<'a> {
     fn start(folder: tempfile::TempDir, network: &'a Option<Network>) -> Option<Self> {
         let address = if network.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let server = Server::with(address, &["-js"])?;
-        let proxy = Proxy::start(server.port);
+        let proxy = Proxy::start(server.port());
         let coordinator = coordinator(folder.path(), &optimize(Some(&server.url())));
         let mut site = Self { server, proxy, network, folder, workers: Vec::new(), coordinator };
         for number in 0..WORKERS {
@@ -134,7 +134,7 @@ impl<'a> Site<'a> {
         let folder = self.folder.path();
         match (number, self.network) {
             (0, _) => Machine::start(folder, &url(self.proxy.port()), SLOTS),
-            (1, Some(network)) => network.worker(folder, self.server.port),
+            (1, Some(network)) => network.worker(folder, self.server.port()),
             _ => Machine::start(folder, &self.server.url(), SLOTS),
         }
     }
@@ -169,11 +169,11 @@ impl<'a> Site<'a> {
             "server killed" => {
                 self.server.kill();
                 std::thread::sleep(time / 4);
-                self.server.begin();
+                self.server.begin().unwrap();
             }
             "server killed and wiped" => {
-                self.server.wipe();
-                self.server.begin();
+                self.server.wipe().unwrap();
+                self.server.begin().unwrap();
             }
             "messages held back" => self.proxy.hold(time),
             "connections cut" => self.proxy.cut(),

