@@ -10,7 +10,7 @@ use similar::TextDiff;
 
 use crate::args::ApplyArgs;
 use crate::exit::Exit;
-use crate::output::{Output, ask};
+use crate::output::{Output, ask, safe};
 use crate::outputs::file_stem;
 use crate::program::{ProgramFile, is_task};
 use crate::saved::SavedProgram;
@@ -80,8 +80,19 @@ pub(crate) fn run(args: &ApplyArgs, output: Output) -> anyhow::Result<()> {
             let is_asked = args.yes || ask(output, &question)?;
             if is_asked {
                 write(&files)?;
+                // The diff is shown as a terminal bears it, which is not always the text itself.
+                let is_shown = |text: &str| !text.contains('\r') && safe(text) == text;
+                let can_patch = files.iter().all(|change| {
+                    matches!(&change.what, What::File { before, after, .. } if is_shown(before) && is_shown(after))
+                });
+                let or = match can_patch {
+                    true => {
+                        ", or save the diff above and give it to `patch -R -p1` in the folder of the task file"
+                    }
+                    false => "",
+                };
                 output.text(format_args!(
-                    "wrote {}\nto take it back, use your version control, or save the diff above and give it to `patch -R -p1`",
+                    "wrote {}\nto take it back, use your version control{or}",
                     names(&files)
                 ))?;
             } else {
@@ -141,11 +152,25 @@ fn changes(args: &ApplyArgs) -> anyhow::Result<Vec<Change>> {
 fn program(args: &ApplyArgs) -> anyhow::Result<(SavedProgram, Option<TaskFile>, PathBuf)> {
     let given = &args.program;
     if is_task(given) {
+        if args.task.is_some() {
+            bail!("--task is for an optimized program, and {} is a task file: leave it out", given.display());
+        }
         let task = TaskFile::read(given)?;
         let program = format!("{}.optimized.json", file_stem(&name(&task, given)));
         let folder = folder_of(given).to_owned();
         let places = [PathBuf::from(&program), folder.join(&program)];
-        let Some(path) = places.iter().find(|path| path.exists()) else {
+        let there: Vec<&PathBuf> = places.iter().filter(|path| path.exists()).collect();
+        if let [one, other] = there.as_slice()
+            && one.canonicalize().ok() != other.canonicalize().ok()
+        {
+            bail!(
+                "there are {} and {}: name the one to apply, with `--task {}`",
+                one.display(),
+                other.display(),
+                given.display()
+            );
+        }
+        let Some(path) = there.first() else {
             bail!(
                 "there is no {program}: `promptopt optimize {}` makes it, or name the program, as in `promptopt apply best.json \
                  --task {0}`",

@@ -40,7 +40,7 @@ pub(crate) struct Parts {
 
 impl Undivided {
     /// No rows, for whoever gets them from elsewhere.
-    #[cfg(feature = "fleet")]
+    #[cfg(any(feature = "fleet", feature = "gateway"))]
     pub(crate) fn none() -> Self {
         Self { pool: Vec::new(), selection: None, test: None, source: Value::Null, notes: Vec::new() }
     }
@@ -85,12 +85,6 @@ impl Undivided {
         rows.test = rows.test.or(file(&data.test)?);
         rows.notes.extend(notes);
         Ok(rows)
-    }
-
-    /// Rows that come from nowhere.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn of(pool: Vec<Example>) -> Self {
-        Self { pool, selection: None, test: None, source: Value::Null, notes: Vec::new() }
     }
 
     /// All rows, for those who only look at them.

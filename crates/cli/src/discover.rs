@@ -18,7 +18,7 @@ use promptopt_core::lm::LmError;
 use promptopt_core::money::Usage;
 use promptopt_core::program::{CallContext, Cancellation, Module as _};
 use promptopt_core::signature::Signature;
-use promptopt_gateway::{App, Error as AppError};
+use promptopt_gateway::{App, Component, Error as AppError};
 use serde_json::json;
 
 pub(crate) use self::files::{place_of, text_files};
@@ -29,6 +29,7 @@ use self::watch::{Seen, Watch};
 use crate::args::DiscoverArgs;
 use crate::data::Undivided;
 use crate::exit::Exit;
+use crate::interrupt::interrupted;
 use crate::output::Output;
 use crate::outputs::Inputs;
 use crate::program::{AppPlan, Blueprint, component_text};
@@ -79,7 +80,7 @@ pub(crate) async fn run(args: &DiscoverArgs, output: Output) -> anyhow::Result<(
         let context = CallContext::for_run(models.any(), Arc::default(), Cancellation::new(), 0, Some(left));
         let answer = tokio::select! {
             answer = app.run(&context, inputs) => answer,
-            _ = tokio::signal::ctrl_c() => return Err(Exit::Interrupted.with(anyhow!("interrupted"))),
+            _ = interrupted() => return Err(Exit::Interrupted.with(anyhow!("interrupted"))),
         };
         usage += context.record().1;
         let (mut seen, stop) = seen(inputs, watch.take(), answer);
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: &DiscoverArgs, output: Output) -> anyhow::Result<(
     let mut notes = app.notes();
     // Its processes end before anything is written.
     drop(app);
-    check(&all, &notes, has_ended, args)?;
+    check(&setup, &all, &notes, has_ended, args)?;
     notes.extend(self::notes(&setup, &all));
     let found = setup.new_ones(texts::found(&all, &files));
     output.text(show::found(&found, &files, all.len()))?;
@@ -166,7 +167,7 @@ impl Setup {
     fn new_ones(&self, found: Vec<Found>) -> Vec<Found> {
         let known =
             self.program.components.iter().filter_map(|known| component_text(known, &self.folder).ok());
-        let known: Vec<String> = known.map(|text| text.replace("\r\n", "\n").trim().to_owned()).collect();
+        let known: Vec<String> = known.map(|text| Component::new("known", &text).text().to_owned()).collect();
         found.into_iter().filter(|found| !known.contains(&found.text)).collect()
     }
 
@@ -192,6 +193,18 @@ impl Setup {
                 out.display(),
                 args.task.as_deref().unwrap_or(Path::new("")).display()
             );
+        }
+        if let Some(path) = args.task.as_deref().filter(|_| args.force || args.out.is_some()) {
+            // A file that cannot take the sections is found out before anything is paid.
+            let there =
+                std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            let more = "[[program.components]]\nname = \"x\"\ntext = \"x\"\n";
+            TaskFile::parse(&format!("{there}\n{more}")).with_context(|| {
+                format!(
+                    "texts cannot be added to {}: write its components as `[[program.components]]`",
+                    path.display()
+                )
+            })?;
         }
         if !shows {
             let inputs =
@@ -241,11 +254,17 @@ fn seen(
 }
 
 /// Whether there is anything to find texts in.
-fn check(all: &[Seen], notes: &[String], has_ended: bool, args: &DiscoverArgs) -> anyhow::Result<()> {
+fn check(
+    setup: &Setup,
+    all: &[Seen],
+    notes: &[String],
+    has_ended: bool,
+    args: &DiscoverArgs,
+) -> anyhow::Result<()> {
     let chats = all.iter().flat_map(|seen| &seen.calls).filter(|call| !call.embeds).count();
     let failure = all.iter().find_map(|seen| seen.answer.as_ref().err().filter(|_| !seen.is_unusable));
     if chats == 0 {
-        let how = match args.url.is_some() || args.serve {
+        let how = match setup.program.url.is_some() || setup.program.serve.is_some() {
             true => "use the base_url and the api_key that it gets with each question",
             false => {
                 "take its address and its key from the variables that clients read: OPENAI_BASE_URL and OPENAI_API_KEY, or \
@@ -255,7 +274,7 @@ fn check(all: &[Seen], notes: &[String], has_ended: bool, args: &DiscoverArgs) -
         let how = format!("Its client has to {how}: look for an address or a key that stands in its code");
         let notes: String = notes.iter().map(|note| format!("\n  {note}")).collect();
         if let Some(failure) = failure {
-            let has_inputs = all.iter().any(|seen| !seen.inputs.is_empty());
+            let has_inputs = setup.task.is_some() || all.iter().any(|seen| !seen.inputs.is_empty());
             let given =
                 if has_inputs { "" } else { "\n  it was given no inputs, which `--data` and `--input` do" };
             bail!(
@@ -298,8 +317,9 @@ fn notes(setup: &Setup, all: &[Seen]) -> Vec<String> {
         );
     }
     if all.iter().all(|seen| seen.is_unusable) {
+        let place = if setup.task.is_some() { "program.signature" } else { "--signature" };
         notes.push(format!(
-            "no answer could be read as `{}`: say with `--signature` what goes in and what comes out",
+            "no answer could be read as `{}`: say with `{place}` what goes in and what comes out",
             setup.rows.signature
         ));
     }

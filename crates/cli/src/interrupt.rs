@@ -36,7 +36,7 @@ async fn listen(flag: &Cancellation, what: &str) {
 }
 
 #[cfg(unix)]
-async fn interrupted() -> bool {
+pub(crate) async fn interrupted() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
 
     let Ok(mut end) = signal(SignalKind::terminate()) else {
@@ -71,6 +71,6 @@ fn ignores_hangups() -> bool {
 }
 
 #[cfg(not(unix))]
-async fn interrupted() -> bool {
+pub(crate) async fn interrupted() -> bool {
     tokio::signal::ctrl_c().await.is_ok()
 }

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 use crate::data::Undivided;
 use crate::secrets::key_variable;
-use crate::task_file::ModelSection;
+use crate::task_file::{AS_ASKED, ModelSection};
 
 mod of_task;
 
@@ -93,6 +93,9 @@ pub(crate) async fn choose(
     let own = ModelSection::named(name.unwrap_or(&section.name));
     let section = if name.is_none_or(|name| name == section.name) { section } else { &own };
     let name = section.name.as_str();
+    if name == AS_ASKED {
+        bail!("`{AS_ASKED}` stands for several models, and here is a place for one: name it");
+    }
     if name == "sim" || is_embedded(name) {
         let of_servers = [("reasoning_effort", &section.reasoning_effort), ("verbosity", &section.verbosity)];
         if let Some((key, _)) = of_servers.into_iter().find(|(_, value)| value.is_some()) {
@@ -143,7 +146,7 @@ fn sampling(section: &ModelSection) -> Sampling {
 }
 
 /// A model of a server, by its name.
-async fn remote(
+pub(crate) async fn remote(
     section: &ModelSection,
     name: &str,
     endpoints: &mut Endpoints,

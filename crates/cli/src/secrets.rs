@@ -223,7 +223,7 @@ fn looks_secret(text: &str) -> Vec<String> {
 
 /// What is secret in a text that is a URL or ends with one, such as `MODEL@BASE_URL`: its login in all forms, and
 /// the values of its query.
-fn in_url(text: &str) -> Vec<String> {
+pub(crate) fn in_url(text: &str) -> Vec<String> {
     // The login may hold an `@` itself, so the text is tried from its first as well.
     let from =
         [Some(text), text.split_once('@').map(|(_, url)| url), text.rsplit_once('@').map(|(_, url)| url)];

@@ -16,7 +16,7 @@ pub(crate) use data::{DataSection, Part};
 pub(crate) use fleet::FleetSection;
 pub(crate) use keys::nearest;
 pub(crate) use metric::{MetricKind, MetricSection};
-pub(crate) use model::ModelSection;
+pub(crate) use model::{AS_ASKED, ModelSection};
 pub(crate) use optimizer::{OptimizerSection, ProposerKind};
 pub(crate) use program::{
     ComponentKind, ComponentSection, FieldSection, Format, McpSection, PredictorSection, ProgramSection,

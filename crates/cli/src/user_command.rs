@@ -34,10 +34,7 @@ impl UserCommand {
                 "`{section}command` is empty: give the program and its arguments, such as [\"python3\", \"script.py\"]"
             );
         };
-        let timeout = Duration::try_from_secs_f64(timeout.unwrap_or(TIMEOUT)).unwrap_or_default();
-        if timeout.is_zero() {
-            bail!("`{section}timeout` must be a number of seconds above 0, and not endless");
-        }
+        let timeout = checked_timeout(section, timeout.unwrap_or(TIMEOUT))?;
         let line = CommandLine::new(program, arguments.iter().cloned());
         Ok(Self { line: line.in_folder(folder).handing_on(handed_on.iter().cloned()), timeout })
     }
@@ -51,6 +48,15 @@ impl UserCommand {
     pub(crate) fn start(&self) -> anyhow::Result<ProcessGroup> {
         self.line.start().with_context(|| format!("starting `{}`; is the program installed?", self.line))
     }
+}
+
+/// How long something may take; `section` is as in [`UserCommand::new`].
+pub(crate) fn checked_timeout(section: &str, seconds: f64) -> anyhow::Result<Duration> {
+    let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    if timeout.is_zero() {
+        bail!("`{section}timeout` must be a number of seconds above 0, and not endless");
+    }
+    Ok(timeout)
 }
 
 /// Checks that variables which are handed on are set; `section` is as in [`UserCommand::new`].

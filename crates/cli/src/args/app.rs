@@ -39,7 +39,7 @@ pub(crate) struct DiscoverArgs {
     /// What goes in and what comes out, such as `question, context -> answer`. Default: by the names of the columns.
     #[arg(long, value_name = "TEXT")]
     pub(crate) signature: Option<String>,
-    /// Rows to run.
+    /// Rows of a file to run.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(crate) rows: u64,
     /// The most language-model calls that all rows together may make.
@@ -81,10 +81,12 @@ pub(crate) struct DiscoverArgs {
 /// Put the better texts into the files of a program, after showing them as a diff.
 ///
 /// What changes is shown as a diff first. A file is written where its text is still the one that the run began with, and
-/// nothing but the text changes in it. To take it back, use your version control, or give the diff to `patch -R -p1`.
+/// nothing but the text changes in it. To take it back, use your version control, or give the diff to
+/// `patch -R -p1` in the folder of the task file, where lines end with a line feed alone.
 #[derive(Debug, Arguments)]
 pub(crate) struct ApplyArgs {
-    /// The task file, or an optimized program. Of a task file the program beside it is taken, NAME.optimized.json.
+    /// The task file, or an optimized program. Of a task file the program in this folder or beside it is taken,
+    /// NAME.optimized.json.
     pub(crate) program: PathBuf,
     /// The task file whose folder has the files. Default: the one that the program was made from, beside it.
     #[arg(long, value_name = "FILE")]

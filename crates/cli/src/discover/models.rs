@@ -8,10 +8,12 @@ use std::task::{Context, Poll, Waker};
 use anyhow::{Context as _, bail};
 use promptopt_core::lm::{LanguageModel, LmError, LmReply, LmRequest, lm_fn};
 use promptopt_gateway::Asks;
+use promptopt_lm::ModelName;
 
 use super::watch::Watch;
 use crate::data::Undivided;
-use crate::models::{Endpoints, choose, embedding};
+use crate::models::{Endpoints, choose, remote};
+use crate::secrets;
 use crate::task_file::{ModelSection, TaskFile};
 
 /// Where a provider's OpenAI-compatible server is, and the variables of its clients.
@@ -35,6 +37,16 @@ impl Models {
     pub(crate) async fn of(lm: Option<&str>, task: Option<&TaskFile>, folder: &Path) -> anyhow::Result<Self> {
         let section = task.map(|task| task.model.clone());
         let server = section.clone().or_else(server);
+        // What is written goes into a file.
+        if task.is_none() {
+            let address = server.as_ref().and_then(|server| server.base_url.as_deref());
+            if address.into_iter().chain(lm).any(|text| !secrets::in_url(text).is_empty()) {
+                bail!(
+                    "the address of the model (`--lm`, OPENAI_BASE_URL) holds a login or a key, which no file should: take it out, \
+                     or write the task file by hand"
+                );
+            }
+        }
         let name = lm.map(str::to_owned).or_else(|| {
             section.as_ref().filter(|section| !section.as_asked).map(|section| section.name.clone())
         });
@@ -42,7 +54,7 @@ impl Models {
         let fixed = match name {
             Some(name) => {
                 let section = section.unwrap_or_else(|| ModelSection::named(&name));
-                let rows = Undivided::of(Vec::new());
+                let rows = Undivided::none();
                 Some(choose(&section, Some(&name), &rows, &mut endpoints).await?.model)
             }
             None => None,
@@ -56,6 +68,11 @@ impl Models {
                  a model with `--lm`. The program itself never sees the key.{}",
                 file.unwrap_or_default()
             );
+        }
+        if let (None, Some(server)) = (&fixed, &server) {
+            // What is wrong with the server is said before anything runs.
+            let any = ModelSection { name: "any".to_owned(), ..server.clone() };
+            remote(&any, "any", &mut endpoints, false).await?;
         }
         Ok(Self { fixed, server, endpoints: Mutex::new(endpoints) })
     }
@@ -77,17 +94,16 @@ impl Models {
 
     fn of_server(&self, name: &str, embeds: bool) -> anyhow::Result<Arc<dyn LanguageModel>> {
         let server = self.server.as_ref().context("embeddings need a server: set OPENAI_API_KEY")?;
-        // An address in a name would be asked with the user's key.
-        if name.contains("://") {
-            bail!("the program asks for the model `{name}`, which is an address and no name");
+        // A name of the program's is none of ours: an address or a provider in it would be asked with the user's key.
+        let parsed = ModelName::parse(name, server.base_url.as_deref())?;
+        if name.contains("://") || matches!(parsed, ModelName::Provider { .. }) {
+            bail!(
+                "the program asks for the model `{name}` of another server, which is not to get this one's key"
+            );
         }
         let section = ModelSection { name: name.to_owned(), ..server.clone() };
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = Undivided::of(Vec::new());
-        if embeds {
-            return at_once(embedding(&section, &mut endpoints));
-        }
-        Ok(at_once(choose(&section, None, &rows, &mut endpoints))?.model)
+        at_once(remote(&section, name, &mut endpoints, embeds))
     }
 
     /// What stands for the model of a call before it is known.

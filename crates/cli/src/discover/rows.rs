@@ -70,6 +70,12 @@ impl Rows {
         let all: Vec<&String> = first.fields().keys().collect();
         let fields: BTreeMap<String, String> =
             all.iter().map(|column| (field_name(column), (*column).clone())).collect();
+        if fields.len() < all.len() {
+            bail!(
+                "two columns of {} are one name as fields, where letters, digits and `_` count: rename one",
+                path.display()
+            );
+        }
         let (inputs, outputs) = match signature {
             Some(text) => of_signature(text, &fields, path)?,
             None => guessed(&all)?,

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use promptopt_store::write_atomically;
 use serde_json::json;
 
@@ -211,11 +211,6 @@ impl Written<'_> {
                 }
             }
             if let Some(address) = &server.base_url {
-                if address.contains('@') {
-                    bail!(
-                        "OPENAI_BASE_URL holds a login, which no file should: take it out, or write the task file by hand"
-                    );
-                }
                 line("base_url", address.clone().into(), "");
             }
             if let Some(key) = &server.api_key_env {
@@ -223,7 +218,14 @@ impl Written<'_> {
             }
         }
         if !embeddings.is_empty() {
-            line("embeddings", embeddings.into(), "");
+            // They were asked at the server of the environment, and a section has one server.
+            let (key, comment) = match self.args.lm {
+                None => ("embeddings", ""),
+                Some(_) => {
+                    ("# embeddings", "asked at the server of the environment: name one server for both")
+                }
+            };
+            line(key, embeddings.into(), comment);
         }
         Ok(text)
     }

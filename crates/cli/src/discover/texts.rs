@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use promptopt_core::data::plain_text;
 use promptopt_core::lm::{Part, Role};
+use promptopt_gateway::Component;
 
 use super::files::TextFile;
 use super::template::{Sample, common, words};
@@ -231,7 +232,7 @@ fn pieces(rows: &[Seen]) -> Vec<Piece> {
             seen.inputs.iter().map(|(name, value)| (name.clone(), plain_text(value))).collect();
         for (number, call) in seen.calls.iter().enumerate().filter(|(_, call)| !call.embeds) {
             for (place, at, text, is_example) in texts(call) {
-                let text = text.replace("\r\n", "\n").trim().to_owned();
+                let text = Component::new("sent", &text).text().to_owned();
                 if words(&text) > 0 {
                     let known = known.clone();
                     pieces.push(Piece {

@@ -12,7 +12,7 @@ use promptopt_core::program::Module;
 use promptopt_core::signature::Signature;
 
 use crate::task_file::{ComponentKind, ComponentSection, ProgramSection};
-use crate::user_command::{self, UserCommand};
+use crate::user_command::{self, UserCommand, checked_timeout};
 
 /// What `demos` says where the program shows them itself.
 const PROGRAM: &str = "program";
@@ -30,6 +30,9 @@ pub(crate) struct AskedModels {
     pub(crate) chat: Vec<(String, Arc<dyn LanguageModel>)>,
     pub(crate) embeddings: Vec<(String, Arc<dyn LanguageModel>)>,
 }
+
+/// Seconds for one row where nothing is said.
+const TIMEOUT: f64 = 120.0;
 
 /// The largest text of a component, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -188,6 +191,7 @@ impl AppPlan {
                 if !url.starts_with("http://") && !url.starts_with("https://") {
                     bail!("`program.url` is `{url}`: give an address such as http://127.0.0.1:9000/answer");
                 }
+                checked_timeout("program.", self.timeout.unwrap_or(TIMEOUT))?;
                 return Ok(None);
             }
         };
@@ -196,7 +200,8 @@ impl AppPlan {
                 "`program.{key}` is empty: give the program and its arguments, such as [\"python3\", \"app.py\"]"
             );
         }
-        let command = UserCommand::new("program.", command, folder, self.timeout.or(Some(120.0)), &self.env);
+        let command =
+            UserCommand::new("program.", command, folder, self.timeout.or(Some(TIMEOUT)), &self.env);
         command.map(Some)
     }
 
@@ -206,7 +211,6 @@ impl AppPlan {
         use promptopt_gateway::{App, Door as Asked, Run, Serve, Url};
 
         let command = self.command(folder)?;
-        let timeout = command.as_ref().map(|command| command.timeout);
         let door = match (&self.door, command) {
             (Door::Run { variables, .. }, Some(UserCommand { line, timeout })) => {
                 Asked::Run(Run::new(line).with_timeout(timeout).with_variables(variables.clone()))
@@ -215,8 +219,8 @@ impl AppPlan {
                 Asked::Serve(Serve::new(line).with_timeout(timeout).with_workers(workers.unwrap_or(1)))
             }
             (Door::Url(url), _) => {
-                let seconds = std::time::Duration::try_from_secs_f64(self.timeout.unwrap_or(120.0));
-                Asked::Url(Url::new(url)?.with_timeout(timeout.or(seconds.ok()).unwrap_or_default()))
+                let timeout = checked_timeout("program.", self.timeout.unwrap_or(TIMEOUT))?;
+                Asked::Url(Url::new(url)?.with_timeout(timeout))
             }
             _ => bail!("the program has no command"),
         };

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::shorthand::FromName;
 
 /// The model that a program asks for.
-const AS_ASKED: &str = "as-asked";
+pub(crate) const AS_ASKED: &str = "as-asked";
 
 /// A model: its name alone, or a table.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -138,7 +138,10 @@ impl TaskFile {
         }
         let others = self.prompt_model.iter_mut().map(|section| ("prompt_model", section));
         let judges = self.metric.iter_mut().filter_map(|metric| metric.model.as_mut());
-        for (place, section) in others.chain(judges.map(|section| ("metric.model", section))) {
+        let predictors = self.program.predictors.iter_mut().filter_map(|one| one.model.as_mut());
+        let predictors = predictors.map(|section| ("program.predictors.model", section));
+        let judges = judges.map(|section| ("metric.model", section));
+        for (place, section) in others.chain(judges).chain(predictors) {
             section.settle(place)?;
             if section.as_asked || !section.embeddings.is_empty() {
                 bail!("`{place}` is asked by nobody but promptopt: name one model");

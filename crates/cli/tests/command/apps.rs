@@ -324,6 +324,15 @@ fn what_cannot_be_is_said() {
     refused(&format!("run = [\"true\"]\n{tone}file = \"gone.txt\""), "reading the component `tone`");
     refused("workers = 2", "say by `run`, `serve` or `url`");
     refused(
+        &format!("url = \"http://x\"\ntimeout = -1\n{tone}text = \"a\""),
+        "must be a number of seconds above 0",
+    );
+    refused(
+        "[[program.predictors]]\nname = \"p\"\nsignature = \"ticket -> department\"\n[program.predictors.model]\nname = \
+         \"as-asked\"\nmodels = [\"x\"]",
+        "`program.predictors.model` is asked by nobody but promptopt",
+    );
+    refused(
         &format!("run = [\"true\"]\nvariables = {{ Q = \"query\" }}\n{tone}text = \"a\""),
         "`query`, which is no input",
     );

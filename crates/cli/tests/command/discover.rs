@@ -170,7 +170,8 @@ fn walk(files: &[(&str, &str)], door: &[&str], sources: &str) {
         "{shown}"
     );
     let shown = run(&["apply", "task.optimized.json", "--yes"]);
-    assert!(shown.contains("wrote prompts/tone.txt") && shown.contains("patch -R"), "{shown}");
+    // `patch` would not take this diff back: the lines of the file do not end with a line feed alone.
+    assert!(shown.contains("wrote prompts/tone.txt\nto take it back, use your version control\n"), "{shown}");
     let new = read(folder.path(), "prompts/tone.txt");
     let text = new.strip_suffix("\r\n\r\n").unwrap();
     assert_eq!(program["prompts"]["tone"]["instruction"], text);
@@ -368,6 +369,23 @@ fn what_goes_wrong_says_what_to_do() {
     let url = adder.server.base_url();
     let (code, said) = command(&app, &[("OPENAI_API_KEY", "sk-other"), ("OPENAI_BASE_URL", &url)]);
     assert!(code == 3 && said.contains("OPENAI_API_KEY"), "{said}");
+    // What would be written into a file, or is no address, is said before anything runs.
+    let before = adder.count();
+    let at = url.strip_prefix("http://").unwrap();
+    for address in [format!("http://u:canary@{at}"), format!("{url}?key=canary"), at.to_owned()] {
+        let (code, said) = command(&app, &[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", &address)]);
+        assert!(code == 2 && !said.contains("canary"), "{address}: {said}");
+        let words = if address == at { "http://" } else { "holds a login or a key" };
+        assert!(said.contains(words), "{said}");
+    }
+    let lm = format!("m@http://u:canary@{at}");
+    let (code, said) = command(&[&["discover", "--lm", &lm], &app[1..]].concat(), &[]);
+    assert!(code == 2 && said.contains("holds a login or a key") && !said.contains("canary"), "{said}");
+    std::fs::write(folder.path().join("twice.csv"), "A b,a_b,answer\n1,2,3\n").unwrap();
+    let twice = [&["discover", "--data", "twice.csv"], &app[1..]].concat();
+    let (code, said) = command(&twice, &[("OPENAI_API_KEY", KEY)]);
+    assert!(code == 2 && said.contains("two columns of twice.csv are one name"), "{said}");
+    assert_eq!(adder.count(), before);
     let (code, said) = command(&["discover"], &[("OPENAI_API_KEY", KEY)]);
     assert!(code == 2 && said.contains("give its command"), "{said}");
     let (code, said) = command(&["discover", "--", "python3", "app.py", "fails"], &[("OPENAI_API_KEY", KEY)]);
@@ -432,6 +450,8 @@ fn whoever_sits_at_the_terminal_is_asked_before_files_are_written() {
 #[test]
 fn all_files_are_written_or_none() {
     let folder = optimized();
+    let both = ["apply", "task.toml", "--task", "none.toml"];
+    super::ends(folder.path(), &both, 2, &["--task is for an optimized program"]);
     let refused = |parts: &[&str]| {
         let tone = read(folder.path(), "prompts/tone.txt");
         super::ends(folder.path(), &["apply", "task.toml", "--yes"], 2, parts);
@@ -459,6 +479,20 @@ fn all_files_are_written_or_none() {
         said["components"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
     assert_eq!(states, ["written", "by hand", "written"], "{said:#}");
     assert_eq!(std::fs::read_to_string(end).unwrap(), "Say farewell.");
+}
+
+#[test]
+fn a_diff_that_can_be_taken_back_says_so_and_can() {
+    let folder = optimized();
+    let tone = read(folder.path(), "prompts/tone.txt").replace("\r\n", "\n");
+    std::fs::write(folder.path().join("prompts/tone.txt"), &tone).unwrap();
+    let mut program: Value = serde_json::from_str(&read(folder.path(), "task.optimized.json")).unwrap();
+    program["prompts"]["tone"]["instruction"] = "You are {who}. Be brief.".into();
+    std::fs::write(folder.path().join("task.optimized.json"), program.to_string()).unwrap();
+    let output = super::promptopt(folder.path(), &["apply", "task.optimized.json", "--yes"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("give it to `patch -R -p1` in the folder of the task file"), "{shown}");
+    assert_ne!(read(folder.path(), "prompts/tone.txt"), tone);
 }
 
 #[test]
