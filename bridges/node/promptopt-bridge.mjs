@@ -13,7 +13,6 @@
  * In the task file: `serve = ["node", "app.mjs"]`. The objects that go over the pipes: docs/program-protocol.md of promptopt.
  */
 
-import { createInterface } from "node:readline";
 
 /** promptopt reads no longer line. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
@@ -103,7 +102,7 @@ export async function serve(answer) {
   };
 
   const open = new Set();
-  for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+  for await (const line of lines(process.stdin)) {
     let question;
     try {
       question = new Question(JSON.parse(line));
@@ -117,9 +116,33 @@ export async function serve(answer) {
   await Promise.all(open);
 }
 
+/** Lines end with "\n" alone: node:readline ends one at U+2028 as well, which JSON may hold. */
+async function* lines(input) {
+  input.setEncoding("utf8");
+  let begun = [];
+  for await (const chunk of input) {
+    const [first, ...rest] = chunk.split("\n");
+    begun.push(first);
+    for (const next of rest) {
+      yield begun.join("");
+      begun = [next];
+    }
+  }
+  if (begun.join("")) yield begun.join("");
+}
+
+/** What was thrown, which may be anything. */
+function shown(error) {
+  try {
+    return String(error);
+  } catch {
+    return "it threw something that has no text";
+  }
+}
+
 /** The line of an answer that is none, with the steps where they can be written. */
 function failure(question, error) {
-  const said = { id: question.id, error: String(error).slice(0, 10_000) };
+  const said = { id: question.id, error: shown(error).slice(0, 10_000) };
   try {
     const line = toLine({ ...said, ...question.steps });
     return Buffer.byteLength(line) > MAX_LINE_BYTES ? toLine(said) : line;

@@ -134,7 +134,7 @@ class _Answers:
 
     def fail(self, question, error):
         traceback.print_exception(type(error), error, error.__traceback__)
-        said = {"id": question.id, "error": f"{type(error).__name__}: {error}"[:10_000]}
+        said = {"id": question.id, "error": traceback.format_exception_only(type(error), error)[-1].strip()[:10_000]}
         try:
             line = _line({**said, "steps": question._steps})
         except Exception:
@@ -157,7 +157,7 @@ def _line(answer):
 
 def _plain(value):
     """Values that JSON does not know."""
-    for method in ("model_dump", "toDict", "isoformat"):
+    for method in ("model_dump", "toDict", "tolist", "isoformat"):
         if callable(getattr(value, method, None)) and not isinstance(value, type):
             return value.model_dump(mode="json") if method == "model_dump" else getattr(value, method)()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -177,6 +177,8 @@ def _serve_threads(answer, questions, answers):
     def work(question):
         try:
             outputs = answer(question.inputs, question)
+            if inspect.iscoroutine(outputs):  # Of a lambda around a coroutine function.
+                outputs = asyncio.run(outputs)
         except BaseException as error:  # `sys.exit` in the program ends one answer, and not all of them.
             answers.fail(question, error)
         else:

@@ -251,7 +251,7 @@ def optimize(app, door, components, optimizer, calls, cap, is_enough=True, model
         names, told_of = check_lines(what, folder)
         if app.startswith("DSPy"):
             expect(f"{what} tells the steps of its predictors", told_of == names, (told_of, names))
-            asked_with = [json.loads(line).get("demos", {}) for line in (folder / "questions.jsonl").read_text().splitlines()]
+            asked_with = [json.loads(line).get("demos", {}) for line in (folder / "questions.jsonl").read_text().rstrip("\n").split("\n")]
             has_demos = any(demos for asked in asked_with for demos in asked.values())
             expect(f"{what} shows demos where they are searched for", has_demos == (optimizer == "miprov2"), asked_with[-1:])
     best, told = json.loads((folder / "best.json").read_text()), json.loads(ended.stdout)
@@ -312,7 +312,7 @@ def check_lines(app, folder):
     """What went over the pipes against the schema of the docs."""
     asked, answered = ([], [])
     for lines, name in ((asked, "questions.jsonl"), (answered, "answers.jsonl")):
-        for line in (folder / name).read_text().splitlines():
+        for line in (folder / name).read_text().rstrip("\n").split("\n"):
             if line.startswith("{"):
                 lines.append(json.loads(line))
     for part, lines in (("question", asked), ("answer", answered)):

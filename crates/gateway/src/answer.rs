@@ -106,7 +106,8 @@ pub(crate) fn of_text(text: &str, signature: &Signature) -> Result<Result<Answer
         [Some(text), lines].into_iter().flatten().find_map(|text| serde_json::from_str(text.trim()).ok());
     match object {
         Some(Value::Object(fields))
-            if names_no_output(&fields, signature) && fields.contains_key("outputs") =>
+            if names_no_output(&fields, signature)
+                && (fields.contains_key("outputs") || fields.contains_key("error")) =>
         {
             of_object(fields, signature, true)
         }
@@ -168,6 +169,7 @@ mod tests {
                 .to_string()
                 .contains("`component`")
         );
+        assert_eq!(of_text("checking…\n{\"error\": \"no\"}", &signature).unwrap().unwrap_err(), "no");
         assert_eq!(read(r#"{"error": "no"}"#).unwrap().unwrap_err(), "no");
         assert!(read("{}").unwrap().unwrap_err().contains("neither"));
     }

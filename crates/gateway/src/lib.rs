@@ -54,6 +54,7 @@ pub use door::{Access, Door, Function, Run, Serve, Url};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use models::Asks;
+pub use promptopt_process::CommandLine;
 pub use session::{Ended, Session};
 
 /// Compiles the example of the README.

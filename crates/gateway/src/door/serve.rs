@@ -39,7 +39,7 @@ type Waiting = Arc<Lock<Result<HashMap<u64, oneshot::Sender<Answer>>, Unanswered
 
 /// One process.
 struct Worker {
-    stdin: Mutex<ChildStdin>,
+    stdin: Arc<Mutex<ChildStdin>>,
     waiting: Waiting,
     complaint: Arc<Lock<Complaint>>,
     /// Ends with the worker.
@@ -148,9 +148,15 @@ impl Serve {
         worker.wait_for(id, sender);
         let mut line = question.to_string();
         line.push('\n');
+        let stdin = Arc::clone(&worker.stdin);
+        // In a task, so that whoever stops waiting leaves no half of a line.
+        let told = tokio::spawn(async move { stdin.lock().await.write_all(line.as_bytes()).await.is_ok() });
         let work = async {
-            let is_told = worker.stdin.lock().await.write_all(line.as_bytes()).await.is_ok();
-            if is_told { receiver.await.unwrap_or(Err(Unanswered::Ended)) } else { Err(Unanswered::Ended) }
+            if told.await.unwrap_or(false) {
+                receiver.await.unwrap_or(Err(Unanswered::Ended))
+            } else {
+                Err(Unanswered::Ended)
+            }
         };
         let result = tokio::time::timeout(self.timeout, work).await;
         worker.stop_waiting(id);
@@ -172,7 +178,7 @@ impl Worker {
         tokio::spawn(hear(stdout, Arc::clone(&waiting)));
         let said = Arc::clone(&complaint);
         tokio::spawn(async move { Complaint::follow(stderr, &said).await });
-        Ok(Self { stdin: Mutex::new(stdin), waiting, complaint, _group: group })
+        Ok(Self { stdin: Arc::new(Mutex::new(stdin)), waiting, complaint, _group: group })
     }
 
     fn wait_for(&self, id: u64, sender: oneshot::Sender<Answer>) {
