@@ -17,7 +17,8 @@ usage: cargo xtask outside
 ";
 
 /// Who depends on which of our crates, and the most crates that come with it where that is promised.
-const CRATES: [(&str, Option<usize>); 3] = [("whole", None), ("production", None), ("statistics", Some(20))];
+const CRATES: [(&str, Option<usize>); 4] =
+    [("whole", None), ("production", None), ("rig", None), ("statistics", Some(20))];
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if let Some(unknown) = arguments.first() {
