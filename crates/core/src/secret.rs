@@ -119,6 +119,9 @@ impl Redactor {
             self.redact_in_place(&mut completion.text);
             self.redact_in_place(&mut completion.reasoning);
         }
+        if !reply.extra.is_empty() {
+            reply.extra.values_mut().for_each(|value| self.redact_json(value));
+        }
     }
 
     fn redact_in_place(&self, text: &mut String) {

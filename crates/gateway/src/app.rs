@@ -10,8 +10,9 @@ use promptopt_core::data::{Fields, Prediction, shorten};
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{CallContext, Module, Predictor, Text, Unavailable};
 use promptopt_core::prompt::Prompt;
+use promptopt_core::secret::Redactor;
 use promptopt_core::signature::Signature;
-use promptopt_core::trace::Step;
+use promptopt_core::trace::{Step, Trace};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -22,8 +23,9 @@ use crate::models::{Asks, Models};
 use crate::session::{Ended, OTHER, Shared};
 use crate::{Component, Demos, Door, Error, Gateway};
 
-/// The most texts that are named in the place of one that was not found.
+/// The most texts that are named in the place of one that was not found, and the longest, in characters.
 const MAX_INSTEAD: usize = 6;
+const MAX_INSTEAD_CHARS: usize = 160;
 
 /// A program that is not ours: how it is asked, what goes in and what comes out, and its texts.
 pub struct App {
@@ -45,10 +47,6 @@ pub struct App {
 /// What its rollouts showed so far.
 #[derive(Default)]
 struct Noticed {
-    /// Whether it made a call at all.
-    has_called: bool,
-    /// The components that were found in its requests.
-    found: BTreeSet<String>,
     /// What it asked for that is not there.
     unknown: BTreeSet<String>,
     /// Texts of requests in which a component was not found.
@@ -195,8 +193,6 @@ impl App {
 
     fn notice(&self, ended: &Ended) {
         self.with_noticed(|noticed| {
-            noticed.has_called |= ended.calls > 0;
-            noticed.found.extend(ended.found.iter().cloned());
             noticed.unknown.extend(ended.unknown.iter().cloned());
             for text in &ended.instead {
                 if noticed.instead.len() < MAX_INSTEAD {
@@ -216,16 +212,8 @@ impl App {
             }
         });
         for step in steps {
-            self.with_noticed(|noticed| noticed.found.insert(step.predictor.clone()));
             context.end_step(context.begin_step(), step);
         }
-    }
-
-    /// The components that stood in no request.
-    fn lost(&self, noticed: &Noticed) -> Vec<String> {
-        let names = self.components.iter().map(|(component, _)| component.name());
-        let lost = names.filter(|name| noticed.has_called && !noticed.found.contains(*name));
-        lost.map(|name| format!("`{name}`")).collect()
     }
 
     fn with_noticed<T>(&self, work: impl FnOnce(&mut Noticed) -> T) -> T {
@@ -301,14 +289,20 @@ impl Module for App {
         self.models.all()
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        let (lost, instead) = self.with_noticed(|noticed| {
-            let instead: Vec<String> = noticed.instead.iter().cloned().collect();
-            (self.lost(noticed), instead)
-        });
-        if lost.is_empty() {
+    fn check(&self, traces: &[Arc<Trace>]) -> anyhow::Result<()> {
+        // The steps say it, whoever made the rollouts.
+        let steps = || traces.iter().flat_map(|trace| &trace.steps);
+        let names = self.components.iter().map(|(component, _)| component.name());
+        let lost = names.filter(|name| !steps().any(|step| step.predictor == *name));
+        let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
+        if lost.is_empty() || steps().next().is_none() {
             return Ok(());
         }
+        let instead: Vec<String> = self.with_noticed(|noticed| {
+            let redactor = Redactor::default().strict();
+            let shown = |text: &String| shorten(&redactor.redact(text), MAX_INSTEAD_CHARS);
+            noticed.instead.iter().map(shown).collect()
+        });
         let instead = match instead.as_slice() {
             [] => String::new(),
             some => format!(". What it sent has instead:\n  {}", some.join("\n  ")),

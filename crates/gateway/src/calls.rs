@@ -26,7 +26,10 @@ pub(crate) struct Calls {
 struct State {
     made: u64,
     refused: u64,
-    is_again: bool,
+    /// How often the program was asked again.
+    asking: u64,
+    /// Calls whose askers hung up before the reply, by their requests.
+    given_up: HashMap<u64, Vec<Call>>,
     /// The calls by their requests, in the order in which these came,
     by_request: HashMap<u64, Vec<Call>>,
     /// and how many of them the program has asked for since it was asked.
@@ -40,6 +43,9 @@ struct State {
 pub(crate) struct Call {
     /// Its number, from 1.
     pub(crate) number: u64,
+    request: u64,
+    /// The asking of the program in which it is asked for.
+    asking: u64,
     result: Arc<OnceCell<Result<LmReply>>>,
 }
 
@@ -57,7 +63,8 @@ impl Calls {
     /// Refuses a call unread, where the program has made as many as it may and all that it asks now is new.
     pub(crate) fn refuse_unread(&self) -> Option<LmError> {
         self.with(|state| {
-            let is_refused = state.made >= self.most && !state.is_again;
+            let has_old = state.asking > 0 || state.given_up.values().any(|calls| !calls.is_empty());
+            let is_refused = state.made >= self.most && !has_old;
             state.refused += u64::from(is_refused);
             is_refused.then_some(LmError::CallLimit { limit: self.most })
         })
@@ -71,11 +78,16 @@ impl Calls {
     pub(crate) fn of(&self, request: impl Hash) -> Result<Call> {
         let request = self.hasher.hash_one(request);
         self.with(|state| {
+            // A client that hung up and asks the same once more wants the reply that it did not wait for.
+            if let Some(call) = state.given_up.get_mut(&request).and_then(Vec::pop) {
+                return Ok(call);
+            }
+            let asking = state.asking;
             let asked = state.asked.entry(request).or_default();
             let known = state.by_request.entry(request).or_default();
             *asked += 1;
             if let Some(call) = known.get(*asked - 1) {
-                return Ok(call.clone());
+                return Ok(Call { asking, ..call.clone() });
             }
             if state.made >= self.most {
                 *asked -= 1;
@@ -83,7 +95,7 @@ impl Calls {
                 return Err(LmError::CallLimit { limit: self.most });
             }
             state.made += 1;
-            let call = Call { number: state.made, result: Arc::default() };
+            let call = Call { number: state.made, request, asking, result: Arc::default() };
             known.push(call.clone());
             Ok(call)
         })
@@ -98,6 +110,7 @@ impl Calls {
         if let Some(result) = call.result.get() {
             return result.clone();
         }
+        let mut heard = Heard { calls: self, call: Some(call) };
         let (sender, receiver) = oneshot::channel();
         let cell = Arc::clone(&call.result);
         self.with(|state| {
@@ -108,14 +121,17 @@ impl Calls {
                 state.under_way.spawn(work);
             }
         });
-        receiver.await.unwrap_or(Err(LmError::Cancelled))
+        let result = receiver.await.unwrap_or(Err(LmError::Cancelled));
+        heard.call = None;
+        result
     }
 
     /// The program is asked the same again.
     pub(crate) fn ask_again(&self) {
         self.with(|state| {
             state.asked.clear();
-            state.is_again = true;
+            state.given_up.clear();
+            state.asking += 1;
         });
     }
 
@@ -138,13 +154,53 @@ impl Calls {
     }
 }
 
+/// Who waits for a reply; dropped with its connection.
+struct Heard<'c> {
+    calls: &'c Calls,
+    /// `None` once the reply is there.
+    call: Option<&'c Call>,
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        let Some(call) = self.call else { return };
+        self.calls.with(|state| {
+            // One of a process that is gone is found by its place among its requests.
+            if state.asking == call.asking {
+                state.given_up.entry(call.request).or_default().push(call.clone());
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use promptopt_core::money::Usage;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_hangs_up_and_asks_again_gets_the_reply_that_it_did_not_wait_for() {
+        let calls = Calls::new(2);
+        let made = Arc::new(AtomicU64::new(0));
+        let ask = async |patience: u64| {
+            let call = calls.of("a")?;
+            let made = Arc::clone(&made);
+            let work = async move {
+                tokio::time::sleep(Duration::from_secs(25)).await;
+                Ok(LmReply::text(made.fetch_add(1, Ordering::SeqCst).to_string(), Usage::call(1, 1)))
+            };
+            let reply = tokio::time::timeout(Duration::from_secs(patience), calls.make(&call, work)).await;
+            reply.map_or(Ok(None), |reply| reply.map(|reply| Some(reply.first_text().to_owned())))
+        };
+        assert_eq!((ask(20).await, ask(20).await), (Ok(None), Ok(Some("0".to_owned()))));
+        // The same once more is another draw.
+        assert_eq!(ask(30).await, Ok(Some("1".to_owned())));
+        assert_eq!((calls.counts(), made.load(Ordering::SeqCst)), ((2, 0), 2));
+    }
 
     #[tokio::test]
     async fn what_was_asked_before_is_not_asked_again() {

@@ -208,12 +208,12 @@ impl Component {
             text != self.text() && self.template.stands_in(text)
         };
         if let Some(other) = other.filter(holds_own)
-            && self.replace_text(other.template(), request, None)
+            && self.replace_text(other.template(), request, Some(other))
         {
             return true;
         }
         self.replace_text(&self.template, request, other)
-            || other.is_some_and(|other| self.replace_text(other.template(), request, None))
+            || other.is_some_and(|other| self.replace_text(other.template(), request, Some(other)))
     }
 
     fn replace_text(&self, text: &Template, request: &mut LmRequest, other: Option<&Replacement>) -> bool {

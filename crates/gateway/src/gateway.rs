@@ -71,6 +71,7 @@ impl Gateway {
         }
         let listener = TcpListener::bind((bare, port)).await?;
         let port = listener.local_addr()?.port();
+        let host = if bare.contains(':') { format!("[{bare}]") } else { host.to_owned() };
         Ok(Self::serve(listener, format!("{host}:{port}")))
     }
 

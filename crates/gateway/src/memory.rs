@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use promptopt_core::data::ContentHash;
-use promptopt_core::lm::{LmReply, LmRequest};
+use promptopt_core::lm::{LmError, LmReply, LmRequest};
 
 /// The most replies that are kept.
-const MOST: usize = 256;
+const MOST: u64 = 256;
 
 /// The calls of one rollout with their replies.
 #[derive(Default)]
@@ -15,8 +15,8 @@ pub(crate) struct Memory(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    replies: HashMap<ContentHash, VecDeque<LmReply>>,
-    count: usize,
+    replies: HashMap<ContentHash, VecDeque<Result<LmReply, LmError>>>,
+    count: u64,
     /// Whether the program asks for the second time, and is answered from here alone.
     is_again: bool,
     /// What it asked then that it had not asked before.
@@ -27,8 +27,8 @@ struct Kept {
 pub(crate) enum Recalled {
     /// It is asked for the first time.
     First,
-    /// Its reply.
-    Reply(Box<LmReply>),
+    /// What came of it.
+    Known(Box<Result<LmReply, LmError>>),
     /// The program had not asked this before.
     Other,
 }
@@ -42,7 +42,7 @@ impl Memory {
             }
             let replies = kept.replies.get_mut(&ContentHash::of(request));
             match replies.and_then(VecDeque::pop_front) {
-                Some(reply) => Recalled::Reply(Box::new(reply)),
+                Some(result) => Recalled::Known(Box::new(result)),
                 None => {
                     kept.other.get_or_insert_with(|| request.clone());
                     Recalled::Other
@@ -51,11 +51,11 @@ impl Memory {
         })
     }
 
-    pub(crate) fn keep(&self, request: ContentHash, reply: &LmReply) {
+    pub(crate) fn keep(&self, request: ContentHash, result: &Result<LmReply, LmError>) {
         self.with(|kept| {
-            kept.count += 1;
-            if kept.count <= MOST {
-                kept.replies.entry(request).or_default().push_back(reply.clone());
+            kept.count += u64::from(!kept.is_again);
+            if kept.count <= MOST && !kept.is_again {
+                kept.replies.entry(request).or_default().push_back(result.clone());
             }
         });
     }

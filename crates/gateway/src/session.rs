@@ -52,7 +52,7 @@ pub struct Ended {
     pub failure: Option<LmError>,
     /// What it asked for that is not there.
     pub unknown: Vec<String>,
-    /// Where a component was not found, texts that a request had instead, cut and without secrets.
+    /// Where a component was not found, texts that a request had instead, cut, and with the keys that may stand in them.
     pub instead: Vec<String>,
     /// What it sent that the gateway does not take. The first of it.
     pub refused: Option<String>,
@@ -130,11 +130,11 @@ impl Shared {
             Ok(reply) => {
                 step.outputs = outputs(reply);
                 step.usage = reply.usage;
-                if let (Some(memory), Some(original)) = (&self.memory, &original) {
-                    memory.keep(ContentHash::of(original), reply);
-                }
             }
             Err(error) => step.error = Some(error.to_string()),
+        }
+        if let (Some(memory), Some(original)) = (&self.memory, &original) {
+            memory.keep(ContentHash::of(original), &result);
         }
         for (name, slot) in parts {
             let part = Step::new(name).with_inputs(step.inputs.clone()).with_outputs(step.outputs.clone());
@@ -163,8 +163,8 @@ impl Shared {
             None => {
                 let key = self.memory.as_ref().map(|memory| (memory, ContentHash::of(&request)));
                 let result = self.context.on(on).complete(request).await;
-                if let (Some((memory, key)), Ok(reply)) = (key, &result) {
-                    memory.keep(key, reply);
+                if let Some((memory, key)) = key {
+                    memory.keep(key, &result);
                 }
                 result
             }
@@ -177,7 +177,7 @@ impl Shared {
     fn recalled(&self, request: Option<&LmRequest>) -> Option<Result<LmReply, LmError>> {
         match self.memory.as_ref()?.recall(request?) {
             Recalled::First => None,
-            Recalled::Reply(reply) => Some(Ok(*reply)),
+            Recalled::Known(result) => Some(*result),
             Recalled::Other => {
                 let message = "this was not asked when the same question was answered before".to_owned();
                 Some(Err(LmError::Call { message }))
@@ -206,10 +206,9 @@ impl Shared {
                 if record.instead.len() >= MAX_INSTEAD {
                     return;
                 }
-                // Much more than is told, so that no key is cut in what is.
+                // Much more than is told, so that no key is cut in what is. Keys are taken out when it is told.
                 let text = text.get(..text.floor_char_boundary(MAX_INSTEAD_BYTES)).unwrap_or_default();
-                let text = Redactor::default().strict().redact(text).into_owned();
-                let text = format!("{what}: {}", shorten(text.trim(), MAX_INSTEAD_CHARS));
+                let text = format!("{what}: {}", text.trim());
                 if !record.instead.contains(&text) {
                     record.instead.push(text);
                 }

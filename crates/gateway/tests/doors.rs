@@ -10,13 +10,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use promptopt_core::data::{Fields, Prediction};
+use promptopt_core::data::{Example, Fields, Prediction};
 use promptopt_core::lm::{LmError, LmReply, LmRequest, lm_fn};
 use promptopt_core::money::{Limit, Usage};
 use promptopt_core::program::{CallContext, Module as _, ModuleExt as _};
 use promptopt_core::prompt::{Demo, Prompt, Prompts};
 use promptopt_core::signature::Signature;
-use promptopt_core::trace::{Failure, FailureKind};
+use promptopt_core::trace::{Failure, FailureKind, Trace};
 use promptopt_gateway::{App, Component, Demos, Door, Run, Serve, Url};
 use promptopt_process::CommandLine;
 use serde_json::json;
@@ -61,6 +61,11 @@ fn inputs(question: &str) -> Fields {
 async fn answer(app: &App, context: &CallContext, question: &str) -> anyhow::Result<String> {
     let prediction: Prediction = app.run(context, &inputs(question)).await?;
     Ok(prediction.get_str("answer").unwrap_or_default().to_owned())
+}
+
+/// What its rollouts left so far.
+fn trace(context: &CallContext) -> Arc<Trace> {
+    Arc::new(Trace::new(Example::default()).with_steps(context.record().0))
 }
 
 #[tokio::test]
@@ -145,9 +150,9 @@ async fn a_text_that_no_request_held_is_an_error() {
     let door = || Door::Run(Run::new(command(&[])));
     let context = CallContext::new(model);
     let app = app(door()).with_component(Component::new("rules", "Never say no."));
-    app.check().expect("nothing is known before it was asked");
+    app.check(&[]).expect("nothing is known before it was asked");
     answer(&app, &context, "Why?").await.unwrap();
-    let error = app.check().unwrap_err().to_string();
+    let error = app.check(&[trace(&context)]).unwrap_err().to_string();
     assert!(error.contains("the text of `rules`"), "{error}");
     assert!(error.contains("system: Answer with one word.\n\nThe user is Ann."), "{error}");
     assert!(app.notes().is_empty(), "it asks the same twice: {:?}", app.notes());
@@ -175,7 +180,7 @@ async fn texts_and_demos_that_a_program_puts_in_itself_are_told_to_it() {
     let context = CallContext::new(model);
     let said = answer(&app, &context, "Why?").await.unwrap();
     assert_eq!(said, "Answer with one word. [] Why?");
-    app.check().unwrap();
+    app.check(&[trace(&context)]).unwrap();
     let demo = Demo::new(json!({"question": "Who?", "answer": "Ann"}).as_object().unwrap().clone());
     let mut prompt = Prompt::new("Be brief.");
     prompt.demos.push(demo);

@@ -134,7 +134,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use evidence::Evidence;
-pub use executor::{Executor, InProcess};
+pub use executor::Executor;
 pub use forecast::{Between, CallSize, Figures, Forecast, ModelRole, StageForecast, calls_of_a_rollout};
 pub use format::unfit_formats;
 pub use halt::Halt;

@@ -12,6 +12,7 @@ use promptopt_core::lm::{LanguageModel, Message, Sampling, ToolDefinition};
 use promptopt_core::program::{CallContext, Module, Predictor};
 use promptopt_core::prompt::{Prompt, Prompts};
 use promptopt_core::signature::Signature;
+use promptopt_core::trace::Trace;
 use promptopt_dspy::ReAct;
 use promptopt_predict::{
     Adapter, Agent, ChainOfThought, ChatAdapter, JsonAdapter, PlainAdapter, Predict, ToolForm,
@@ -364,8 +365,8 @@ impl Module for PredictorChain {
         self.app.iter().flat_map(|app| app.notes()).collect()
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        self.app.iter().try_for_each(|app| app.check())
+    fn check(&self, traces: &[Arc<Trace>]) -> anyhow::Result<()> {
+        self.app.iter().try_for_each(|app| app.check(traces))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{CallContext, Module, Predictor};
 use crate::data::{Example, Fields, Prediction, Score};
 use crate::lm::LanguageModel;
+use crate::trace::Trace;
 
 /// Judges a prediction. Async, because a judge may be a language model. A closure is a metric, too: see
 /// [`metric_fn`] and [`async_metric_fn`].
@@ -283,8 +284,8 @@ impl<M: Module, S: Metric> Module for WithMetric<M, S> {
         self.module.notes()
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        self.module.check()
+    fn check(&self, traces: &[Arc<Trace>]) -> anyhow::Result<()> {
+        self.module.check(traces)
     }
 }
 

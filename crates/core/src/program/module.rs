@@ -11,6 +11,7 @@ use crate::data::{Fields, Prediction};
 use crate::lm::LanguageModel;
 use crate::prompt::{Origin, Prompt, PromptCandidate, Prompts, fit_demos};
 use crate::signature::Signature;
+use crate::trace::Trace;
 
 /// What an optimizer sees of a predictor: a path, a signature and a prompt it may replace.
 pub trait Predictor: Send + Sync {
@@ -119,13 +120,14 @@ pub trait Module: Send + Sync {
         Vec::new()
     }
 
-    /// Whether its rollouts so far show that it cannot be improved, such as a text that no request held. A run asks once the
-    /// original was evaluated, and ends with the error.
+    /// Whether the rollouts of the original show that it cannot be improved, such as a text that no request held. A run asks
+    /// once all of them were made, and ends with the error.
     ///
     /// # Errors
     ///
     /// What is wrong, and what to do.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check(&self, traces: &[Arc<Trace>]) -> anyhow::Result<()> {
+        let _ = traces;
         Ok(())
     }
 }
@@ -172,8 +174,8 @@ impl<T: Module + ?Sized> Module for Box<T> {
         (**self).notes()
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        (**self).check()
+    fn check(&self, traces: &[Arc<Trace>]) -> anyhow::Result<()> {
+        (**self).check(traces)
     }
 }
 

@@ -94,15 +94,15 @@ fn usage(reply: &LmReply) -> Value {
 
 /// The chunks of a reply: each choice with its role, its text, its calls, and why it ended.
 pub(super) fn events(asked: &Asked, body: &Value) -> String {
+    let mut head = body.clone();
+    if let Some(head) = head.as_object_mut() {
+        head.shift_remove("choices");
+        head.shift_remove("usage");
+    }
+    head["object"] = "chat.completion.chunk".into();
     let chunk = |choices: Value, usage: Value| {
-        let mut chunk = json!({
-            "id": body["id"],
-            "object": "chat.completion.chunk",
-            "created": CREATED,
-            "model": body["model"],
-            "system_fingerprint": body["system_fingerprint"],
-            "choices": choices,
-        });
+        let mut chunk = head.clone();
+        chunk["choices"] = choices;
         if asked.says_usage {
             chunk["usage"] = usage;
         }
@@ -146,6 +146,13 @@ mod tests {
         let written = write(&asked, &reply, "1");
         assert_eq!(written["citations"], json!(["https://example.org"]));
         assert_eq!(written["model"], "m");
+        let events = events(&asked, &written);
+        let chunk: Value =
+            serde_json::from_str(events.strip_prefix("data: ").unwrap().lines().next().unwrap()).unwrap();
+        assert_eq!(
+            (&chunk["citations"], &chunk["object"]),
+            (&written["citations"], &"chat.completion.chunk".into())
+        );
         assert_eq!(written["choices"][0]["message"]["annotations"], json!([1]));
     }
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use promptopt_core::program::Unavailable;
-use serde_json::Value;
 
 use super::Question;
 use crate::answer::Answer;
@@ -82,9 +81,6 @@ impl Url {
         if !status.is_success() {
             return Err(question.said(&format!("HTTP {status}: {text}")));
         }
-        question.heard(match serde_json::from_str(&text) {
-            Ok(Value::Object(fields)) => answer::of_object(fields, question.signature, true),
-            _ => answer::of_text(&text, question.signature),
-        }?)
+        question.heard(answer::of_text(&text, question.signature)?)
     }
 }
