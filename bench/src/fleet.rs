@@ -52,10 +52,13 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Row>> {
         rows.push(timed(cost, Goal::AtMost(300.0)));
         rows.push(Row::new(
             "coordinator",
-            case,
+            &case,
             "rollouts a second, 2 workers on this machine",
             took.each_second,
         ));
+        let [received, sent] = took.bytes;
+        rows.push(Row::new("coordinator", &case, "bytes received a rollout", received));
+        rows.push(Row::new("coordinator", &case, "bytes sent a rollout", sent));
         costs.push(took.micros);
     }
     if let [first, .., last] = costs.as_slice() {
@@ -84,6 +87,8 @@ struct Took {
     each_second: f64,
     /// CPU time of this process for each.
     micros: f64,
+    /// Bytes that this process received and sent for each.
+    bytes: [f64; 2],
 }
 
 /// Makes rollouts of a kind of work on workers of their own.
@@ -96,8 +101,8 @@ async fn rollouts(
     work: &str,
 ) -> Result<Took> {
     let options = NatsOptions::new(server.url());
-    let transport = NatsCoordinator::connect(options, identity(work), run.to_owned()).await?;
-    let fleet = Arc::new(Fleet::of_run(Arc::new(transport), run.to_owned()));
+    let transport = Arc::new(NatsCoordinator::connect(options, identity(work), run.to_owned()).await?);
+    let fleet = Arc::new(Fleet::of_run(transport.clone(), run.to_owned()));
     let arguments = [server.url(), slots.to_string(), work.to_owned()];
     let started: Result<Vec<_>> = (0..workers).map(|_| child::start("fleet", &arguments)).collect();
     let started = started?;
@@ -113,14 +118,16 @@ async fn rollouts(
     let warm: Vec<_> = (0..workers * slots).map(job).collect();
     runner.run(&warm).await?;
     let jobs: Vec<_> = (0..count).map(|number| job(workers * slots + number)).collect();
-    let (start, before) = (Instant::now(), cpu::spent());
+    let (start, before, (received, sent)) = (Instant::now(), cpu::spent(), transport.traffic());
     let traces = runner.run(&jobs).await?;
     let took = start.elapsed().as_secs_f64();
     let micros = cpu::micros_each(before, count);
+    let (all_received, all_sent) = transport.traffic();
+    let bytes = [all_received - received, all_sent - sent].map(|bytes| bytes as f64 / count as f64);
     ensure!(traces.iter().all(|trace| trace.score.is_some()), "a rollout failed: {:?}", traces.first());
     fleet.close().await;
     drop(started);
-    Ok(Took { each_second: count as f64 / took, micros })
+    Ok(Took { each_second: count as f64 / took, micros, bytes })
 }
 
 fn identity(work: &str) -> Identity {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Fields, Prediction};
 use promptopt_core::lm::LanguageModel;
 use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor};
-use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, Worker, Working};
+use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, OnWorkers, Worker, Working};
 use promptopt_run::{Executor, Optimizer as _};
 use serde_json::Value;
 
@@ -25,9 +25,22 @@ pub(crate) async fn outcome(
     executor: Option<Arc<dyn Executor>>,
     budget: Option<u64>,
 ) -> (Value, (u64, u64)) {
+    outcome_on(name, kind, executor, budget, |counting| counting).await
+}
+
+/// A model that counts its requests, or something around it.
+type Around = fn(Arc<Counting>) -> Arc<dyn LanguageModel>;
+
+async fn outcome_on(
+    name: &str,
+    kind: &str,
+    executor: Option<Arc<dyn Executor>>,
+    budget: Option<u64>,
+    around: Around,
+) -> (Value, (u64, u64)) {
     let (program, metric, model, rows) = task(name, 3);
     let counting = Arc::new(Counting { model, requests: Mutex::default() });
-    let optimizer = on(kind, counting.clone(), 3, budget, 8, executor);
+    let optimizer = on(kind, around(Arc::clone(&counting)), 3, budget, 8, executor);
     let mut program = program.with_metric(metric);
     let outcome = optimizer.compile(&mut program, rows).await.unwrap();
     let mut outcome = serde_json::to_value(outcome).unwrap();
@@ -55,12 +68,22 @@ fn worker(transport: &LocalTransport, name: &str, slots: usize) -> tokio::task::
 
 /// The same over any transport.
 pub(crate) fn work(transport: Arc<dyn Working>, name: &str, slots: usize) -> tokio::task::JoinHandle<()> {
+    work_on(transport, name, slots, |counting| counting).0
+}
+
+fn work_on(
+    transport: Arc<dyn Working>,
+    name: &str,
+    slots: usize,
+    around: Around,
+) -> (tokio::task::JoinHandle<()>, Arc<Counting>) {
     let (program, metric, model, _) = task(name, 3);
-    let model: Arc<dyn LanguageModel> = Arc::new(Counting { model, requests: Mutex::default() });
-    let worker = Worker::new(Box::new(program.with_metric(metric)), model, transport);
-    tokio::spawn(async move {
+    let counting = Arc::new(Counting { model, requests: Mutex::default() });
+    let worker = Worker::new(Box::new(program.with_metric(metric)), around(Arc::clone(&counting)), transport);
+    let working = tokio::spawn(async move {
         worker.with_slots(slots).run(&Cancellation::new()).await.unwrap();
-    })
+    });
+    (working, counting)
 }
 
 fn fleet(transport: &LocalTransport) -> Arc<Fleet> {
@@ -91,6 +114,30 @@ async fn outcomes_are_those_of_one_process() {
                     workers.iter().for_each(tokio::task::JoinHandle::abort);
                 }
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_workers_have_is_called_by_them() {
+    let own: Around = |counting| Arc::new(OnWorkers::new(counting));
+    for kind in ["miprov2", "copro", "gepa"] {
+        for name in ["rules", "rules in two stages"] {
+            let alone = outcome(name, kind, None, Some(300)).await;
+            let transport = LocalTransport::new();
+            let fleet = fleet(&transport);
+            let workers: Vec<_> =
+                (0..2).map(|_| work_on(Arc::new(transport.clone()), name, 2, own)).collect();
+            let (outcome, mut requests) = outcome_on(name, kind, Some(fleet), Some(300), own).await;
+            // Whoever writes instructions is with the coordinator.
+            assert_eq!(requests.0, outcome["spending"]["prompt"]["calls"].as_u64().unwrap(), "{kind} {name}");
+            for (working, counting) in workers {
+                working.abort();
+                let made = *counting.requests.lock().unwrap();
+                assert!(made.0 > 0, "{kind} {name}");
+                requests = (requests.0 + made.0, requests.1.wrapping_add(made.1));
+            }
+            assert_eq!((outcome, requests), alone, "{kind} {name}");
         }
     }
 }

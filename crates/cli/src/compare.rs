@@ -64,6 +64,7 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
     let options = base.run_options()?;
 
     let progress = Arc::new(Progress::new(output, &session.gauge, options.limits()));
+    let _watch = session.fleet.show(&progress);
     progress.line(&format!("{}: {}", session.task.data.place(), session.split));
     progress.line(&format!("model: {}", short_id(&session.model.model.profile().id)));
     optimize::warnings(&session, &base, &progress);

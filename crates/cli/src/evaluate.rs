@@ -21,6 +21,7 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
     let mut session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
     let progress = Arc::new(Progress::new(output, &session.gauge, Budget::default()));
+    let _watch = session.fleet.show(&progress);
     for note in &session.notes {
         progress.line(&format!("note: {note}"));
     }

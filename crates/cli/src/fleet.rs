@@ -1,10 +1,12 @@
 //! Rollouts on other machines: the coordinator's side, and what there is to see of a fleet.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use promptopt_core::data::ContentHash;
 use promptopt_core::program::Module as _;
 use promptopt_run::Executor;
+use serde_json::Value;
 
 use crate::args::FleetCommand;
 use crate::models::TaskModels;
@@ -22,6 +24,11 @@ mod watch;
 #[cfg(feature = "fleet")]
 pub(crate) use nats::options;
 
+/// Longer texts of a task, in bytes, are no commands,
+const LONGEST_COMMAND: usize = 4096;
+/// and larger files, in bytes, are not compared.
+const LARGEST_FILE: u64 = 64 << 20;
+
 /// What coordinator and workers must have alike: parts of a task with their hashes.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(feature = "fleet"), expect(dead_code, reason = "without the feature nobody compares them"))]
@@ -35,11 +42,34 @@ impl Identity {
         let others: Vec<_> = others.collect();
         let program = task.source.get("program");
         let source = program.map(ToString::to_string).unwrap_or_default();
-        Self(vec![
+        let mut parts = vec![
             ("program".to_owned(), ContentHash::of(&(session::hash(chain), chain.name(), source))),
             ("metric".to_owned(), ContentHash::of(&task.source.get("metric").map(ToString::to_string))),
             ("model".to_owned(), ContentHash::of(&(models.program.model.profile().id, others))),
-        ])
+        ];
+        for part in ["program", "metric"].iter().filter_map(|name| task.source.get(name)) {
+            files(part, &task.folder, &mut parts);
+        }
+        Self(parts)
+    }
+}
+
+/// Files that a part of a task names, such as the script of a command, with the hashes of what they hold.
+fn files(value: &Value, folder: &Path, found: &mut Vec<(String, ContentHash)>) {
+    match value {
+        Value::String(text) => {
+            for word in text.split_whitespace().filter(|_| text.len() <= LONGEST_COMMAND) {
+                let path = folder.join(word);
+                if path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST_FILE)
+                    && let Ok(bytes) = std::fs::read(&path)
+                {
+                    found.push((format!("file `{word}`"), ContentHash::of(&bytes)));
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| files(value, folder, found)),
+        Value::Object(fields) => fields.values().for_each(|value| files(value, folder, found)),
+        _ => {}
     }
 }
 

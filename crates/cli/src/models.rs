@@ -103,16 +103,16 @@ pub(crate) async fn choose(
         }
     }
     if name == "sim" {
+        if section.on_workers {
+            bail!("`model.on_workers` is for models that a worker can have; the simulated one knows the data, which workers have not");
+        }
         let model = Arc::new(SimulatedLm::over_examples(rows.all(), section.seed.unwrap_or(0)));
         return Ok(ChosenModel { model, is_embedded: false, is_simulated: true });
     }
     if is_embedded(name) {
         let spec = name.strip_prefix("local/").filter(|spec| !spec.is_empty());
-        return Ok(ChosenModel {
-            model: embedded(section, spec).await?,
-            is_embedded: true,
-            is_simulated: false,
-        });
+        let model = where_it_is(section, embedded(section, spec).await?);
+        return Ok(ChosenModel { model, is_embedded: true, is_simulated: false });
     }
     let model = remote(section, name, endpoints, false).await.context("setting up the model")?;
     Ok(ChosenModel { model, is_embedded: false, is_simulated: false })
@@ -171,14 +171,15 @@ pub(crate) async fn remote(
     let header = |(name, value): (&String, &String)| {
         (name.clone(), SecretString::from(value.clone()), is_secret_name(name))
     };
+    let is_idle = endpoints.idle && !section.on_workers;
     let settings = ModelSettings::builder()
         .maybe_base_url(section.base_url.clone())
         .maybe_provider_url(section.provider_url.clone())
-        .maybe_api_key(endpoints.idle.then(|| SecretString::from("none")))
+        .maybe_api_key(is_idle.then(|| SecretString::from("none")))
         .maybe_api_key_env(
             section.api_key_env.clone().or(asks_for_key.then(|| key_variable(section).to_owned())),
         )
-        .maybe_api_key_file(section.api_key_file.clone().filter(|_| !endpoints.idle))
+        .maybe_api_key_file(section.api_key_file.clone().filter(|_| !is_idle))
         .sampling(sampling(section))
         .maybe_max_retries(section.max_retries)
         .maybe_max_retry_after(seconds("max_retry_after", section.max_retry_after)?)
@@ -189,7 +190,17 @@ pub(crate) async fn remote(
         .headers(section.headers.iter().map(header).collect())
         .embeds(embeds)
         .build();
-    Ok(by_name(name, &settings).await?)
+    Ok(where_it_is(section, Arc::new(by_name(name, &settings).await?)))
+}
+
+/// The model, or what stands for it where workers of a fleet have it themselves.
+fn where_it_is(section: &ModelSection, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
+    #[cfg(feature = "fleet")]
+    if section.on_workers {
+        return Arc::new(promptopt_fleet::OnWorkers::new(model));
+    }
+    let _ = section;
+    model
 }
 
 fn seconds(key: &str, value: Option<f64>) -> anyhow::Result<Option<Duration>> {

@@ -33,6 +33,7 @@ pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> 
     limits.calls = args.max_calls.or(limits.calls);
     let rows = affordable(&session, args, limits).map_err(Exit::configuration)?;
     let progress = Arc::new(Progress::new(output, &session.gauge, limits));
+    let _watch = session.fleet.show(&progress);
     for note in &session.notes {
         progress.line(&format!("note: {note}"));
     }

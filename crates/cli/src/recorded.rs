@@ -29,8 +29,15 @@ pub(crate) struct Recorded {
 }
 
 /// What may differ in a model's section when a run is resumed: how requests are sent, but not what is asked of whom.
-const OF_SENDING: [&str; 6] =
-    ["timeout", "max_retries", "requests_per_minute", "tokens_per_minute", "api_key_env", "api_key_file"];
+const OF_SENDING: [&str; 7] = [
+    "timeout",
+    "max_retries",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "api_key_env",
+    "api_key_file",
+    "on_workers",
+];
 
 impl Recorded {
     /// What a run directory says of its run.

@@ -1,6 +1,6 @@
 //! The coordinator: hands rollouts out, makes their calls of language models, and takes their results.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use promptopt_core::data::{ContentHash, Example};
-use promptopt_core::lm::{LanguageModel, LmRequest};
+use promptopt_core::lm::{LanguageModel, LmError, LmRequest};
 use promptopt_core::program::{CallContext, Evaluator};
 use promptopt_core::trace::Trace;
 use promptopt_run::Executor;
@@ -19,8 +19,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::error::Error;
 use crate::member::{Member, Role};
+use crate::on_workers::OnWorkers;
 use crate::protocol::{Answer, Ask, Job, JobId, RolloutResult};
-use crate::replies::Replies;
+use crate::replies::{Outcome, Place, Replies};
 use crate::transport::{Coordinating, Question};
 
 /// Makes rollouts on other machines. Every call of a language model comes back here and goes through the context of its
@@ -39,6 +40,8 @@ struct Shared {
     /// Examples and prompts that jobs which are open name, with the number of these jobs.
     materials: Mutex<HashMap<ContentHash, (Value, usize)>>,
     figures: Figures,
+    /// What workers noticed of the program.
+    notes: Mutex<BTreeSet<String>>,
 }
 
 /// What a fleet did so far.
@@ -74,8 +77,8 @@ struct Open {
     result: Mutex<Option<oneshot::Sender<RolloutResult>>>,
     /// When a worker was heard of last.
     heard: Mutex<Instant>,
-    /// Calls that go on; they end with the rollout.
-    calls: Mutex<JoinSet<()>>,
+    /// Calls that go on; `None` when the rollout is over.
+    calls: Mutex<Option<JoinSet<()>>>,
 }
 
 impl Fleet {
@@ -108,6 +111,7 @@ impl Fleet {
             jobs: Mutex::default(),
             materials: Mutex::default(),
             figures: Figures::default(),
+            notes: Mutex::default(),
         });
         // The transport outlives whoever asks it, and must not keep the run alive.
         let told = Arc::downgrade(&shared);
@@ -164,7 +168,7 @@ impl Executor for Fleet {
             replies: Replies::default(),
             result: Mutex::new(Some(sender)),
             heard: Mutex::new(Instant::now()),
-            calls: Mutex::default(),
+            calls: Mutex::new(Some(JoinSet::new())),
         };
         shared.with_jobs(|jobs| jobs.insert(id.clone(), Arc::new(open)));
         let mut handed_out =
@@ -176,12 +180,18 @@ impl Executor for Fleet {
             tracing::warn!("a rollout could not be put into the queue, which is tried again: {error}");
         }
         // Nobody can drop the other end while the job is open.
-        if let Ok(result) = receiver.await {
+        if let Ok(mut result) = receiver.await {
             handed_out.is_done = true;
+            let notes = std::mem::take(&mut result.notes);
+            shared.notes.lock().unwrap_or_else(PoisonError::into_inner).extend(notes);
             context.put_steps(result.into_trace(&mut trace));
         }
         (trace.steps, trace.usage) = context.take_record();
         trace
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
@@ -196,7 +206,9 @@ struct HandedOut<'f> {
 
 impl Drop for HandedOut<'_> {
     fn drop(&mut self) {
-        self.shared.with_jobs(|jobs| jobs.remove(self.id));
+        if let Some(open) = self.shared.with_jobs(|jobs| jobs.remove(self.id)) {
+            open.end();
+        }
         self.shared.with_materials(|materials| {
             for hash in &self.materials {
                 if let Some((_, users)) = materials.get_mut(hash) {
@@ -240,6 +252,7 @@ impl Shared {
 
     async fn answer(self: Arc<Self>, question: Question) {
         let Question { payload, reply } = question;
+        let Some(payload) = payload.await else { return };
         let answer = match serde_json::from_slice::<Ask>(&payload) {
             Err(error) => {
                 // Of a worker of another version, or of nobody we know.
@@ -252,27 +265,10 @@ impl Shared {
                     None => Answer::Gone,
                 }
             }
-            Ok(Ask::Complete { job, delivery, call, model, request }) => {
-                let Some(open) = self.open(&job) else {
-                    reply.send(written(&Answer::Gone)).await;
-                    return;
-                };
-                // The call belongs to the rollout and not to this question: its answer may be asked for again.
-                let (told, answered) = oneshot::channel();
-                let asked = Arc::clone(&open);
-                let work = async move {
-                    let answer = asked.complete((delivery, call), &model, *request).await;
-                    // Whoever asked may be gone.
-                    let _ = told.send(answer);
-                };
-                {
-                    let mut calls = open.calls.lock().unwrap_or_else(PoisonError::into_inner);
-                    while calls.try_join_next().is_some() {}
-                    calls.spawn(work);
-                }
-                drop(open);
-                answered.await.unwrap_or(Answer::Gone)
-            }
+            Ok(Ask::Complete { job, call, model, request, made }) => match self.open(&job) {
+                Some(open) => open.complete(call, model, *request, made.map(|made| *made)).await,
+                None => Answer::Gone,
+            },
             Ok(Ask::Done { job, result }) => self.done(&job, *result),
         };
         reply.send(written(&answer)).await;
@@ -346,19 +342,64 @@ impl Shared {
 }
 
 impl Open {
-    async fn complete(&self, call: (u64, u64), model: &str, request: LmRequest) -> Answer {
+    /// Makes a call, or allows the worker to make it, where it has the model itself.
+    async fn complete(
+        self: Arc<Self>,
+        call: (u64, u64),
+        model: String,
+        request: LmRequest,
+        made: Option<Outcome>,
+    ) -> Answer {
         self.note_sign();
+        let place = self.replies.place(call, &model, &request);
+        if let Some(made) = made {
+            place.made(made);
+        }
+        // The call belongs to the rollout and not to this question: its answer may be asked for again.
+        let (told, answered) = oneshot::channel();
+        let work = {
+            let (open, place) = (Arc::clone(&self), Arc::clone(&place));
+            async move {
+                let outcome = place.outcome.get_or_init(|| open.call(Arc::clone(&place), &model, request)).await;
+                // Whoever asked may be gone.
+                let _ = told.send(outcome.clone());
+            }
+        };
+        {
+            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(calls) = calls.as_mut() else { return Answer::Gone };
+            while calls.try_join_next().is_some() {}
+            calls.spawn(work);
+        }
+        drop(self);
+        tokio::select! {
+            biased;
+            outcome = answered => match outcome {
+                Ok(Ok(reply)) => Answer::Reply { reply: Box::new(reply) },
+                Ok(Err(error)) => Answer::Failed { error },
+                Err(_) => Answer::Gone,
+            },
+            request = place.allowed() => Answer::Allowed { request: Box::new(request) },
+        }
+    }
+
+    async fn call(&self, place: Arc<Place>, model: &str, request: LmRequest) -> Outcome {
         let on = match self.models.get(model) {
             _ if model == self.main => self.context.clone(),
             Some(model) => self.context.on(Arc::clone(model)),
             // A worker with the same program has no other.
-            None => return Answer::Gone,
+            None => {
+                let message = format!("a worker asks for `{model}`, which is no model of the program");
+                return Err(LmError::Call { message });
+            }
         };
-        let place = self.replies.place(call, model, &request);
-        match place.get_or_init(|| on.complete(request)).await.clone() {
-            Ok(reply) => Answer::Reply { reply: Box::new(reply) },
-            Err(error) => Answer::Failed { error },
-        }
+        OnWorkers::asked_for(place, on.complete(request)).await
+    }
+
+    /// Ends the calls that go on. Whoever takes part in one carries it on.
+    fn end(&self) {
+        drop(self.calls.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.replies.end();
     }
 
     fn note_sign(&self) {

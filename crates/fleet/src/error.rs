@@ -23,7 +23,7 @@ pub enum Error {
     Message(String),
     /// Coordinator and worker differ.
     #[error(
-        "worker and coordinator have {difference}: give both the same task file, files and version of promptopt"
+        "worker and coordinator differ ({difference}): give both the same task file, files and version of promptopt"
     )]
     Differs {
         /// What.

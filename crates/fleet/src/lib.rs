@@ -71,6 +71,7 @@ mod local;
 mod member;
 #[cfg(feature = "nats")]
 pub mod nats;
+mod on_workers;
 mod protocol;
 mod replies;
 mod transport;
@@ -80,6 +81,7 @@ pub use coordinator::{Fleet, FleetFigures};
 pub use error::Error;
 pub use local::LocalTransport;
 pub use member::{Describe, Member, Role, WorkerFigures};
+pub use on_workers::OnWorkers;
 pub use protocol::{Identity, JobId, PROTOCOL};
 pub use transport::{Coordinating, Lease, Leased, Question, Reply, Working};
 pub use worker::Worker;

@@ -166,7 +166,7 @@ impl Working for LocalTransport {
 
     async fn ask(&self, _run: &str, payload: Bytes) -> Result<Bytes, Error> {
         let (sender, receiver) = oneshot::channel();
-        let question = Question::new(payload, Box::new(Way(sender)));
+        let question = Question::new(std::future::ready(Some(payload)), Box::new(Way(sender)));
         self.0.questions.send(question).map_err(|_| Error::NoCoordinator)?;
         receiver.await.map_err(|_| Error::NoCoordinator)
     }

@@ -8,6 +8,8 @@ use promptopt_core::trace::{Failure, Step, Trace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::replies::Outcome;
+
 /// Raised where coordinator and workers of two versions would misunderstand each other.
 pub const PROTOCOL: u32 = 1;
 
@@ -35,7 +37,7 @@ impl Identity {
         ContentHash::of(self)
     }
 
-    /// What another one has otherwise; `None` where the two are alike.
+    /// What the coordinator has otherwise than a worker; `None` where the two are alike.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let mut parts = Vec::new();
         if self.protocol != other.protocol {
@@ -47,8 +49,11 @@ impl Identity {
         let names: std::collections::BTreeSet<&String> =
             self.parts.keys().chain(other.parts.keys()).collect();
         for name in names {
-            if self.parts.get(name) != other.parts.get(name) {
-                parts.push(format!("another {name}"));
+            match (self.parts.get(name), other.parts.get(name)) {
+                (own, theirs) if own == theirs => {}
+                (None, _) => parts.push(format!("no {name} at the worker")),
+                (_, None) => parts.push(format!("no {name} at the coordinator")),
+                _ => parts.push(format!("another {name}")),
             }
         }
         (!parts.is_empty()).then(|| parts.join(", "))
@@ -83,12 +88,14 @@ pub(crate) enum Ask {
     /// A call of a language model.
     Complete {
         job: JobId,
-        /// Tells the deliveries of a job apart.
-        delivery: u64,
-        /// The number of the call in its delivery. One that is asked again, because its answer was lost, keeps it.
-        call: u64,
+        /// A number that tells the deliveries of a job apart, and that of the call in its delivery. One that is asked again,
+        /// because its answer was lost, keeps both.
+        call: (u64, u64),
         model: String,
         request: Box<LmRequest>,
+        /// What came of it at the worker, which was allowed to make it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made: Option<Box<Outcome>>,
     },
     /// What became of a rollout.
     Done { job: JobId, result: Box<RolloutResult> },
@@ -107,6 +114,10 @@ pub(crate) enum Answer {
     Failed {
         error: LmError,
     },
+    /// The worker has the model itself, and may ask it this.
+    Allowed {
+        request: Box<LmRequest>,
+    },
     Noted,
     /// The rollout is of no interest any more.
     Gone,
@@ -119,15 +130,18 @@ pub(crate) struct RolloutResult {
     steps: Vec<Step>,
     score: Option<Score>,
     error: Option<Failure>,
+    /// What a user should know of the program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
 }
 
 impl RolloutResult {
-    pub(crate) fn of(trace: Trace) -> Self {
-        Self { prediction: trace.prediction, steps: trace.steps, score: trace.score, error: trace.error }
+    pub(crate) fn of(trace: Trace, notes: Vec<String>) -> Self {
+        Self { prediction: trace.prediction, steps: trace.steps, score: trace.score, error: trace.error, notes }
     }
 
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { prediction: None, steps: Vec::new(), score: None, error: Some(failure) }
+        Self { prediction: None, steps: Vec::new(), score: None, error: Some(failure), notes: Vec::new() }
     }
 
     /// Puts it into the trace of the coordinator, all but the steps, which are handed over.
@@ -152,6 +166,9 @@ mod tests {
         assert_eq!(of("a").difference(&of("a")), None);
         assert_eq!(of("a").difference(&of("b")).as_deref(), Some("another program"));
         let mut other = of("a");
+        other.parts.insert("file `app.py`".to_owned(), ContentHash::of("app"));
+        assert_eq!(of("a").difference(&other).as_deref(), Some("no file `app.py` at the worker"));
+        assert_eq!(other.difference(&of("a")).as_deref(), Some("no file `app.py` at the coordinator"));
         (other.protocol, other.release) = (0, "0.0.1".to_owned());
         let says = of("a").difference(&other).unwrap();
         assert!(says.starts_with("protocol 1 and 0, promptopt "), "{says}");

@@ -1,13 +1,86 @@
-//! The replies of one rollout, so that a second delivery of it pays nothing twice.
+//! The calls of one rollout, so that a second delivery of it pays nothing twice.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use promptopt_core::data::ContentHash;
 use promptopt_core::lm::{LmError, LmReply, LmRequest};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
-pub(crate) type Place = Arc<OnceCell<Result<LmReply, LmError>>>;
+/// What came of a call.
+pub(crate) type Outcome = Result<LmReply, LmError>;
+
+/// One call of a rollout.
+#[derive(Default)]
+pub(crate) struct Place {
+    /// What is handed on, once the budget and the journal have it.
+    pub(crate) outcome: OnceCell<Outcome>,
+    own: watch::Sender<Own>,
+}
+
+/// A call of a model that workers have themselves.
+#[derive(Default)]
+enum Own {
+    /// It is no such call, or not allowed yet.
+    #[default]
+    Closed,
+    /// A worker is to make it.
+    Allowed(LmRequest),
+    Made(Outcome),
+    /// The rollout ended before.
+    Over,
+}
+
+impl Place {
+    /// Has a call made by the worker that asks; `None` where the rollout ends before it is.
+    pub(crate) async fn by_a_worker(&self, request: &LmRequest) -> Option<Outcome> {
+        self.own.send_if_modified(|own| {
+            let is_new = matches!(own, Own::Closed);
+            if is_new {
+                *own = Own::Allowed(request.clone());
+            }
+            is_new
+        });
+        let mut own = self.own.subscribe();
+        let own = own.wait_for(|own| matches!(own, Own::Made(_) | Own::Over)).await.ok()?;
+        match &*own {
+            Own::Made(outcome) => Some(outcome.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits until a worker is to make the call, and for what it is to ask.
+    pub(crate) async fn allowed(&self) -> LmRequest {
+        let mut own = self.own.subscribe();
+        if let Ok(own) = own.wait_for(|own| matches!(own, Own::Allowed(_))).await
+            && let Own::Allowed(request) = &*own
+        {
+            return request.clone();
+        }
+        std::future::pending().await
+    }
+
+    /// What came of the call at a worker. The first one counts.
+    pub(crate) fn made(&self, outcome: Outcome) {
+        self.own.send_if_modified(|own| {
+            let is_first = matches!(own, Own::Allowed(_));
+            if is_first {
+                *own = Own::Made(outcome);
+            }
+            is_first
+        });
+    }
+
+    fn end(&self) {
+        self.own.send_if_modified(|own| {
+            let is_open = matches!(own, Own::Closed | Own::Allowed(_));
+            if is_open {
+                *own = Own::Over;
+            }
+            is_open
+        });
+    }
+}
 
 /// What a rollout asked, and the replies. The n-th equal request of each delivery is the same call.
 #[derive(Default)]
@@ -15,16 +88,21 @@ pub(crate) struct Replies(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    places: HashMap<(ContentHash, u64), Place>,
+    places: HashMap<(ContentHash, u64), Arc<Place>>,
     asked: HashMap<(u64, ContentHash), u64>,
     /// The places of calls by delivery and number, for answers that were lost on their way.
-    calls: HashMap<(u64, u64), Place>,
+    calls: HashMap<(u64, u64), Arc<Place>>,
 }
 
 impl Replies {
     /// Where the reply to the n-th call of a delivery is, or will be: that of another delivery's equal request, where there is
     /// one.
-    pub(crate) fn place(&self, (delivery, number): (u64, u64), model: &str, request: &LmRequest) -> Place {
+    pub(crate) fn place(
+        &self,
+        (delivery, number): (u64, u64),
+        model: &str,
+        request: &LmRequest,
+    ) -> Arc<Place> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = known.calls.get(&(delivery, number)) {
             return Arc::clone(place);
@@ -35,6 +113,12 @@ impl Replies {
         let place = Arc::clone(known.places.entry((hash, before)).or_default());
         known.calls.insert((delivery, number), Arc::clone(&place));
         place
+    }
+
+    /// The rollout is over: no worker makes a call for it any more.
+    pub(crate) fn end(&self) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.places.values().for_each(|place| place.end());
     }
 }
 
@@ -53,7 +137,7 @@ mod tests {
         let ask = async |call: (u64, u64), text: &str| {
             let request = LmRequest::new(vec![Message::user(text)]);
             let place = replies.place(call, "m", &request);
-            let reply = place.get_or_init(async || {
+            let reply = place.outcome.get_or_init(async || {
                 let number = paid.fetch_add(1, Ordering::SeqCst);
                 Ok(LmReply::text(number.to_string(), Usage::call(1, 1)))
             });

@@ -1,7 +1,11 @@
 //! The seam between the fleet and what carries its messages.
 
+use std::future::Future;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 use crate::Error;
 use crate::member::{Describe, Member};
@@ -10,16 +14,19 @@ use crate::protocol::JobId;
 /// A question of a worker, with the way back.
 #[non_exhaustive]
 pub struct Question {
-    /// What it asks.
-    pub payload: Bytes,
+    /// What it asks, once it is there as a whole; `None` where it cannot be read.
+    pub payload: BoxFuture<'static, Option<Bytes>>,
     /// Carries the answer.
     pub reply: Box<dyn Reply>,
 }
 
 impl Question {
     /// A question that is answered in a way.
-    pub fn new(payload: Bytes, reply: Box<dyn Reply>) -> Self {
-        Self { payload, reply }
+    pub fn new(
+        payload: impl Future<Output = Option<Bytes>> + Send + 'static,
+        reply: Box<dyn Reply>,
+    ) -> Self {
+        Self { payload: payload.boxed(), reply }
     }
 }
 

@@ -57,8 +57,8 @@ struct Materials {
 }
 
 impl Worker {
-    /// A worker with a program and its metric. The model says what is known of the one that the program runs on; it is never
-    /// called.
+    /// A worker with a program and its metric. The model says what is known of the one that the program runs on; it is called
+    /// only where the coordinator's is [`OnWorkers`](crate::OnWorkers).
     pub fn new(
         program: Box<dyn Evaluator>,
         model: Arc<dyn LanguageModel>,
@@ -206,7 +206,7 @@ impl Shared {
             trace = run_once(&*self.program, &context, example) => match cancellation.is_cancelled() {
                 // What comes of a rollout whose calls are not made any more is not its result.
                 true => Err(Error::NoCoordinator),
-                false => Ok(RolloutResult::of(trace)),
+                false => Ok(RolloutResult::of(trace, self.program.notes())),
             },
         }
     }
@@ -293,13 +293,14 @@ struct Delivery {
 
 impl Layer for Calls {
     fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
-        Arc::new(Remote { profile: model.profile(), delivery: Arc::clone(&self.0) })
+        Arc::new(Remote { profile: model.profile(), model, delivery: Arc::clone(&self.0) })
     }
 }
 
-/// A model that the coordinator calls.
+/// A model that the coordinator calls, or allows to call.
 struct Remote {
     profile: ModelProfile,
+    model: Arc<dyn LanguageModel>,
     delivery: Arc<Delivery>,
 }
 
@@ -312,20 +313,28 @@ impl LanguageModel for Remote {
     async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
         let Delivery { shared, job, id, next, cancellation } = &*self.delivery;
         let model = if self.profile.id == shared.model.profile().id { &job.model } else { &self.profile.id };
-        let ask = Ask::Complete {
-            job: job.id.clone(),
-            delivery: *id,
-            call: next.fetch_add(1, Ordering::Relaxed),
-            model: model.clone(),
-            request: Box::new(request.clone()),
-        };
-        match shared.ask(&job.id.run, &ask).await {
-            Ok(Answer::Reply { reply }) => Ok(*reply),
-            Ok(Answer::Failed { error }) => Err(error),
-            // The rollout is of no interest any more, or nobody is there to pay for it.
-            _ => {
-                cancellation.cancel();
-                Err(LmError::Cancelled)
+        let call = (*id, next.fetch_add(1, Ordering::Relaxed));
+        let mut made = None;
+        loop {
+            let ask = Ask::Complete {
+                job: job.id.clone(),
+                call,
+                model: model.clone(),
+                request: Box::new(request.clone()),
+                made: made.take(),
+            };
+            match shared.ask(&job.id.run, &ask).await {
+                Ok(Answer::Reply { reply }) => return Ok(*reply),
+                Ok(Answer::Failed { error }) => return Err(error),
+                Ok(Answer::Allowed { request }) => {
+                    let one = Attempts::asking(|| false);
+                    made = Some(Box::new(self.model.complete(&request, &one).await));
+                }
+                // The rollout is of no interest any more, or nobody is there to pay for it.
+                _ => {
+                    cancellation.cancel();
+                    return Err(LmError::Cancelled);
+                }
             }
         }
     }

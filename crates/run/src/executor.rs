@@ -14,4 +14,9 @@ pub trait Executor: Send + Sync {
     /// Runs the program once on an example, under the prompts of the context, and judges its answer. It never fails: what
     /// goes wrong is part of the trace, as in [`run_once`](crate::run_once). A future that is dropped ends the rollout.
     async fn rollout(&self, program: &dyn Evaluator, context: &CallContext, example: Arc<Example>) -> Trace;
+
+    /// What whoever makes them noticed of the program ([`Module::notes`](promptopt_core::program::Module::notes)).
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -68,6 +68,10 @@ pub(crate) struct ModelSection {
     pub(crate) requests_per_minute: Option<u64>,
     /// The most tokens a minute, read and written. Default: as many as the server bears.
     pub(crate) tokens_per_minute: Option<u64>,
+    /// With `--fleet`: each worker has the model itself, such as one on its machine, and makes the calls of its rollouts under
+    /// an allowance. Default: all calls are made by the coordinator.
+    #[serde(default)]
+    pub(crate) on_workers: bool,
     /// Further headers. Secrets do not belong here.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,

@@ -6,6 +6,8 @@
 mod faults;
 #[path = "fleet/machines.rs"]
 mod machines;
+#[path = "fleet/own.rs"]
+mod own;
 #[path = "fleet/proxy.rs"]
 mod proxy;
 #[path = "fleet/same.rs"]

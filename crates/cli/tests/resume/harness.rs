@@ -74,6 +74,8 @@ pub(crate) struct Behaviour {
     pub(crate) echo: Option<String>,
     /// Nothing but errors after so many requests.
     pub(crate) fail_after: Option<usize>,
+    /// What requests must carry as their key.
+    pub(crate) key: Option<String>,
 }
 
 /// A server, and folders with a task on it.
@@ -285,9 +287,10 @@ impl Harness {
             echo: behaviour.echo,
             fail_after: behaviour.fail_after,
         };
+        let key = behaviour.key;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, None)).unwrap();
+        let server = runtime.block_on(LoopbackServer::start(Arc::new(model), Duration::ZERO, key)).unwrap();
         Self {
             server,
             seen,

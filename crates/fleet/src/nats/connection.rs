@@ -1,6 +1,7 @@
 //! A connection, and what every end needs of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use promptopt_core::data::ContentHash;
 use secrecy::ExposeSecret as _;
 use tokio::sync::oneshot;
@@ -190,7 +191,20 @@ impl Connection {
 
 /// The options of the client.
 async fn with_credentials(options: &NatsOptions) -> Result<ConnectOptions, Error> {
-    let mut connect = ConnectOptions::new().name("promptopt").request_timeout(Some(Duration::from_secs(10)));
+    let connect = ConnectOptions::new().name("promptopt").request_timeout(Some(Duration::from_secs(10)));
+    let (server, is_away) = (options.shown(), Arc::new(AtomicBool::new(false)));
+    let mut connect = connect.event_callback(move |event| {
+        match event {
+            Event::Disconnected if !is_away.swap(true, Ordering::Relaxed) => {
+                tracing::warn!("the connection to {server} is lost; it is tried again until it is back");
+            }
+            Event::Connected if is_away.swap(false, Ordering::Relaxed) => {
+                tracing::warn!("the connection to {server} is back");
+            }
+            _ => {}
+        }
+        std::future::ready(())
+    });
     connect = match &options.credentials {
         None => connect,
         Some(NatsCredentials::File(path)) => connect.credentials_file(path).await.map_err(|error| {

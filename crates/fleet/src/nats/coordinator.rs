@@ -1,6 +1,7 @@
 //! The coordinator's end of a connection.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -159,17 +160,15 @@ impl Coordinating for NatsCoordinator {
     }
 
     async fn next(&self) -> Option<Question> {
-        let mut questions = self.questions.lock().await;
-        loop {
-            let message = questions.next().await?;
-            match self.shared.parcels.unpack(&message.payload).await {
-                Ok(payload) => {
-                    let way = Way { shared: Arc::clone(&self.shared), subject: message.reply };
-                    return Some(Question::new(payload, Box::new(way)));
-                }
-                Err(error) => tracing::warn!("a question of a worker cannot be read: {error}"),
-            }
-        }
+        let message = self.questions.lock().await.next().await?;
+        let shared = Arc::clone(&self.shared);
+        let way = Way { shared: Arc::clone(&shared), subject: message.reply };
+        // A large one has to be fetched, for which others do not wait.
+        let payload = async move {
+            let unpacked = shared.parcels.unpack(&message.payload).await;
+            unpacked.inspect_err(|error| tracing::warn!("a question of a worker cannot be read: {error}")).ok()
+        };
+        Some(Question::new(payload, Box::new(way)))
     }
 
     fn describe(&self, role: Describe) {
@@ -191,6 +190,12 @@ impl Coordinating for NatsCoordinator {
 }
 
 impl NatsCoordinator {
+    /// Bytes that came in and went out so far, of everything.
+    pub fn traffic(&self) -> (u64, u64) {
+        let statistics = self.shared.client.statistics();
+        (statistics.in_bytes.load(Ordering::Relaxed), statistics.out_bytes.load(Ordering::Relaxed))
+    }
+
     async fn purge(&self, subject: String) {
         let Ok(Some(stream)) = self.shared.stream().await else { return };
         if let Err(error) = stream.purge().filter(subject).await {

@@ -111,7 +111,8 @@ impl<'p> Run<'p> {
         self.change_formats(&traces);
         self.note_uncounted();
         self.note_unasked(&traces);
-        for note in self.program.notes() {
+        let elsewhere = self.options.executor.as_ref().map(|executor| executor.notes());
+        for note in self.program.notes().into_iter().chain(elsewhere.into_iter().flatten()) {
             self.warn(note);
         }
         let made: Vec<Arc<Trace>> = traces.iter().flatten().cloned().collect();

@@ -73,6 +73,12 @@ fn a_worker_that_waited_through_a_restart_of_the_server_works_again() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(worker.leave().success());
     assert!(made(&worker) > 20);
+    // What its client says of it is for those who know the client.
+    let said = worker.said();
+    for event in ["is lost; it is tried again until it is back", "is back"] {
+        assert!(said.contains(&format!("the connection to {url} {event}")), "{said}");
+    }
+    assert!(!said.contains("async_nats"), "{said}");
 }
 
 #[test]
@@ -140,6 +146,11 @@ fn one_that_differs_is_told_what_differs() {
     refused("[data]", "[metric]\nkind = \"exact\"\n[data]", &["another metric", advice]);
     refused("name = \"m\"", "name = \"n\"", &["another model", advice]);
     refused("text = \"Say the department of a ticket.\"", "file = \"away.txt\"", &["away.txt"]);
+    // The files that a command names are compared as well.
+    std::fs::write(at.join("app.py"), "# another one").unwrap();
+    refused("[data]", "[data]", &["another file `app.py`", advice]);
+    std::fs::remove_file(at.join("app.py")).unwrap();
+    refused("[data]", "[data]", &["no file `app.py` at the worker", advice]);
     crate::harness::kill(&mut coordinator);
     assert_eq!(harness.requests(), 0);
 }

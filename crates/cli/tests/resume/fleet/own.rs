@@ -1,0 +1,60 @@
+//! Models that workers have themselves.
+
+use super::machines::{AT_ONCE, Machine, Server, folder, optimize, results, task};
+use crate::harness::{Behaviour, Harness, command, completed, said, wait_until};
+use crate::{OPTIMIZERS, harness};
+
+/// The model that workers have, behind a key that the coordinator has not; whoever writes is another server.
+fn own(key: &str) -> Harness {
+    Harness::start(Behaviour { key: Some(key.to_owned()), ..Behaviour::default() })
+}
+
+fn worker(at: &std::path::Path, url: &str) -> Machine {
+    let mut command = command(at, &[]);
+    command.env("OWN_KEY", "workers-key");
+    Machine::begin(command, at, url, 2)
+}
+
+#[test]
+fn workers_call_the_model_that_they_have() {
+    let Some(server) = Server::start() else { return };
+    let (own, writer) = (own("workers-key"), Harness::start(Behaviour::default()));
+    let url = server.url();
+    for optimizer in OPTIMIZERS {
+        let task = task(&own, optimizer, 120).replace(
+            "[data]",
+            &format!(
+                "api_key_env = \"OWN_KEY\"\non_workers = true\n[prompt_model]\nname = \"m\"\nbase_url = \"{}\"\n[data]",
+                writer.base_url()
+            ),
+        );
+        let run = |arguments: &[&str], key: &str, workers: usize, dies: bool| {
+            own.reset();
+            let folder = folder(&own, &task);
+            let at = folder.path();
+            let mut machines: Vec<Machine> = (0..workers).map(|_| worker(at, &url)).collect();
+            let child = command(at, arguments).env("OWN_KEY", key).spawn().unwrap();
+            if dies {
+                // In the middle of calls, which are made again.
+                wait_until("calls", || own.requests() > 20);
+                harness::kill(&mut machines[0].child);
+            }
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{optimizer}: {}", said(&output));
+            for machine in &mut machines[usize::from(dies)..] {
+                assert!(machine.leave().success(), "{optimizer}: {}", machine.said());
+            }
+            let kept = completed(at);
+            (results(at), own.requests(), kept)
+        };
+        let alone = run(&optimize(None), "workers-key", 0, false);
+        // With another key the coordinator would get no reply.
+        let together = run(&optimize(Some(&url)), "none", 2, false);
+        assert_eq!(together, alone, "{optimizer}");
+        own.set_latency(std::time::Duration::from_millis(60));
+        let (outcome, requests, kept) = run(&optimize(Some(&url)), "none", 2, true);
+        own.set_latency(std::time::Duration::from_millis(15));
+        assert_eq!((outcome, kept), (alone.0, alone.2), "{optimizer}");
+        assert!((alone.1..=alone.1 + AT_ONCE).contains(&requests), "{optimizer}: {requests} and {}", alone.1);
+    }
+}
