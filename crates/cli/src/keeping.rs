@@ -178,10 +178,14 @@ impl LanguageModel for Settling {
         let (request, asked) = (request.clone(), attempts.clone());
         let attempts = Attempts::asking(move || !cancellation.is_cancelled() && asked.another());
         let out = Out::begin(&self.requests);
-        let call = tokio::spawn(async move {
+        let call = async move {
             let _out = out;
             model.complete(&request, &attempts).await
-        });
+        };
+        // It stays the call of a worker that asked for it.
+        #[cfg(feature = "fleet")]
+        let call = promptopt_fleet::OnWorkers::carried(call);
+        let call = tokio::spawn(call);
         match call.await {
             Ok(reply) => {
                 if let Some(clock) = &self.clock {

@@ -109,8 +109,9 @@ pub async fn main() -> ExitCode {
         (_, true) => "error",
         _ => "warn",
     };
-    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=warn,reqwest=warn,rmcp=off,async_nats=off")));
+    let filter = EnvFilter::try_from_env("PROMPTOPT_LOG").unwrap_or_else(|_| {
+        EnvFilter::new(format!("{level},hyper=warn,reqwest=warn,rmcp=off,async_nats=off"))
+    });
     let output = Output::new(args.output);
     let result = match traces::begin(&args.traces, filter) {
         Ok(traces) => {

@@ -104,7 +104,9 @@ pub(crate) async fn choose(
     }
     if name == "sim" {
         if section.on_workers {
-            bail!("`model.on_workers` is for models that a worker can have; the simulated one knows the data, which workers have not");
+            bail!(
+                "`model.on_workers` is for models that a worker can have; the simulated one knows the data, which workers have not"
+            );
         }
         let model = Arc::new(SimulatedLm::over_examples(rows.all(), section.seed.unwrap_or(0)));
         return Ok(ChosenModel { model, is_embedded: false, is_simulated: true });

@@ -360,7 +360,8 @@ impl Open {
         let work = {
             let (open, place) = (Arc::clone(&self), Arc::clone(&place));
             async move {
-                let outcome = place.outcome.get_or_init(|| open.call(Arc::clone(&place), &model, request)).await;
+                let outcome =
+                    place.outcome.get_or_init(|| open.call(Arc::clone(&place), &model, request)).await;
                 // Whoever asked may be gone.
                 let _ = told.send(outcome.clone());
             }
@@ -379,7 +380,7 @@ impl Open {
                 Ok(Err(error)) => Answer::Failed { error },
                 Err(_) => Answer::Gone,
             },
-            request = place.allowed() => Answer::Allowed { request: Box::new(request) },
+            request = place.allowed() => Answer::Allowed { request },
         }
     }
 

@@ -29,6 +29,33 @@ impl OnWorkers {
         Self(model)
     }
 
+    /// A call as it is when something between a run and this model moves it to another task: it stays that of the worker that
+    /// asked, and ends with its rollout. Without it the call goes to the coordinator's own model.
+    ///
+    /// ```
+    /// # async fn moved(call: impl Future<Output = Result<LmReply, LmError>> + Send + 'static) {
+    /// # use promptopt_core::lm::{LmError, LmReply};
+    /// # use promptopt_fleet::OnWorkers;
+    /// tokio::spawn(OnWorkers::carried(call));
+    /// # }
+    /// # fn main() {}
+    /// ```
+    pub fn carried<F>(call: F) -> impl Future<Output = Result<LmReply, LmError>> + use<F>
+    where
+        F: Future<Output = Result<LmReply, LmError>>,
+    {
+        let place = ASKED.try_with(Arc::clone).ok();
+        async move {
+            let Some(place) = place else { return call.await };
+            let call = Self::asked_for(Arc::clone(&place), call);
+            tokio::select! {
+                biased;
+                outcome = call => outcome,
+                () = place.over() => Err(LmError::Cancelled),
+            }
+        }
+    }
+
     /// Does the work of a call that a worker asks for.
     pub(crate) async fn asked_for<T>(place: Arc<Place>, call: impl Future<Output = T>) -> T {
         ASKED.scope(place, call).await
@@ -52,7 +79,12 @@ impl LanguageModel for OnWorkers {
         self.0.complete(request, attempts).await
     }
 
-    async fn stream(&self, request: &LmRequest, attempts: &Attempts, tell: Tell<'_>) -> Result<LmReply, LmError> {
+    async fn stream(
+        &self,
+        request: &LmRequest,
+        attempts: &Attempts,
+        tell: Tell<'_>,
+    ) -> Result<LmReply, LmError> {
         match ASKED.try_with(|_| ()) {
             Ok(()) => self.complete(request, attempts).await,
             Err(_) => self.0.stream(request, attempts, tell).await,

@@ -137,7 +137,13 @@ pub(crate) struct RolloutResult {
 
 impl RolloutResult {
     pub(crate) fn of(trace: Trace, notes: Vec<String>) -> Self {
-        Self { prediction: trace.prediction, steps: trace.steps, score: trace.score, error: trace.error, notes }
+        Self {
+            prediction: trace.prediction,
+            steps: trace.steps,
+            score: trace.score,
+            error: trace.error,
+            notes,
+        }
     }
 
     pub(crate) fn failed(failure: Failure) -> Self {

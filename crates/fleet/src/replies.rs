@@ -25,7 +25,7 @@ enum Own {
     #[default]
     Closed,
     /// A worker is to make it.
-    Allowed(LmRequest),
+    Allowed(Box<LmRequest>),
     Made(Outcome),
     /// The rollout ended before.
     Over,
@@ -37,7 +37,7 @@ impl Place {
         self.own.send_if_modified(|own| {
             let is_new = matches!(own, Own::Closed);
             if is_new {
-                *own = Own::Allowed(request.clone());
+                *own = Own::Allowed(Box::new(request.clone()));
             }
             is_new
         });
@@ -50,7 +50,7 @@ impl Place {
     }
 
     /// Waits until a worker is to make the call, and for what it is to ask.
-    pub(crate) async fn allowed(&self) -> LmRequest {
+    pub(crate) async fn allowed(&self) -> Box<LmRequest> {
         let mut own = self.own.subscribe();
         if let Ok(own) = own.wait_for(|own| matches!(own, Own::Allowed(_))).await
             && let Own::Allowed(request) = &*own
@@ -69,6 +69,14 @@ impl Place {
             }
             is_first
         });
+    }
+
+    /// Waits until the rollout has ended.
+    pub(crate) async fn over(&self) {
+        let mut own = self.own.subscribe();
+        if own.wait_for(|own| matches!(own, Own::Over)).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     fn end(&self) {

@@ -22,10 +22,7 @@ pub struct Question {
 
 impl Question {
     /// A question that is answered in a way.
-    pub fn new(
-        payload: impl Future<Output = Option<Bytes>> + Send + 'static,
-        reply: Box<dyn Reply>,
-    ) -> Self {
+    pub fn new(payload: impl Future<Output = Option<Bytes>> + Send + 'static, reply: Box<dyn Reply>) -> Self {
         Self { payload: payload.boxed(), reply }
     }
 }

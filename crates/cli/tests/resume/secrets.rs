@@ -86,7 +86,7 @@ fn no_file_and_no_stream_holds_a_secret_that_replies_repeat() {
     for (fail_after, key, other) in [(None, KEYS[0], "fl-"), (Some(40), KEYS[1], "sk-")] {
         let known = CANARIES.into_iter().chain([LOGIN]).filter(|secret| !secret.starts_with(other));
         let echo = known.collect::<Vec<_>>().join(" and ");
-        let harness = Harness::start(Behaviour { echo: Some(echo), fail_after });
+        let harness = Harness::start(Behaviour { echo: Some(echo), fail_after, key: None });
         let url = harness.base_url();
         let writer = url.replace("//", "//ann:pw-canary-2222-login@") + "?token=" + CANARIES[4];
         let (names, spoken) = check(&task(&harness, key, &url, &writer), &harness);

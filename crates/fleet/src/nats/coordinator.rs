@@ -166,7 +166,9 @@ impl Coordinating for NatsCoordinator {
         // A large one has to be fetched, for which others do not wait.
         let payload = async move {
             let unpacked = shared.parcels.unpack(&message.payload).await;
-            unpacked.inspect_err(|error| tracing::warn!("a question of a worker cannot be read: {error}")).ok()
+            unpacked
+                .inspect_err(|error| tracing::warn!("a question of a worker cannot be read: {error}"))
+                .ok()
         };
         Some(Question::new(payload, Box::new(way)))
     }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
+use async_nats::jetstream::context::CreateObjectStoreError;
 use async_nats::jetstream::object_store::{Config, ObjectStore};
 use async_nats::jetstream::stream::StorageType;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -69,7 +70,7 @@ impl Parcels {
     }
 
     /// Makes the store where it is not there.
-    pub(super) async fn make(&self) -> Result<(), Error> {
+    pub(super) async fn make(&self) -> Result<(), CreateObjectStoreError> {
         if self.store().await.is_ok() {
             return Ok(());
         }
@@ -79,7 +80,7 @@ impl Parcels {
             storage: StorageType::Memory,
             ..Config::default()
         };
-        self.jetstream.create_object_store(config).await.map(drop).map_err(wrong)
+        self.jetstream.create_object_store(config).await.map(drop)
     }
 
     async fn store(&self) -> Result<ObjectStore, Error> {

@@ -122,7 +122,9 @@ async fn hear_of_runs(shared: &Shared) {
             Err(_) => Some("another version of promptopt".to_owned()),
         };
         if let Some(difference) = difference {
-            tracing::warn!("a run began that this worker takes no part in, because the two differ: {difference}");
+            tracing::warn!(
+                "a run began that this worker takes no part in, because the two differ: {difference}"
+            );
         }
     }
 }
