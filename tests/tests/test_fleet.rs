@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Fields, Prediction};
 use promptopt_core::lm::LanguageModel;
-use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor};
+use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor, Unavailable};
+use promptopt_core::trace::FailureKind;
 use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, OnWorkers, Worker, Working};
 use promptopt_run::{Executor, Optimizer as _};
 use serde_json::Value;
@@ -218,4 +219,83 @@ async fn a_rollout_that_kills_its_workers_is_a_failure_of_the_program() {
     assert!(message.contains("was given to 4 workers"), "{message}");
     working.abort();
     assert!(transport.lease() > Duration::ZERO);
+}
+
+/// A program whose machine lacks what it needs, for all rows or for one.
+struct Elsewhere {
+    program: Box<dyn Module>,
+    row: Option<String>,
+}
+
+#[async_trait]
+impl Module for Elsewhere {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        self.program.predictors()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        self.program.predictors_mut()
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        if self.row.as_ref().is_none_or(|row| inputs.values().any(|value| value == row)) {
+            return Err(Unavailable::new("the compiler is not there").into());
+        }
+        self.program.run(context, inputs).await
+    }
+}
+
+fn elsewhere(transport: &LocalTransport, row: Option<String>) -> Worker {
+    let (program, metric, model, _) = task("rules", 3);
+    let program = Elsewhere { program, row };
+    Worker::new(Box::new(program.with_metric(metric)), model, Arc::new(transport.clone())).with_slots(2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_lacks_something_leaves_its_rollouts_to_others() {
+    let alone = outcome("rules", "copro", None, Some(300)).await;
+    let transport = LocalTransport::new();
+    let fleet = fleet(&transport);
+    let broken = elsewhere(&transport, None);
+    let leaving = tokio::spawn(async move { broken.run(&Cancellation::new()).await });
+    let healthy = {
+        // Not before the other one has left.
+        let transport = transport.clone();
+        tokio::spawn(async move {
+            let left = leaving.await.unwrap();
+            worker(&transport, "rules", 2);
+            left
+        })
+    };
+    assert_eq!(outcome("rules", "copro", Some(fleet), Some(300)).await, alone);
+    let error = healthy.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("the compiler is not there"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_worker_can_do_is_a_failure_in_the_end() {
+    let transport = LocalTransport::new();
+    let fleet = fleet(&transport);
+    let (program, metric, model, rows) = task("rules", 3);
+    let row = rows[0].inputs().values().next().unwrap().as_str().unwrap().to_owned();
+    let worker = elsewhere(&transport, Some(row));
+    let working = tokio::spawn(async move { worker.run(&Cancellation::new()).await });
+    let program = program.with_metric(metric);
+    let rollout = |row: usize| {
+        let context = CallContext::new(Arc::clone(&model));
+        let (fleet, program, example) = (&fleet, &program, Arc::new(rows[row].clone()));
+        async move { fleet.rollout(program, &context, example).await }
+    };
+    let (first, second) = tokio::join!(rollout(0), async {
+        // The others go on, so the worker stays.
+        for row in (1..20).cycle().take(60) {
+            assert!(rollout(row).await.score.is_some());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        rollout(1).await
+    });
+    let failure = first.error.unwrap();
+    assert_eq!((failure.kind, second.score.is_some()), (FailureKind::Provider, true));
+    assert!(!working.is_finished());
+    working.abort();
 }

@@ -24,6 +24,11 @@ use crate::protocol::{Answer, Ask, Job, JobId, RolloutResult};
 use crate::replies::{Outcome, Place, Replies};
 use crate::transport::{Coordinating, Question};
 
+/// What was not possible at workers so often is not possible. A worker that can make no rollout leaves long before.
+const MOST_OUTAGES: u64 = 20;
+/// The most reasons of outages that are told.
+const MOST_TOLD: usize = 20;
+
 /// Makes rollouts on other machines. Every call of a language model comes back here and goes through the context of its
 /// rollout, so budgets, journal, limits and results are those of a run in one process.
 pub struct Fleet {
@@ -42,6 +47,8 @@ struct Shared {
     figures: Figures,
     /// What workers noticed of the program.
     notes: Mutex<BTreeSet<String>>,
+    /// Why workers could not make rollouts, each reason once.
+    outages: Mutex<BTreeSet<String>>,
 }
 
 /// What a fleet did so far.
@@ -75,6 +82,8 @@ struct Open {
     payload: Bytes,
     replies: Replies,
     result: Mutex<Option<oneshot::Sender<RolloutResult>>>,
+    /// How often it was not possible at a worker.
+    outages: AtomicU64,
     /// When a worker was heard of last.
     heard: Mutex<Instant>,
     /// Calls that go on; `None` when the rollout is over.
@@ -112,6 +121,7 @@ impl Fleet {
             materials: Mutex::default(),
             figures: Figures::default(),
             notes: Mutex::default(),
+            outages: Mutex::default(),
         });
         // The transport outlives whoever asks it, and must not keep the run alive.
         let told = Arc::downgrade(&shared);
@@ -167,6 +177,7 @@ impl Executor for Fleet {
             payload: payload.clone(),
             replies: Replies::default(),
             result: Mutex::new(Some(sender)),
+            outages: AtomicU64::new(0),
             heard: Mutex::new(Instant::now()),
             calls: Mutex::new(Some(JoinSet::new())),
         };
@@ -270,13 +281,29 @@ impl Shared {
                 None => Answer::Gone,
             },
             Ok(Ask::Done { job, result }) => self.done(&job, *result),
+            Ok(Ask::Again { job }) => {
+                if let Some(open) = self.open(&job)
+                    && let Err(error) = self.transport.offer(&job, open.payload.clone()).await
+                {
+                    tracing::debug!("a rollout is put into the queue later: {error}");
+                }
+                Answer::Noted
+            }
         };
         reply.send(written(&answer)).await;
     }
 
     fn done(&self, job: &JobId, result: RolloutResult) -> Answer {
-        let sender =
-            self.open(job).and_then(|open| open.result.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let open = self.open(job);
+        if let (Some(open), Some(reason)) = (&open, &result.outage)
+            && open.outages.fetch_add(1, Ordering::Relaxed) < MOST_OUTAGES
+        {
+            if self.with_outages(|outages| outages.len() < MOST_TOLD && outages.insert(reason.clone())) {
+                tracing::warn!("a worker could not make a rollout, which goes to another one: {reason}");
+            }
+            return Answer::Again;
+        }
+        let sender = open.and_then(|open| open.result.lock().unwrap_or_else(PoisonError::into_inner).take());
         match sender {
             Some(sender) => {
                 self.figures.made.fetch_add(1, Ordering::Relaxed);
@@ -334,6 +361,10 @@ impl Shared {
 
     fn with_jobs<T>(&self, work: impl FnOnce(&mut HashMap<JobId, Arc<Open>>) -> T) -> T {
         work(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn with_outages<T>(&self, work: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        work(&mut self.outages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with_materials<T>(&self, work: impl FnOnce(&mut HashMap<ContentHash, (Value, usize)>) -> T) -> T {

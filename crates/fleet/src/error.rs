@@ -29,4 +29,7 @@ pub enum Error {
         /// What.
         difference: String,
     },
+    /// A worker can make no rollout where it is.
+    #[error("no rollout can be made here, so they go to other workers: {0}")]
+    Unable(String),
 }

@@ -99,6 +99,8 @@ pub(crate) enum Ask {
     },
     /// What became of a rollout.
     Done { job: JobId, result: Box<RolloutResult> },
+    /// A rollout that was not possible is out of the queue, and can be put in again.
+    Again { job: JobId },
 }
 
 /// What the coordinator answers.
@@ -119,6 +121,8 @@ pub(crate) enum Answer {
         request: Box<LmRequest>,
     },
     Noted,
+    /// Another worker is to make the rollout.
+    Again,
     /// The rollout is of no interest any more.
     Gone,
 }
@@ -130,24 +134,35 @@ pub(crate) struct RolloutResult {
     steps: Vec<Step>,
     score: Option<Score>,
     error: Option<Failure>,
+    /// Why it was not possible at the worker, which says nothing of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outage: Option<String>,
     /// What a user should know of the program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
 }
 
 impl RolloutResult {
-    pub(crate) fn of(trace: Trace, notes: Vec<String>) -> Self {
+    pub(crate) fn of(trace: Trace, outage: Option<String>, notes: Vec<String>) -> Self {
         Self {
             prediction: trace.prediction,
             steps: trace.steps,
             score: trace.score,
             error: trace.error,
+            outage,
             notes,
         }
     }
 
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { prediction: None, steps: Vec::new(), score: None, error: Some(failure), notes: Vec::new() }
+        Self {
+            prediction: None,
+            steps: Vec::new(),
+            score: None,
+            error: Some(failure),
+            outage: None,
+            notes: Vec::new(),
+        }
     }
 
     /// Puts it into the trace of the coordinator, all but the steps, which are handed over.

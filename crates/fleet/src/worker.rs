@@ -1,9 +1,9 @@
 //! A worker: takes rollouts, makes them, and has their calls of language models made by the coordinator.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use promptopt_run::run_once;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::member::WorkerFigures;
@@ -28,6 +29,8 @@ const MOST_DELIVERIES: u64 = 4;
 const REMEMBERED: usize = 4096;
 /// How long a coordinator may be away before its rollouts are given up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The first rest after a rollout that was not possible; each is twice as long as the last.
+const REST: Duration = Duration::from_secs(1);
 /// Between two attempts to ask.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -47,6 +50,18 @@ struct Shared {
     figures: Arc<WorkerFigures>,
     /// Since when coordinators are away, by their runs.
     away: Mutex<HashMap<String, Instant>>,
+    outages: Mutex<Outages>,
+}
+
+/// Rollouts that were not possible here since the last one that was.
+#[derive(Default)]
+struct Outages {
+    count: u32,
+    since: Option<Instant>,
+    /// No rollout is taken before.
+    until: Option<Instant>,
+    /// Why the worker cannot go on.
+    end: Option<String>,
 }
 
 /// Examples and prompts that came once.
@@ -74,6 +89,7 @@ impl Worker {
             materials: Mutex::default(),
             figures,
             away: Mutex::default(),
+            outages: Mutex::default(),
         };
         Self { shared: Arc::new(shared), slots: 1, idle: None }
     }
@@ -101,7 +117,8 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// Where the queue cannot be used.
+    /// Where the queue cannot be used, and [`Error::Unable`] where no rollout was possible here for a while, as its program cannot
+    /// be started or the model that it has gives no replies. They went back into the queue.
     pub async fn run(&self, leave: &Cancellation) -> Result<(), Error> {
         self.shared.figures.slots.store(self.slots as u64, Ordering::Relaxed);
         let mut under_way = JoinSet::new();
@@ -111,7 +128,11 @@ impl Worker {
                 under_way.join_next().await;
             }
             // What is being fetched is not given up when a rollout ends: it would wait for the end of its lease.
-            let mut taking = self.shared.transport.take();
+            let taking = async {
+                self.shared.rest().await?;
+                self.shared.transport.take().await
+            };
+            let mut taking = std::pin::pin!(taking);
             let job = loop {
                 tokio::select! {
                     biased;
@@ -174,39 +195,88 @@ impl Shared {
         } else {
             self.rollout(&job).await
         };
+        let mut answer = Answer::Noted;
         match result {
             Ok(result) => {
+                self.note(result.outage.as_deref());
                 let ask = Ask::Done { job: job.id.clone(), result: Box::new(result) };
-                if let Err(error) = self.ask(&job.id.run, &ask).await {
-                    tracing::warn!("a result could not be handed in: {error}");
+                match self.ask(&job.id.run, &ask).await {
+                    Ok(said) => answer = said,
+                    Err(error) => tracing::warn!("a result could not be handed in: {error}"),
                 }
-                self.figures.made.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => tracing::debug!("a rollout is given up: {error}"),
         }
         leased.finish().await;
+        if answer == Answer::Again {
+            // It is in the queue no more, so the coordinator can put it in as one that nobody had.
+            let again = self.ask(&job.id.run, &Ask::Again { job: job.id.clone() }).await;
+            if let Err(error) = again {
+                tracing::debug!("the coordinator finds out by itself: {error}");
+            }
+        }
+    }
+
+    /// Takes down how a rollout went: after one that was not possible here the next is not taken at once, and after several none.
+    fn note(&self, outage: Option<&str>) {
+        let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(reason) = outage else {
+            self.figures.made.fetch_add(1, Ordering::Relaxed);
+            *outages = Outages::default();
+            return;
+        };
+        let now = Instant::now();
+        let since = *outages.since.get_or_insert(now);
+        let pause = (REST * 2_u32.saturating_pow(outages.count)).min(PATIENCE / 2);
+        outages.count += 1;
+        outages.until = Some(now + pause);
+        if now.duration_since(since) >= PATIENCE {
+            outages.end = Some(reason.to_owned());
+        }
+    }
+
+    /// Waits until rollouts may be possible again.
+    async fn rest(&self) -> Result<(), Error> {
+        loop {
+            let until = {
+                let outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(reason) = &outages.end {
+                    return Err(Error::Unable(reason.clone()));
+                }
+                outages.until.filter(|until| *until > Instant::now())
+            };
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn rollout(self: &Arc<Self>, job: &Job) -> Result<RolloutResult, Error> {
         let example: Arc<Example> = Arc::new(self.material(job, job.example).await?);
         let prompts: Arc<Prompts> = Arc::new(self.material(job, job.prompts).await?);
         let cancellation = Cancellation::new();
-        let calls = Calls(Arc::new(Delivery {
+        let delivery = Arc::new(Delivery {
             shared: Arc::clone(self),
             job: job.clone(),
             id: random()?,
             next: AtomicU64::new(0),
             cancellation: cancellation.clone(),
-        }));
-        let context =
-            CallContext::for_worker(Arc::clone(&self.model), prompts, cancellation.clone(), Arc::new(calls));
+            call_failed: AtomicBool::new(false),
+            outage: OnceLock::new(),
+        });
+        let calls = Arc::new(Calls(Arc::clone(&delivery)));
+        let context = CallContext::for_worker(Arc::clone(&self.model), prompts, cancellation.clone(), calls);
         tokio::select! {
             biased;
             () = cancellation.cancelled() => Err(Error::NoCoordinator),
             trace = run_once(&*self.program, &context, example) => match cancellation.is_cancelled() {
                 // What comes of a rollout whose calls are not made any more is not its result.
                 true => Err(Error::NoCoordinator),
-                false => Ok(RolloutResult::of(trace, self.program.notes())),
+                false => {
+                    let outage = delivery.outage(trace.error.as_ref());
+                    Ok(RolloutResult::of(trace, outage, self.program.notes()))
+                }
             },
         }
     }
@@ -289,6 +359,21 @@ struct Delivery {
     id: u64,
     next: AtomicU64,
     cancellation: Cancellation,
+    /// Whether the coordinator had no reply to a call.
+    call_failed: AtomicBool,
+    /// Why the model that the worker has gave none.
+    outage: OnceLock<String>,
+}
+
+impl Delivery {
+    /// Why the rollout was not possible at this worker, if so: what the coordinator has no reply to is none of its doing.
+    fn outage(&self, failure: Option<&Failure>) -> Option<String> {
+        if let Some(reason) = self.outage.get() {
+            return Some(reason.clone());
+        }
+        let failure = failure.filter(|failure| failure.kind == FailureKind::Provider)?;
+        (!self.call_failed.load(Ordering::Relaxed)).then(|| failure.message.clone())
+    }
 }
 
 impl Layer for Calls {
@@ -311,7 +396,7 @@ impl LanguageModel for Remote {
     }
 
     async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
-        let Delivery { shared, job, id, next, cancellation } = &*self.delivery;
+        let Delivery { shared, job, id, next, cancellation, call_failed, outage } = &*self.delivery;
         let model = if self.profile.id == shared.model.profile().id { &job.model } else { &self.profile.id };
         let call = (*id, next.fetch_add(1, Ordering::Relaxed));
         let mut made = None;
@@ -325,10 +410,22 @@ impl LanguageModel for Remote {
             };
             match shared.ask(&job.id.run, &ask).await {
                 Ok(Answer::Reply { reply }) => return Ok(*reply),
-                Ok(Answer::Failed { error }) => return Err(error),
+                Ok(Answer::Failed { error }) => {
+                    call_failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
                 Ok(Answer::Allowed { request }) => {
                     let one = Attempts::asking(|| false);
-                    made = Some(Box::new(self.model.complete(&request, &one).await));
+                    let outcome = self.model.complete(&request, &one).await;
+                    // Nothing was paid, and the model of another worker may be there.
+                    if let Err(error) = &outcome
+                        && !error.is_caused_by_prompt()
+                        && !error.may_be_billed()
+                    {
+                        let _ = outage.set(error.to_string());
+                        return outcome;
+                    }
+                    made = Some(Box::new(outcome));
                 }
                 // The rollout is of no interest any more, or nobody is there to pay for it.
                 _ => {

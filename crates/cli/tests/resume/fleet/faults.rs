@@ -53,6 +53,8 @@ impl Network {
             format!("link set {outer} up"),
             format!("-n {name} addr add 10.231.{number}.2/30 dev {inner}"),
             format!("-n {name} link set {inner} up"),
+            // The gateway of a program listens there.
+            format!("-n {name} link set lo up"),
         ];
         steps.iter().all(|step| ip(step)).then_some(network)
     }
