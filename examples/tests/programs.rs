@@ -160,7 +160,7 @@ fn check_books(program: &Program, own: &str, caps: [[&str; 2]; 3]) {
                 _ => (priced(search), cap.parse::<Money>().unwrap().as_nanos()),
             };
             assert!(spent <= most, "{case}: {search:?}");
-            assert!(results.said.contains("the budget was used up"), "{case}: {}", results.said);
+            assert!(results.said.contains("the budget has no room for more"), "{case}: {}", results.said);
         }
     }
 }

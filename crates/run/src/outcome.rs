@@ -130,7 +130,7 @@ impl fmt::Display for StopReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Completed => formatter.write_str("all planned work was done"),
-            Self::Budget => formatter.write_str("the budget was used up"),
+            Self::Budget => formatter.write_str("the budget has no room for more"),
             Self::MaxErrors { last } => {
                 write!(formatter, "more errors than `max_errors` allows; the last: {last}")
             }
