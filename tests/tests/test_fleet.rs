@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Fields, Prediction};
-use promptopt_core::lm::LanguageModel;
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor, Unavailable};
 use promptopt_core::trace::FailureKind;
 use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, OnWorkers, Worker, Working};
 use promptopt_run::{Executor, Optimizer as _};
+use promptopt_store::{Cache, CacheMode, StoredModel};
 use serde_json::Value;
 
 use crate::recorded::{Counting, on, task};
@@ -298,4 +299,74 @@ async fn what_no_worker_can_do_is_a_failure_in_the_end() {
     assert_eq!((failure.kind, second.score.is_some()), (FailureKind::Provider, true));
     assert!(!working.is_finished());
     working.abort();
+}
+
+/// A model that tells when it is asked, and may never reply.
+struct Hanging {
+    model: Arc<dyn LanguageModel>,
+    hangs: bool,
+    asked: Cancellation,
+}
+
+#[async_trait]
+impl LanguageModel for Hanging {
+    fn profile(&self) -> ModelProfile {
+        self.model.profile()
+    }
+
+    async fn complete(&self, request: &LmRequest, attempts: &Attempts) -> Result<LmReply, LmError> {
+        self.asked.cancel();
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        self.model.complete(request, attempts).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollouts_that_wait_for_one_which_no_worker_has_do_not_keep_it_waiting() {
+    let transport = LocalTransport::new();
+    let fleet = fleet(&transport);
+    let asked = Cancellation::new();
+    let own = |hangs: bool| -> Arc<dyn LanguageModel> {
+        let (.., model, _) = task("rules", 3);
+        Arc::new(OnWorkers::new(Arc::new(Hanging { model, hangs, asked: asked.clone() })))
+    };
+    let start = |hangs: bool| {
+        let (program, metric, ..) = task("rules", 3);
+        let worker =
+            Worker::new(Box::new(program.with_metric(metric)), own(hangs), Arc::new(transport.clone()));
+        tokio::spawn(async move { worker.run(&Cancellation::new()).await })
+    };
+    let (program, metric, _, rows) = task("rules", 3);
+    let program = program.with_metric(metric);
+    // Equal calls that are under way are one, where replies are kept.
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path(), CacheMode::ReadWrite, 1 << 20).unwrap();
+    let model: Arc<dyn LanguageModel> = Arc::new(StoredModel::new(own(false), None, cache));
+    let example = Arc::new(rows[0].clone());
+    let rollout = || {
+        let (fleet, program, model, example) = (&fleet, &program, Arc::clone(&model), Arc::clone(&example));
+        async move { fleet.rollout(program, &CallContext::new(model), example).await }
+    };
+    let (first, second, ()) = tokio::time::timeout(Duration::from_secs(30), async {
+        let hanging = start(true);
+        tokio::join!(
+            rollout(),
+            async {
+                asked.cancelled().await;
+                rollout().await
+            },
+            async {
+                asked.cancelled().await;
+                // The second one is with a worker of one slot, and waits, when the worker of the first one dies.
+                start(false);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                hanging.abort();
+            }
+        )
+    })
+    .await
+    .unwrap();
+    assert_eq!((first.usage.calls, first.score), (1, second.score));
 }

@@ -147,7 +147,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
     /// Have the rollouts made by workers (`promptopt worker`) that meet at this NATS server, or at that of `[fleet]` in the task
-    /// file. The data goes to them; the calls of language models stay here.
+    /// file. The data goes to them. Calls of language models are made here, but for `on_workers`.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     #[serde(skip)]
     pub(crate) fleet: Option<String>,

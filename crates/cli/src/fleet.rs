@@ -1,6 +1,6 @@
 //! Rollouts on other machines: the coordinator's side, and what there is to see of a fleet.
 
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use promptopt_core::data::ContentHash;
@@ -24,9 +24,9 @@ mod watch;
 #[cfg(feature = "fleet")]
 pub(crate) use nats::options;
 
-/// Longer texts of a task, in bytes, are no commands,
-const LONGEST_COMMAND: usize = 4096;
-/// and larger files, in bytes, are not compared.
+/// Keys of a task that hold commands.
+const COMMANDS: [&str; 3] = ["run", "serve", "command"];
+/// Larger files, in bytes, are not compared.
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// What coordinator and workers must have alike: parts of a task with their hashes.
@@ -40,37 +40,57 @@ impl Identity {
         let asked = models.asked.chat.iter().chain(&models.asked.embeddings);
         let others = models.predictors.iter().chain(asked).map(|(name, model)| (name, model.profile().id));
         let others: Vec<_> = others.collect();
+        let on_workers: Vec<_> =
+            session::named_models(task).into_iter().map(|(place, model)| (place, model.on_workers)).collect();
         let program = task.source.get("program");
         let source = program.map(ToString::to_string).unwrap_or_default();
         let mut parts = vec![
             ("program".to_owned(), ContentHash::of(&(session::hash(chain), chain.name(), source))),
             ("metric".to_owned(), ContentHash::of(&task.source.get("metric").map(ToString::to_string))),
-            ("model".to_owned(), ContentHash::of(&(models.program.model.profile().id, others))),
+            ("model".to_owned(), ContentHash::of(&(models.program.model.profile().id, others, on_workers))),
         ];
         for part in ["program", "metric"].iter().filter_map(|name| task.source.get(name)) {
-            files(part, &task.folder, &mut parts);
+            files(part, &task.folder, false, &mut parts);
         }
         Self(parts)
     }
 }
 
-/// Files that a part of a task names, such as the script of a command, with the hashes of what they hold.
-fn files(value: &Value, folder: &Path, found: &mut Vec<(String, ContentHash)>) {
+/// Files of the task's folder that commands name, such as a script, with the hashes of what they hold. What follows an option
+/// such as `--log` may be a file that differs.
+fn files(value: &Value, folder: &Path, is_command: bool, found: &mut Vec<(String, ContentHash)>) {
     match value {
-        Value::String(text) => {
-            for word in text.split_whitespace().filter(|_| text.len() <= LONGEST_COMMAND) {
-                let path = folder.join(word);
-                if path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST_FILE)
-                    && let Ok(bytes) = std::fs::read(&path)
-                {
-                    found.push((format!("file `{word}`"), ContentHash::of(&bytes)));
+        Value::Array(values) if is_command => {
+            let words: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+            for (at, word) in words.iter().enumerate() {
+                let follows_option =
+                    at.checked_sub(1).and_then(|at| words.get(at)).is_some_and(|word| word.starts_with("--"));
+                if let Some(hash) = of_file(folder, word).filter(|_| !follows_option) {
+                    found.push((format!("file `{word}`"), hash));
                 }
             }
         }
-        Value::Array(values) => values.iter().for_each(|value| files(value, folder, found)),
-        Value::Object(fields) => fields.values().for_each(|value| files(value, folder, found)),
+        Value::Array(values) => values.iter().for_each(|value| files(value, folder, false, found)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                files(value, folder, COMMANDS.contains(&key.as_str()), found);
+            }
+        }
         _ => {}
     }
+}
+
+/// The hash of a file that lies in a folder, and not merely behind a link in it.
+fn of_file(folder: &Path, word: &str) -> Option<ContentHash> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let is_plain =
+        Path::new(word).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let path = folder.join(word).canonicalize().ok().filter(|_| is_plain)?;
+    let is_file = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST_FILE);
+    if !is_file || !path.starts_with(folder.canonicalize().ok()?) {
+        return None;
+    }
+    std::fs::read(&path).ok().map(|bytes| ContentHash::of(&bytes))
 }
 
 /// Who makes the rollouts of a session, if not this process.
@@ -84,11 +104,10 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Connects to a server, where that is asked for. An empty URL stands for that of the task file.
     pub(crate) async fn join(
-        url: Option<&str>,
+        asked: Option<(&str, Identity)>,
         section: &FleetSection,
-        identity: Identity,
     ) -> anyhow::Result<Self> {
-        let Some(url) = url else { return Ok(Self::default()) };
+        let Some((url, identity)) = asked else { return Ok(Self::default()) };
         let fleet = nats::coordinator(nats::options(url, section)?, identity).await?;
         Ok(Self { fleet: Some(Arc::new(fleet)) })
     }
@@ -112,8 +131,8 @@ impl Fleet {
 
 #[cfg(not(feature = "fleet"))]
 impl Fleet {
-    pub(crate) async fn join(url: Option<&str>, _: &FleetSection, _: Identity) -> anyhow::Result<Self> {
-        match url {
+    pub(crate) async fn join(asked: Option<(&str, Identity)>, _: &FleetSection) -> anyhow::Result<Self> {
+        match asked {
             Some(_) => anyhow::bail!("{WITHOUT}"),
             None => Ok(Self::default()),
         }

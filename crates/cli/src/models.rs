@@ -42,6 +42,8 @@ pub(crate) struct Endpoints {
     known: Vec<(Endpoint, RateControl)>,
     /// Nobody is called, so no key is needed.
     idle: bool,
+    /// Whether there are workers, who may have a model themselves.
+    has_workers: bool,
 }
 
 /// Where a model is, and what the task file says it takes.
@@ -56,6 +58,11 @@ impl Endpoints {
     /// Endpoints of a run that calls nobody.
     pub(crate) fn idle() -> Self {
         Self { idle: true, ..Self::default() }
+    }
+
+    /// There are workers: a model that they have is called by them, and nobody else needs its key.
+    pub(crate) fn join_fleet(&mut self) {
+        self.has_workers = true;
     }
 
     /// Whether nobody is called.
@@ -173,7 +180,13 @@ pub(crate) async fn remote(
     let header = |(name, value): (&String, &String)| {
         (name.clone(), SecretString::from(value.clone()), is_secret_name(name))
     };
-    let is_idle = endpoints.idle && !section.on_workers;
+    let on_workers = endpoints.has_workers && section.on_workers;
+    let is_idle = match (endpoints.idle, on_workers) {
+        (idle, false) => idle,
+        (true, true) => false,
+        // A coordinator may have none for its own.
+        (false, true) => section.api_key_file.is_none() && std::env::var_os(key_variable(section)).is_none(),
+    };
     let settings = ModelSettings::builder()
         .maybe_base_url(section.base_url.clone())
         .maybe_provider_url(section.provider_url.clone())

@@ -108,6 +108,10 @@ impl Draft {
             .with_stop(stop.unwrap_or_default(), other.is_some());
         blueprint.check_variables().with_context(|| place.clone())?;
         let rows = Undivided::load(&task, &blueprint).await?;
+        let url = args.fleet.as_deref().filter(|_| !endpoints.is_idle());
+        if url.is_some() {
+            endpoints.join_fleet();
+        }
         let models = TaskModels::choose(&task, &blueprint, args, &rows, &mut endpoints).await?;
         let name = name(&task, &args.task);
         let blueprint = blueprint.equipped(folder_of(&args.task)).await.with_context(|| place.clone())?;
@@ -115,7 +119,7 @@ impl Draft {
             PredictorChain::new(&name, &blueprint, models.program.is_embedded, folder_of(&args.task))
                 .with_context(|| place.clone())?
                 .listening_at(args.listen.as_deref())?;
-        let identity = Identity::of(&task, &chain, &models);
+        let fleet = url.map(|url| (url, Identity::of(&task, &chain, &models)));
         if let Some(path) = from {
             program::install(path, &mut chain).await?;
         }
@@ -125,11 +129,9 @@ impl Draft {
             bail!("the sealed test has no rows; give `data.test` in the task file a share or a count");
         }
         let options = task.optimizer.run_options()?;
-        let is_idle = endpoints.is_idle();
-        let url = args.fleet.as_deref().filter(|_| !is_idle);
         // Elsewhere is room for more than this machine bears.
         let usual =
-            if url.is_some() { options.concurrency.max(FLEET_CONCURRENCY) } else { options.concurrency };
+            if fleet.is_some() { options.concurrency.max(FLEET_CONCURRENCY) } else { options.concurrency };
         let concurrency = args.concurrency.unwrap_or(usual);
         if concurrency == 0 {
             bail!("the concurrency is 0, but must be at least 1");
@@ -138,7 +140,7 @@ impl Draft {
         metrics::build(&task.metric, &blueprint.signature, &task.folder, models.judges.clone())
             .with_context(|| place.clone())?;
         let max_errors = options.max_errors;
-        let fleet = Fleet::join(url, &task.fleet, identity).await?;
+        let fleet = Fleet::join(fleet, &task.fleet).await?;
         Ok(Self {
             task,
             place,

@@ -60,7 +60,8 @@ mod work {
         output.object(&serde_json::json!({"command": "worker", "made": worker.made()}))
     }
 
-    /// The program with its metric, the model that it runs on, and what must be alike. No model is called, so none needs a key.
+    /// The program with its metric, the model that it runs on, and what must be alike. A model is called only where workers have it, so no other
+    /// needs a key.
     async fn program(
         args: &WorkerArgs,
         task: &TaskFile,
@@ -82,6 +83,7 @@ mod work {
         }
         let rows = Undivided::none();
         let mut endpoints = Endpoints::idle();
+        endpoints.join_fleet();
         let models = TaskModels::choose(task, &blueprint, &run, &rows, &mut endpoints).await?;
         let folder = folder_of(&args.task);
         let blueprint = blueprint.equipped(folder).await.with_context(place)?;

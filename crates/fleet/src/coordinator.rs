@@ -1,6 +1,7 @@
 //! The coordinator: hands rollouts out, makes their calls of language models, and takes their results.
 
 use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -84,8 +85,9 @@ struct Open {
     result: Mutex<Option<oneshot::Sender<RolloutResult>>>,
     /// How often it was not possible at a worker.
     outages: AtomicU64,
-    /// When a worker was heard of last.
+    /// When a worker was heard of last, and when it was put into the queue.
     heard: Mutex<Instant>,
+    offered: Mutex<Instant>,
     /// Calls that go on; `None` when the rollout is over.
     calls: Mutex<Option<JoinSet<()>>>,
 }
@@ -179,6 +181,7 @@ impl Executor for Fleet {
             result: Mutex::new(Some(sender)),
             outages: AtomicU64::new(0),
             heard: Mutex::new(Instant::now()),
+            offered: Mutex::new(Instant::now()),
             calls: Mutex::new(Some(JoinSet::new())),
         };
         shared.with_jobs(|jobs| jobs.insert(id.clone(), Arc::new(open)));
@@ -277,7 +280,10 @@ impl Shared {
                 }
             }
             Ok(Ask::Complete { job, call, model, request, made }) => match self.open(&job) {
-                Some(open) => open.complete(call, model, *request, made.map(|made| *made)).await,
+                Some(open) => {
+                    let made = made.map(|made| *made);
+                    open.complete(call, model, *request, made, self.held_up(&job)).await
+                }
                 None => Answer::Gone,
             },
             Ok(Ask::Done { job, result }) => self.done(&job, *result),
@@ -323,7 +329,9 @@ impl Shared {
         loop {
             tokio::time::sleep(lease / 2).await;
             let silent: Vec<(JobId, Bytes)> = self.with_jobs(|jobs| {
-                let silent = jobs.iter().filter(|(_, open)| open.silence() > lease);
+                let silent = jobs
+                    .iter()
+                    .filter(|(_, open)| since(&open.heard) > lease && since(&open.offered) > lease);
                 silent.map(|(id, open)| (id.clone(), open.payload.clone())).collect()
             });
             for (id, payload) in silent {
@@ -334,7 +342,7 @@ impl Shared {
                     Ok(was_lost) => {
                         self.figures.offered_again.fetch_add(u64::from(was_lost), Ordering::Relaxed);
                         if let Some(open) = self.open(&id) {
-                            open.note_sign();
+                            now(&open.offered);
                         }
                     }
                     Err(error) => {
@@ -342,6 +350,19 @@ impl Shared {
                         break;
                     }
                 }
+            }
+        }
+    }
+
+    /// Comes back when a call may wait for a rollout that no worker has: for its turn in the budget, or for an equal call.
+    async fn held_up(&self, job: &JobId) {
+        let lease = self.transport.lease();
+        loop {
+            tokio::time::sleep(lease / 2).await;
+            let is_lost =
+                |(id, open): (&JobId, &Arc<Open>)| id.number < job.number && since(&open.heard) > lease;
+            if self.with_jobs(|jobs| jobs.iter().any(is_lost)) {
+                return;
             }
         }
     }
@@ -380,24 +401,20 @@ impl Open {
         model: String,
         request: LmRequest,
         made: Option<Outcome>,
+        held_up: impl Future<Output = ()>,
     ) -> Answer {
-        self.note_sign();
+        now(&self.heard);
         let place = self.replies.place(call, &model, &request);
         if let Some(made) = made {
             place.made(made);
         }
         // The call belongs to the rollout and not to this question: its answer may be asked for again.
-        let (told, answered) = oneshot::channel();
-        let work = {
+        if place.begin() {
             let (open, place) = (Arc::clone(&self), Arc::clone(&place));
-            async move {
-                let outcome =
-                    place.outcome.get_or_init(|| open.call(Arc::clone(&place), &model, request)).await;
-                // Whoever asked may be gone.
-                let _ = told.send(outcome.clone());
-            }
-        };
-        {
+            let work = async move {
+                let outcome = open.call(Arc::clone(&place), &model, request).await;
+                place.end_with(outcome);
+            };
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(calls) = calls.as_mut() else { return Answer::Gone };
             while calls.try_join_next().is_some() {}
@@ -406,12 +423,13 @@ impl Open {
         drop(self);
         tokio::select! {
             biased;
-            outcome = answered => match outcome {
-                Ok(Ok(reply)) => Answer::Reply { reply: Box::new(reply) },
-                Ok(Err(error)) => Answer::Failed { error },
-                Err(_) => Answer::Gone,
+            outcome = place.outcome() => match outcome {
+                Some(Ok(reply)) => Answer::Reply { reply: Box::new(reply) },
+                Some(Err(error)) => Answer::Failed { error },
+                None => Answer::Gone,
             },
             request = place.allowed() => Answer::Allowed { request },
+            () = held_up => Answer::Waiting,
         }
     }
 
@@ -433,14 +451,14 @@ impl Open {
         drop(self.calls.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.replies.end();
     }
+}
 
-    fn note_sign(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
+fn now(moment: &Mutex<Instant>) {
+    *moment.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+}
 
-    fn silence(&self) -> Duration {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
+fn since(moment: &Mutex<Instant>) -> Duration {
+    moment.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
 }
 
 fn written(answer: &Answer) -> Bytes {

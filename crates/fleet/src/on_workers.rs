@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, Tell};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
 
 use crate::replies::Place;
 
@@ -77,17 +77,5 @@ impl LanguageModel for OnWorkers {
             tokio::task::yield_now().await;
         }
         self.0.complete(request, attempts).await
-    }
-
-    async fn stream(
-        &self,
-        request: &LmRequest,
-        attempts: &Attempts,
-        tell: Tell<'_>,
-    ) -> Result<LmReply, LmError> {
-        match ASKED.try_with(|_| ()) {
-            Ok(()) => self.complete(request, attempts).await,
-            Err(_) => self.0.stream(request, attempts, tell).await,
-        }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::replies::Outcome;
 
 /// Raised where coordinator and workers of two versions would misunderstand each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What coordinator and workers must have alike: for each part its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,8 @@ pub(crate) enum Answer {
     Allowed {
         request: Box<LmRequest>,
     },
+    /// There is no reply yet, and the call may wait for a rollout that no worker has.
+    Waiting,
     Noted,
     /// Another worker is to make the rollout.
     Again,
@@ -192,6 +194,6 @@ mod tests {
         assert_eq!(other.difference(&of("a")).as_deref(), Some("no file `app.py` at the coordinator"));
         (other.protocol, other.release) = (0, "0.0.1".to_owned());
         let says = of("a").difference(&other).unwrap();
-        assert!(says.starts_with("protocol 1 and 0, promptopt "), "{says}");
+        assert!(says.starts_with("protocol 2 and 0, promptopt "), "{says}");
     }
 }

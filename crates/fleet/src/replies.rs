@@ -1,11 +1,12 @@
 //! The calls of one rollout, so that a second delivery of it pays nothing twice.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use promptopt_core::data::ContentHash;
 use promptopt_core::lm::{LmError, LmReply, LmRequest};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 /// What came of a call.
 pub(crate) type Outcome = Result<LmReply, LmError>;
@@ -13,8 +14,9 @@ pub(crate) type Outcome = Result<LmReply, LmError>;
 /// One call of a rollout.
 #[derive(Default)]
 pub(crate) struct Place {
+    is_begun: AtomicBool,
     /// What is handed on, once the budget and the journal have it.
-    pub(crate) outcome: OnceCell<Outcome>,
+    outcome: watch::Sender<Option<Outcome>>,
     own: watch::Sender<Own>,
 }
 
@@ -32,6 +34,25 @@ enum Own {
 }
 
 impl Place {
+    /// Whether the call is still to be begun, which is so for one of those who ask.
+    pub(crate) fn begin(&self) -> bool {
+        !self.is_begun.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn end_with(&self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    /// Waits for what came of the call; `None` where the rollout ends before.
+    pub(crate) async fn outcome(&self) -> Option<Outcome> {
+        let mut outcome = self.outcome.subscribe();
+        tokio::select! {
+            biased;
+            outcome = outcome.wait_for(Option::is_some) => outcome.ok()?.clone(),
+            () = self.over() => None,
+        }
+    }
+
     /// Has a call made by the worker that asks; `None` where the rollout ends before it is.
     pub(crate) async fn by_a_worker(&self, request: &LmRequest) -> Option<Outcome> {
         self.own.send_if_modified(|own| {
@@ -80,13 +101,7 @@ impl Place {
     }
 
     fn end(&self) {
-        self.own.send_if_modified(|own| {
-            let is_open = matches!(own, Own::Closed | Own::Allowed(_));
-            if is_open {
-                *own = Own::Over;
-            }
-            is_open
-        });
+        self.own.send_replace(Own::Over);
     }
 }
 
@@ -132,7 +147,7 @@ impl Replies {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     use promptopt_core::lm::Message;
     use promptopt_core::money::Usage;
@@ -145,11 +160,11 @@ mod tests {
         let ask = async |call: (u64, u64), text: &str| {
             let request = LmRequest::new(vec![Message::user(text)]);
             let place = replies.place(call, "m", &request);
-            let reply = place.outcome.get_or_init(async || {
+            if place.begin() {
                 let number = paid.fetch_add(1, Ordering::SeqCst);
-                Ok(LmReply::text(number.to_string(), Usage::call(1, 1)))
-            });
-            reply.await.clone().unwrap().first_text().to_owned()
+                place.end_with(Ok(LmReply::text(number.to_string(), Usage::call(1, 1))));
+            }
+            place.outcome().await.unwrap().unwrap().first_text().to_owned()
         };
         assert_eq!(ask((1, 0), "a").await, "0");
         // The same once more is another draw, and an answer that was lost is not.

@@ -1,7 +1,7 @@
 //! A worker: takes rollouts, makes them, and has their calls of language models made by the coordinator.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use promptopt_core::trace::{Failure, FailureKind};
 use promptopt_run::run_once;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::member::WorkerFigures;
-use crate::protocol::{Answer, Ask, Job, RolloutResult};
+use crate::protocol::{Answer, Ask, Job, JobId, RolloutResult};
 use crate::transport::{Leased, Working};
 
 /// A rollout that was given out so often without a result kills its workers.
@@ -51,6 +52,9 @@ struct Shared {
     /// Since when coordinators are away, by their runs.
     away: Mutex<HashMap<String, Instant>>,
     outages: Mutex<Outages>,
+    /// Rollouts that wait for others which no worker may have: the worker takes as many more, or all might wait for ever.
+    held_up: AtomicUsize,
+    has_changed: Notify,
 }
 
 /// Rollouts that were not possible here since the last one that was.
@@ -58,6 +62,8 @@ struct Shared {
 struct Outages {
     count: u32,
     since: Option<Instant>,
+    /// The first of them.
+    job: Option<JobId>,
     /// No rollout is taken before.
     until: Option<Instant>,
     /// Why the worker cannot go on.
@@ -90,6 +96,8 @@ impl Worker {
             figures,
             away: Mutex::default(),
             outages: Mutex::default(),
+            held_up: AtomicUsize::new(0),
+            has_changed: Notify::new(),
         };
         Self { shared: Arc::new(shared), slots: 1, idle: None }
     }
@@ -124,8 +132,11 @@ impl Worker {
         let mut under_way = JoinSet::new();
         loop {
             // One for each free slot: what is fetched ahead would wait while others have nothing to do.
-            while under_way.len() >= self.slots {
-                under_way.join_next().await;
+            while under_way.len() >= self.slots + self.shared.held_up.load(Ordering::Relaxed) {
+                tokio::select! {
+                    _ = under_way.join_next() => {}
+                    () = self.shared.has_changed.notified() => {}
+                }
             }
             // What is being fetched is not given up when a rollout ends: it would wait for the end of its lease.
             let taking = async {
@@ -170,6 +181,23 @@ impl Drop for Busy {
     }
 }
 
+/// A rollout that waits for another one; not any more, however that ends.
+struct HeldUp(Arc<Shared>);
+
+impl HeldUp {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.held_up.fetch_add(1, Ordering::Relaxed);
+        shared.has_changed.notify_one();
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        self.0.held_up.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Comes back when no slot was busy for so long.
 async fn idle(most: Option<Duration>) {
     match most {
@@ -198,7 +226,7 @@ impl Shared {
         let mut answer = Answer::Noted;
         match result {
             Ok(result) => {
-                self.note(result.outage.as_deref());
+                self.note(&job.id, result.outage.as_deref());
                 let ask = Ask::Done { job: job.id.clone(), result: Box::new(result) };
                 match self.ask(&job.id.run, &ask).await {
                     Ok(said) => answer = said,
@@ -218,7 +246,7 @@ impl Shared {
     }
 
     /// Takes down how a rollout went: after one that was not possible here the next is not taken at once, and after several none.
-    fn note(&self, outage: Option<&str>) {
+    fn note(&self, job: &JobId, outage: Option<&str>) {
         let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(reason) = outage else {
             self.figures.made.fetch_add(1, Ordering::Relaxed);
@@ -230,7 +258,9 @@ impl Shared {
         let pause = (REST * 2_u32.saturating_pow(outages.count)).min(PATIENCE / 2);
         outages.count += 1;
         outages.until = Some(now + pause);
-        if now.duration_since(since) >= PATIENCE {
+        // One alone may be the fault of its row.
+        let is_another = outages.job.get_or_insert_with(|| job.clone()) != job;
+        if is_another && now.duration_since(since) >= PATIENCE {
             outages.end = Some(reason.to_owned());
         }
     }
@@ -399,7 +429,7 @@ impl LanguageModel for Remote {
         let Delivery { shared, job, id, next, cancellation, call_failed, outage } = &*self.delivery;
         let model = if self.profile.id == shared.model.profile().id { &job.model } else { &self.profile.id };
         let call = (*id, next.fetch_add(1, Ordering::Relaxed));
-        let mut made = None;
+        let (mut made, mut held_up) = (None, None);
         loop {
             let ask = Ask::Complete {
                 job: job.id.clone(),
@@ -410,17 +440,22 @@ impl LanguageModel for Remote {
             };
             match shared.ask(&job.id.run, &ask).await {
                 Ok(Answer::Reply { reply }) => return Ok(*reply),
+                Ok(Answer::Waiting) => {
+                    held_up.get_or_insert_with(|| HeldUp::begin(shared));
+                }
                 Ok(Answer::Failed { error }) => {
                     call_failed.store(true, Ordering::Relaxed);
                     return Err(error);
                 }
                 Ok(Answer::Allowed { request }) => {
+                    held_up = None;
                     let one = Attempts::asking(|| false);
                     let outcome = self.model.complete(&request, &one).await;
                     // Nothing was paid, and the model of another worker may be there.
                     if let Err(error) = &outcome
                         && !error.is_caused_by_prompt()
                         && !error.may_be_billed()
+                        && error.refusal().is_none()
                     {
                         let _ = outage.set(error.to_string());
                         return outcome;

@@ -20,12 +20,8 @@ use crate::answer::Answer;
 use crate::door::Question;
 use crate::memory::Memory;
 use crate::models::{Asks, Models};
-use crate::session::{Ended, OTHER, Shared};
+use crate::session::{Ended, MAX_INSTEAD, MAX_INSTEAD_CHARS, OTHER, Shared};
 use crate::{Component, Demos, Door, Error, Gateway};
-
-/// The most texts that are named in the place of one that was not found, and the longest, in characters.
-const MAX_INSTEAD: usize = 6;
-const MAX_INSTEAD_CHARS: usize = 160;
 
 /// A program that is not ours: how it is asked, what goes in and what comes out, and its texts.
 pub struct App {

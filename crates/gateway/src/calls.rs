@@ -79,8 +79,11 @@ impl Calls {
         let request = self.hasher.hash_one(request);
         self.with(|state| {
             // A client that hung up and asks the same once more wants the reply that it did not wait for.
-            if let Some(call) = state.given_up.get_mut(&request).and_then(Vec::pop) {
-                return Ok(call);
+            if let Some(given_up) = state.given_up.get_mut(&request)
+                && let Some(first) =
+                    (0..given_up.len()).min_by_key(|&at| given_up.get(at).map(|call| call.number))
+            {
+                return Ok(given_up.swap_remove(first));
             }
             let asking = state.asking;
             let asked = state.asked.entry(request).or_default();

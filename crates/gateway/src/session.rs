@@ -26,9 +26,9 @@ const NO_KEY: &str = "each-question-has-a-key-of-its-own";
 pub(crate) const OTHER: &str = "other";
 /// The most texts that are shown in the place of a component that was not found, how much of each is searched for keys,
 /// in bytes, and how much is shown, in characters.
-const MAX_INSTEAD: usize = 6;
+pub(crate) const MAX_INSTEAD: usize = 6;
 const MAX_INSTEAD_BYTES: usize = 16 * 1024;
-const MAX_INSTEAD_CHARS: usize = 160;
+pub(crate) const MAX_INSTEAD_CHARS: usize = 160;
 
 /// The right of one program to ask, for as long as it lives.
 pub struct Session {
@@ -53,7 +53,7 @@ pub struct Ended {
     /// What it asked for that is not there.
     pub unknown: Vec<String>,
     /// Where a component was not found, texts that a request had instead, cut, and with the keys that may stand in them.
-    pub instead: Vec<String>,
+    pub(crate) instead: Vec<String>,
     /// What it sent that the gateway does not take. The first of it.
     pub refused: Option<String>,
 }

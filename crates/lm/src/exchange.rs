@@ -32,7 +32,7 @@ pub(crate) struct Sendable<B> {
 const BILLED_OUT: &str = "it may be billed nonetheless, and `max_attempts_billed` allows no further attempt";
 const NO_TIME: &str = "`deadline` leaves no time for a further attempt";
 const TOLD: &str = "a part of the reply was handed on already, so there is no further attempt";
-const NO_BUDGET: &str = "it may be billed nonetheless, and the budget has no room for a further attempt";
+const NO_BUDGET: &str = "it may be billed nonetheless, and nothing is set aside for a further attempt";
 
 impl<W: Wire> Client<W> {
     /// Sends one request until it succeeds or a retry makes no sense.

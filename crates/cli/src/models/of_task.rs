@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::bail;
 use promptopt_core::lm::LanguageModel;
 
 use super::{ChosenModel, Endpoints, choose, embedding};
@@ -10,7 +11,8 @@ use crate::data::Undivided;
 use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
 use crate::program::{AskedModels, Blueprint};
-use crate::task_file::{MetricKind, TaskFile};
+use crate::session::named_models;
+use crate::task_file::{MetricKind, ModelSection, TaskFile};
 
 /// The models that a task names, or the command line in their place.
 pub(crate) struct TaskModels {
@@ -34,6 +36,7 @@ impl TaskModels {
         rows: &Undivided,
         endpoints: &mut Endpoints,
     ) -> anyhow::Result<Self> {
+        check_places(task)?;
         // Its stop texts are the predictors': as prompt model it is not to end at them.
         let section = task.model.without_stop();
         let program = choose(&section, args.lm.as_deref(), rows, endpoints).await?;
@@ -101,4 +104,17 @@ impl TaskModels {
             asked,
         }
     }
+}
+
+/// Refuses a model that workers have in one place of the task and not in another: calls go by its name.
+fn check_places(task: &TaskFile) -> anyhow::Result<()> {
+    let named = named_models(task);
+    for (place, model) in &named {
+        let is_same = |other: &ModelSection| (&other.name, &other.base_url) == (&model.name, &model.base_url);
+        let other = named.iter().find(|(_, other)| is_same(other) && other.on_workers != model.on_workers);
+        if let Some((other, _)) = other {
+            bail!("`{place}` and `{other}` are one model, `{}`: give both the same `on_workers`", model.name);
+        }
+    }
+    Ok(())
 }
