@@ -54,7 +54,19 @@ struct Finish {
 
 pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
-    let mut session = Session::open(&args.run, None, &cancellation).await?;
+    let session = Session::open(&args.run, None, &cancellation).await?;
+    let fleet = session.fleet.clone();
+    let result = compare(args, session, cancellation, output).await;
+    fleet.close().await;
+    result
+}
+
+async fn compare(
+    args: &CompareArgs,
+    mut session: Session,
+    cancellation: Cancellation,
+    output: Output,
+) -> anyhow::Result<()> {
     if let Some(out) = &args.out {
         let inputs = Inputs::of_task(&session.task, &args.run.task);
         inputs.check("--out", out).map_err(Exit::configuration)?;
@@ -97,7 +109,6 @@ pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()
     }
     let rows = tested(&mut session, &before, &end.finished, &progress, cancellation).await?;
     progress.finish();
-    session.fleet.close().await;
     told(args, &session, options.max_calls, &rows, output)?;
     match end.failed.into_iter().next() {
         Some(error) => Err(error.context("not all optimizers came to an end")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use promptopt_core::money::Budget;
-use promptopt_core::program::ModuleExt as _;
+use promptopt_core::program::{Cancellation, ModuleExt as _};
 use promptopt_run::unfit_formats;
 use serde_json::json;
 
@@ -19,7 +19,19 @@ use crate::summary;
 
 pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
-    let mut session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
+    let session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
+    let fleet = session.fleet.clone();
+    let result = evaluate(args, session, cancellation, output).await;
+    fleet.close().await;
+    result
+}
+
+async fn evaluate(
+    args: &EvalArgs,
+    mut session: Session,
+    cancellation: Cancellation,
+    output: Output,
+) -> anyhow::Result<()> {
     let progress = Arc::new(Progress::new(output, &session.gauge, Budget::default()));
     let _watch = session.fleet.show(&progress);
     for note in &session.notes {
@@ -37,7 +49,6 @@ pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
     let (usage, reasons) = (totals.usage, run.runner().reasons());
     let errors = measure::errors(std::slice::from_ref(&evaluation));
     progress.finish();
-    session.fleet.close().await;
     let estimate = &evaluation.estimate;
     if estimate.missing > 0 {
         output.text(format_args!("{} examples have no score", estimate.missing))?;

@@ -4,7 +4,6 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 use promptopt_core::data::ContentHash;
-use promptopt_core::program::Module as _;
 use promptopt_run::Executor;
 use serde_json::Value;
 
@@ -45,7 +44,7 @@ impl Identity {
         let program = task.source.get("program");
         let source = program.map(ToString::to_string).unwrap_or_default();
         let mut parts = vec![
-            ("program".to_owned(), ContentHash::of(&(session::hash(chain), chain.name(), source))),
+            ("program".to_owned(), ContentHash::of(&(session::shape(chain), source))),
             ("metric".to_owned(), ContentHash::of(&task.source.get("metric").map(ToString::to_string))),
             ("model".to_owned(), ContentHash::of(&(models.program.model.profile().id, others, on_workers))),
         ];

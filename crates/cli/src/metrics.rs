@@ -10,3 +10,4 @@ mod verdict;
 mod weighted;
 
 pub(crate) use build::{build, needs_labels};
+pub(crate) use judge::remembering;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 use promptopt_core::data::Example;
 use promptopt_core::money::Budget;
+use promptopt_core::program::Cancellation;
 use promptopt_run::{Between, Halt, HeadroomFinding, Run, RunOptions, StopReason, calls_of_a_rollout};
 use serde_json::json;
 
@@ -28,6 +29,18 @@ const DEMOS: usize = 8;
 pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> {
     let cancellation = cancel_on_interrupt();
     let session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
+    let fleet = session.fleet.clone();
+    let result = probe(args, session, cancellation, output).await;
+    fleet.close().await;
+    result
+}
+
+async fn probe(
+    args: &ProbeArgs,
+    session: Session,
+    cancellation: Cancellation,
+    output: Output,
+) -> anyhow::Result<()> {
     let options = session.task.optimizer.run_options()?;
     let mut limits = options.limits();
     limits.calls = args.max_calls.or(limits.calls);
@@ -58,7 +71,6 @@ pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> 
     run.select_on(examples);
     let found = run.look_for_headroom(rows, &train).await;
     progress.finish();
-    session.fleet.close().await;
     let found = match found {
         Ok(found) => found,
         Err(Halt::Stopped(StopReason::Budget)) => {

@@ -8,6 +8,7 @@ use promptopt_core::data::{ContentHash, Example};
 use promptopt_core::program::{Cancellation, Evaluator, Module as _, ModuleExt as _};
 use promptopt_data::{SealedTest, SplitReport};
 use promptopt_run::{Observer, RunOptions};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::RunArgs;
@@ -285,9 +286,15 @@ pub(crate) fn chain_of(
 
 /// The hash of a program: predictors with all that is set in them, and the prompts it begins with.
 pub(crate) fn hash(chain: &PredictorChain) -> ContentHash {
+    let (shape, prompts) = shape(chain);
+    ContentHash::of(&(chain.name(), shape, prompts))
+}
+
+/// What a program is, whatever its name.
+pub(crate) fn shape(chain: &PredictorChain) -> (impl Serialize, impl Serialize) {
     let predictors = chain.predictors();
-    let shape: Vec<_> = predictors.iter().map(|one| (one.path(), one.signature(), one.settings())).collect();
-    ContentHash::of(&(chain.name(), shape, chain.candidate().prompts))
+    let shape = predictors.iter().map(|one| (one.path().to_owned(), one.signature().clone(), one.settings()));
+    (shape.collect::<Vec<_>>(), chain.candidate().prompts)
 }
 
 /// The models that a task names, with where each is named.

@@ -54,7 +54,11 @@ mod work {
         if let Some(idle) = args.idle {
             worker = worker.leaving_after(Duration::from_secs(idle));
         }
-        say(format_args!("waiting for rollouts of {} with {slots} slots", args.task.display()));
+        say(format_args!(
+            "waiting for rollouts of {} with {slots} slot{}",
+            args.task.display(),
+            if slots == 1 { "" } else { "s" }
+        ));
         worker.run(&leave).await.map_err(|error| Exit::Provider.with(error.into()))?;
         output.text(format_args!("made {} rollouts", worker.made()))?;
         output.object(&serde_json::json!({"command": "worker", "made": worker.made()}))

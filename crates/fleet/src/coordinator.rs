@@ -136,13 +136,15 @@ impl Fleet {
         Self { shared, hearing, watching }
     }
 
-    /// Takes what is left of the run out of the queue.
+    /// Takes what is left of the run out of the queue, and tells workers that it is over.
     pub async fn close(&self) {
         self.shared.transport.clear().await;
+        self.shared.transport.say_over().await;
     }
 
-    /// Workers that are there for this program; `None` where the transport does not know.
-    pub async fn workers(&self) -> Option<Vec<Member>> {
+    /// Workers that are there for this program, and the number of those that are there for another one; `None` where the transport
+    /// does not know.
+    pub async fn workers(&self) -> Option<(Vec<Member>, usize)> {
         self.shared.transport.workers().await
     }
 
@@ -305,7 +307,7 @@ impl Shared {
             && open.outages.fetch_add(1, Ordering::Relaxed) < MOST_OUTAGES
         {
             if self.with_outages(|outages| outages.len() < MOST_TOLD && outages.insert(reason.clone())) {
-                tracing::warn!("a worker could not make a rollout, which goes to another one: {reason}");
+                tracing::warn!("a worker could not make a rollout, which goes to another one ({reason})");
             }
             return Answer::Again;
         }

@@ -50,11 +50,15 @@ pub enum Role {
 
 impl Member {
     pub(crate) fn new(identity: &Identity, role: Role) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("host");
-        let name = format!("{host}:{}", std::process::id());
-        Self { name, release: identity.release.clone(), identity: identity.hash(), role }
+        Self { name: name(), release: identity.release.clone(), identity: identity.hash(), role }
     }
+}
+
+/// What this process is called: host and process.
+pub(crate) fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("host");
+    format!("{host}:{}", std::process::id())
 }
 
 impl fmt::Display for Member {

@@ -30,7 +30,7 @@ impl OnWorkers {
     }
 
     /// A call as it is when something between a run and this model moves it to another task: it stays that of the worker that
-    /// asked, and ends with its rollout. Without it the call goes to the coordinator's own model.
+    /// asked, and where the worker makes it, ends with its rollout. Without it the call goes to the coordinator's own model.
     ///
     /// ```
     /// # async fn moved(call: impl Future<Output = Result<LmReply, LmError>> + Send + 'static) {
@@ -51,7 +51,7 @@ impl OnWorkers {
             tokio::select! {
                 biased;
                 outcome = call => outcome,
-                () = place.over() => Err(LmError::Cancelled),
+                () = place.given_up() => Err(LmError::Cancelled),
             }
         }
     }

@@ -79,6 +79,16 @@ pub struct JobId {
     pub number: u64,
 }
 
+/// What a coordinator tells all workers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub(crate) enum News {
+    /// A run begins.
+    Open { identity: Identity },
+    /// A run is over, and nobody waits for its rollouts.
+    Over { run: String },
+}
+
 /// What a worker asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]

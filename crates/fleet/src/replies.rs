@@ -29,8 +29,10 @@ enum Own {
     /// A worker is to make it.
     Allowed(Box<LmRequest>),
     Made(Outcome),
-    /// The rollout ended before.
-    Over,
+    /// The rollout ended. Whether nobody makes the call any more.
+    Over {
+        is_given_up: bool,
+    },
 }
 
 impl Place {
@@ -63,11 +65,13 @@ impl Place {
             is_new
         });
         let mut own = self.own.subscribe();
-        let own = own.wait_for(|own| matches!(own, Own::Made(_) | Own::Over)).await.ok()?;
-        match &*own {
-            Own::Made(outcome) => Some(outcome.clone()),
-            _ => None,
+        let own = own.wait_for(|own| matches!(own, Own::Made(_) | Own::Over { .. })).await.ok()?;
+        if let Own::Made(outcome) = &*own {
+            return Some(outcome.clone());
         }
+        drop(own);
+        self.own.send_replace(Own::Over { is_given_up: true });
+        None
     }
 
     /// Waits until a worker is to make the call, and for what it is to ask.
@@ -93,15 +97,20 @@ impl Place {
     }
 
     /// Waits until the rollout has ended.
-    pub(crate) async fn over(&self) {
+    async fn over(&self) {
         let mut own = self.own.subscribe();
-        if own.wait_for(|own| matches!(own, Own::Over)).await.is_err() {
-            std::future::pending().await
-        }
+        // The sender is here.
+        let _ = own.wait_for(|own| matches!(own, Own::Over { .. })).await;
+    }
+
+    /// Waits until nobody makes the call any more. One that the coordinator makes itself goes on after the rollout.
+    pub(crate) async fn given_up(&self) {
+        let mut own = self.own.subscribe();
+        let _ = own.wait_for(|own| matches!(own, Own::Over { is_given_up: true })).await;
     }
 
     fn end(&self) {
-        self.own.send_replace(Own::Over);
+        self.own.send_modify(|own| *own = Own::Over { is_given_up: matches!(own, Own::Allowed(_)) });
     }
 }
 

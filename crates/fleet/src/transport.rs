@@ -58,10 +58,14 @@ pub trait Coordinating: Send + Sync {
         let _ = role;
     }
 
-    /// Workers that are there for this program; `None` where that is not known.
-    async fn workers(&self) -> Option<Vec<Member>> {
+    /// Workers that are there for this program, and the number of those that are there for another one; `None` where that is not
+    /// known.
+    async fn workers(&self) -> Option<(Vec<Member>, usize)> {
         None
     }
+
+    /// Tells workers that the run is over.
+    async fn say_over(&self) {}
 
     /// How long a worker may give no sign of life before a job goes to another one.
     fn lease(&self) -> std::time::Duration;
@@ -112,6 +116,12 @@ pub trait Working: Send + Sync {
     ///
     /// [`Error::NoCoordinator`] where nobody is there to answer, and [`Error::NoAnswer`] where it takes long.
     async fn ask(&self, run: &str, payload: Bytes) -> Result<Bytes, Error>;
+
+    /// Whether the coordinator of a run said that it is over.
+    fn is_over(&self, run: &str) -> bool {
+        let _ = run;
+        false
+    }
 
     /// How the worker is described to whoever asks.
     fn describe(&self, role: Describe) {

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::member::WorkerFigures;
+use crate::member::{self, WorkerFigures};
 use crate::protocol::{Answer, Ask, Job, JobId, RolloutResult};
 use crate::transport::{Leased, Working};
 
@@ -305,6 +305,7 @@ impl Shared {
                 true => Err(Error::NoCoordinator),
                 false => {
                     let outage = delivery.outage(trace.error.as_ref());
+                    let outage = outage.map(|reason| format!("{}: {reason}", member::name()));
                     Ok(RolloutResult::of(trace, outage, self.program.notes()))
                 }
             },
@@ -346,7 +347,7 @@ impl Shared {
                     // All rollouts of a run wait together: one that is gone may have left hundreds.
                     let since =
                         self.with_away(|away| *away.entry(run.to_owned()).or_insert_with(Instant::now));
-                    if since.elapsed() >= PATIENCE {
+                    if since.elapsed() >= PATIENCE || self.transport.is_over(run) {
                         return Err(error);
                     }
                     tokio::time::sleep(PAUSE).await;

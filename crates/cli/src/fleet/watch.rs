@@ -20,10 +20,10 @@ impl Watch {
             let mut before = None;
             loop {
                 // Where nobody can be asked, nothing is known.
-                if let Some(workers) = fleet.workers().await {
-                    let seen = (workers.len(), fleet.figures().offered_again);
+                if let Some((workers, others)) = fleet.workers().await {
+                    let seen = (workers.len(), others, fleet.figures().offered_again);
                     if before != Some(seen) {
-                        progress.line(&line(&workers, seen.1));
+                        progress.line(&line(&workers, others, seen.2));
                         before = Some(seen);
                     }
                 }
@@ -39,12 +39,15 @@ impl Drop for Watch {
     }
 }
 
-fn line(workers: &[Member], offered_again: u64) -> String {
+fn line(workers: &[Member], others: usize, offered_again: u64) -> String {
     let (slots, busy) = workers.iter().fold((0, 0), |(slots, busy), worker| match worker.role {
         Role::Worker { slots: of, busy: now, .. } => (slots + of, busy + now),
         _ => (slots, busy),
     });
     let mut line = match workers.len() {
+        0 if others > 0 => format!(
+            "fleet: no worker of this task is there, but {others} that differ: start one with this task file and these files"
+        ),
         0 => "fleet: no worker is there: start one with `promptopt worker TASK --fleet URL`".to_owned(),
         1 => format!("fleet: 1 worker, {busy} of {slots} slots busy"),
         many => format!("fleet: {many} workers, {busy} of {slots} slots busy"),

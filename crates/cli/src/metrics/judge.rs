@@ -50,7 +50,6 @@ impl Judge {
             [Field::new("feedback"), Field::new("score").typed(FieldType::Float)],
             instruction,
         )?;
-        let model = Arc::new(Remembering { model, known: Mutex::default() });
         let shown = shown.into_iter().map(|field| field.name.clone()).collect();
         Ok(Self { ask: Predict::new("judge", signature), model, fields, shown })
     }
@@ -109,6 +108,11 @@ impl Metric for Judge {
 fn is_refusal(error: &promptopt_predict::Error) -> bool {
     let promptopt_predict::Error::Model { source, .. } = error else { return false };
     matches!(source, LmError::InvalidRequest { .. } | LmError::Engine { .. })
+}
+
+/// A judge's model in a run. Workers of a fleet, who see several runs, leave it to the coordinator to remember.
+pub(crate) fn remembering(model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
+    Arc::new(Remembering { model, known: Mutex::default() })
 }
 
 /// A model that is asked the same only once. What it answers from memory counts like the answer itself, so
@@ -210,7 +214,9 @@ mod tests {
 
     async fn judged(reply: &'static str) -> (anyhow::Result<Score>, Vec<promptopt_core::lm::LmRequest>) {
         let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
-        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()], &[]).unwrap();
+        let judge =
+            Judge::new("Be kind.", remembering(Arc::clone(&model) as _), vec!["reply".to_owned()], &[])
+                .unwrap();
         let example = Example::new([("ticket", "Help!"), ("reply", "Sure.")], ["ticket"]);
         let context = CallContext::new(Arc::clone(&model) as _);
         let score = judge.score(&context, &example, &Prediction::from_iter([("reply", "No.")])).await;
@@ -234,7 +240,8 @@ mod tests {
         let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
         let signature = Signature::parse("picture: image, note: str?, scan: file? -> colour").unwrap();
         let fields = vec!["colour".to_owned()];
-        let judge = Judge::new("Be right.", Arc::clone(&model) as _, fields, signature.inputs()).unwrap();
+        let judge = Judge::new("Be right.", remembering(Arc::clone(&model) as _), fields, signature.inputs())
+            .unwrap();
         let picture = "data:image/png;base64,cG5n";
         let example =
             Example::new([("picture", picture), ("note", "dark"), ("colour", "red")], ["picture", "note"]);
@@ -259,7 +266,8 @@ mod tests {
         }));
         let signature = Signature::parse("picture: image -> colour").unwrap();
         let fields = vec!["colour".to_owned()];
-        let judge = Judge::new("Be right.", Arc::clone(&model) as _, fields, signature.inputs()).unwrap();
+        let judge = Judge::new("Be right.", remembering(Arc::clone(&model) as _), fields, signature.inputs())
+            .unwrap();
         let example = Example::new([("picture", "data:image/png;base64,cG5n")], ["picture"]);
         let context = CallContext::new(Arc::clone(&model) as _);
         let score = judge.score(&context, &example, &Prediction::from_iter([("colour", "blue")])).await;
@@ -280,7 +288,9 @@ mod tests {
     async fn the_same_answer_is_judged_once() {
         let reply = "[[ ## feedback ## ]]\nGood.\n\n[[ ## score ## ]]\n1";
         let model = Arc::new(ScriptedLm::new(move |_| Ok(reply.to_owned())));
-        let judge = Judge::new("Be kind.", Arc::clone(&model) as _, vec!["reply".to_owned()], &[]).unwrap();
+        let judge =
+            Judge::new("Be kind.", remembering(Arc::clone(&model) as _), vec!["reply".to_owned()], &[])
+                .unwrap();
         let example = Example::new([("ticket", "Help!")], ["ticket"]);
         for answer in ["Sure.", "Sure.", "No."] {
             let prediction = Prediction::from_iter([("reply", answer)]);

@@ -10,6 +10,7 @@ use crate::args::RunArgs;
 use crate::data::Undivided;
 use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
+use crate::metrics::remembering;
 use crate::program::{AskedModels, Blueprint};
 use crate::session::named_models;
 use crate::task_file::{MetricKind, ModelSection, TaskFile};
@@ -84,7 +85,7 @@ impl TaskModels {
         let prompt = if is_one { Arc::clone(&program) } else { keeping.around(self.prompt.model) };
         let judges = self.judges.into_iter().map(|judge| {
             let kept = keeping.around(judge?);
-            Some(Arc::new(metered(kept).judging()) as Arc<dyn LanguageModel>)
+            Some(remembering(Arc::new(metered(kept).judging())))
         });
         let judges = judges.collect();
         let mut named = |models: Vec<(String, Arc<dyn LanguageModel>)>| {

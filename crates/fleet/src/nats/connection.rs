@@ -11,6 +11,7 @@ use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use bytes::Bytes;
 use promptopt_core::data::ContentHash;
 use secrecy::ExposeSecret as _;
 use tokio::sync::oneshot;
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 use super::options::{NatsCredentials, NatsOptions};
 use super::parcel::Parcels;
 use crate::Error;
-use crate::protocol::{Identity, JobId};
+use crate::protocol::{Identity, JobId, News};
 
 /// Jobs that are with workers at once, of one program.
 const MOST_LEASED: i64 = 20_000;
@@ -83,9 +84,12 @@ impl Connection {
         identity.parts.insert("lease".to_owned(), ContentHash::of(&options.lease));
         // A program may hold two libraries that encrypt, of which rustls chooses none by itself. What was chosen stays.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let connect = with_credentials(&options).await?;
+        let (url, token) = options.address();
+        let mut connect = with_credentials(&options).await?;
+        if let Some(token) = token {
+            connect = connect.token(token);
+        }
         let heart = Heart::start().map_err(|error| options.wrong(error.to_string()))?;
-        let url = options.url.clone();
         let connected = heart.runtime.spawn(async move { connect.connect(url).await }).await;
         let client = connected
             .map_err(|error| options.wrong(error.to_string()))?
@@ -105,6 +109,13 @@ impl Connection {
     /// Where tasks go that must not starve.
     pub(super) fn heart(&self) -> &tokio::runtime::Handle {
         &self.heart.runtime
+    }
+
+    /// Tells all workers something.
+    pub(super) async fn tell(&self, news: &News) {
+        let news = Bytes::from(serde_json::to_vec(news).unwrap_or_default());
+        // Nobody depends on hearing it.
+        let _ = self.client.publish(self.subject("open"), news).await;
     }
 
     pub(super) fn subject(&self, words: &str) -> String {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::{Request, RequestErrorKind, Subscriber};
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use super::options::NatsOptions;
 use super::overview::{describe, members};
 use crate::Error;
 use crate::member::{Describe, Member, Role};
-use crate::protocol::{Ask, Identity, JobId};
+use crate::protocol::{Ask, Identity, JobId, News};
 use crate::transport::{Coordinating, Question, Reply};
 
 /// How long the coordinator of another run is waited for.
@@ -53,7 +54,7 @@ impl NatsCoordinator {
         let greeting = shared.heart().spawn(async move {
             let identity = Bytes::from(serde_json::to_vec(&own.identity).unwrap_or_default());
             // To workers that are there already.
-            let _ = own.client.publish(own.subject("open"), identity.clone()).await;
+            own.tell(&News::Open { identity: own.identity.clone() }).await;
             if let Err(error) = sweep(&own).await {
                 tracing::debug!("what runs left that are gone could not be taken out: {error}");
             }
@@ -179,11 +180,21 @@ impl Coordinating for NatsCoordinator {
             .get_or_init(|| self.shared.heart().spawn(async move { describe(&shared, &role).await }));
     }
 
-    async fn workers(&self) -> Option<Vec<Member>> {
+    async fn workers(&self) -> Option<(Vec<Member>, usize)> {
+        if self.shared.client.connection_state() != State::Connected {
+            return None;
+        }
         let members = members(&self.shared).await.ok()?;
         let own = self.shared.identity.hash();
-        let is_ours = |member: &Member| member.identity == own && matches!(member.role, Role::Worker { .. });
-        Some(members.into_iter().filter(is_ours).collect())
+        let workers = members.into_iter().filter(|member| matches!(member.role, Role::Worker { .. }));
+        let (ours, others): (Vec<Member>, Vec<Member>) = workers.partition(|member| member.identity == own);
+        Some((ours, others.len()))
+    }
+
+    async fn say_over(&self) {
+        self.shared.tell(&News::Over { run: self.run.clone() }).await;
+        // It would go with the connection.
+        let _ = self.shared.client.flush().await;
     }
 
     fn lease(&self) -> Duration {

@@ -109,6 +109,16 @@ impl NatsOptions {
         self.url.split(',').map(one).collect::<Vec<_>>().join(",")
     }
 
+    /// The address for the client, and the token in it: `nats://TOKEN@HOST` is how others write one.
+    pub(super) fn address(&self) -> (String, Option<String>) {
+        let token =
+            self.url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(token, _)| token);
+        match token.filter(|token| !token.contains([':', ',']) && self.credentials.is_none()) {
+            Some(token) => (self.shown(), Some(token.to_owned())),
+            None => (self.url.clone(), None),
+        }
+    }
+
     pub(super) fn wrong(&self, reason: impl Into<String>) -> Error {
         Error::Server { server: self.shown(), reason: reason.into() }
     }

@@ -1,6 +1,7 @@
 //! A worker's end of a connection.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
@@ -17,7 +18,7 @@ use super::options::NatsOptions;
 use super::overview::describe;
 use crate::Error;
 use crate::member::Describe;
-use crate::protocol::Identity;
+use crate::protocol::{Identity, News};
 use crate::transport::{Lease, Leased, Working};
 
 /// How long the server holds a request for a job. Then it is made anew, so that one that was lost does not stall a worker.
@@ -29,10 +30,16 @@ const GREETING: Duration = Duration::from_millis(700);
 /// Between two attempts to reach a queue that is away.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The latest runs that are over.
+type Over = Arc<std::sync::Mutex<VecDeque<String>>>;
+/// So many of them are remembered.
+const REMEMBERED: usize = 64;
+
 /// A worker's end: it takes jobs out of the queue, and asks their coordinators.
 pub struct NatsWorker {
     shared: Shared,
     consumer: Mutex<Option<PullConsumer>>,
+    over: Over,
     news: JoinHandle<()>,
     described: OnceLock<JoinHandle<()>>,
 }
@@ -46,9 +53,10 @@ impl NatsWorker {
     pub async fn connect(options: NatsOptions, identity: Identity) -> Result<Self, Error> {
         let shared = Arc::new(Connection::open(options, identity, End::Other).await?);
         greet(&shared).await?;
-        let own = Arc::clone(&shared);
-        let news = shared.heart().spawn(async move { hear_of_runs(&own).await });
-        Ok(Self { shared, consumer: Mutex::default(), news, described: OnceLock::new() })
+        let over = Over::default();
+        let (own, told) = (Arc::clone(&shared), Arc::clone(&over));
+        let news = shared.heart().spawn(async move { hear_of_runs(&own, &told).await });
+        Ok(Self { shared, consumer: Mutex::default(), over, news, described: OnceLock::new() })
     }
 
     /// The consumer, known or looked up.
@@ -112,13 +120,20 @@ async fn greet(shared: &Shared) -> Result<(), Error> {
     difference.map_or(Ok(()), |difference| Err(Error::Differs { difference }))
 }
 
-/// Says of runs that begin later and are of no use to this worker why that is so.
-async fn hear_of_runs(shared: &Shared) {
+/// Hears which runs are over, and says of those that begin and are of no use to this worker why that is so.
+async fn hear_of_runs(shared: &Shared, over: &Over) {
     let Ok(mut news) = shared.client.subscribe(shared.subject("open")).await else { return };
     while let Some(message) = news.next().await {
-        let theirs = serde_json::from_slice::<Identity>(&message.payload);
-        let difference = match theirs {
-            Ok(theirs) => shared.identity.difference(&theirs),
+        let difference = match serde_json::from_slice::<News>(&message.payload) {
+            Ok(News::Open { identity }) => shared.identity.difference(&identity),
+            Ok(News::Over { run }) => {
+                let mut over = over.lock().unwrap_or_else(PoisonError::into_inner);
+                over.push_back(run);
+                if over.len() > REMEMBERED {
+                    over.pop_front();
+                }
+                None
+            }
             Err(_) => Some("another version of promptopt".to_owned()),
         };
         if let Some(difference) = difference {
@@ -205,6 +220,10 @@ impl Working for NatsWorker {
             Err(error) if error.kind() == RequestErrorKind::TimedOut => Err(Error::NoAnswer),
             Err(_) => Err(Error::NoCoordinator),
         }
+    }
+
+    fn is_over(&self, run: &str) -> bool {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|over| over == run)
     }
 
     fn describe(&self, role: Describe) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::machines::{Machine, Server, folder, harness, optimize, processes, results, task};
-use crate::harness::{command, promptopt, said, wait_until};
+use crate::harness::{command, completed, promptopt, said, wait_until};
 
 /// How many rollouts a worker says that it made.
 fn made(worker: &Machine) -> u64 {
@@ -79,6 +79,47 @@ fn a_worker_that_waited_through_a_restart_of_the_server_works_again() {
         assert!(said.contains(&format!("the connection to {url} {event}")), "{said}");
     }
     assert!(!said.contains("async_nats"), "{said}");
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_was_asked_and_frees_its_workers() {
+    let Some(server) = Server::start() else { return };
+    let harness = harness("native");
+    let task = task(&harness, "copro", 120);
+    let alone = folder(&harness, &task);
+    assert!(promptopt(alone.path(), &optimize(None)).status.success());
+    let asked = harness.by_body();
+
+    harness.reset();
+    harness.set_latency(Duration::from_millis(400));
+    let folder = folder(&harness, &task);
+    let (at, url) = (folder.path(), server.url());
+    let mut worker = Machine::start(at, &url, 4);
+    let coordinator = command(at, &optimize(Some(&url))).spawn().unwrap();
+    wait_until("requests", || harness.requests() > 20);
+    std::process::Command::new("kill").args(["-INT", &coordinator.id().to_string()]).status().unwrap();
+    let output = coordinator.wait_with_output().unwrap();
+    assert!(!output.status.success(), "{}", said(&output));
+    assert_eq!(completed(at), harness.requests(), "{}", said(&output));
+    wait_until("free slots", || server.status()["members"][0]["busy"] == 0);
+    assert_eq!(server.status()["queued"], 0);
+
+    harness.set_latency(Duration::from_millis(15));
+    let output = promptopt(at, &["resume", "route.run", "--fleet", &url]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(worker.leave().success());
+    assert_eq!((results(at), harness.by_body()), (results(alone.path()), asked));
+
+    // A measurement leaves nothing either.
+    harness.set_latency(Duration::from_millis(400));
+    harness.reset();
+    let eval = command(at, &["eval", "task.toml", "--fleet", &url]).spawn().unwrap();
+    let mut worker = Machine::start(at, &url, 2);
+    wait_until("requests", || harness.requests() > 1);
+    std::process::Command::new("kill").args(["-INT", &eval.id().to_string()]).status().unwrap();
+    eval.wait_with_output().unwrap();
+    assert_eq!(server.status()["queued"], 0);
+    assert!(worker.leave().success());
 }
 
 #[test]
@@ -182,6 +223,8 @@ fn servers_that_cannot_be_used_are_named_and_nothing_is_asked() {
     refused(&plain.url(), &["JetStream gave no answer", "nats-server -js"]);
     let guarded = Server::with("127.0.0.1", &["-js", "--auth", "secret"]).unwrap();
     refused(&guarded.url(), &["it refuses the credentials"]);
+    let with_token = guarded.url().replace("nats://", "nats://secret@");
+    assert!(promptopt(at, &["fleet", "status", "--fleet", &with_token]).status.success());
     let settings = at.join("limits.conf");
     let account = "jetstream {}\naccounts { A { jetstream { max_streams: 1, max_mem: 1M, max_file: 0 }, users [ { user: a, password: b } ] } }\n\
                    no_auth_user: a\n";
