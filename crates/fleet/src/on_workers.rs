@@ -33,9 +33,9 @@ impl OnWorkers {
     /// asked, and where the worker makes it, ends with its rollout. Without it the call goes to the coordinator's own model.
     ///
     /// ```
-    /// # async fn moved(call: impl Future<Output = Result<LmReply, LmError>> + Send + 'static) {
     /// # use promptopt_core::lm::{LmError, LmReply};
     /// # use promptopt_fleet::OnWorkers;
+    /// # async fn moved(call: impl Future<Output = Result<LmReply, LmError>> + Send + 'static) {
     /// tokio::spawn(OnWorkers::carried(call));
     /// # }
     /// # fn main() {}
