@@ -209,5 +209,9 @@ async fn what_cannot_work_is_said() {
     let other = Identity::new([("program".to_owned(), ContentHash::of("another"))]);
     let error = NatsWorker::connect(options(&server), other).await.err().unwrap();
     assert!(matches!(&error, Error::Differs { difference } if difference == "another program"), "{error}");
+    let mut older = identity();
+    older.release = "0.0.1".to_owned();
+    let error = NatsWorker::connect(options(&server), older).await.err().unwrap().to_string();
+    assert!(error.contains("(promptopt 0.0.1 and 0."), "{error}");
     NatsWorker::connect(options(&server), identity()).await.unwrap();
 }

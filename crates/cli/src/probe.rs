@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::args::ProbeArgs;
 use crate::exit::Exit;
 use crate::forecast;
-use crate::interrupt::cancel_on_interrupt;
+use crate::interrupt::cancel_on_interrupt_saying;
 use crate::measure;
 use crate::models::short_id;
 use crate::output::Output;
@@ -27,7 +27,7 @@ const PROMPTS: u64 = 5;
 const DEMOS: usize = 8;
 
 pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> {
-    let cancellation = cancel_on_interrupt();
+    let cancellation = cancel_on_interrupt_saying("ending the probe");
     let session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
     let fleet = session.fleet.clone();
     let result = probe(args, session, cancellation, output).await;

@@ -8,8 +8,22 @@ const CALLS: u64 = 150;
 
 /// Runs a program alone and with so many workers.
 fn check(server: &Server, program: &str, optimizer: &str, workers: &[usize]) {
+    check_under(server, program, optimizer, workers, &format!("max_calls = {CALLS}"), |spent| {
+        assert!((1..=CALLS).contains(&spent("calls")), "{program} {optimizer}");
+    });
+}
+
+/// The same under any cap; what is spent in all is then looked at.
+fn check_under(
+    server: &Server,
+    program: &str,
+    optimizer: &str,
+    workers: &[usize],
+    cap: &str,
+    look: impl Fn(&dyn Fn(&str) -> u64),
+) {
     let harness = harness(program);
-    let task = task(&harness, optimizer, CALLS);
+    let task = task(&harness, optimizer, CALLS).replace(&format!("max_calls = {CALLS}"), cap);
     let run = |workers: usize| {
         harness.reset();
         let folder = folder(&harness, &task);
@@ -31,9 +45,8 @@ fn check(server: &Server, program: &str, optimizer: &str, workers: &[usize]) {
         (results(folder.path()), harness.by_body())
     };
     let alone = run(0);
-    let spent = &alone.0[2]["outcome"]["spending"];
-    let spent = ["task", "prompt"].map(|role| spent[role]["calls"].as_u64().unwrap_or_default());
-    assert!((1..=CALLS).contains(&spent.iter().sum()), "{spent:?}");
+    let spending = &alone.0[2]["outcome"]["spending"];
+    look(&|what| ["task", "prompt"].iter().filter_map(|role| spending[role][what].as_u64()).sum());
     for &workers in workers {
         let together = run(workers);
         assert!(alone.1 == together.1, "{program} {optimizer} {workers}: other requests");
@@ -55,6 +68,19 @@ fn outcomes_with_workers_are_those_of_one_process() {
     for (program, optimizer, workers) in cases {
         check(&server, program, optimizer, &[workers]);
     }
+}
+
+#[test]
+fn caps_of_tokens_and_of_money_hold_with_workers() {
+    let Some(server) = Server::start() else { return };
+    check_under(&server, "chain", "miprov2", &[2], "max_tokens = 20000", |spent| {
+        assert!((1..=20_000).contains(&(spent("prompt_tokens") + spent("completion_tokens"))));
+    });
+    let prices = "max_cost = 0.02\n[prices]\n\"m\" = { prompt = 1.0, completion = 2.0 }";
+    check_under(&server, "native", "gepa", &[2], prices, |spent| {
+        let cost = spent("prompt_tokens") + 2 * spent("completion_tokens");
+        assert!((1..=20_000).contains(&cost), "{cost} millionths of a dollar");
+    });
 }
 
 #[test]
