@@ -58,7 +58,7 @@
 //! `nats` has the one over NATS JetStream. The command does all of this by `promptopt worker` and `--fleet`; how a fleet is set up,
 //! sized and guarded is `docs/fleet.md` in the repository.
 //!
-//! Examples, prompts and requests go to workers. A worker decides the scores of its rollouts, so it must be trusted as the program
+//! Examples, prompts and replies go to workers. A worker decides the scores of its rollouts, so it must be trusted as the program
 //! is. Time in a worker's steps is that of its own clock.
 //!
 //! | feature | adds |

@@ -81,7 +81,7 @@ async fn a_further_attempt_that_may_be_billed_is_asked_for() {
         false
     });
     let error = client.complete(&chat(), &attempts).await.unwrap_err();
-    assert!(error.to_string().contains("the budget has no room"), "{error}");
+    assert!(error.to_string().contains("nothing is set aside for a further attempt"), "{error}");
     assert_eq!((asked.load(Ordering::SeqCst), server.seen().len()), (1, 1));
     assert_eq!(client.profile().max_attempts_billed, 6);
 }
