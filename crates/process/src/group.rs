@@ -22,7 +22,9 @@ struct Living {
 impl Living {
     fn add(&mut self, leader: u32, mark: Option<String>) {
         self.leaders.push((leader, mark));
-        self.guard.get_or_insert_with(Guard::start).add(leader);
+        if let Some(guard) = &mut self.guard {
+            guard.add(leader);
+        }
     }
 
     /// Ends a group, which no longer lives.
@@ -61,11 +63,17 @@ impl ProcessGroup {
         command.process_group(0);
         command.envs(mark.as_ref().map(|mark| (strays::VARIABLE, mark)));
         let mut living = living();
-        let leader = command.kill_on_drop(true).spawn()?;
-        if let Some(id) = leader.id() {
+        // It is there before what it is to end: we may be killed in between.
+        living.guard.get_or_insert_with(Guard::start).begin();
+        let spawned = command.kill_on_drop(true).spawn();
+        if let Some(id) = spawned.as_ref().ok().and_then(Child::id) {
             living.add(id, mark);
         }
-        Ok(Self { leader })
+        if let Some(guard) = &mut living.guard {
+            guard.begun();
+        }
+        drop(living);
+        Ok(Self { leader: spawned? })
     }
 
     /// Waits for the leader to end, and ends those that it left behind.
