@@ -148,8 +148,7 @@ impl<'p> Run<'p> {
             writers: writers::Writers::default(),
             options,
         };
-        run.runner =
-            run.runner_of(program, Arc::clone(&run.task_model)).executor(run.options.executor.clone());
+        run.runner = run.runner_of(program, Arc::clone(&run.task_model));
         run
     }
 
@@ -222,7 +221,10 @@ impl<'p> Run<'p> {
         program: &'o dyn Evaluator,
         model: Arc<dyn LanguageModel>,
     ) -> RolloutRunner<'o> {
-        let runner = RolloutRunner::new(program, model);
+        // Whoever makes the run's rollouts has its program and no other one.
+        let is_own = std::ptr::addr_eq(program, self.program);
+        let executor = self.options.executor.clone().filter(|_| is_own);
+        let runner = RolloutRunner::new(program, model).executor(executor);
         let runner = match &self.options.store {
             Some(store) => runner.store(Arc::clone(store)),
             None => runner.memory(Arc::clone(&self.memory)),
