@@ -370,3 +370,38 @@ async fn rollouts_that_wait_for_one_which_no_worker_has_do_not_keep_it_waiting()
     .unwrap();
     assert_eq!((first.usage.calls, first.score), (1, second.score));
 }
+
+/// A program that notices something where it runs.
+struct Noticing(Box<dyn Module>);
+
+#[async_trait]
+impl Module for Noticing {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        self.0.predictors()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        self.0.predictors_mut()
+    }
+
+    async fn run(&self, context: &CallContext, inputs: &Fields) -> anyhow::Result<Prediction> {
+        self.0.run(context, inputs).await
+    }
+
+    fn notes(&self) -> Vec<String> {
+        vec!["the compiler is old".to_owned()]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_workers_notice_reaches_the_run() {
+    let transport = LocalTransport::new();
+    let fleet = fleet(&transport);
+    let (program, metric, model, _) = task("rules", 3);
+    let worker = Worker::new(Box::new(Noticing(program).with_metric(metric)), model, Arc::new(transport));
+    let working = tokio::spawn(async move { worker.run(&Cancellation::new()).await });
+    let (outcome, _) = outcome("rules", "copro", Some(fleet), Some(100)).await;
+    let notes = outcome["notes"].as_array().unwrap();
+    assert_eq!(notes.iter().filter(|note| *note == "the compiler is old").count(), 1, "{notes:?}");
+    working.abort();
+}

@@ -77,9 +77,8 @@ pub struct FleetFigures {
 /// A rollout that was handed out.
 struct Open {
     context: CallContext,
-    /// Besides the one that the program runs on, by their ids.
-    models: HashMap<String, Arc<dyn LanguageModel>>,
-    main: String,
+    /// Besides the one that the program runs on.
+    models: Vec<Arc<dyn LanguageModel>>,
     payload: Bytes,
     replies: Replies,
     result: Mutex<Option<oneshot::Sender<RolloutResult>>>,
@@ -168,16 +167,13 @@ impl Executor for Fleet {
         let prompts = context.prompts();
         let (example_hash, prompts_hash) = (example.content_hash(), prompts.content_hash());
         let mut trace = Trace::new(Arc::clone(&example));
-        let main = context.model_id();
         let id = JobId { run: shared.run.clone(), number: shared.next.fetch_add(1, Ordering::Relaxed) };
-        let job = Job { id: id.clone(), example: example_hash, prompts: prompts_hash, model: main.clone() };
+        let job = Job { id: id.clone(), example: example_hash, prompts: prompts_hash };
         let payload = Bytes::from(serde_json::to_vec(&job).unwrap_or_default());
-        let others = program.other_models().into_iter().map(|model| (model.profile().id, model));
         let (sender, receiver) = oneshot::channel();
         let open = Open {
             context: context.clone(),
-            models: others.collect(),
-            main,
+            models: program.other_models(),
             payload: payload.clone(),
             replies: Replies::default(),
             result: Mutex::new(Some(sender)),
@@ -306,7 +302,8 @@ impl Shared {
         if let (Some(open), Some(reason)) = (&open, &result.outage)
             && open.outages.fetch_add(1, Ordering::Relaxed) < MOST_OUTAGES
         {
-            if self.with_outages(|outages| outages.len() < MOST_TOLD && outages.insert(reason.clone())) {
+            let mut told = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < MOST_TOLD && told.insert(reason.clone()) {
                 tracing::warn!("a worker could not make a rollout, which goes to another one ({reason})");
             }
             return Answer::Again;
@@ -386,10 +383,6 @@ impl Shared {
         work(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn with_outages<T>(&self, work: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
-        work(&mut self.outages.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn with_materials<T>(&self, work: impl FnOnce(&mut HashMap<ContentHash, (Value, usize)>) -> T) -> T {
         work(&mut self.materials.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -400,13 +393,13 @@ impl Open {
     async fn complete(
         self: Arc<Self>,
         call: (u64, u64),
-        model: String,
+        model: Option<usize>,
         request: LmRequest,
         made: Option<Outcome>,
         held_up: impl Future<Output = ()>,
     ) -> Answer {
         now(&self.heard);
-        let place = self.replies.place(call, &model, &request);
+        let place = self.replies.place(call, model, &request);
         if let Some(made) = made {
             place.made(made);
         }
@@ -414,7 +407,7 @@ impl Open {
         if place.begin() {
             let (open, place) = (Arc::clone(&self), Arc::clone(&place));
             let work = async move {
-                let outcome = open.call(Arc::clone(&place), &model, request).await;
+                let outcome = open.call(Arc::clone(&place), model, request).await;
                 place.end_with(outcome);
             };
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -435,13 +428,13 @@ impl Open {
         }
     }
 
-    async fn call(&self, place: Arc<Place>, model: &str, request: LmRequest) -> Outcome {
-        let on = match self.models.get(model) {
-            _ if model == self.main => self.context.clone(),
-            Some(model) => self.context.on(Arc::clone(model)),
+    async fn call(&self, place: Arc<Place>, model: Option<usize>, request: LmRequest) -> Outcome {
+        let on = match model.map(|model| self.models.get(model)) {
+            None => self.context.clone(),
+            Some(Some(model)) => self.context.on(Arc::clone(model)),
             // A worker with the same program has no other.
-            None => {
-                let message = format!("a worker asks for `{model}`, which is no model of the program");
+            Some(None) => {
+                let message = "a worker asks for a model that the program does not have".to_owned();
                 return Err(LmError::Call { message });
             }
         };

@@ -66,8 +66,6 @@ pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) example: ContentHash,
     pub(crate) prompts: ContentHash,
-    /// The model that the program runs on, by its id.
-    pub(crate) model: String,
 }
 
 /// A rollout of a run: the run's name, and its number.
@@ -101,7 +99,8 @@ pub(crate) enum Ask {
         /// A number that tells the deliveries of a job apart, and that of the call in its delivery. One that is asked again,
         /// because its answer was lost, keeps both.
         call: (u64, u64),
-        model: String,
+        /// Which of the program's other models; `None`: the one that it runs on.
+        model: Option<usize>,
         request: Box<LmRequest>,
         /// What came of it at the worker, which was allowed to make it.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -132,7 +132,7 @@ impl Replies {
     pub(crate) fn place(
         &self,
         (delivery, number): (u64, u64),
-        model: &str,
+        model: Option<usize>,
         request: &LmRequest,
     ) -> Arc<Place> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,7 +168,7 @@ mod tests {
         let (replies, paid) = (Replies::default(), AtomicU64::new(0));
         let ask = async |call: (u64, u64), text: &str| {
             let request = LmRequest::new(vec![Message::user(text)]);
-            let place = replies.place(call, "m", &request);
+            let place = replies.place(call, None, &request);
             if place.begin() {
                 let number = paid.fetch_add(1, Ordering::SeqCst);
                 place.end_with(Ok(LmReply::text(number.to_string(), Usage::call(1, 1))));

@@ -43,8 +43,9 @@ pub struct Worker {
 }
 
 struct Shared {
+    /// Besides the one that the program runs on.
+    others: Vec<Arc<dyn LanguageModel>>,
     program: Box<dyn Evaluator>,
-    /// By its id; calls of it are made by the coordinator.
     model: Arc<dyn LanguageModel>,
     transport: Arc<dyn Working>,
     materials: Mutex<Materials>,
@@ -89,6 +90,7 @@ impl Worker {
         let told = Arc::clone(&figures);
         transport.describe(Arc::new(move || Some(told.role())));
         let shared = Shared {
+            others: program.other_models(),
             program,
             model,
             transport,
@@ -243,6 +245,19 @@ impl Shared {
                 tracing::debug!("the coordinator finds out by itself: {error}");
             }
         }
+    }
+
+    /// Which of the program's other models one is; `None`: the one that it runs on. One that was made around another has its id.
+    fn which(&self, model: &Arc<dyn LanguageModel>) -> Option<usize> {
+        if Arc::ptr_eq(model, &self.model) {
+            return None;
+        }
+        let same = |other: &Arc<dyn LanguageModel>| Arc::ptr_eq(model, other);
+        self.others.iter().position(same).or_else(|| {
+            let id = model.profile().id;
+            let is_main = id == self.model.profile().id;
+            self.others.iter().position(|other| !is_main && other.profile().id == id)
+        })
     }
 
     /// Takes down how a rollout went: after one that was not possible here the next is not taken at once, and after several none.
@@ -409,33 +424,34 @@ impl Delivery {
 
 impl Layer for Calls {
     fn around(&self, model: Arc<dyn LanguageModel>) -> Arc<dyn LanguageModel> {
-        Arc::new(Remote { profile: model.profile(), model, delivery: Arc::clone(&self.0) })
+        let which = self.0.shared.which(&model);
+        Arc::new(Remote { model, which, delivery: Arc::clone(&self.0) })
     }
 }
 
 /// A model that the coordinator calls, or allows to call.
 struct Remote {
-    profile: ModelProfile,
     model: Arc<dyn LanguageModel>,
+    /// Which of the program's others it is, if not the one that it runs on.
+    which: Option<usize>,
     delivery: Arc<Delivery>,
 }
 
 #[async_trait]
 impl LanguageModel for Remote {
     fn profile(&self) -> ModelProfile {
-        self.profile.clone()
+        self.model.profile()
     }
 
     async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
         let Delivery { shared, job, id, next, cancellation, call_failed, outage } = &*self.delivery;
-        let model = if self.profile.id == shared.model.profile().id { &job.model } else { &self.profile.id };
         let call = (*id, next.fetch_add(1, Ordering::Relaxed));
         let (mut made, mut held_up) = (None, None);
         loop {
             let ask = Ask::Complete {
                 job: job.id.clone(),
                 call,
-                model: model.clone(),
+                model: self.which,
                 request: Box::new(request.clone()),
                 made: made.take(),
             };

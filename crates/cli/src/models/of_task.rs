@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use promptopt_core::lm::LanguageModel;
 
 use super::{ChosenModel, Endpoints, choose, embedding};
@@ -12,8 +11,7 @@ use crate::keeping::Keeping;
 use crate::meter::{Gauge, Metered};
 use crate::metrics::remembering;
 use crate::program::{AskedModels, Blueprint};
-use crate::session::named_models;
-use crate::task_file::{MetricKind, ModelSection, TaskFile};
+use crate::task_file::{MetricKind, TaskFile};
 
 /// The models that a task names, or the command line in their place.
 pub(crate) struct TaskModels {
@@ -37,7 +35,6 @@ impl TaskModels {
         rows: &Undivided,
         endpoints: &mut Endpoints,
     ) -> anyhow::Result<Self> {
-        check_places(task)?;
         // Its stop texts are the predictors': as prompt model it is not to end at them.
         let section = task.model.without_stop();
         let program = choose(&section, args.lm.as_deref(), rows, endpoints).await?;
@@ -55,7 +52,8 @@ impl TaskModels {
                 Some(section) => choose(section, None, rows, endpoints).await?,
                 None => prompt.clone(),
             };
-            judges.push((!chosen.is_simulated).then_some(chosen.model));
+            // One of its own, also around the same model: by that a fleet tells a judge's calls from the program's.
+            judges.push((!chosen.is_simulated).then(|| Arc::new(chosen.model) as Arc<dyn LanguageModel>));
         }
         let mut predictors = Vec::new();
         for step in blueprint.steps.iter().filter(|_| args.lm.is_none()) {
@@ -105,17 +103,4 @@ impl TaskModels {
             asked,
         }
     }
-}
-
-/// Refuses a model that workers have in one place of the task and not in another: calls go by its name.
-fn check_places(task: &TaskFile) -> anyhow::Result<()> {
-    let named = named_models(task);
-    for (place, model) in &named {
-        let is_same = |other: &ModelSection| (&other.name, &other.base_url) == (&model.name, &model.base_url);
-        let other = named.iter().find(|(_, other)| is_same(other) && other.on_workers != model.on_workers);
-        if let Some((other, _)) = other {
-            bail!("`{place}` and `{other}` are one model, `{}`: give both the same `on_workers`", model.name);
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,15 @@
 //! Models that workers have themselves.
 
+use std::sync::Arc;
+
+use promptopt_core::data::Example;
+use promptopt_core::lm::{LmReply, LmRequest, lm_fn};
+use promptopt_core::money::Usage;
+use promptopt_testkit::{ScriptedLm, requested_fields};
+use serde_json::Value;
+
 use super::machines::{AT_ONCE, Machine, Server, folder, optimize, results, task};
-use crate::harness::{Behaviour, Harness, command, completed, said, wait_until};
+use crate::harness::{Behaviour, Harness, command, completed, lines, promptopt, rows, said, wait_until};
 use crate::{OPTIMIZERS, harness};
 
 /// The model that workers have, behind a key that the coordinator has not; whoever writes is another server.
@@ -20,7 +28,8 @@ fn workers_call_the_model_that_they_have() {
     let Some(server) = Server::start() else { return };
     let (own, writer) = (own("workers-key"), Harness::start(Behaviour::default()));
     let url = server.url();
-    for optimizer in OPTIMIZERS {
+    // SIMBA makes rollouts on the model with other temperatures, which are the workers' as well.
+    for optimizer in OPTIMIZERS.into_iter().chain(["simba"]) {
         let task = task(&own, optimizer, 120).replace(
             "[data]",
             &format!(
@@ -57,4 +66,49 @@ fn workers_call_the_model_that_they_have() {
         assert_eq!((outcome, kept), (alone.0, alone.2), "{optimizer}");
         assert!((alone.1..=alone.1 + AT_ONCE).contains(&requests), "{optimizer}: {requests} and {}", alone.1);
     }
+}
+
+/// A worker sees several runs, and each of them asks its judge anew.
+#[test]
+fn a_judge_that_workers_have_is_asked_in_each_run() {
+    let Some(server) = Server::start() else { return };
+    let reply = |request: LmRequest| async move {
+        let said: Vec<(String, &str)> = requested_fields(&request)
+            .into_iter()
+            .map(|field| match field.as_str() {
+                "score" => (field, "1"),
+                _ => (field, "billing"),
+            })
+            .collect();
+        let text = ScriptedLm::chat_reply(said.iter().map(|(field, text)| (field.as_str(), *text)));
+        Ok(LmReply::text(text, Usage::call(11, 3)))
+    };
+    let examples: Vec<Example> = rows()
+        .into_iter()
+        .map(|(ticket, department)| {
+            Example::new([("ticket", ticket.as_str()), ("department", department)], ["ticket"])
+        })
+        .collect();
+    let program = "signature = \"ticket -> department: enum[billing, sales]\"";
+    let harness =
+        Harness::serve(Arc::new(lm_fn("m", reply)), program, lines(&examples), Behaviour::default());
+    let task = harness.task(
+        "on_workers = true",
+        "[metric]\nkind = \"judge\"\nrubric = \"The right department.\"\n[fleet]\nlease = 1\n",
+    );
+    let folder = folder(&harness, &task);
+    let (at, url) = (folder.path(), server.url());
+    let eval = |fleet: &[&str]| {
+        harness.reset();
+        let output = promptopt(at, &[&["eval", "task.toml", "--json"], fleet].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (said["usage"].clone(), said["judge_calls"].clone(), harness.requests())
+    };
+    let alone = eval(&[]);
+    assert!(alone.1.as_u64().unwrap() > 1);
+    let mut worker = Machine::start(at, &url, 2);
+    let fleet = ["--fleet", url.as_str()];
+    assert_eq!([eval(&fleet), eval(&fleet)], [alone.clone(), alone]);
+    assert!(worker.leave().success());
 }

@@ -165,6 +165,20 @@ fn a_rollout_that_kills_its_workers_is_a_failure_and_others_go_on() {
 }
 
 #[test]
+fn a_text_that_no_request_held_ends_the_run_with_workers_as_well() {
+    let Some(server) = Server::start() else { return };
+    let harness = harness("serve");
+    let task = task(&harness, "copro", 120).replace("Say the department of a ticket.", "Never say no.");
+    let folder = folder(&harness, &task);
+    let (at, url) = (folder.path(), server.url());
+    let mut worker = Machine::start(at, &url, 4);
+    let output = promptopt(at, &optimize(Some(&url)));
+    assert!(!output.status.success());
+    assert!(said(&output).contains("the text of `tone`"), "{}", said(&output));
+    assert!(worker.leave().success());
+}
+
+#[test]
 fn one_that_differs_is_told_what_differs() {
     let Some(server) = Server::start() else { return };
     let harness = harness("serve");
