@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use crate::args::CompareArgs;
 use crate::exit::Exit;
-use crate::interrupt::cancel_on_interrupt_saying;
 use crate::models::short_id;
 use crate::optimizers::{COMPARED, KINDS, Kind};
 use crate::output::Output;
@@ -53,12 +52,8 @@ struct Finish {
 }
 
 pub(crate) async fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()> {
-    let cancellation = cancel_on_interrupt_saying("ending the comparison");
-    let session = Session::open(&args.run, None, &cancellation).await?;
-    let fleet = session.fleet.clone();
-    let result = compare(args, session, cancellation, output).await;
-    fleet.close().await;
-    result
+    let work = async |session, cancellation| compare(args, session, cancellation, output).await;
+    Session::during(&args.run, None, "ending the comparison", work).await
 }
 
 async fn compare(

@@ -8,7 +8,6 @@ use promptopt_run::unfit_formats;
 use serde_json::json;
 
 use crate::args::EvalArgs;
-use crate::interrupt::cancel_on_interrupt_saying;
 use crate::measure;
 use crate::models::short_id;
 use crate::optimize::enough;
@@ -18,12 +17,8 @@ use crate::session::Session;
 use crate::summary;
 
 pub(crate) async fn run(args: &EvalArgs, output: Output) -> anyhow::Result<()> {
-    let cancellation = cancel_on_interrupt_saying("ending the measurement");
-    let session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
-    let fleet = session.fleet.clone();
-    let result = evaluate(args, session, cancellation, output).await;
-    fleet.close().await;
-    result
+    let work = async |session, cancellation| evaluate(args, session, cancellation, output).await;
+    Session::during(&args.run, args.program.as_deref(), "ending the measurement", work).await
 }
 
 async fn evaluate(

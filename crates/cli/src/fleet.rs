@@ -49,7 +49,7 @@ impl Identity {
             ("model".to_owned(), ContentHash::of(&(models.program.model.profile().id, others, on_workers))),
         ];
         for part in ["program", "metric"].iter().filter_map(|name| task.source.get(name)) {
-            files(part, &task.folder, false, &mut parts);
+            files(part, &task.folder, &mut parts);
         }
         Self(parts)
     }
@@ -57,22 +57,22 @@ impl Identity {
 
 /// Files of the task's folder that commands name, such as a script, with the hashes of what they hold. What follows an option
 /// such as `--log` may be a file that differs.
-fn files(value: &Value, folder: &Path, is_command: bool, found: &mut Vec<(String, ContentHash)>) {
+fn files(value: &Value, folder: &Path, found: &mut Vec<(String, ContentHash)>) {
     match value {
-        Value::Array(values) if is_command => {
-            let words: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-            for (at, word) in words.iter().enumerate() {
-                let follows_option =
-                    at.checked_sub(1).and_then(|at| words.get(at)).is_some_and(|word| word.starts_with("--"));
-                if let Some(hash) = of_file(folder, word).filter(|_| !follows_option) {
-                    found.push((format!("file `{word}`"), hash));
-                }
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| files(value, folder, false, found)),
+        Value::Array(values) => values.iter().for_each(|value| files(value, folder, found)),
         Value::Object(fields) => {
             for (key, value) in fields {
-                files(value, folder, COMMANDS.contains(&key.as_str()), found);
+                match value {
+                    Value::Array(command) if COMMANDS.contains(&key.as_str()) => {
+                        let words = || command.iter().filter_map(Value::as_str);
+                        let before = std::iter::once("").chain(words());
+                        let named = words().zip(before).filter(|(_, before)| !before.starts_with("--"));
+                        found.extend(named.filter_map(|(word, _)| {
+                            Some((format!("file `{word}`"), of_file(folder, word)?))
+                        }));
+                    }
+                    other => files(other, folder, found),
+                }
             }
         }
         _ => {}
@@ -89,7 +89,7 @@ fn of_file(folder: &Path, word: &str) -> Option<ContentHash> {
     if !is_file || !path.starts_with(folder.canonicalize().ok()?) {
         return None;
     }
-    std::fs::read(&path).ok().map(|bytes| ContentHash::of(&bytes))
+    std::fs::read(&path).ok().map(|bytes| ContentHash::join([bytes.as_slice()]))
 }
 
 /// Who makes the rollouts of a session, if not this process.
@@ -161,4 +161,31 @@ pub(crate) async fn status(command: &FleetCommand, output: Output) -> anyhow::Re
 #[cfg(not(feature = "fleet"))]
 pub(crate) async fn status(_: &FleetCommand, _: Output) -> anyhow::Result<()> {
     anyhow::bail!("{WITHOUT}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_compared_and_neither_interpreters_nor_logs() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["app.py", "app.log", "tool.sh"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("/bin/sh", folder.path().join("shell")).unwrap();
+        let absolute = folder.path().join("app.py").display().to_string();
+        let program = serde_json::json!({
+            "serve": ["shell", "-u", "./app.py", "--log", "app.log", absolute, "../app.py", "away.py"],
+            "tools": [{"command": ["sh", "tool.sh"]}],
+            "instruction": "app.py",
+            "columns": ["app.log"],
+        });
+        let mut found = Vec::new();
+        files(&program, folder.path(), &mut found);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["file `./app.py`", "file `tool.sh`"]);
+        assert_eq!(found[0].1, ContentHash::join(["app.py".as_bytes()]));
+    }
 }

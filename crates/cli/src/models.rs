@@ -205,7 +205,7 @@ pub(crate) async fn remote(
         .headers(section.headers.iter().map(header).collect())
         .embeds(embeds)
         .build();
-    Ok(where_it_is(section, Arc::new(by_name(name, &settings).await?)))
+    Ok(where_it_is(section, by_name(name, &settings).await?))
 }
 
 /// The model, or what stands for it where workers of a fleet have it themselves.

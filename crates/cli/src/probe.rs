@@ -13,7 +13,6 @@ use serde_json::json;
 use crate::args::ProbeArgs;
 use crate::exit::Exit;
 use crate::forecast;
-use crate::interrupt::cancel_on_interrupt_saying;
 use crate::measure;
 use crate::models::short_id;
 use crate::output::Output;
@@ -27,12 +26,8 @@ const PROMPTS: u64 = 5;
 const DEMOS: usize = 8;
 
 pub(crate) async fn run(args: &ProbeArgs, output: Output) -> anyhow::Result<()> {
-    let cancellation = cancel_on_interrupt_saying("ending the probe");
-    let session = Session::open(&args.run, args.program.as_deref(), &cancellation).await?;
-    let fleet = session.fleet.clone();
-    let result = probe(args, session, cancellation, output).await;
-    fleet.close().await;
-    result
+    let work = async |session, cancellation| probe(args, session, cancellation, output).await;
+    Session::during(&args.run, args.program.as_deref(), "ending the probe", work).await
 }
 
 async fn probe(

@@ -15,6 +15,7 @@ use crate::args::RunArgs;
 use crate::data::{Parts, Undivided};
 use crate::exit::Exit;
 use crate::fleet::{Fleet, Identity};
+use crate::interrupt::cancel_on_interrupt_saying;
 use crate::keeping::Keeping;
 use crate::meter::Gauge;
 use crate::metrics;
@@ -206,16 +207,28 @@ impl Draft {
 
 impl Session {
     /// A session that keeps no run directory. The program begins with the prompts of `from`, where that is given.
-    pub(crate) async fn open(
-        args: &RunArgs,
-        from: Option<&Path>,
-        cancellation: &Cancellation,
-    ) -> anyhow::Result<Self> {
+    async fn open(args: &RunArgs, from: Option<&Path>, cancellation: &Cancellation) -> anyhow::Result<Self> {
         let task = TaskFile::read(&args.task).map_err(Exit::configuration)?;
         let redactor = secrets::redactor(&task);
         let draft = Draft::of(args, from, task, Endpoints::default()).await?;
         let keeping = Keeping::new(None, redactor, &draft.task, args, cancellation.clone());
         draft.open(keeping.map_err(Exit::configuration)?)
+    }
+
+    /// The same for as long as some work takes, which Ctrl-C ends; `ending` says what it ends. What is left of the work in the queue
+    /// of a fleet is taken out, however the work ends.
+    pub(crate) async fn during(
+        args: &RunArgs,
+        from: Option<&Path>,
+        ending: &'static str,
+        work: impl AsyncFnOnce(Self, Cancellation) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let cancellation = cancel_on_interrupt_saying(ending);
+        let session = Self::open(args, from, &cancellation).await?;
+        let fleet = session.fleet.clone();
+        let result = work(session, cancellation).await;
+        fleet.close().await;
+        result
     }
 
     /// A session that calls nobody.

@@ -1,6 +1,6 @@
 //! The calls of one rollout: how many there may be, which are under way, and what came of each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,8 +28,8 @@ struct State {
     refused: u64,
     /// How often the program was asked again.
     asking: u64,
-    /// Calls whose askers hung up before the reply, by their requests.
-    given_up: HashMap<u64, Vec<Call>>,
+    /// Calls whose askers hung up before the reply, by their requests and numbers.
+    given_up: HashMap<u64, BTreeMap<u64, Call>>,
     /// The calls by their requests, in the order in which these came,
     by_request: HashMap<u64, Vec<Call>>,
     /// and how many of them the program has asked for since it was asked.
@@ -79,11 +79,8 @@ impl Calls {
         let request = self.hasher.hash_one(request);
         self.with(|state| {
             // A client that hung up and asks the same once more wants the reply that it did not wait for.
-            if let Some(given_up) = state.given_up.get_mut(&request)
-                && let Some(first) =
-                    (0..given_up.len()).min_by_key(|&at| given_up.get(at).map(|call| call.number))
-            {
-                return Ok(given_up.swap_remove(first));
+            if let Some((_, call)) = state.given_up.get_mut(&request).and_then(BTreeMap::pop_first) {
+                return Ok(call);
             }
             let asking = state.asking;
             let asked = state.asked.entry(request).or_default();
@@ -170,7 +167,7 @@ impl Drop for Heard<'_> {
         self.calls.with(|state| {
             // One of a process that is gone is found by its place among its requests.
             if state.asking == call.asking {
-                state.given_up.entry(call.request).or_default().push(call.clone());
+                state.given_up.entry(call.request).or_default().insert(call.number, call.clone());
             }
         });
     }

@@ -20,11 +20,17 @@ struct Living {
 }
 
 impl Living {
-    fn add(&mut self, leader: u32, mark: Option<String>) {
-        self.leaders.push((leader, mark));
-        if let Some(guard) = &mut self.guard {
-            guard.add(leader);
+    /// Starts a group. The guard is there before, because we may be killed in between.
+    fn start(&mut self, command: &mut Command, mark: Option<String>) -> io::Result<Child> {
+        let guard = self.guard.get_or_insert_with(Guard::start);
+        guard.begin();
+        let leader = command.kill_on_drop(true).spawn();
+        if let Some(id) = leader.as_ref().ok().and_then(Child::id) {
+            self.leaders.push((id, mark));
+            guard.add(id);
         }
+        guard.begun();
+        leader
     }
 
     /// Ends a group, which no longer lives.
@@ -62,18 +68,8 @@ impl ProcessGroup {
         #[cfg(unix)]
         command.process_group(0);
         command.envs(mark.as_ref().map(|mark| (strays::VARIABLE, mark)));
-        let mut living = living();
-        // It is there before what it is to end: we may be killed in between.
-        living.guard.get_or_insert_with(Guard::start).begin();
-        let spawned = command.kill_on_drop(true).spawn();
-        if let Some(id) = spawned.as_ref().ok().and_then(Child::id) {
-            living.add(id, mark);
-        }
-        if let Some(guard) = &mut living.guard {
-            guard.begun();
-        }
-        drop(living);
-        Ok(Self { leader: spawned? })
+        let leader = living().start(&mut command, mark)?;
+        Ok(Self { leader })
     }
 
     /// Waits for the leader to end, and ends those that it left behind.
