@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use promptopt_core::data::{ContentHash, Fields, Prediction};
-use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile};
+use promptopt_core::lm::{Attempts, LanguageModel, LmError, LmReply, LmRequest, ModelProfile, lm_fn};
 use promptopt_core::program::{CallContext, Cancellation, Module, ModuleExt as _, Predictor, Unavailable};
 use promptopt_core::trace::FailureKind;
 use promptopt_fleet::{Coordinating, Fleet, Identity, LocalTransport, OnWorkers, Worker, Working};
@@ -403,5 +403,41 @@ async fn what_workers_notice_reaches_the_run() {
     let (outcome, _) = outcome("rules", "copro", Some(fleet), Some(100)).await;
     let notes = outcome["notes"].as_array().unwrap();
     assert_eq!(notes.iter().filter(|note| *note == "the compiler is old").count(), 1, "{notes:?}");
+    working.abort();
+}
+
+/// A program that calls a model which it does not give.
+struct Undeclared;
+
+#[async_trait]
+impl Module for Undeclared {
+    fn predictors(&self) -> Vec<&dyn Predictor> {
+        Vec::new()
+    }
+
+    fn predictors_mut(&mut self) -> Vec<&mut dyn Predictor> {
+        Vec::new()
+    }
+
+    async fn run(&self, context: &CallContext, _: &Fields) -> anyhow::Result<Prediction> {
+        let other = lm_fn("another", |_: LmRequest| async { Ok(LmReply::default()) });
+        context.on(Arc::new(other)).complete(LmRequest::new(Vec::new())).await?;
+        Ok(Prediction::default())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_a_program_does_not_give_is_named_and_no_other_is_called() {
+    let transport = LocalTransport::new();
+    let fleet = fleet(&transport);
+    let (_, metric, model, rows) = task("rules", 3);
+    let program = || Undeclared.with_metric(Arc::clone(&metric));
+    let worker = Worker::new(Box::new(program()), Arc::clone(&model), Arc::new(transport.clone()));
+    let working = tokio::spawn(async move { worker.run(&Cancellation::new()).await });
+    let trace = fleet.rollout(&program(), &CallContext::new(model), Arc::new(rows[0].clone())).await;
+    let message = trace.error.unwrap().message;
+    assert!(message.contains("calls `another`, which its `other_models` does not give"), "{message}");
+    // No other worker is tried.
+    assert_eq!((trace.usage.calls, fleet.figures().made), (0, 1));
     working.abort();
 }

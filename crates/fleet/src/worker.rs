@@ -247,16 +247,23 @@ impl Shared {
         }
     }
 
-    /// Which of the program's other models one is; `None`: the one that it runs on. One that was made around another has its id.
-    fn which(&self, model: &Arc<dyn LanguageModel>) -> Option<usize> {
+    /// Which of the program's other models one is; `None`: the one that it runs on. One that was made around another is known by
+    /// its id.
+    fn which(&self, model: &Arc<dyn LanguageModel>) -> Result<Option<usize>, LmError> {
         if Arc::ptr_eq(model, &self.model) {
-            return None;
+            return Ok(None);
         }
-        let same = |other: &Arc<dyn LanguageModel>| Arc::ptr_eq(model, other);
-        self.others.iter().position(same).or_else(|| {
-            let id = model.profile().id;
-            let is_main = id == self.model.profile().id;
-            self.others.iter().position(|other| !is_main && other.profile().id == id)
+        if let Some(at) = self.others.iter().position(|other| Arc::ptr_eq(model, other)) {
+            return Ok(Some(at));
+        }
+        let id = model.profile().id;
+        if id == self.model.profile().id {
+            return Ok(None);
+        }
+        self.others.iter().position(|other| other.profile().id == id).map(Some).ok_or_else(|| LmError::Call {
+            message: format!(
+                "the program calls `{id}`, which its `other_models` does not give, so a fleet cannot"
+            ),
         })
     }
 
@@ -405,14 +412,14 @@ struct Delivery {
     id: u64,
     next: AtomicU64,
     cancellation: Cancellation,
-    /// Whether the coordinator had no reply to a call.
+    /// Whether a call failed as it would at any worker.
     call_failed: AtomicBool,
     /// Why the model that the worker has gave none.
     outage: OnceLock<String>,
 }
 
 impl Delivery {
-    /// Why the rollout was not possible at this worker, if so: what the coordinator has no reply to is none of its doing.
+    /// Why the rollout was not possible at this worker, if so. A call that fails at any worker is none of its doing.
     fn outage(&self, failure: Option<&Failure>) -> Option<String> {
         if let Some(reason) = self.outage.get() {
             return Some(reason.clone());
@@ -433,7 +440,7 @@ impl Layer for Calls {
 struct Remote {
     model: Arc<dyn LanguageModel>,
     /// Which of the program's others it is, if not the one that it runs on.
-    which: Option<usize>,
+    which: Result<Option<usize>, LmError>,
     delivery: Arc<Delivery>,
 }
 
@@ -445,13 +452,14 @@ impl LanguageModel for Remote {
 
     async fn complete(&self, request: &LmRequest, _: &Attempts) -> Result<LmReply, LmError> {
         let Delivery { shared, job, id, next, cancellation, call_failed, outage } = &*self.delivery;
+        let model = self.which.clone().inspect_err(|_| call_failed.store(true, Ordering::Relaxed))?;
         let call = (*id, next.fetch_add(1, Ordering::Relaxed));
         let (mut made, mut held_up) = (None, None);
         loop {
             let ask = Ask::Complete {
                 job: job.id.clone(),
                 call,
-                model: self.which,
+                model,
                 request: Box::new(request.clone()),
                 made: made.take(),
             };
