@@ -437,7 +437,7 @@ async fn a_model_that_a_program_does_not_give_is_named_and_no_other_is_called() 
     let began = tokio::time::Instant::now();
     let trace = fleet.rollout(&program(), &CallContext::new(model), Arc::new(rows[0].clone())).await;
     let message = trace.error.unwrap().message;
-    assert!(message.contains("calls `another`, which its `other_models` does not give"), "{message}");
+    assert!(message.contains("calls `another`, which it does not name among its models"), "{message}");
     assert_eq!(trace.usage.calls, 0);
     // It is not tried again, for which a worker rests before.
     assert!(began.elapsed() < Duration::from_secs(1));

@@ -262,7 +262,7 @@ impl Shared {
         }
         self.others.iter().position(|other| other.profile().id == id).map(Some).ok_or_else(|| LmError::Call {
             message: format!(
-                "the program calls `{id}`, which its `other_models` does not give, so a fleet cannot"
+                "the program calls `{id}`, which it does not name among its models, so a fleet cannot"
             ),
         })
     }
